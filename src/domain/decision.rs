@@ -1,0 +1,330 @@
+//! The checks, in the order of the contract; the first that fails decides.
+//!
+//! [`decide`] is a pure function of one enrollment, the facts the store loaded under its locks, and the
+//! database's `now`. A new check is a line in [`CHECKS`].
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::criteria::{Segments, Subject, Truth};
+use super::enrollment::{Cause, DeadLetterReason, Identity, NewEnrollment, Rejection};
+use super::entitlement::{Subscription, may_delete_by_workflow};
+use super::time::Time;
+use super::workflow::{CONTACT_TYPE, Triggers, Understood, Workflow};
+
+/// How far a producer's clock may run ahead of the database's.
+const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
+
+/// Clocks differ: an enrollment up to this long after a restore counts as made before it.
+pub const RESTORE_GRACE: TimeDelta = TimeDelta::seconds(5);
+
+/// What becomes of an enrollment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Every check passed.
+    Delete,
+    /// The contact stays, as it should.
+    Skip(SkipReason),
+    /// The contact stays, and somebody has something to put right.
+    Refuse(RefuseReason),
+    /// Decided before: nothing to do but to acknowledge again.
+    Duplicate,
+    /// Cannot be decided at all.
+    DeadLetter(Rejection),
+}
+
+impl Decision {
+    /// The outcome, as the ledger, the metrics and the commands name it.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Delete => "deleted",
+            Self::Skip(_) => "skipped",
+            Self::Refuse(_) => "refused",
+            Self::Duplicate => "duplicate",
+            Self::DeadLetter(_) => "dead_letter",
+        }
+    }
+
+    /// The reason, as the ledger, the metrics and the commands name it.
+    pub fn reason(&self) -> Option<&'static str> {
+        match self {
+            Self::Delete | Self::Duplicate => None,
+            Self::Skip(reason) => Some(reason.as_str()),
+            Self::Refuse(reason) => Some(reason.as_str()),
+            Self::DeadLetter(rejection) => Some(rejection.reason.as_str()),
+        }
+    }
+}
+
+/// Declares a reason enum whose text forms are public surface.
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $(#[doc = concat!("`", $text, "`")] $variant),+ }
+
+        impl $name {
+            /// Every reason, for counters that are born at zero.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// As it stands in the ledger and in the metrics.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a contact stays although nothing is wrong.
+    SkipReason {
+        WorkflowOff = "workflow_off",
+        ContactNotFound = "contact_not_found",
+        AlreadyInTrash = "already_in_trash",
+        PermanentlyDeleted = "permanently_deleted",
+        RestoredSinceEnrollment = "restored_since_enrollment",
+        AlreadyEnrolled = "already_enrolled",
+        ReEnrollmentOff = "re_enrollment_off",
+        CriteriaNotMet = "criteria_not_met",
+    }
+}
+
+reasons! {
+    /// Why an enrollment was not carried out and somebody should know.
+    RefuseReason {
+        EnrollmentTooOld = "enrollment_too_old",
+        ObjectTypeNotSupported = "object_type_not_supported",
+        AccountNotFound = "account_not_found",
+        WorkflowNotFound = "workflow_not_found",
+        WorkflowTypeNotSupported = "workflow_type_not_supported",
+        ActionNotInWorkflow = "action_not_in_workflow",
+        SubscriptionRequired = "subscription_required",
+        CriteriaUnsupported = "criteria_unsupported",
+    }
+}
+
+/// The contact of an enrollment, as the store has it under its lock.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Contact {
+    Unknown,
+    Live {
+        /// The last restore, if there was one.
+        restored_at: Option<Time>,
+        properties: HashMap<String, String>,
+    },
+    InTrash,
+    /// Erased or purged.
+    Gone,
+}
+
+/// An enrollment of the same contact in the same workflow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastEnrollment {
+    /// `None`: imported without one.
+    pub enrollment_id: Option<i64>,
+    pub enrolled_at: Time,
+    /// The contact is still on its way through the workflow.
+    pub active: bool,
+}
+
+impl PastEnrollment {
+    /// Was it made before this one? Its own row never counts; of two at one time the lower id came first.
+    fn precedes(&self, enrollment: &NewEnrollment) -> bool {
+        let own = enrollment.key.enrollment_id;
+        match self.enrollment_id {
+            Some(id) => id != own && (self.enrolled_at, id) < (enrollment.enrolled_at, own),
+            None => self.enrolled_at < enrollment.enrolled_at,
+        }
+    }
+}
+
+/// Everything that is known about one enrollment when it is decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The database's clock, one reading a batch.
+    pub now: Time,
+    /// How long the ledger remembers; an older enrollment could have been decided and forgotten.
+    pub ledger_retention: Duration,
+    /// What the ledger holds under the same key.
+    pub decided: Option<&'a Identity>,
+    pub account_exists: bool,
+    pub workflow: Option<&'a Workflow>,
+    pub subscriptions: &'a [Subscription],
+    pub contact: &'a Contact,
+    /// Other enrollments of this contact in this workflow: imported ones, and those of the ledger.
+    pub enrolled: &'a [PastEnrollment],
+    pub segments: &'a Segments,
+}
+
+type Check = fn(&NewEnrollment, &Facts<'_>) -> Result<(), Decision>;
+
+/// In the order in which they decide.
+const CHECKS: [Check; 13] = [
+    not_decided_before,
+    not_in_the_future,
+    not_too_old,
+    object_is_a_contact,
+    account_exists,
+    workflow_deletes_contacts,
+    workflow_is_on,
+    subscription_is_active,
+    contact_is_live,
+    not_restored_since,
+    may_enroll,
+    criteria_are_met,
+    moment_is_open,
+];
+
+/// Decides one enrollment.
+pub fn decide(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Decision {
+    CHECKS.iter().find_map(|check| check(enrollment, facts).err()).unwrap_or(Decision::Delete)
+}
+
+fn skip(reason: SkipReason) -> Result<(), Decision> {
+    Err(Decision::Skip(reason))
+}
+
+fn refuse(reason: RefuseReason) -> Result<(), Decision> {
+    Err(Decision::Refuse(reason))
+}
+
+fn not_decided_before(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    match facts.decided {
+        None => Ok(()),
+        Some(identity) if enrollment.repeats(identity) => Err(Decision::Duplicate),
+        Some(_) => Err(Decision::DeadLetter(Rejection {
+            reason: DeadLetterReason::ConflictingDuplicate,
+            detail: "$.data: this accountId, enrollmentId and actionId were decided before with another \
+                     workflowId or object"
+                .to_owned(),
+        })),
+    }
+}
+
+fn not_in_the_future(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    if enrollment.enrolled_at > facts.now + MAX_AHEAD {
+        let detail = "must not be more than 5 minutes ahead of the database's clock";
+        return Err(Decision::DeadLetter(Rejection::malformed("$.data.enrolledAt", detail)));
+    }
+    Ok(())
+}
+
+fn not_too_old(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    let retention = TimeDelta::from_std(facts.ledger_retention).unwrap_or(TimeDelta::MAX);
+    match facts.now.checked_sub_signed(retention) {
+        Some(oldest) if enrollment.enrolled_at < oldest => refuse(RefuseReason::EnrollmentTooOld),
+        _ => Ok(()),
+    }
+}
+
+fn object_is_a_contact(enrollment: &NewEnrollment, _: &Facts<'_>) -> Result<(), Decision> {
+    if enrollment.object_type_id == CONTACT_TYPE {
+        Ok(())
+    } else {
+        refuse(RefuseReason::ObjectTypeNotSupported)
+    }
+}
+
+fn account_exists(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    if facts.account_exists { Ok(()) } else { refuse(RefuseReason::AccountNotFound) }
+}
+
+fn workflow_deletes_contacts(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    match facts.workflow {
+        None => refuse(RefuseReason::WorkflowNotFound),
+        Some(workflow) if !workflow.is_contact_workflow => refuse(RefuseReason::WorkflowTypeNotSupported),
+        Some(workflow) if !workflow.delete_actions.contains(&enrollment.key.action_id) => {
+            refuse(RefuseReason::ActionNotInWorkflow)
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+fn workflow_is_on(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    match facts.workflow {
+        Some(workflow) if workflow.is_enabled => Ok(()),
+        _ => skip(SkipReason::WorkflowOff),
+    }
+}
+
+fn subscription_is_active(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    if may_delete_by_workflow(facts.subscriptions, facts.now) {
+        Ok(())
+    } else {
+        refuse(RefuseReason::SubscriptionRequired)
+    }
+}
+
+fn contact_is_live(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    match facts.contact {
+        Contact::Live { .. } => Ok(()),
+        Contact::Unknown => skip(SkipReason::ContactNotFound),
+        Contact::InTrash => skip(SkipReason::AlreadyInTrash),
+        Contact::Gone => skip(SkipReason::PermanentlyDeleted),
+    }
+}
+
+fn not_restored_since(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    match facts.contact {
+        Contact::Live { restored_at: Some(restored_at), .. }
+            if enrollment.enrolled_at < *restored_at + RESTORE_GRACE =>
+        {
+            skip(SkipReason::RestoredSinceEnrollment)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Not enrolled at the moment, and not for the second time where once is all the workflow allows.
+fn may_enroll(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    let mut before = facts.enrolled.iter().filter(|past| past.precedes(enrollment)).peekable();
+    let enrolled_before = before.peek().is_some();
+    if before.any(|past| past.active) {
+        return skip(SkipReason::AlreadyEnrolled);
+    }
+    if enrolled_before && !facts.workflow.is_some_and(|workflow| workflow.should_re_enroll) {
+        return skip(SkipReason::ReEnrollmentOff);
+    }
+    Ok(())
+}
+
+/// Goal, suppression and enrollment criteria: the three that look at the contact itself.
+fn criteria_are_met(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    let (Some(workflow), Contact::Live { properties, .. }) = (facts.workflow, facts.contact) else {
+        return refuse(RefuseReason::CriteriaUnsupported);
+    };
+    if workflow.goal == Understood::No || workflow.suppression == Understood::No {
+        return refuse(RefuseReason::CriteriaUnsupported);
+    }
+    let subject = Subject { properties, segments: facts.segments };
+    let truth = match (enrollment.cause, &workflow.triggers) {
+        (Cause::Manual, _) => Truth::True,
+        (_, Triggers::Unsupported) => Truth::Unknown,
+        // Nobody meets criteria that do not exist: such a workflow enrolls by hand only.
+        (_, Triggers::Manual) => Truth::False,
+        (Cause::ReEnrollment, Triggers::Criteria { re_enroll, .. }) => re_enroll.evaluate(subject),
+        (Cause::Criteria | Cause::Event, Triggers::Criteria { enroll, .. }) => enroll.evaluate(subject),
+    };
+    match truth {
+        Truth::True => Ok(()),
+        Truth::False => skip(SkipReason::CriteriaNotMet),
+        Truth::Unknown => refuse(RefuseReason::CriteriaUnsupported),
+    }
+}
+
+fn moment_is_open(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    match facts.workflow {
+        Some(workflow)
+            if workflow.time_windows == Understood::Unused
+                && workflow.blocked_dates == Understood::Unused =>
+        {
+            Ok(())
+        }
+        _ => refuse(RefuseReason::CriteriaUnsupported),
+    }
+}
+
+#[cfg(test)]
+mod tests;

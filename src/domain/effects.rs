@@ -1,0 +1,279 @@
+//! THE MATRIX: what each way of deleting a contact does to every category of data around it.
+//!
+//! One line a cell, no wildcard: a new category or transition does not compile until every fate is decided.
+//! The statements (`store::plan`), the printed documentation (`effects`) and the tests read this table. The
+//! source is the vendor's articles "Delete CRM records" and "Understand restorable and permanent contact
+//! deletions"; **D** in the wording marks a decision of ours where they are silent or disagree.
+
+use std::fmt::Write;
+
+/// A way of deleting, or of taking it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// Restorable delete: into the trash for 90 days.
+    Trash,
+    /// Out of the trash again.
+    Restore,
+    /// Permanent, for privacy.
+    Erase,
+    /// What the schedule does to trash older than 90 days.
+    Purge,
+}
+
+impl Transition {
+    pub const ALL: [Self; 4] = [Self::Trash, Self::Restore, Self::Erase, Self::Purge];
+
+    /// As it stands in metrics, audit and documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trash => "trash",
+            Self::Restore => "restore",
+            Self::Erase => "erase",
+            Self::Purge => "purge",
+        }
+    }
+}
+
+/// A kind of data around a contact, in the order of the published table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    Activities,
+    Analytics,
+    Associations,
+    BotConversations,
+    Suppressions,
+    Calls,
+    ContactData,
+    Conversations,
+    CustomEvents,
+    Emails,
+    Feedback,
+    Files,
+    FormSubmissions,
+    Integrations,
+    LifecycleStage,
+    Segments,
+    Notifications,
+    Quotes,
+    Workflows,
+}
+
+impl Category {
+    pub const ALL: [Self; 19] = [
+        Self::Activities,
+        Self::Analytics,
+        Self::Associations,
+        Self::BotConversations,
+        Self::Suppressions,
+        Self::Calls,
+        Self::ContactData,
+        Self::Conversations,
+        Self::CustomEvents,
+        Self::Emails,
+        Self::Feedback,
+        Self::Files,
+        Self::FormSubmissions,
+        Self::Integrations,
+        Self::LifecycleStage,
+        Self::Segments,
+        Self::Notifications,
+        Self::Quotes,
+        Self::Workflows,
+    ];
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Activities => "activities (notes, tasks, meetings)",
+            Self::Analytics => "analytics",
+            Self::Associations => "associations",
+            Self::BotConversations => "bot conversations",
+            Self::Suppressions => "bounces, spam reports, unsubscribes, quarantines",
+            Self::Calls => "calls",
+            Self::ContactData => "contact data (properties, additional e-mails, property history)",
+            Self::Conversations => "conversations",
+            Self::CustomEvents => "custom event completions",
+            Self::Emails => "e-mails",
+            Self::Feedback => "feedback responses",
+            Self::Files => "files",
+            Self::FormSubmissions => "form submissions",
+            Self::Integrations => "integration data",
+            Self::LifecycleStage => "lifecycle stage",
+            Self::Segments => "segment memberships",
+            Self::Notifications => "notifications",
+            Self::Quotes => "quotes",
+            Self::Workflows => "workflows",
+        }
+    }
+}
+
+/// What happens to the rows of a category.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Nothing is done to the rows.
+    Kept,
+    /// Invisible while the contact is in the trash: the views see to it.
+    Hidden,
+    /// Visible again as it was: the views see to it.
+    Back,
+    /// The rows stay, without the contact.
+    Unlinked,
+    /// Taken out for good: not even a restore brings it back.
+    Removed,
+    /// Stays removed on restore.
+    StaysRemoved,
+    /// The rows go.
+    Deleted,
+}
+
+/// One cell of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effect {
+    pub fate: Fate,
+    /// The cell in words.
+    pub says: &'static str,
+    /// Whether the service does all that the cell says.
+    pub built: bool,
+}
+
+/// The cell as it is built.
+const fn does(fate: Fate, says: &'static str) -> Effect {
+    Effect { fate, says, built: true }
+}
+
+/// The cell as it is to be: some or all of it does not happen yet.
+const fn will(fate: Fate, says: &'static str) -> Effect {
+    Effect { fate, says, built: false }
+}
+
+/// What `transition` does to `category`.
+#[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "one line a cell, whatever it says")]
+pub const fn effect(transition: Transition, category: Category) -> Effect {
+    use Category as C;
+    use Fate::{Back, Deleted, Hidden, Kept, Removed, StaysRemoved, Unlinked};
+    use Transition::{Erase, Purge, Restore, Trash};
+    match (transition, category) {
+        (Trash,   C::Activities)       => will(Hidden,       "off the contact's timeline; stay on other records' timelines; tasks stay on the tasks page, unlinked"),
+        (Trash,   C::Analytics)        => will(Hidden,       "engagement reports keep counting; sessions, opens and clicks stay without identity; out of contact reports"),
+        (Trash,   C::Associations)     => does(Hidden,       "removed: an association shows if and only if both its ends live **D**"),
+        (Trash,   C::BotConversations) => will(Hidden,       "removed from the inbox"),
+        (Trash,   C::Suppressions)     => does(Kept,         "kept, by address"),
+        (Trash,   C::Calls)            => will(Hidden,       "hidden; one also associated with another record stays there and on the calls page, unlinked **D**"),
+        (Trash,   C::ContactData)      => does(Hidden,       "hidden"),
+        (Trash,   C::Conversations)    => will(Hidden,       "stay in the inbox, unlinked"),
+        (Trash,   C::CustomEvents)     => does(Hidden,       "hidden"),
+        (Trash,   C::Emails)           => will(Hidden,       "hidden; one also associated with another record stays there, unlinked"),
+        (Trash,   C::Feedback)         => will(Hidden,       "shown as from \"Unknown contact\" for 90 days"),
+        (Trash,   C::Files)            => will(Hidden,       "stay in the file manager, unlinked"),
+        (Trash,   C::FormSubmissions)  => will(Hidden,       "stay in the submissions report under \"No contact\" for 90 days; anonymous analytics remain"),
+        (Trash,   C::Integrations)     => does(Hidden,       "hidden"),
+        (Trash,   C::LifecycleStage)   => will(Hidden,       "stage transitions hidden; the stage of an associated company computed again"),
+        (Trash,   C::Segments)         => does(Removed,      "removed"),
+        (Trash,   C::Notifications)    => does(Kept,         "kept, with the name and address they carry; gone 30 days after they were created **D**"),
+        (Trash,   C::Quotes)           => does(Kept,         "kept"),
+        (Trash,   C::Workflows)        => does(Removed,      "unenrolled from every workflow"),
+
+        (Restore, C::Activities)       => does(Back,         "back"),
+        (Restore, C::Analytics)        => does(Back,         "back"),
+        (Restore, C::Associations)     => does(Back,         "back, for those whose other end still lives"),
+        (Restore, C::BotConversations) => does(Back,         "back"),
+        (Restore, C::Suppressions)     => does(Kept,         "in force again"),
+        (Restore, C::Calls)            => does(Back,         "back"),
+        (Restore, C::ContactData)      => does(Back,         "back"),
+        (Restore, C::Conversations)    => does(Back,         "linked again"),
+        (Restore, C::CustomEvents)     => does(Back,         "back"),
+        (Restore, C::Emails)           => does(Back,         "back"),
+        (Restore, C::Feedback)         => does(Back,         "back under the contact"),
+        (Restore, C::Files)            => does(Back,         "linked again"),
+        (Restore, C::FormSubmissions)  => does(Back,         "back under the contact"),
+        (Restore, C::Integrations)     => does(Back,         "back"),
+        (Restore, C::LifecycleStage)   => will(Back,         "back; company computed again"),
+        (Restore, C::Segments)         => does(StaysRemoved, "not restored **D**"),
+        (Restore, C::Notifications)    => does(Kept,         "as they were"),
+        (Restore, C::Quotes)           => does(Kept,         "kept"),
+        (Restore, C::Workflows)        => does(StaysRemoved, "not enrolled again"),
+
+        (Erase,   C::Activities)       => will(Deleted,      "association deleted; notes and meetings with no other association deleted, leaving an anonymous stub; tasks stay, unlinked"),
+        (Erase,   C::Analytics)        => will(Unlinked,     "rows stay, anonymous"),
+        (Erase,   C::Associations)     => will(Deleted,      "deleted; e-mail header and derived properties redacted"),
+        (Erase,   C::BotConversations) => will(Deleted,      "deleted"),
+        (Erase,   C::Suppressions)     => will(Kept,         "kept as a keyed hash of the address; in force again when the address comes back"),
+        (Erase,   C::Calls)            => will(Deleted,      "deleted, leaving the anonymous stub, unless associated with another record, then unlinked"),
+        (Erase,   C::ContactData)      => will(Deleted,      "deleted"),
+        (Erase,   C::Conversations)    => will(Deleted,      "deleted, and their tickets, unless another live contact is on them **D**"),
+        (Erase,   C::CustomEvents)     => will(Deleted,      "deleted"),
+        (Erase,   C::Emails)           => will(Deleted,      "as trash but for good; headers redacted"),
+        (Erase,   C::Feedback)         => will(Deleted,      "deleted"),
+        (Erase,   C::Files)            => will(Unlinked,     "files uploaded through a form deleted; others stay, unlinked"),
+        (Erase,   C::FormSubmissions)  => will(Deleted,      "deleted; anonymous analytics remain"),
+        (Erase,   C::Integrations)     => will(Deleted,      "deleted"),
+        (Erase,   C::LifecycleStage)   => will(Deleted,      "transitions deleted; company computed again"),
+        (Erase,   C::Segments)         => will(Deleted,      "deleted"),
+        (Erase,   C::Notifications)    => will(Deleted,      "deleted"),
+        (Erase,   C::Quotes)           => will(Kept,         "kept at first; deleted within 30 days unless another live contact is on them **D**"),
+        (Erase,   C::Workflows)        => will(Deleted,      "removed"),
+
+        (Purge,   C::Activities)       => does(Deleted,      "association deleted; notes and meetings with no other association deleted, leaving an anonymous stub; tasks stay, unlinked"),
+        (Purge,   C::Analytics)        => does(Unlinked,     "rows stay, anonymous"),
+        (Purge,   C::Associations)     => will(Deleted,      "deleted; e-mail header and derived properties redacted **D**"),
+        (Purge,   C::BotConversations) => does(Deleted,      "deleted"),
+        (Purge,   C::Suppressions)     => will(Kept,         "kept as a keyed hash of the address; in force again when the address comes back"),
+        (Purge,   C::Calls)            => does(Deleted,      "deleted, leaving the anonymous stub, unless associated with another record, then unlinked"),
+        (Purge,   C::ContactData)      => does(Deleted,      "deleted"),
+        (Purge,   C::Conversations)    => will(Unlinked,     "stay, unlinked, the texts redacted **D**"),
+        (Purge,   C::CustomEvents)     => does(Deleted,      "deleted"),
+        (Purge,   C::Emails)           => will(Deleted,      "as trash but for good; headers redacted"),
+        (Purge,   C::Feedback)         => does(Deleted,      "deleted"),
+        (Purge,   C::Files)            => does(Unlinked,     "files uploaded through a form deleted; others stay, unlinked **D**"),
+        (Purge,   C::FormSubmissions)  => does(Deleted,      "deleted; anonymous analytics remain"),
+        (Purge,   C::Integrations)     => does(Deleted,      "deleted"),
+        (Purge,   C::LifecycleStage)   => does(Deleted,      "transitions deleted"),
+        (Purge,   C::Segments)         => does(Deleted,      "deleted"),
+        (Purge,   C::Notifications)    => does(Unlinked,     "kept, without the contact's id"),
+        (Purge,   C::Quotes)           => does(Unlinked,     "kept, unlinked **D**"),
+        (Purge,   C::Workflows)        => does(Deleted,      "deleted"),
+    }
+}
+
+/// The matrix as Markdown, one row a category.
+pub fn to_markdown() -> String {
+    let mut page =
+        String::from("| # | category | trash | restore | erase | purge |\n|---|---|---|---|---|---|\n");
+    for (index, category) in Category::ALL.into_iter().enumerate() {
+        // Writing into a string cannot fail.
+        let _ = write!(page, "| {} | {} |", index + 1, category.title());
+        for transition in Transition::ALL {
+            let Effect { says, built, .. } = effect(transition, category);
+            let _ = write!(page, " {says}{} |", if built { "" } else { " *(not built yet)*" });
+        }
+        page.push('\n');
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_copy_in_the_docs_is_this_table() {
+        let printed = include_str!("../../docs/MATRIX.md");
+        assert!(printed.ends_with(&to_markdown()), "run: contact-reaper effects, and paste it at the end");
+    }
+
+    #[test]
+    fn what_is_not_built_says_so() {
+        let page = to_markdown();
+        assert!(page.contains(
+            "| 16 | segment memberships | removed | not restored **D** | deleted *(not built yet)* |"
+        ));
+        let missing = page.matches("*(not built yet)*").count();
+        let counted = Transition::ALL
+            .into_iter()
+            .flat_map(|transition| Category::ALL.map(|category| effect(transition, category)))
+            .filter(|effect| !effect.built)
+            .count();
+        assert_eq!(missing, counted);
+    }
+}

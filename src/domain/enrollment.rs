@@ -1,0 +1,292 @@
+//! The enrollment event: its shape, its identity, and why one is set aside.
+//!
+//! A body is a CloudEvents 1.0 JSON object in structured mode. Members that are not ours are ignored, as
+//! CloudEvents asks; a member of ours that is missing or of the wrong type sets the message aside with the
+//! place of the fault, never with the value that stood there.
+
+use serde_json::Value;
+
+use super::members::{Fault, Members};
+use super::time::Time;
+
+/// A longer body is set aside unread.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// The only `type` of CloudEvent that is understood.
+pub const EVENT_TYPE: &str = "workflow.enrollment.created";
+
+/// The idempotency key: whoever repeats it repeats a decision already made. Never the message id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EnrollmentKey {
+    pub account_id: i64,
+    pub enrollment_id: i64,
+    pub action_id: i64,
+}
+
+/// Why the workflow engine enrolled the contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It met the enrollment criteria.
+    Criteria,
+    /// An event happened to it.
+    Event,
+    /// It met a re-enrollment trigger.
+    ReEnrollment,
+    /// A person enrolled it: the criteria are not asked, every other rule holds.
+    Manual,
+}
+
+impl Cause {
+    /// As it stands in the event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Criteria => "CRITERIA",
+            Self::Event => "EVENT",
+            Self::ReEnrollment => "RE_ENROLLMENT",
+            Self::Manual => "MANUAL",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Criteria, Self::Event, Self::ReEnrollment, Self::Manual]
+            .into_iter()
+            .find(|cause| cause.as_str() == text)
+    }
+}
+
+/// A well-formed event, not yet decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEnrollment {
+    pub key: EnrollmentKey,
+    pub workflow_id: i64,
+    /// `0-1` is a contact; anything else is refused later, not here.
+    pub object_type_id: String,
+    pub object_id: i64,
+    pub enrolled_at: Time,
+    pub cause: Cause,
+}
+
+impl NewEnrollment {
+    /// Same key, same deed? If not, the repetition is a conflict.
+    pub fn repeats(&self, identity: &Identity) -> bool {
+        self.identity() == *identity
+    }
+
+    /// What a repetition must agree with.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            workflow_id: self.workflow_id,
+            object_type_id: self.object_type_id.clone(),
+            object_id: self.object_id,
+        }
+    }
+}
+
+/// The part of an enrollment that its key stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub workflow_id: i64,
+    pub object_type_id: String,
+    pub object_id: i64,
+}
+
+/// Why a message went to the dead letters; the text form is public surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeadLetterReason {
+    /// Not JSON, a member missing, of the wrong type or out of range.
+    Malformed,
+    /// A CloudEvent of another type.
+    UnsupportedType,
+    /// Over [`MAX_BODY_BYTES`].
+    TooLarge,
+    /// The key of an earlier decision with another object or workflow.
+    ConflictingDuplicate,
+    /// The one event of a batch that the store cannot take.
+    Poison,
+}
+
+impl DeadLetterReason {
+    /// Every reason, for counters that are born at zero.
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::UnsupportedType, Self::TooLarge, Self::ConflictingDuplicate, Self::Poison];
+
+    /// As it stands in the header `x-reason` and in the metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::UnsupportedType => "unsupported_type",
+            Self::TooLarge => "too_large",
+            Self::ConflictingDuplicate => "conflicting_duplicate",
+            Self::Poison => "poison",
+        }
+    }
+}
+
+/// A message that cannot be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    pub reason: DeadLetterReason,
+    /// Place and type of the fault, never a value: dead letters are read by operators.
+    pub detail: String,
+}
+
+impl Rejection {
+    /// A body whose member at `place` is not what it must be.
+    pub fn malformed(place: &str, expected: &str) -> Self {
+        Self { reason: DeadLetterReason::Malformed, detail: format!("{place}: {expected}") }
+    }
+}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        Self::malformed(&fault.place, &fault.expected)
+    }
+}
+
+/// Reads a message body.
+///
+/// # Errors
+///
+/// A [`Rejection`] with the reason code and the place in the body, as a JSON path from `$`.
+pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(Rejection {
+            reason: DeadLetterReason::TooLarge,
+            detail: format!("body: over the limit of {MAX_BODY_BYTES} bytes"),
+        });
+    }
+    let body: Value = serde_json::from_slice(body).map_err(|error| {
+        Rejection::malformed("body", &format!("not JSON at line {} column {}", error.line(), error.column()))
+    })?;
+    let envelope = Members::of(&body, "$")?;
+    if envelope.text("specversion")? != "1.0" {
+        return Err(Rejection::malformed("$.specversion", "must be the string \"1.0\""));
+    }
+    envelope.text("id")?;
+    envelope.text("source")?;
+    if envelope.text("type")? != EVENT_TYPE {
+        return Err(Rejection {
+            reason: DeadLetterReason::UnsupportedType,
+            detail: format!("$.type: only {EVENT_TYPE} is understood"),
+        });
+    }
+    let data = envelope.object("data")?;
+    let cause = Cause::parse(data.text("cause")?).ok_or_else(|| {
+        Rejection::malformed("$.data.cause", "must be CRITERIA, EVENT, RE_ENROLLMENT or MANUAL")
+    })?;
+    if cause == Cause::Event {
+        let event = data.object("event")?;
+        event.text("eventTypeId")?;
+        event.time("occurredAt")?;
+        event.object("properties")?;
+    }
+    Ok(NewEnrollment {
+        key: EnrollmentKey {
+            account_id: account_id(&data)?,
+            enrollment_id: data.id("enrollmentId")?,
+            action_id: data.id("actionId")?,
+        },
+        workflow_id: data.id("workflowId")?,
+        object_type_id: data.text("objectTypeId")?.to_owned(),
+        object_id: data.id("objectId")?,
+        enrolled_at: data.time("enrolledAt")?,
+        cause,
+    })
+}
+
+/// `accountId`, or `portalId` as the vendor's API says; both only where they agree.
+fn account_id(data: &Members<'_>) -> Result<i64, Fault> {
+    match (data.optional("accountId"), data.optional("portalId")) {
+        (Some(_), Some(_)) if data.id("accountId")? != data.id("portalId")? => {
+            Err(data.fault("portalId", "differs from accountId"))
+        }
+        (None, Some(_)) => data.id("portalId"),
+        _ => data.id("accountId"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event() -> Value {
+        json!({"specversion": "1.0", "id": "m-1", "source": "/engine", "type": EVENT_TYPE,
+            "data": {"accountId": "1", "workflowId": "5", "actionId": "2", "enrollmentId": "9001",
+                "objectTypeId": "0-1", "objectId": "512", "enrolledAt": "2026-11-21T10:00:00Z",
+                "cause": "CRITERIA"}})
+    }
+
+    fn parse(value: &Value) -> Result<NewEnrollment, Rejection> {
+        parse_event(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_well_formed_event_is_read() {
+        let enrollment = parse(&event()).unwrap();
+        assert_eq!(enrollment.key, EnrollmentKey { account_id: 1, enrollment_id: 9001, action_id: 2 });
+        assert_eq!((enrollment.workflow_id, enrollment.object_id), (5, 512));
+        assert_eq!(enrollment.cause, Cause::Criteria);
+    }
+
+    #[test]
+    fn integers_portal_id_and_unknown_members_are_accepted() {
+        let mut value = event();
+        value["extension"] = json!(true);
+        let data = value["data"].as_object_mut().unwrap();
+        data.remove("accountId");
+        data.insert("portalId".into(), json!(7));
+        data.insert("objectId".into(), json!(9_223_372_036_854_775_807_i64));
+        let enrollment = parse(&value).unwrap();
+        assert_eq!((enrollment.key.account_id, enrollment.object_id), (7, i64::MAX));
+    }
+
+    #[test]
+    fn each_fault_names_its_place_and_never_the_value() {
+        let faults = [
+            ("/specversion", json!("0.3"), "$.specversion"),
+            ("/id", json!(""), "$.id"),
+            ("/source", Value::Null, "$.source"),
+            ("/data", json!("secret"), "$.data"),
+            ("/data/accountId", json!("secret"), "$.data.accountId"),
+            ("/data/workflowId", json!(-1), "$.data.workflowId"),
+            ("/data/actionId", json!(1.5), "$.data.actionId"),
+            ("/data/enrollmentId", json!("0"), "$.data.enrollmentId"),
+            ("/data/objectId", json!("9223372036854775808"), "$.data.objectId"),
+            ("/data/objectTypeId", json!("0-1\u{0}"), "$.data.objectTypeId"),
+            ("/data/enrolledAt", json!("secret"), "$.data.enrolledAt"),
+            ("/data/cause", json!("secret"), "$.data.cause"),
+            ("/data/cause", json!("EVENT"), "$.data.event"),
+        ];
+        for (pointer, fault, place) in faults {
+            let mut value = event();
+            *value.pointer_mut(pointer).unwrap() = fault;
+            let rejection = parse(&value).unwrap_err();
+            assert_eq!(rejection.reason, DeadLetterReason::Malformed, "{pointer}");
+            assert!(rejection.detail.starts_with(&format!("{place}: ")), "{}", rejection.detail);
+            assert!(!rejection.detail.contains("secret"), "{}", rejection.detail);
+        }
+    }
+
+    #[test]
+    fn an_account_named_twice_must_agree() {
+        let mut value = event();
+        value["data"]["portalId"] = json!("1");
+        assert!(parse(&value).is_ok());
+        value["data"]["portalId"] = json!("2");
+        assert_eq!(parse(&value).unwrap_err().detail, "$.data.portalId: differs from accountId");
+    }
+
+    #[test]
+    fn other_types_long_bodies_and_noise_have_reasons_of_their_own() {
+        let mut value = event();
+        value["type"] = json!("workflow.enrollment.completed");
+        assert_eq!(parse(&value).unwrap_err().reason, DeadLetterReason::UnsupportedType);
+        let long = vec![b' '; MAX_BODY_BYTES + 1];
+        assert_eq!(parse_event(&long).unwrap_err().reason, DeadLetterReason::TooLarge);
+        for noise in [&b"\xff\xfe"[..], b"", b"[]", b"{", b"null"] {
+            assert_eq!(parse_event(noise).unwrap_err().reason, DeadLetterReason::Malformed);
+        }
+    }
+}

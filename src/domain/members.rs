@@ -1,0 +1,131 @@
+//! Reading JSON objects that others wrote, so that a fault can say where it is.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::time::{Time, parse_time};
+
+/// A member that is not what it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The path of the member.
+    pub place: String,
+    /// What it must be; never what it is.
+    pub expected: String,
+}
+
+/// A JSON object and where it stands.
+#[derive(Clone, Debug)]
+pub struct Members<'a> {
+    members: &'a Map<String, Value>,
+    place: Cow<'static, str>,
+}
+
+impl<'a> Members<'a> {
+    /// The members of an object. An empty `place` is the document itself.
+    ///
+    /// # Errors
+    ///
+    /// Where the value is no object.
+    pub fn of(value: &'a Value, place: impl Into<Cow<'static, str>>) -> Result<Self, Fault> {
+        let place = place.into();
+        match value {
+            Value::Object(members) => Ok(Self { members, place }),
+            _ => Err(Fault { place: place.into_owned(), expected: "must be an object".to_owned() }),
+        }
+    }
+
+    /// A member that may be missing; null is missing.
+    pub fn optional(&self, name: &str) -> Option<&'a Value> {
+        self.members.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A member that must be there.
+    ///
+    /// # Errors
+    ///
+    /// As all readers here: a [`Fault`] with the member's place.
+    pub fn required(&self, name: &str) -> Result<&'a Value, Fault> {
+        self.optional(name).ok_or_else(|| self.fault(name, "missing"))
+    }
+
+    /// A non-empty string.
+    pub fn text(&self, name: &str) -> Result<&'a str, Fault> {
+        match self.required(name)?.as_str() {
+            // U+0000 is no character to PostgreSQL: what one database takes the other must take.
+            Some(text) if !text.is_empty() && !text.contains('\0') => Ok(text),
+            _ => Err(self.fault(name, "must be a non-empty string")),
+        }
+    }
+
+    /// A time.
+    pub fn time(&self, name: &str) -> Result<Time, Fault> {
+        let time = self.required(name)?.as_str().and_then(parse_time);
+        time.ok_or_else(|| self.fault(name, "must be an RFC 3339 time"))
+    }
+
+    /// An id: a decimal string, or an integer as some producers write it.
+    pub fn id(&self, name: &str) -> Result<i64, Fault> {
+        parse_id(self.required(name)?)
+            .ok_or_else(|| self.fault(name, "must be a positive 64-bit integer, as a decimal string"))
+    }
+
+    /// A boolean that may be missing.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
+        match self.optional(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
+            Some(_) => Err(self.fault(name, "must be true or false")),
+        }
+    }
+
+    /// A list that may be missing, which means empty.
+    pub fn list(&self, name: &str) -> Result<&'a [Value], Fault> {
+        match self.optional(name) {
+            None => Ok(&[]),
+            Some(Value::Array(items)) => Ok(items),
+            Some(_) => Err(self.fault(name, "must be a list")),
+        }
+    }
+
+    /// A member object.
+    pub fn object(&self, name: &str) -> Result<Self, Fault> {
+        Self::of(self.required(name)?, self.path(name))
+    }
+
+    /// The objects of a list.
+    pub fn objects(&self, name: &str) -> Result<Vec<Self>, Fault> {
+        let item = |(index, item)| Self::of(item, self.path(&format!("{name}[{index}]")));
+        self.list(name)?.iter().enumerate().map(item).collect()
+    }
+
+    /// All members, in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a> {
+        self.members.iter()
+    }
+
+    /// A fault of the member.
+    pub fn fault(&self, name: &str, expected: &str) -> Fault {
+        Fault { place: self.path(name), expected: expected.to_owned() }
+    }
+
+    fn path(&self, name: &str) -> String {
+        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+    }
+}
+
+/// An id as the vendor writes it (a decimal string) or as some producers do (an integer).
+pub fn parse_id(value: &Value) -> Option<i64> {
+    match value {
+        Value::String(text) => parse_id_text(text),
+        Value::Number(number) => number.as_i64().filter(|id| *id > 0),
+        _ => None,
+    }
+}
+
+/// A decimal string without sign, blanks or leading zeros, from 1 to 2^63 - 1.
+pub fn parse_id_text(text: &str) -> Option<i64> {
+    let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
+    if canonical { text.parse().ok() } else { None }
+}

@@ -1,0 +1,17 @@
+//! Everything that decides, as pure functions of facts and a time: no await, no SQL, no AMQP, no clock.
+//!
+//! Read [`enrollment`] (what comes in), [`decision`] (the checks, in order), [`workflow`] and [`criteria`]
+//! (what they ask), then [`effects`] (what a deletion does).
+
+pub mod address;
+pub mod criteria;
+pub mod decision;
+pub mod effects;
+pub mod enrollment;
+pub mod entitlement;
+pub mod members;
+pub mod permission;
+pub mod record;
+pub mod schedule;
+pub mod time;
+pub mod workflow;

@@ -1,0 +1,419 @@
+//! Which members of which kind become which columns.
+
+use serde_json::{Value, json};
+
+use super::ColumnType::{Bool, Int, Json, Text, Time};
+use super::{Archived, Kind, Parts, Row, Table};
+use crate::domain::address::address_key;
+use crate::domain::entitlement::Tier;
+use crate::domain::members::{Fault, Members, parse_id};
+use crate::domain::permission::Permission;
+use crate::domain::time::format_time;
+
+const PRODUCTS: &[&str] = &[
+    "marketing_hub",
+    "sales_hub",
+    "service_hub",
+    "content_hub",
+    "operations_hub",
+    "smart_crm",
+    "commerce_hub",
+];
+const ACTIVITY_TYPES: &[&str] = &["note", "task", "meeting", "call", "email"];
+const ANALYTICS_TYPES: &[&str] = &["session", "email_open", "email_click", "form_view", "form_submission"];
+const CHANNELS: &[&str] = &["chat", "email", "bot"];
+const DELIVERABILITY: &[&str] = &["bounced", "spam_reported", "unsubscribed", "quarantined"];
+const OBJECT_TYPES: &[&str] = &["contact", "company", "deal", "ticket"];
+const PROCESSING_TYPES: &[&str] = &["MANUAL", "DYNAMIC", "SNAPSHOT"];
+
+/// Declares a kind: its table with the key columns before the bar, its links, its reader.
+macro_rules! kind {
+    ($name:literal, $table:literal [$($key:ident $key_type:ident),+ | $($column:ident $type:ident),*]
+     $(links $links:literal [$($link_key:ident),+ | $($link:ident $link_type:ident),*])? => $read:expr) => {
+        Kind {
+            name: $name,
+            table: Table {
+                name: $table,
+                columns: &[("account_id", Int), $((stringify!($key), $key_type),)+ $((stringify!($column), $type),)*],
+                key: 1 + [$(stringify!($key)),+].len(),
+            },
+            links: kind!(@links $($links [$($link_key),+ | $($link $link_type),*])?),
+            read: $read,
+        }
+    };
+    (@links) => { None };
+    (@links $links:literal [$($link_key:ident),+ | $($link:ident $link_type:ident),*]) => {
+        Some(Table {
+            name: $links,
+            columns: &[("account_id", Int), $((stringify!($link_key), Int),)+ $((stringify!($link), $link_type),)*],
+            key: 1 + [$(stringify!($link_key)),+].len(),
+        })
+    };
+}
+
+/// Every kind. A link table's key columns are its owner's; the rest tells its rows apart.
+pub static KINDS: &[Kind] = &[
+    Kind {
+        name: "account",
+        table: Table {
+            name: "accounts",
+            columns: &[("account_id", Int), ("name", Text), ("time_zone", Text)],
+            key: 1,
+        },
+        links: None,
+        read: account,
+    },
+    kind!("subscription", "subscriptions" [product Text, starts_at Time | tier Text, ends_at Time] => subscription),
+    kind!("user", "users" [user_id Int | email Text, email_key Text, permissions Json] => user),
+    kind!("contact",
+        "contacts" [contact_id Int | properties Json, history Json, created_at Time, updated_at Time]
+        links "contact_emails" [contact_id | email_key Text, email Text] => contact),
+    kind!("company", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "company")),
+    kind!("deal", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "deal")),
+    kind!("ticket", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "ticket")),
+    kind!("association",
+        "associations" [from_type Text, from_id Int, to_type Text, to_id Int, label Text | association_type_id Text] => association),
+    kind!("activity",
+        "activities" [activity_id Int | type Text, occurred_at Time, properties Json, stub Bool]
+        links "activity_associations" [activity_id | object_type Text, object_id Int] => activity),
+    kind!("conversation",
+        "conversations" [conversation_id Int | contact_id Int, channel Text, messages Json]
+        links "conversation_tickets" [conversation_id | ticket_id Int] => conversation),
+    kind!("deliverability",
+        "deliverability" [email_key Text, status Text | at Time, subscription_id Text] => deliverability),
+    kind!("customEvent",
+        "custom_events" [event_id Int | contact_id Int, event_type_id Text, occurred_at Time, properties Json] => custom_event),
+    kind!("analyticsEvent",
+        "analytics_events" [event_id Int | contact_id Int, type Text, occurred_at Time, source Text] => analytics_event),
+    kind!("feedback",
+        "feedback" [feedback_id Int | contact_id Int, survey_id Text, submitted_at Time, rating Json, comment Text] => feedback),
+    kind!("file", "files" [file_id Int | name Text, form_submission_id Int]
+        links "file_contacts" [file_id | contact_id Int] => file),
+    kind!("formSubmission",
+        "form_submissions" [submission_id Int | contact_id Int, form_id Text, submitted_at Time, field_values Json] => form_submission),
+    kind!("integration", "integrations" [contact_id Int, source Text | payload Json] => integration),
+    kind!("lifecycleTransition", "lifecycle_transitions" [contact_id Int, stage Text, at Time |] => lifecycle_transition),
+    kind!("segment", "segments" [segment_id Int | name Text, processing_type Text]
+        links "segment_members" [segment_id | contact_id Int] => segment),
+    kind!("notification",
+        "notifications" [notification_id Int | user_id Int, contact_id Int, contact_name Text, contact_email Text,
+            title Text, created_at Time] => notification),
+    kind!("quote", "quotes" [quote_id Int | title Text, created_at Time]
+        links "quote_contacts" [quote_id | contact_id Int] => quote),
+    kind!("workflow", "workflows" [workflow_id Int | flow Text] => workflow),
+    kind!("enrollment",
+        "workflow_enrollments" [workflow_id Int, contact_id Int, enrolled_at Time | enrollment_id Int, active Bool] => enrollment),
+];
+
+type Read = Result<Parts, Fault>;
+
+/// A row from `{"column": value}`.
+fn row(value: Value) -> Row {
+    match value {
+        Value::Object(row) => row,
+        _ => Row::new(),
+    }
+}
+
+/// A record that is a row and nothing else.
+fn plain(value: Value) -> Parts {
+    Parts { row: row(value), ..Parts::default() }
+}
+
+/// A record of the contact in `contactId`, which has to exist.
+fn owned(contact_id: i64, value: Value) -> Parts {
+    Parts { contacts: vec![contact_id], owner: Some(contact_id), ..plain(value) }
+}
+
+fn time(members: &Members<'_>, name: &str) -> Result<String, Fault> {
+    members.time(name).map(format_time)
+}
+
+fn optional_time(members: &Members<'_>, name: &str) -> Result<Option<String>, Fault> {
+    members.optional(name).map(|_| time(members, name)).transpose()
+}
+
+fn optional_text<'a>(members: &Members<'a>, name: &str) -> Result<Option<&'a str>, Fault> {
+    match members.optional(name).map(Value::as_str) {
+        None => Ok(None),
+        Some(Some(text)) => Ok(Some(text)),
+        Some(None) => Err(members.fault(name, "must be a string")),
+    }
+}
+
+fn optional_id(members: &Members<'_>, name: &str) -> Result<Option<i64>, Fault> {
+    members.optional(name).map(|_| members.id(name)).transpose()
+}
+
+fn one_of<'a>(members: &Members<'a>, name: &str, known: &[&str]) -> Result<&'a str, Fault> {
+    let text = members.text(name)?;
+    if known.contains(&text) {
+        Ok(text)
+    } else {
+        Err(members.fault(name, &format!("must be one of {}", known.join(", "))))
+    }
+}
+
+fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, Fault> {
+    let mut ids = Vec::new();
+    for (index, item) in members.list(name)?.iter().enumerate() {
+        let id = parse_id(item)
+            .ok_or_else(|| members.fault(&format!("{name}[{index}]"), "must be a positive 64-bit integer"))?;
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// A map of strings, as the vendor's API gives properties; null is no value.
+fn properties(members: &Members<'_>) -> Result<Value, Fault> {
+    let object = members.object("properties")?;
+    let mut kept = Row::new();
+    for (name, value) in object.iter() {
+        match value {
+            Value::String(_) => {
+                kept.insert(name.clone(), value.clone());
+            }
+            Value::Null => {}
+            _ => return Err(object.fault(name, "must be a string")),
+        }
+    }
+    Ok(Value::Object(kept))
+}
+
+fn account(m: &Members<'_>) -> Read {
+    Ok(plain(json!({"name": m.text("name")?, "time_zone": optional_text(m, "timeZone")?})))
+}
+
+fn subscription(m: &Members<'_>) -> Read {
+    let tier = m.text("tier")?;
+    Tier::parse(tier)
+        .ok_or_else(|| m.fault("tier", "must be one of free, starter, professional, enterprise"))?;
+    Ok(plain(json!({"product": one_of(m, "product", PRODUCTS)?, "tier": tier,
+        "starts_at": time(m, "startsAt")?, "ends_at": optional_time(m, "endsAt")?})))
+}
+
+fn user(m: &Members<'_>) -> Read {
+    for (index, permission) in m.list("permissions")?.iter().enumerate() {
+        permission.as_str().and_then(Permission::parse).ok_or_else(|| {
+            m.fault(&format!("permissions[{index}]"), "must be one of delete, bulk_delete, super_admin")
+        })?;
+    }
+    let email = m.text("email")?;
+    Ok(plain(json!({"user_id": m.id("id")?, "email": email, "email_key": address_key(email),
+        "permissions": m.list("permissions")?})))
+}
+
+fn contact(m: &Members<'_>) -> Read {
+    let contact_id = m.id("id")?;
+    let properties = properties(m)?;
+    let mut addresses: Vec<&str> = properties.get("email").and_then(Value::as_str).into_iter().collect();
+    for (index, address) in m.list("additionalEmails")?.iter().enumerate() {
+        let address = address.as_str();
+        addresses
+            .push(address.ok_or_else(|| m.fault(&format!("additionalEmails[{index}]"), "must be a string"))?);
+    }
+    let mut links: Vec<Row> = Vec::new();
+    for address in addresses {
+        let key = address_key(address);
+        if !key.is_empty() && !links.iter().any(|link| link["email_key"] == key) {
+            links.push(row(json!({"contact_id": contact_id, "email_key": key, "email": address})));
+        }
+    }
+    let archived = match m.flag("archived")? {
+        Some(true) => Some(Archived { at: optional_time(m, "archivedAt")? }),
+        _ => None,
+    };
+    let row =
+        row(json!({"contact_id": contact_id, "history": history(m)?, "created_at": time(m, "createdAt")?,
+        "updated_at": optional_time(m, "updatedAt")?, "properties": properties}));
+    Ok(Parts { row, links, contacts: vec![contact_id], archived, ..Parts::default() })
+}
+
+/// `propertiesWithHistory`: for each property its past values with their times.
+fn history(m: &Members<'_>) -> Result<Value, Fault> {
+    let mut kept = Row::new();
+    if m.optional("propertiesWithHistory").is_some() {
+        let object = m.object("propertiesWithHistory")?;
+        for (name, _) in object.iter() {
+            let mut versions = Vec::new();
+            for version in object.objects(name)? {
+                let value = optional_text(&version, "value")?.unwrap_or_default();
+                versions.push(json!({"value": value, "timestamp": time(&version, "timestamp")?}));
+            }
+            kept.insert(name.clone(), Value::Array(versions));
+        }
+    }
+    Ok(Value::Object(kept))
+}
+
+fn object(m: &Members<'_>, object_type: &str) -> Read {
+    Ok(plain(json!({"object_type": object_type, "object_id": m.id("id")?, "properties": properties(m)?})))
+}
+
+/// An object that something is associated with: its type, its id, and the contact it is, if it is one.
+fn end<'a>(m: &Members<'a>) -> Result<(&'a str, i64, Option<i64>), Fault> {
+    let (kind, id) = (one_of(m, "type", OBJECT_TYPES)?, m.id("id")?);
+    Ok((kind, id, (kind == "contact").then_some(id)))
+}
+
+fn association(m: &Members<'_>) -> Read {
+    let (from_type, from_id, from_contact) = end(&m.object("from")?)?;
+    let (to_type, to_id, to_contact) = end(&m.object("to")?)?;
+    let association_type_id = match m.optional("associationTypeId") {
+        None => None,
+        Some(Value::String(id)) => Some(id.clone()),
+        Some(Value::Number(id)) => Some(id.to_string()),
+        Some(_) => return Err(m.fault("associationTypeId", "must be a string")),
+    };
+    let row = row(json!({"from_type": from_type, "from_id": from_id, "to_type": to_type, "to_id": to_id,
+        "label": optional_text(m, "label")?.unwrap_or_default(), "association_type_id": association_type_id}));
+    Ok(Parts { row, contacts: from_contact.into_iter().chain(to_contact).collect(), ..Parts::default() })
+}
+
+fn activity(m: &Members<'_>) -> Read {
+    let activity_id = m.id("id")?;
+    let mut links: Vec<Row> = Vec::new();
+    for association in m.objects("associations")? {
+        let (object_type, object_id, _) = end(&association)?;
+        let link =
+            row(json!({"activity_id": activity_id, "object_type": object_type, "object_id": object_id}));
+        if !links.contains(&link) {
+            links.push(link);
+        }
+    }
+    let properties = m.optional("properties").map_or(Ok(json!({})), |_| properties(m))?;
+    let row = row(json!({"activity_id": activity_id, "type": one_of(m, "type", ACTIVITY_TYPES)?,
+        "occurred_at": time(m, "timestamp")?, "properties": properties, "stub": false}));
+    Ok(Parts { row, links, ..Parts::default() })
+}
+
+fn conversation(m: &Members<'_>) -> Read {
+    let (conversation_id, contact_id) = (m.id("id")?, m.id("contactId")?);
+    for message in m.objects("messages")? {
+        message.time("at")?;
+        optional_text(&message, "text")?;
+    }
+    let ticket = |id| row(json!({"conversation_id": conversation_id, "ticket_id": id}));
+    let parts = json!({"conversation_id": conversation_id, "contact_id": contact_id,
+        "channel": one_of(m, "channel", CHANNELS)?, "messages": m.list("messages")?});
+    let links = ids(m, "ticketIds")?.into_iter().map(ticket).collect();
+    Ok(Parts { links, ..owned(contact_id, parts) })
+}
+
+fn deliverability(m: &Members<'_>) -> Read {
+    let key = address_key(m.text("email")?);
+    if key.is_empty() {
+        return Err(m.fault("email", "must be an address"));
+    }
+    Ok(plain(json!({"email_key": key, "status": one_of(m, "status", DELIVERABILITY)?, "at": time(m, "at")?,
+        "subscription_id": optional_text(m, "subscriptionId")?})))
+}
+
+fn custom_event(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    let properties = m.optional("properties").cloned().unwrap_or_else(|| json!({}));
+    Members::of(&properties, "properties")?;
+    Ok(owned(
+        contact_id,
+        json!({"event_id": m.id("id")?, "contact_id": contact_id,
+        "event_type_id": m.text("eventTypeId")?, "occurred_at": time(m, "occurredAt")?,
+        "properties": properties}),
+    ))
+}
+
+fn analytics_event(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    Ok(owned(
+        contact_id,
+        json!({"event_id": m.id("id")?, "contact_id": contact_id,
+        "type": one_of(m, "type", ANALYTICS_TYPES)?, "occurred_at": time(m, "occurredAt")?,
+        "source": optional_text(m, "source")?.unwrap_or_default()}),
+    ))
+}
+
+fn feedback(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    Ok(owned(
+        contact_id,
+        json!({"feedback_id": m.id("id")?, "contact_id": contact_id,
+        "survey_id": m.text("surveyId")?, "submitted_at": time(m, "submittedAt")?,
+        "rating": m.optional("rating"), "comment": optional_text(m, "text")?.unwrap_or_default()}),
+    ))
+}
+
+fn file(m: &Members<'_>) -> Read {
+    let file_id = m.id("id")?;
+    let link = |id| row(json!({"file_id": file_id, "contact_id": id}));
+    let parts = plain(json!({"file_id": file_id, "name": m.text("name")?,
+        "form_submission_id": optional_id(m, "formSubmissionId")?}));
+    Ok(Parts { links: ids(m, "contactIds")?.into_iter().map(link).collect(), ..parts })
+}
+
+fn form_submission(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    Ok(owned(
+        contact_id,
+        json!({"submission_id": m.id("id")?, "contact_id": contact_id,
+        "form_id": m.text("formId")?, "submitted_at": time(m, "submittedAt")?,
+        "field_values": m.optional("values")}),
+    ))
+}
+
+fn integration(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    Ok(owned(
+        contact_id,
+        json!({"contact_id": contact_id, "source": m.text("source")?,
+        "payload": m.optional("payload")}),
+    ))
+}
+
+fn lifecycle_transition(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    Ok(owned(contact_id, json!({"contact_id": contact_id, "stage": m.text("stage")?, "at": time(m, "at")?})))
+}
+
+fn segment(m: &Members<'_>) -> Read {
+    let segment_id = m.id("id")?;
+    let link = |id| row(json!({"segment_id": segment_id, "contact_id": id}));
+    let parts = plain(json!({"segment_id": segment_id, "name": m.text("name")?,
+        "processing_type": one_of(m, "processingType", PROCESSING_TYPES)?}));
+    Ok(Parts { links: ids(m, "members")?.into_iter().map(link).collect(), ..parts })
+}
+
+fn notification(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    let text = |name| optional_text(m, name).map(Option::unwrap_or_default);
+    Ok(owned(
+        contact_id,
+        json!({"notification_id": m.id("id")?, "user_id": m.id("userId")?,
+        "contact_id": contact_id, "contact_name": text("contactName")?, "contact_email": text("contactEmail")?,
+        "title": text("title")?, "created_at": time(m, "createdAt")?}),
+    ))
+}
+
+fn quote(m: &Members<'_>) -> Read {
+    let quote_id = m.id("id")?;
+    let link = |id| row(json!({"quote_id": quote_id, "contact_id": id}));
+    let parts = plain(json!({"quote_id": quote_id, "title": optional_text(m, "title")?.unwrap_or_default(),
+        "created_at": time(m, "createdAt")?}));
+    Ok(Parts { links: ids(m, "contactIds")?.into_iter().map(link).collect(), ..parts })
+}
+
+fn workflow(m: &Members<'_>) -> Read {
+    let flow = m.object("flow")?;
+    Ok(plain(json!({"workflow_id": flow.id("id")?, "flow": m.required("flow")?.to_string()})))
+}
+
+fn enrollment(m: &Members<'_>) -> Read {
+    let contact_id = m.id("contactId")?;
+    let active = m.flag("active")?.ok_or_else(|| m.fault("active", "must be true or false"))?;
+    Ok(owned(
+        contact_id,
+        json!({"workflow_id": m.id("workflowId")?, "contact_id": contact_id,
+        "enrolled_at": time(m, "enrolledAt")?, "enrollment_id": optional_id(m, "enrollmentId")?,
+        "active": active}),
+    ))
+}
