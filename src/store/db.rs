@@ -1,0 +1,387 @@
+//! Connections, transactions and rows: the thin layer that makes two databases look like one.
+//!
+//! sqlx 0.9.0 can lose work that looked committed when a future that begins a transaction is dropped half-way
+//! (its issues 4385 and 4393): the connection goes back to the pool inside an open transaction. Two rules
+//! answer it: every pool rolls back before it lends a connection out, and no future of the store is dropped
+//! half-way (no `select!`, no `timeout` around it).
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, Executor, PgPool, Postgres, Row as _, Sqlite, SqlitePool};
+
+use super::dialect::Dialect;
+use super::error::StoreError;
+use crate::domain::time::{Time, format_time, parse_time};
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `sqlite://PATH` or `postgres://…`. May hold a password: never logged.
+    pub url: String,
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long one statement may take (PostgreSQL).
+    pub statement_timeout: Duration,
+    /// How long to wait for the one writer (SQLite).
+    pub busy_timeout: Duration,
+    /// Make the SQLite file where there is none.
+    pub create: bool,
+}
+
+/// A pool of connections to either database.
+#[derive(Clone, Debug)]
+pub struct Db {
+    pool: Pool,
+    statement_timeout: Duration,
+}
+
+#[derive(Clone, Debug)]
+enum Pool {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+/// A value for a statement's parameter.
+#[derive(Clone, Debug)]
+pub enum Arg {
+    Int(Option<i64>),
+    Text(Option<String>),
+    Time(Option<Time>),
+    Bytes(Vec<u8>),
+}
+
+impl From<i64> for Arg {
+    fn from(value: i64) -> Self {
+        Self::Int(Some(value))
+    }
+}
+
+impl From<Option<i64>> for Arg {
+    fn from(value: Option<i64>) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Arg {
+    fn from(value: &str) -> Self {
+        Self::Text(Some(value.to_owned()))
+    }
+}
+
+impl From<String> for Arg {
+    fn from(value: String) -> Self {
+        Self::Text(Some(value))
+    }
+}
+
+impl From<Option<String>> for Arg {
+    fn from(value: Option<String>) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl From<Time> for Arg {
+    fn from(value: Time) -> Self {
+        Self::Time(Some(value))
+    }
+}
+
+impl From<Option<Time>> for Arg {
+    fn from(value: Option<Time>) -> Self {
+        Self::Time(value)
+    }
+}
+
+impl From<Vec<u8>> for Arg {
+    fn from(value: Vec<u8>) -> Self {
+        Self::Bytes(value)
+    }
+}
+
+/// The parameters of a statement, in order.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { &[$($crate::store::db::Arg::from($value)),*] };
+}
+pub(super) use args;
+
+impl Db {
+    /// Opens a pool; connects on first use.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be read. It is not repeated: it may hold a password.
+    pub fn open(options: &Options) -> Result<Self, StoreError> {
+        let bad_url = |problem: String| {
+            StoreError::Failed(format!(
+                "store.url cannot be used: {problem}; write sqlite://PATH or postgres://…"
+            ))
+        };
+        let pool = if options.url.starts_with("sqlite:") {
+            let connect = SqliteConnectOptions::from_str(&options.url)
+                .map_err(|error| bad_url(error.to_string()))?
+                .create_if_missing(options.create)
+                .foreign_keys(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(options.busy_timeout)
+                .pragma("secure_delete", "ON");
+            Pool::Sqlite(
+                SqlitePoolOptions::new()
+                    .max_connections(options.max_connections)
+                    .acquire_timeout(options.acquire_timeout)
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, _| roll_back_sqlite(connection))
+                    .connect_lazy_with(connect),
+            )
+        } else {
+            let connect = PgConnectOptions::from_str(&options.url)
+                .map_err(|_| bad_url("it is no PostgreSQL URL".to_owned()))?
+                .application_name("contact-reaper");
+            Pool::Postgres(
+                PgPoolOptions::new()
+                    .max_connections(options.max_connections)
+                    .acquire_timeout(options.acquire_timeout)
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, _| roll_back_postgres(connection))
+                    .connect_lazy_with(connect),
+            )
+        };
+        Ok(Self { pool, statement_timeout: options.statement_timeout })
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        match self.pool {
+            Pool::Postgres(_) => Dialect::Postgres,
+            Pool::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Connections open, and those of them at rest.
+    pub fn connections(&self) -> (u32, usize) {
+        match &self.pool {
+            Pool::Postgres(pool) => (pool.size(), pool.num_idle()),
+            Pool::Sqlite(pool) => (pool.size(), pool.num_idle()),
+        }
+    }
+
+    /// Begins a transaction. It must be [finished](Tx::finish), whatever happens in it.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let begin = self.dialect().begin(self.statement_timeout.as_millis());
+        let connection = match &self.pool {
+            Pool::Postgres(pool) => {
+                let mut connection = pool.acquire().await?;
+                connection.execute(AssertSqlSafe(begin)).await?;
+                Connection::Postgres(connection)
+            }
+            Pool::Sqlite(pool) => {
+                let mut connection = pool.acquire().await?;
+                connection.execute(AssertSqlSafe(begin)).await?;
+                Connection::Sqlite(connection)
+            }
+        };
+        Ok(Tx { connection })
+    }
+
+    /// Closes all connections, waiting for those at work.
+    pub async fn close(&self) {
+        match &self.pool {
+            Pool::Postgres(pool) => pool.close().await,
+            Pool::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Ends whatever transaction a dropped future left open. Outside of one PostgreSQL only warns.
+fn roll_back_postgres(connection: &mut sqlx::PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    async move { connection.execute("ROLLBACK").await.map(|_| true) }.boxed()
+}
+
+/// As for PostgreSQL; SQLite calls a rollback outside of a transaction an error, which is the usual case.
+fn roll_back_sqlite(connection: &mut sqlx::SqliteConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    async move {
+        match connection.execute("ROLLBACK").await {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => {
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+    .boxed()
+}
+
+#[derive(Debug)]
+enum Connection {
+    Postgres(PoolConnection<Postgres>),
+    Sqlite(PoolConnection<Sqlite>),
+}
+
+/// An open transaction.
+#[derive(Debug)]
+pub struct Tx {
+    connection: Connection,
+}
+
+/// Binds every argument to a query; what differs is how a time travels.
+macro_rules! bind {
+    ($sql:expr, $args:expr, $time:expr) => {{
+        // The only place where built SQL is let through: it is made of static names, never of data.
+        let mut query = sqlx::query(AssertSqlSafe($sql.to_owned()));
+        for arg in $args {
+            query = match arg {
+                Arg::Int(value) => query.bind(*value),
+                Arg::Text(value) => query.bind(value.clone()),
+                Arg::Time(value) => query.bind(value.map($time)),
+                Arg::Bytes(value) => query.bind(value.clone()),
+            };
+        }
+        query
+    }};
+}
+
+impl Tx {
+    pub fn dialect(&self) -> Dialect {
+        match self.connection {
+            Connection::Postgres(_) => Dialect::Postgres,
+            Connection::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Runs a statement; how many rows it touched.
+    pub async fn execute(&mut self, sql: &str, args: &[Arg]) -> Result<u64, StoreError> {
+        Ok(match &mut self.connection {
+            Connection::Postgres(connection) => {
+                bind!(sql, args, |time: Time| time).execute(&mut **connection).await?.rows_affected()
+            }
+            Connection::Sqlite(connection) => {
+                bind!(sql, args, format_time).execute(&mut **connection).await?.rows_affected()
+            }
+        })
+    }
+
+    /// Runs a statement and takes the rows it answers.
+    pub async fn rows(&mut self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, StoreError> {
+        Ok(match &mut self.connection {
+            Connection::Postgres(connection) => {
+                let rows = bind!(sql, args, |time: Time| time).fetch_all(&mut **connection).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+            Connection::Sqlite(connection) => {
+                let rows = bind!(sql, args, format_time).fetch_all(&mut **connection).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+        })
+    }
+
+    /// Runs a statement that answers at most one row.
+    pub async fn row(&mut self, sql: &str, args: &[Arg]) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(sql, args).await?.into_iter().next())
+    }
+
+    /// Runs a script of several statements without parameters.
+    pub async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        match &mut self.connection {
+            Connection::Postgres(connection) => connection.execute(sql).await?.rows_affected(),
+            Connection::Sqlite(connection) => connection.execute(sql).await?.rows_affected(),
+        };
+        Ok(())
+    }
+
+    /// What time it is, by the database's clock: one reading a transaction on PostgreSQL.
+    pub async fn now(&mut self) -> Result<Time, StoreError> {
+        let row = self.row(self.dialect().now(), &[]).await?;
+        row.ok_or_else(|| StoreError::Failed("the database has no clock".to_owned()))?.time("now")
+    }
+
+    /// Commits where the work succeeded, rolls back where it failed.
+    ///
+    /// # Errors
+    ///
+    /// The work's own, or the commit's: whether that took effect is unknown where the connection was lost.
+    pub async fn finish<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
+        match work {
+            Ok(value) => {
+                self.script("COMMIT").await?;
+                Ok(value)
+            }
+            Err(error) => {
+                // The connection may be what failed; then the rollback of the next borrower ends it.
+                drop(self.script("ROLLBACK").await);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A row of an answer, read by column name.
+#[derive(Debug)]
+pub enum Row {
+    Postgres(PgRow),
+    Sqlite(SqliteRow),
+}
+
+macro_rules! get {
+    ($row:expr, $column:expr, $type:ty) => {
+        match $row {
+            Row::Postgres(row) => row.try_get::<$type, _>($column),
+            Row::Sqlite(row) => row.try_get::<$type, _>($column),
+        }
+    };
+}
+
+impl Row {
+    pub fn int(&self, column: &str) -> Result<i64, StoreError> {
+        Ok(get!(self, column, i64)?)
+    }
+
+    pub fn optional_int(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        Ok(get!(self, column, Option<i64>)?)
+    }
+
+    pub fn text(&self, column: &str) -> Result<String, StoreError> {
+        Ok(get!(self, column, String)?)
+    }
+
+    pub fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        Ok(get!(self, column, Option<String>)?)
+    }
+
+    pub fn bool(&self, column: &str) -> Result<bool, StoreError> {
+        Ok(get!(self, column, bool)?)
+    }
+
+    /// A JSON column, selected with `CAST(column AS text)`.
+    pub fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
+        serde_json::from_str(&self.text(column)?).map_err(|_| {
+            StoreError::Failed(format!("the column {column} holds JSON of another shape than ours"))
+        })
+    }
+
+    pub fn time(&self, column: &str) -> Result<Time, StoreError> {
+        self.optional_time(column)?
+            .ok_or_else(|| StoreError::Failed(format!("the column {column} holds no time")))
+    }
+
+    pub fn optional_time(&self, column: &str) -> Result<Option<Time>, StoreError> {
+        match self {
+            Self::Postgres(row) => Ok(row.try_get::<Option<DateTime<Utc>>, _>(column)?),
+            Self::Sqlite(row) => match row.try_get::<Option<String>, _>(column)? {
+                None => Ok(None),
+                Some(text) => parse_time(&text)
+                    .map(Some)
+                    .ok_or_else(|| StoreError::Failed(format!("the column {column} holds no time"))),
+            },
+        }
+    }
+}

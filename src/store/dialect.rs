@@ -1,0 +1,88 @@
+//! The few things in which the two databases differ.
+
+use crate::domain::record::{Column, ColumnType};
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+impl Dialect {
+    /// A batch as a table expression: the parameter `$n` holds all rows as one JSON text.
+    ///
+    /// One text parameter for a whole batch costs little beside the rest of a transaction and works the same
+    /// on both databases.
+    pub fn batch(self, parameter: usize, columns: &[Column]) -> String {
+        match self {
+            Self::Postgres => {
+                let columns: Vec<String> =
+                    columns.iter().map(|(name, kind)| format!("{name} {}", postgres_type(*kind))).collect();
+                format!("jsonb_to_recordset(${parameter}::jsonb) AS b({})", columns.join(", "))
+            }
+            Self::Sqlite => {
+                let columns: Vec<String> = columns
+                    .iter()
+                    .map(|(name, kind)| match kind {
+                        ColumnType::Json => format!("value -> '{name}' AS {name}"),
+                        _ => format!("value ->> '{name}' AS {name}"),
+                    })
+                    .collect();
+                format!("(SELECT {} FROM json_each(${parameter})) AS b", columns.join(", "))
+            }
+        }
+    }
+
+    /// The database's clock, to the microsecond: it decides what is old, the process's never does.
+    pub fn now(self) -> &'static str {
+        match self {
+            Self::Postgres => "SELECT now() AS now",
+            Self::Sqlite => "SELECT strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') AS now",
+        }
+    }
+
+    /// Locks the rows of `table` until the end of the transaction. SQLite has one writer and needs none.
+    pub fn for_update(self, table: &str) -> String {
+        self.lock("UPDATE", table)
+    }
+
+    /// Keeps the rows of `table` from being changed until the end of the transaction.
+    pub fn for_share(self, table: &str) -> String {
+        self.lock("SHARE", table)
+    }
+
+    /// As [`Dialect::for_update`], passing over rows that another transaction holds.
+    pub fn for_update_skip_locked(self, table: &str) -> String {
+        match self {
+            Self::Postgres => format!(" FOR UPDATE OF {table} SKIP LOCKED"),
+            Self::Sqlite => String::new(),
+        }
+    }
+
+    fn lock(self, strength: &str, table: &str) -> String {
+        match self {
+            Self::Postgres => format!(" FOR {strength} OF {table}"),
+            Self::Sqlite => String::new(),
+        }
+    }
+
+    /// Opens a transaction that writes. SQLite takes its one write lock at once: a reader that becomes a
+    /// writer half-way would fail. PostgreSQL bounds its statements here, where a pooler between does no harm.
+    pub fn begin(self, statement_timeout_ms: u128) -> String {
+        match self {
+            Self::Postgres => format!("BEGIN; SET LOCAL statement_timeout = {statement_timeout_ms}"),
+            Self::Sqlite => "BEGIN IMMEDIATE".to_owned(),
+        }
+    }
+}
+
+fn postgres_type(kind: ColumnType) -> &'static str {
+    match kind {
+        ColumnType::Int => "bigint",
+        ColumnType::Text => "text",
+        ColumnType::Time => "timestamptz",
+        ColumnType::Json => "jsonb",
+        ColumnType::Bool => "boolean",
+    }
+}

@@ -1,0 +1,395 @@
+//! Import: records into the store, all of a file or nothing of it.
+//!
+//! Records are upserted in chunks of one kind, within one transaction. It never changes the state of a contact
+//! that exists; a new one that is archived arrives in the trash. What is of an erased or purged contact is
+//! skipped and counted: erased stays erased. A contact in the trash is in no segment and in no workflow,
+//! whatever a record says.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::audit::{self, Actor};
+use super::db::{Tx, args};
+use super::trash::{self, DeletedBy, Deletion};
+use super::{Store, StoreError, batch_row, batch_text};
+use crate::domain::members::Fault;
+use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table, parse_record};
+use crate::domain::time::{Time, parse_time};
+
+/// How many records travel in one statement.
+const CHUNK: usize = 500;
+
+const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// Records stored, new or again.
+    pub imported: u64,
+    /// Records of erased or purged contacts, left out.
+    pub skipped: u64,
+    /// Records stored, by kind.
+    pub kinds: BTreeMap<&'static str, u64>,
+}
+
+/// An import under way: one transaction. It must be [finished](Import::finish), whatever happens.
+#[derive(Debug)]
+pub struct Import {
+    tx: Tx,
+    now: Time,
+    operator: String,
+    chunk: Vec<(u64, Record)>,
+    keys: HashSet<String>,
+    /// Accounts and contacts that records name and that have not come yet, with the first line that does.
+    missing_accounts: BTreeMap<i64, u64>,
+    missing_contacts: BTreeMap<(i64, i64), u64>,
+    report: ImportReport,
+}
+
+impl Store {
+    /// Opens an import, in the name of whoever runs it.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn begin_import(&self, operator: &str) -> Result<Import, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let now = match tx.now().await {
+            Ok(now) => now,
+            Err(error) => return tx.finish(Err(error)).await,
+        };
+        Ok(Import {
+            tx,
+            now,
+            operator: operator.to_owned(),
+            chunk: Vec::with_capacity(CHUNK),
+            keys: HashSet::with_capacity(CHUNK),
+            missing_accounts: BTreeMap::new(),
+            missing_contacts: BTreeMap::new(),
+            report: ImportReport::default(),
+        })
+    }
+}
+
+impl Import {
+    /// Takes one line; `number` counts from 1.
+    ///
+    /// # Errors
+    ///
+    /// Refused: what the line has wrong, and where.
+    pub async fn line(&mut self, number: u64, line: &str) -> Result<(), StoreError> {
+        if line.trim().is_empty() {
+            return Ok(());
+        }
+        let record =
+            parse_record(line).map_err(|Fault { place, expected }| at_line(number, &place, &expected))?;
+        let key = record.key();
+        let other_kind = self.chunk.first().is_some_and(|(_, first)| first.kind.name != record.kind.name);
+        if other_kind || self.chunk.len() == CHUNK || self.keys.contains(&key) {
+            self.flush().await?;
+        }
+        self.keys.insert(key);
+        self.chunk.push((number, record));
+        Ok(())
+    }
+
+    /// Commits where every line was taken and every account and contact named is there; otherwise nothing was.
+    ///
+    /// # Errors
+    ///
+    /// The failure of `lines`, handed through, or a reference to what does not exist.
+    pub async fn finish(mut self, lines: Result<(), StoreError>) -> Result<ImportReport, StoreError> {
+        let work = match lines {
+            Ok(()) => self.complete().await,
+            Err(error) => Err(error),
+        };
+        self.tx.finish(work).await?;
+        Ok(self.report)
+    }
+
+    async fn complete(&mut self) -> Result<(), StoreError> {
+        self.flush().await?;
+        let accounts = self.missing_accounts.keys().copied().collect();
+        if let Some(account_id) = self.absent_accounts(&accounts).await?.first() {
+            let line = self.missing_accounts.get(account_id).copied().unwrap_or_default();
+            let problem = format!("names account {account_id}, which neither the file nor the store has");
+            return Err(at_line(line, "accountId", &problem));
+        }
+        let contacts: BTreeSet<(i64, i64)> = self.missing_contacts.keys().copied().collect();
+        if let Some(key) = self.absent_contacts(&contacts).await?.first() {
+            let line = self.missing_contacts.get(key).copied().unwrap_or_default();
+            let problem = format!("names contact {}, which neither the file nor the store has", key.1);
+            return Err(at_line(line, "contactId", &problem));
+        }
+        let actor = Actor::Operator(self.operator.clone());
+        let count = i64::try_from(self.report.imported).unwrap_or(i64::MAX);
+        audit::write(&mut self.tx, self.now, 0, &actor, "import", &[], count).await
+    }
+
+    async fn flush(&mut self) -> Result<(), StoreError> {
+        let mut chunk = std::mem::take(&mut self.chunk);
+        self.keys.clear();
+        let Some((_, first)) = chunk.first() else { return Ok(()) };
+        let kind = first.kind;
+        let gone = self.gone(&chunk).await?;
+        let read = chunk.len();
+        chunk
+            .retain(|(_, record)| !record.contacts.iter().any(|id| gone.contains(&(record.account_id, *id))));
+        self.report.skipped += (read - chunk.len()) as u64;
+        self.note_references(&chunk).await?;
+        let arriving =
+            if kind.name == "contact" { self.arriving_in_trash(&chunk).await? } else { Vec::new() };
+        self.upsert(&kind.table, chunk.iter().map(|(_, record)| record.row.clone()).collect()).await?;
+        if let Some(links) = &kind.links {
+            self.replace_links(kind, links, &chunk).await?;
+        }
+        match kind.name {
+            "contact" => {
+                self.claim_addresses(&chunk).await?;
+                trash::put_into_trash(&mut self.tx, &arriving).await?;
+            }
+            "segment" | "enrollment" => self.leave_trash_alone(kind).await?,
+            _ => {}
+        }
+        self.report.imported += chunk.len() as u64;
+        *self.report.kinds.entry(kind.name).or_default() += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Which of the contacts that these records are of were erased or purged.
+    async fn gone(&mut self, chunk: &[(u64, Record)]) -> Result<HashSet<(i64, i64)>, StoreError> {
+        let named =
+            chunk.iter().flat_map(|(_, record)| record.contacts.iter().map(|id| (record.account_id, *id)));
+        let named: BTreeSet<(i64, i64)> = named.collect();
+        self.pairs_where(
+            "JOIN gone_contacts g ON g.account_id = b.account_id AND g.contact_id = b.contact_id",
+            &named,
+        )
+        .await
+        .map(|gone| gone.into_iter().collect())
+    }
+
+    /// Remembers which accounts and contacts these records name that are not there yet.
+    async fn note_references(&mut self, chunk: &[(u64, Record)]) -> Result<(), StoreError> {
+        let accounts: BTreeSet<i64> = chunk
+            .iter()
+            .filter(|(_, record)| record.kind.name != "account")
+            .map(|(_, record)| record.account_id)
+            .collect();
+        for account_id in self.absent_accounts(&accounts).await? {
+            let line =
+                chunk.iter().find(|(_, record)| record.account_id == account_id).map(|(line, _)| *line);
+            self.missing_accounts.entry(account_id).or_insert(line.unwrap_or_default());
+        }
+        let owner = |record: &Record| record.owner.map(|contact_id| (record.account_id, contact_id));
+        let contacts: BTreeSet<(i64, i64)> = chunk.iter().filter_map(|(_, record)| owner(record)).collect();
+        for key in self.absent_contacts(&contacts).await? {
+            let line = chunk.iter().find(|(_, record)| owner(record) == Some(key)).map(|(line, _)| *line);
+            self.missing_contacts.entry(key).or_insert(line.unwrap_or_default());
+        }
+        Ok(())
+    }
+
+    async fn absent_accounts(&mut self, accounts: &BTreeSet<i64>) -> Result<Vec<i64>, StoreError> {
+        if accounts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let columns = [("account_id", ColumnType::Int)];
+        let sql = format!(
+            "SELECT b.account_id FROM {} WHERE NOT EXISTS \
+             (SELECT 1 FROM accounts a WHERE a.account_id = b.account_id) ORDER BY b.account_id",
+            self.tx.dialect().batch(1, &columns)
+        );
+        let batch = batch_text(accounts.iter().map(|id| batch_row(json!({ "account_id": id }))).collect());
+        self.tx.rows(&sql, args![batch]).await?.iter().map(|row| row.int("account_id")).collect()
+    }
+
+    async fn absent_contacts(
+        &mut self,
+        contacts: &BTreeSet<(i64, i64)>,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        let absent = "WHERE NOT EXISTS (SELECT 1 FROM contacts c \
+                      WHERE c.account_id = b.account_id AND c.contact_id = b.contact_id)";
+        self.pairs_where(absent, contacts).await
+    }
+
+    /// Those of the contacts for which a clause holds.
+    async fn pairs_where(
+        &mut self,
+        clause: &str,
+        contacts: &BTreeSet<(i64, i64)>,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        if contacts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let row = |(account_id, contact_id): &(i64, i64)| {
+            batch_row(json!({"account_id": account_id, "contact_id": contact_id}))
+        };
+        let sql = format!(
+            "SELECT b.account_id, b.contact_id FROM {} {clause} ORDER BY b.account_id, b.contact_id",
+            self.tx.dialect().batch(1, &CONTACT)
+        );
+        let rows = self.tx.rows(&sql, args![batch_text(contacts.iter().map(row).collect())]).await?;
+        rows.iter().map(|row| Ok((row.int("account_id")?, row.int("contact_id")?))).collect()
+    }
+
+    /// Archived contacts that are new: only they arrive in the trash.
+    async fn arriving_in_trash(&mut self, chunk: &[(u64, Record)]) -> Result<Vec<Deletion>, StoreError> {
+        let mut archived = BTreeMap::new();
+        for (_, record) in chunk {
+            if let (Some(archive), [contact_id]) = (&record.archived, &record.contacts[..]) {
+                let at = archive.at.as_deref().and_then(parse_time).unwrap_or(self.now);
+                archived.insert((record.account_id, *contact_id), at);
+            }
+        }
+        let new = self.absent_contacts(&archived.keys().copied().collect()).await?;
+        Ok(new
+            .into_iter()
+            .filter_map(|(account_id, contact_id)| {
+                let at = *archived.get(&(account_id, contact_id))?;
+                Some(Deletion { account_id, contact_id, by: DeletedBy::Import, at })
+            })
+            .collect())
+    }
+
+    async fn upsert(&mut self, table: &Table, rows: Vec<Row>) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+        let (key, rest) = names.split_at(table.key);
+        let update = if rest.is_empty() {
+            "NOTHING".to_owned()
+        } else {
+            let columns: Vec<String> = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+            format!("UPDATE SET {}", columns.join(", "))
+        };
+        let sql = format!(
+            "INSERT INTO {} ({names}) SELECT {names} FROM {} WHERE TRUE ORDER BY {key} ON CONFLICT ({key}) DO {update}",
+            table.name,
+            self.tx.dialect().batch(1, table.columns),
+            names = names.join(", "),
+            key = key.join(", "),
+        );
+        self.tx.execute(&sql, args![batch_text(rows)]).await?;
+        Ok(())
+    }
+
+    /// The links of the records become those the records tell, no more and no fewer.
+    async fn replace_links(
+        &mut self,
+        kind: &Kind,
+        links: &Table,
+        chunk: &[(u64, Record)],
+    ) -> Result<(), StoreError> {
+        let names: Vec<&str> = links.columns.iter().map(|(name, _)| *name).collect();
+        let same = |columns: &[&str]| -> String {
+            let equal: Vec<String> =
+                columns.iter().map(|name| format!("b.{name} = {}.{name}", links.name)).collect();
+            equal.join(" AND ")
+        };
+        let dialect = self.tx.dialect();
+        let owner_columns: Vec<Column> = links.columns[..links.key].to_vec();
+        let sql = format!(
+            "DELETE FROM {table} WHERE EXISTS (SELECT 1 FROM {owners} WHERE {of_owner}) \
+             AND NOT EXISTS (SELECT 1 FROM {rows} WHERE {same_row})",
+            table = links.name,
+            owners = dialect.batch(1, &owner_columns),
+            of_owner = same(&names[..links.key]),
+            rows = dialect.batch(2, links.columns),
+            same_row = same(&names),
+        );
+        let owner = |(_, record): &(u64, Record)| {
+            // The last column of an owner's key is the record's own id, under the table's name for it.
+            let id = kind.table.columns[kind.table.key - 1].0;
+            batch_row(json!({"account_id": record.account_id, names[links.key - 1]: record.row.get(id)}))
+        };
+        let owners = batch_text(chunk.iter().map(owner).collect());
+        let rows: Vec<Row> = chunk.iter().flat_map(|(_, record)| record.links.clone()).collect();
+        self.tx.execute(&sql, args![owners, batch_text(rows.clone())]).await?;
+        let (extra, value, contact) = match links.name {
+            "contact_emails" => (", live", ", FALSE", None),
+            "activity_associations" => {
+                ("", "", Some("b.object_type = 'contact' AND g.contact_id = b.object_id"))
+            }
+            "conversation_tickets" => ("", "", None),
+            _ => ("", "", Some("g.contact_id = b.contact_id")),
+        };
+        let erased_stays_erased = contact.map_or_else(
+            || "TRUE".to_owned(),
+            |same| {
+                format!(
+                    "NOT EXISTS (SELECT 1 FROM gone_contacts g WHERE g.account_id = b.account_id AND {same})"
+                )
+            },
+        );
+        let sql = format!(
+            "INSERT INTO {} ({names}{extra}) SELECT {names}{value} FROM {} WHERE {erased_stays_erased} \
+             ORDER BY {names} ON CONFLICT DO NOTHING",
+            links.name,
+            dialect.batch(1, links.columns),
+            names = names.join(", "),
+        );
+        self.tx.execute(&sql, args![batch_text(rows)]).await?;
+        Ok(())
+    }
+
+    /// The addresses of live contacts are theirs alone.
+    async fn claim_addresses(&mut self, chunk: &[(u64, Record)]) -> Result<(), StoreError> {
+        let contacts: Vec<Row> = chunk
+            .iter()
+            .filter_map(|(_, record)| {
+                let contact_id = record.contacts.first()?;
+                Some(batch_row(json!({"account_id": record.account_id, "contact_id": contact_id})))
+            })
+            .collect();
+        let batch = batch_text(contacts);
+        let source = self.tx.dialect().batch(1, &CONTACT);
+        let sql = format!(
+            "SELECT e.account_id, e.contact_id, o.contact_id AS holder FROM {source} \
+             JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id AND c.deleted_at IS NULL \
+             JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
+             JOIN contact_emails o ON o.account_id = e.account_id AND o.email_key = e.email_key \
+                                  AND o.contact_id <> e.contact_id \
+             JOIN contacts h ON h.account_id = o.account_id AND h.contact_id = o.contact_id AND h.deleted_at IS NULL \
+             ORDER BY e.account_id, e.contact_id DESC LIMIT 1"
+        );
+        if let Some(row) = self.tx.row(&sql, args![batch.as_str()]).await? {
+            let (account_id, contact_id) = (row.int("account_id")?, row.int("contact_id")?);
+            let line = chunk
+                .iter()
+                .find(|(_, record)| record.account_id == account_id && record.contacts.contains(&contact_id))
+                .map_or(0, |(line, _)| *line);
+            let problem = format!(
+                "gives contact {contact_id} an address that the live contact {} holds; an address belongs to one",
+                row.int("holder")?
+            );
+            return Err(at_line(line, "properties.email or additionalEmails", &problem));
+        }
+        let sql = format!(
+            "UPDATE contact_emails SET live = TRUE WHERE NOT live AND (account_id, contact_id) IN \
+             (SELECT c.account_id, c.contact_id FROM {source} JOIN contacts c \
+              ON c.account_id = b.account_id AND c.contact_id = b.contact_id WHERE c.deleted_at IS NULL)"
+        );
+        self.tx.execute(&sql, args![batch]).await?;
+        Ok(())
+    }
+
+    /// Whatever the record said, a contact in the trash joins no segment and no workflow.
+    async fn leave_trash_alone(&mut self, kind: &Kind) -> Result<(), StoreError> {
+        let in_trash = "(account_id, contact_id) IN (SELECT account_id, contact_id FROM trash_entries \
+                        WHERE closed_at IS NULL)";
+        let sql = match kind.name {
+            "segment" => format!("DELETE FROM segment_members WHERE {in_trash}"),
+            _ => format!("UPDATE workflow_enrollments SET active = FALSE WHERE active AND {in_trash}"),
+        };
+        self.tx.execute(&sql, &[]).await?;
+        Ok(())
+    }
+}
+
+fn at_line(line: u64, place: &str, problem: &str) -> StoreError {
+    StoreError::Refused(format!("line {line}: {place}: {problem}; nothing was imported"))
+}

@@ -1,0 +1,118 @@
+//! The schema: which version the store has, and bringing it up to date.
+
+use super::db::{Tx, args};
+use super::dialect::Dialect;
+use super::{Store, StoreError, transaction};
+
+/// A step of the schema, the same under one name for both databases.
+struct Migration {
+    name: &'static str,
+    postgres: &'static str,
+    sqlite: &'static str,
+}
+
+/// In order; the position, from 1, is the version.
+const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        name: "0001_tables",
+        postgres: include_str!("migrations/postgres/0001_tables.sql"),
+        sqlite: include_str!("migrations/sqlite/0001_tables.sql"),
+    },
+    Migration {
+        name: "0002_views",
+        postgres: include_str!("migrations/0002_views.sql"),
+        sqlite: include_str!("migrations/0002_views.sql"),
+    },
+];
+
+/// How the store's schema stands to this program's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schema {
+    Current,
+    /// Older: these migrations are missing.
+    Behind(Vec<&'static str>),
+    /// Made by a newer program; its version.
+    Newer(i64),
+}
+
+impl Store {
+    /// How the schema stands; writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn schema(&self) -> Result<Schema, StoreError> {
+        transaction!(self, tx => schema(tx))
+    }
+
+    /// Brings the schema up to date; which migrations that took. Safe to run from many processes at once.
+    ///
+    /// # Errors
+    ///
+    /// A schema that a newer program made, or a database that does not answer.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
+        transaction!(self, tx => migrate(tx))
+    }
+}
+
+async fn schema(tx: &mut Tx) -> Result<Schema, StoreError> {
+    let exists = match tx.dialect() {
+        Dialect::Postgres => {
+            "SELECT 1 AS one FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
+        }
+        Dialect::Sqlite => "SELECT 1 AS one FROM sqlite_schema WHERE type = 'table' AND name = $1",
+    };
+    if tx.row(exists, args!["schema_migrations"]).await?.is_none() {
+        return Ok(missing_after(0));
+    }
+    let row = tx.row("SELECT coalesce(max(version), 0) AS version FROM schema_migrations", &[]).await?;
+    Ok(missing_after(row.map_or(Ok(0), |row| row.int("version"))?))
+}
+
+fn missing_after(version: i64) -> Schema {
+    match usize::try_from(version) {
+        Ok(known) if known < MIGRATIONS.len() => {
+            Schema::Behind(MIGRATIONS[known..].iter().map(|migration| migration.name).collect())
+        }
+        Ok(known) if known == MIGRATIONS.len() => Schema::Current,
+        _ => Schema::Newer(version),
+    }
+}
+
+async fn migrate(tx: &mut Tx) -> Result<Vec<&'static str>, StoreError> {
+    if tx.dialect() == Dialect::Postgres {
+        // Others who migrate wait here. The number is this program's name in ASCII, shortened.
+        tx.rows("SELECT 1 AS one FROM pg_advisory_xact_lock(7165905010)", &[]).await?;
+    }
+    tx.script(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version bigint PRIMARY KEY, name text NOT NULL, \
+         applied_at text NOT NULL)",
+    )
+    .await?;
+    let missing = match schema(tx).await? {
+        Schema::Current => return Ok(Vec::new()),
+        Schema::Behind(missing) => missing,
+        Schema::Newer(version) => {
+            return Err(StoreError::Refused(format!(
+                "the store's schema has version {version}, newer than the {} this program knows: upgrade it",
+                MIGRATIONS.len()
+            )));
+        }
+    };
+    let first = MIGRATIONS.len() - missing.len();
+    let now = tx.now().await?;
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(first) {
+        tx.script(match tx.dialect() {
+            Dialect::Postgres => migration.postgres,
+            Dialect::Sqlite => migration.sqlite,
+        })
+        .await?;
+        let version = i64::try_from(index + 1).unwrap_or(i64::MAX);
+        tx.execute(
+            "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)",
+            args![version, migration.name, crate::domain::time::format_time(now)],
+        )
+        .await?;
+    }
+    Ok(missing)
+}

@@ -1,0 +1,126 @@
+//! The store: the only room that names sqlx. Coarse verbs, each one transaction, the same on PostgreSQL and
+//! SQLite.
+//!
+//! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
+//! matrix into statements. The verbs: [`decide`] (enrollments), [`trash`] (deletes and restores by people),
+//! [`import`], [`retention`] (purge and expiry), [`read`] (what the commands show), [`lease`] (who runs the
+//! schedule), [`checkpoint`] (the embedded feed's position and dead letters).
+
+mod audit;
+pub mod checkpoint;
+mod db;
+mod decide;
+mod dialect;
+mod error;
+pub mod import;
+pub mod lease;
+mod migrate;
+mod plan;
+pub mod read;
+pub mod retention;
+pub mod trash;
+
+use std::time::Duration;
+
+pub use db::Options;
+pub use decide::Decided;
+pub use error::StoreError;
+pub use migrate::Schema;
+
+use db::Db;
+use metrics::counter;
+
+use crate::domain::record::Row as JsonRow;
+use crate::telemetry;
+
+/// How often a transaction that met another one is tried again before its caller hears of it.
+const MAX_TRIES: u32 = 8;
+
+/// The store. Cheap to clone: all clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: Db,
+}
+
+/// Runs a transaction, again where another was in the way.
+///
+/// A macro rather than a function with a closure: the future of an asynchronous closure that borrows the
+/// transaction cannot be promised to be `Send`.
+macro_rules! transaction {
+    ($store:expr, $tx:ident => $work:expr) => {{
+        let mut tries = 0;
+        loop {
+            let mut transaction = $store.db.begin().await?;
+            let $tx = &mut transaction;
+            let work = $work.await;
+            match transaction.finish(work).await {
+                Err(error) if $crate::store::again(&error, tries) => {
+                    tries += 1;
+                    $crate::store::pause(tries).await;
+                }
+                result => break result,
+            }
+        }
+    }};
+}
+use transaction;
+
+/// Is it worth another try at once?
+fn again(error: &StoreError, tries: u32) -> bool {
+    match error {
+        StoreError::Contended(code) => {
+            counter!(telemetry::STORE_RETRIES_TOTAL, "code" => code.to_string()).increment(1);
+            tries < MAX_TRIES
+        }
+        _ => false,
+    }
+}
+
+/// Waits a little longer each time, so that two transactions in each other's way do not meet again.
+async fn pause(tries: u32) {
+    tokio::time::sleep(Duration::from_millis(u64::from(tries * tries))).await;
+}
+
+impl Store {
+    /// Opens the store; connects on first use.
+    ///
+    /// # Errors
+    ///
+    /// Where `store.url` cannot be read.
+    pub fn open(options: &Options) -> Result<Self, StoreError> {
+        Ok(Self { db: Db::open(options)? })
+    }
+
+    /// Does the database answer?
+    pub async fn answers(&self) -> bool {
+        let ask = async || -> Result<(), StoreError> {
+            let mut tx = self.db.begin().await?;
+            let answer = tx.rows("SELECT 1 AS one", &[]).await.map(|_| ());
+            tx.finish(answer).await
+        };
+        ask().await.is_ok()
+    }
+
+    /// Connections open, and those of them at rest.
+    pub fn connections(&self) -> (u32, usize) {
+        self.db.connections()
+    }
+
+    /// Closes all connections, waiting for those at work.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}
+
+/// A batch of rows as the one JSON text that travels to the database.
+fn batch_text(rows: Vec<JsonRow>) -> String {
+    serde_json::Value::Array(rows.into_iter().map(serde_json::Value::Object).collect()).to_string()
+}
+
+/// A row for a batch from a JSON object.
+fn batch_row(value: serde_json::Value) -> JsonRow {
+    match value {
+        serde_json::Value::Object(row) => row,
+        _ => JsonRow::new(),
+    }
+}

@@ -1,0 +1,346 @@
+//! What the commands show. Reads only.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::db::{Arg, Row, Tx, args};
+use super::trash::{DeletedBy, RESTORABLE, deleted_by, gone_state};
+use super::{Store, StoreError, transaction};
+use crate::domain::time::format_time;
+
+/// The names under which `inspect contact` lists what is visible.
+pub const MEMBER_CATEGORIES: [&str; 18] = [
+    "activities",
+    "analytics",
+    "associations",
+    "bots",
+    "suppressions",
+    "calls",
+    "conversations",
+    "customEvents",
+    "emails",
+    "feedback",
+    "files",
+    "formSubmissions",
+    "integrations",
+    "lifecycleTransitions",
+    "segments",
+    "notifications",
+    "quotes",
+    "workflows",
+];
+
+/// Which rows of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub account_id: Option<i64>,
+    pub workflow_id: Option<i64>,
+    pub outcome: Option<String>,
+    pub reason: Option<String>,
+    pub limit: i64,
+}
+
+/// A decision of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnrollmentRow {
+    pub account_id: String,
+    pub enrollment_id: String,
+    pub action_id: String,
+    pub workflow_id: String,
+    pub contact_id: String,
+    pub outcome: String,
+    pub reason: Option<String>,
+    pub decided_at: String,
+    pub trash_entry_id: Option<String>,
+}
+
+/// A contact in the trash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TrashRow {
+    pub entry_id: String,
+    pub contact_id: String,
+    pub deleted_at: String,
+    /// From when on a purge may take it.
+    pub purge_at: String,
+    pub deleted_by: Value,
+}
+
+/// A row of the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditRow {
+    /// Null where the deed concerned the service as a whole.
+    pub account_id: Option<String>,
+    pub at: String,
+    pub actor: String,
+    pub action: String,
+    pub ids: Vec<String>,
+    pub count: i64,
+}
+
+/// A contact as the CRM shows it now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContactView {
+    pub account_id: String,
+    pub id: String,
+    /// `live`, `in_trash`, `erased`, `purged` or `unknown`.
+    pub state: String,
+    pub properties: Option<BTreeMap<String, String>>,
+    pub trash: Option<Value>,
+    pub visible: BTreeMap<&'static str, Vec<String>>,
+}
+
+impl Store {
+    /// Decisions, newest first.
+    ///
+    /// # Errors
+    ///
+    /// As all reads: where the database does not answer.
+    pub async fn enrollments(&self, filter: &Filter) -> Result<Vec<EnrollmentRow>, StoreError> {
+        transaction!(self, tx => enrollments(tx, filter))
+    }
+
+    /// The decisions on one enrollment, one for each action.
+    pub async fn enrollment(
+        &self,
+        account_id: i64,
+        enrollment_id: i64,
+        action_id: Option<i64>,
+    ) -> Result<Vec<EnrollmentRow>, StoreError> {
+        transaction!(self, tx => enrollment(tx, account_id, enrollment_id, action_id))
+    }
+
+    /// What is in the trash of an account, newest first.
+    pub async fn trash(&self, filter: &Filter) -> Result<Vec<TrashRow>, StoreError> {
+        transaction!(self, tx => trash_list(tx, filter))
+    }
+
+    /// The audit, newest first.
+    pub async fn audit(&self, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
+        transaction!(self, tx => audit_list(tx, filter))
+    }
+
+    /// One contact.
+    pub async fn contact(&self, account_id: i64, contact_id: i64) -> Result<ContactView, StoreError> {
+        transaction!(self, tx => contact(tx, account_id, contact_id))
+    }
+
+    /// Messages waiting in the outbox, and for how many seconds the oldest has.
+    pub async fn outbox(&self) -> Result<(u64, f64), StoreError> {
+        transaction!(self, tx => outbox(tx))
+    }
+}
+
+const LEDGER: &str = "account_id, enrollment_id, action_id, workflow_id, object_id, outcome, reason, decided_at, \
+                      trash_entry_id";
+
+async fn enrollments(tx: &mut Tx, filter: &Filter) -> Result<Vec<EnrollmentRow>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.equal("account_id", filter.account_id.map(Arg::from));
+    conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
+    conditions.equal("outcome", filter.outcome.clone().map(Arg::from));
+    conditions.equal("reason", filter.reason.clone().map(Arg::from));
+    let order = "ORDER BY decided_at DESC, account_id, enrollment_id DESC, action_id";
+    let rows = conditions.select(tx, LEDGER, "ledger", order, filter.limit).await?;
+    rows.iter().map(enrollment_row).collect()
+}
+
+async fn enrollment(
+    tx: &mut Tx,
+    account_id: i64,
+    enrollment_id: i64,
+    action_id: Option<i64>,
+) -> Result<Vec<EnrollmentRow>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.equal("account_id", Some(account_id.into()));
+    conditions.equal("enrollment_id", Some(enrollment_id.into()));
+    conditions.equal("action_id", action_id.map(Arg::from));
+    let rows = conditions.select(tx, LEDGER, "ledger", "ORDER BY action_id", i64::MAX).await?;
+    rows.iter().map(enrollment_row).collect()
+}
+
+async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<TrashRow>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.equal("account_id", filter.account_id.map(Arg::from));
+    conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
+    conditions.also("closed_at IS NULL");
+    let columns = "entry_id, contact_id, deleted_at, deleted_by, workflow_id, enrollment_id, user_id";
+    let order = "ORDER BY deleted_at DESC, entry_id DESC";
+    let rows = conditions.select(tx, columns, "trash_entries", order, filter.limit).await?;
+    rows.iter().map(trash_row).collect()
+}
+
+async fn audit_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.equal("account_id", filter.account_id.map(Arg::from));
+    let columns = "account_id, at, actor, action, CAST(ids AS text) AS ids, count";
+    let rows =
+        conditions.select(tx, columns, "audit", "ORDER BY at DESC, audit_id DESC", filter.limit).await?;
+    rows.iter()
+        .map(|row| {
+            let account_id = row.int("account_id")?;
+            Ok(AuditRow {
+                account_id: (account_id != 0).then(|| account_id.to_string()),
+                at: format_time(row.time("at")?),
+                actor: row.text("actor")?,
+                action: row.text("action")?,
+                ids: row.json("ids")?,
+                count: row.int("count")?,
+            })
+        })
+        .collect()
+}
+
+async fn contact(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<ContactView, StoreError> {
+    let found = tx
+        .row(
+            "SELECT CAST(properties AS text) AS properties, deleted_at FROM contacts \
+             WHERE account_id = $1 AND contact_id = $2",
+            args![account_id, contact_id],
+        )
+        .await?;
+    let mut visible: BTreeMap<&'static str, Vec<String>> =
+        MEMBER_CATEGORIES.into_iter().map(|category| (category, Vec::new())).collect();
+    let (mut properties, mut trash) = (None, None);
+    let state = if let Some(row) = found {
+        properties = Some(row.json("properties")?);
+        let in_trash = row.optional_time("deleted_at")?.is_some();
+        if in_trash {
+            trash = open_entry(tx, account_id, contact_id).await?;
+        }
+        load_members(tx, account_id, contact_id, &mut visible).await?;
+        if in_trash { "in_trash" } else { "live" }.to_owned()
+    } else {
+        gone_state(tx, account_id, contact_id).await?.unwrap_or_else(|| "unknown".to_owned())
+    };
+    let (account_id, id) = (account_id.to_string(), contact_id.to_string());
+    Ok(ContactView { account_id, id, state, properties, trash, visible })
+}
+
+/// The open trash entry of a contact, as the contact shows it.
+async fn open_entry(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Option<Value>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.equal("account_id", Some(account_id.into()));
+    conditions.equal("contact_id", Some(contact_id.into()));
+    conditions.also("closed_at IS NULL");
+    let columns = "entry_id, contact_id, deleted_at, deleted_by, workflow_id, enrollment_id, user_id";
+    let rows = conditions.select(tx, columns, "trash_entries", "", 1).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let TrashRow { entry_id, deleted_at, purge_at, deleted_by, .. } = trash_row(row)?;
+    Ok(Some(
+        json!({"entryId": entry_id, "deletedAt": deleted_at, "purgeAt": purge_at, "deletedBy": deleted_by}),
+    ))
+}
+
+async fn load_members(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+    visible: &mut BTreeMap<&'static str, Vec<String>>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT category, member FROM crm_contact_members WHERE account_id = $1 AND contact_id = $2";
+    for row in tx.rows(sql, args![account_id, contact_id]).await? {
+        if let Some(members) = visible.get_mut(row.text("category")?.as_str()) {
+            members.push(row.text("member")?);
+        }
+    }
+    let sql = "SELECT stage, at FROM crm_lifecycle_transitions WHERE account_id = $1 AND contact_id = $2";
+    for row in tx.rows(sql, args![account_id, contact_id]).await? {
+        if let Some(members) = visible.get_mut("lifecycleTransitions") {
+            members.push(format!("{}@{}", row.text("stage")?, format_time(row.time("at")?)));
+        }
+    }
+    for members in visible.values_mut() {
+        members.sort_by_key(|member| (member.parse::<i64>().unwrap_or(i64::MAX), member.clone()));
+    }
+    Ok(())
+}
+
+async fn outbox(tx: &mut Tx) -> Result<(u64, f64), StoreError> {
+    let now = tx.now().await?;
+    let row = tx.row("SELECT count(*) AS waiting, min(created_at) AS oldest FROM outbox", &[]).await?;
+    let Some(row) = row else { return Ok((0, 0.0)) };
+    let age =
+        row.optional_time("oldest")?.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
+    Ok((u64::try_from(row.int("waiting")?).unwrap_or_default(), age.as_secs_f64()))
+}
+
+/// The conditions of a list, as text with parameters.
+#[derive(Default)]
+struct Conditions {
+    sql: Vec<String>,
+    args: Vec<Arg>,
+}
+
+impl Conditions {
+    /// `column = value`, where there is a value to ask for.
+    fn equal(&mut self, column: &'static str, value: Option<Arg>) {
+        if let Some(value) = value {
+            self.args.push(value);
+            self.sql.push(format!("{column} = ${}", self.args.len()));
+        }
+    }
+
+    /// A condition without parameter.
+    fn also(&mut self, condition: &'static str) {
+        self.sql.push(condition.to_owned());
+    }
+
+    async fn select(
+        mut self,
+        tx: &mut Tx,
+        columns: &'static str,
+        table: &'static str,
+        order: &'static str,
+        limit: i64,
+    ) -> Result<Vec<Row>, StoreError> {
+        let conditions = if self.sql.is_empty() { "TRUE".to_owned() } else { self.sql.join(" AND ") };
+        self.args.push(limit.into());
+        let sql =
+            format!("SELECT {columns} FROM {table} WHERE {conditions} {order} LIMIT ${}", self.args.len());
+        tx.rows(&sql, &self.args).await
+    }
+}
+
+fn id_text(row: &Row, column: &str) -> Result<String, StoreError> {
+    Ok(row.int(column)?.to_string())
+}
+
+fn enrollment_row(row: &Row) -> Result<EnrollmentRow, StoreError> {
+    Ok(EnrollmentRow {
+        account_id: id_text(row, "account_id")?,
+        enrollment_id: id_text(row, "enrollment_id")?,
+        action_id: id_text(row, "action_id")?,
+        workflow_id: id_text(row, "workflow_id")?,
+        contact_id: id_text(row, "object_id")?,
+        outcome: row.text("outcome")?,
+        reason: row.optional_text("reason")?,
+        decided_at: format_time(row.time("decided_at")?),
+        trash_entry_id: row.optional_int("trash_entry_id")?.map(|id| id.to_string()),
+    })
+}
+
+fn trash_row(row: &Row) -> Result<TrashRow, StoreError> {
+    let deleted_at = row.time("deleted_at")?;
+    let missing = || StoreError::Failed("a trash entry does not say who deleted".to_owned());
+    let by = match row.text("deleted_by")?.as_str() {
+        "workflow" => DeletedBy::Workflow {
+            workflow_id: row.optional_int("workflow_id")?.ok_or_else(missing)?,
+            enrollment_id: row.optional_int("enrollment_id")?.ok_or_else(missing)?,
+        },
+        "user" => DeletedBy::User { user_id: row.optional_int("user_id")?.ok_or_else(missing)? },
+        _ => DeletedBy::Import,
+    };
+    Ok(TrashRow {
+        entry_id: id_text(row, "entry_id")?,
+        contact_id: id_text(row, "contact_id")?,
+        deleted_at: format_time(deleted_at),
+        purge_at: format_time(deleted_at + RESTORABLE),
+        deleted_by: deleted_by(by),
+    })
+}
