@@ -1,0 +1,163 @@
+//! One connection to the broker, and what its errors say to a person.
+//!
+//! No sentence made here holds a user name or a password: host, port and virtual host only.
+
+use std::net::Ipv6Addr;
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties, ErrorKind};
+use tokio::time::timeout;
+
+use super::Options;
+use crate::ports::FeedError;
+
+/// The broker's code for a login it does not accept.
+const ACCESS_REFUSED: u16 = 403;
+/// The broker's code for a virtual host that is missing or closed to the user.
+const NOT_ALLOWED: u16 = 530;
+
+/// What a connection is for: a broker in alarm blocks connections that publish, and acknowledgements must
+/// not hang with them, so the two never share one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    Consume,
+    Publish,
+}
+
+impl Role {
+    fn connection_name(self) -> &'static str {
+        match self {
+            Self::Consume => "contact-reaper consume",
+            Self::Publish => "contact-reaper publish",
+        }
+    }
+}
+
+/// Connects and logs in, once.
+///
+/// # Errors
+/// Permanent if the URL cannot be read; transient for all else, a refused login included: whoever corrects
+/// the password in the broker need not restart the service.
+pub(super) async fn connect(options: &Options, role: Role) -> Result<Connection, FeedError> {
+    let mut uri = parse_url(&options.url)?;
+    let seconds = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
+    // Zero would ask the broker for its own choice, a minute.
+    uri.query.heartbeat = Some(seconds.max(1));
+    let place = Place::of(&uri);
+    let properties =
+        ConnectionProperties::default().with_connection_name(role.connection_name().to_owned().into());
+    match timeout(options.connect_timeout, Connection::connect_uri(uri, properties)).await {
+        Ok(Ok(connection)) => Ok(connection),
+        Ok(Err(error)) => Err(FeedError::Transient(place.sentence(&error))),
+        Err(_) => Err(FeedError::Transient(format!(
+            "RabbitMQ at {} did not answer within {:?}: check that it runs and that nothing between blocks it.",
+            place.host, options.connect_timeout
+        ))),
+    }
+}
+
+/// What went wrong on a connection that had been made, without the library's wrapping.
+pub(super) fn reason(error: &lapin::Error) -> String {
+    match error.kind() {
+        ErrorKind::ProtocolError(refusal) => refusal.get_message().to_string(),
+        ErrorKind::IOError(cause) => cause.to_string(),
+        _ => error.to_string(),
+    }
+}
+
+/// A failure that a new session may not meet again.
+pub(super) fn transient(doing: &str, error: &lapin::Error) -> FeedError {
+    FeedError::Transient(format!("RabbitMQ: {doing} failed ({}); it is tried again.", reason(error)))
+}
+
+/// What of a URL may be said aloud.
+struct Place {
+    host: String,
+    vhost: String,
+}
+
+impl Place {
+    fn of(uri: &AMQPUri) -> Self {
+        Self { host: format!("{}:{}", uri.authority.host, uri.authority.port), vhost: uri.vhost.clone() }
+    }
+
+    fn sentence(&self, error: &lapin::Error) -> String {
+        let Self { host, vhost } = self;
+        match error.kind() {
+            ErrorKind::ProtocolError(refusal) if refusal.get_id() == ACCESS_REFUSED => format!(
+                "RabbitMQ at {host} refused the user name or the password: correct them in the broker's URL, \
+                 or in the broker."
+            ),
+            ErrorKind::ProtocolError(refusal) if refusal.get_id() == NOT_ALLOWED => format!(
+                "RabbitMQ at {host} does not let this user into the virtual host '{vhost}': create it or grant \
+                 access to it (in the URL the virtual host '/' is written %2f)."
+            ),
+            _ => format!(
+                "RabbitMQ at {host}, virtual host '{vhost}', cannot be reached ({}): check that it runs and \
+                 that the URL names the right host and port.",
+                reason(error)
+            ),
+        }
+    }
+}
+
+/// The library's parser, where it cannot be misled: it takes what follows a stray `/`, `?` or `#` in a
+/// password for a path, and an IPv6 address for no host at all.
+fn parse_url(url: &str) -> Result<AMQPUri, FeedError> {
+    let refused = || {
+        FeedError::Permanent(
+            "The RabbitMQ URL cannot be read: it is written amqp://user:password@host:port/vhost, with the \
+             virtual host '/' as %2f and special characters of the password percent-encoded."
+                .to_owned(),
+        )
+    };
+    let after_scheme = url.split_once("://").ok_or_else(refused)?.1;
+    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
+    if after_scheme[authority.len()..].contains('@') {
+        return Err(refused());
+    }
+    let mut uri: AMQPUri = url.parse().map_err(|_| refused())?;
+    if uri.scheme == AMQPScheme::AMQPS {
+        // Built without TLS, the library would connect in the clear and send the password.
+        return Err(FeedError::Permanent(
+            "The RabbitMQ URL asks for TLS (amqps://), which this build does not speak: use amqp:// inside a \
+             trusted network."
+                .to_owned(),
+        ));
+    }
+    if let Some((_, address)) = authority.rsplit('@').next().and_then(|host| host.split_once('[')) {
+        let address = address.split(']').next().unwrap_or_default();
+        let address: Ipv6Addr = address.parse().map_err(|_| refused())?;
+        uri.authority.host = address.to_string();
+    }
+    Ok(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(url: &str) -> String {
+        Place::of(&parse_url(url).unwrap()).host
+    }
+
+    #[test]
+    fn urls_are_read() {
+        assert_eq!(host("amqp://u:p@rabbit.example:5673/%2f"), "rabbit.example:5673");
+        assert_eq!(host("amqp://10.0.0.1"), "10.0.0.1:5672");
+        assert_eq!(host("amqp://u:p@[::1]:5673/crm"), "::1:5673");
+        assert_eq!(parse_url("amqp://u:p%40@h/crm").unwrap().authority.userinfo.password, "p@");
+        assert_eq!(parse_url("amqp://h").unwrap().vhost, "/");
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_repeated() {
+        for url in ["", "localhost", "user:hunter2@host", "http://u:hunter2@h", "amqp://u:hunter2#x@h"] {
+            let sentence = parse_url(url).unwrap_err().to_string();
+            assert!(!sentence.contains("hunter2"), "{sentence}");
+        }
+        assert!(parse_url("amqp://u:12/34@h").is_err());
+        assert!(parse_url("amqps://u:p@h").unwrap_err().to_string().contains("TLS"));
+        assert!(!format!("{:?}", super::super::test_options()).contains("secret"));
+    }
+}

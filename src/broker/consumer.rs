@@ -1,0 +1,208 @@
+//! The feed: a generation of connections that consumes, sets aside and acknowledges.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::{join, join_all};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Acker, BasicProperties, Channel, Connection, Consumer};
+use tokio::time::timeout;
+use tracing::{debug, info, warn};
+
+use super::connection::{Role, connect, reason, transient};
+use super::publisher::{Outgoing, Publisher};
+use super::{Options, dead_letter, short, topology};
+use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
+
+/// For a broker that no longer answers: after that the connections are dropped instead of closed.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// Consumes the work queue.
+#[derive(Debug)]
+pub struct RabbitFeed {
+    options: Options,
+}
+
+impl RabbitFeed {
+    /// Connects to nothing yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { options }
+    }
+}
+
+impl Feed for RabbitFeed {
+    type Session = RabbitSession;
+
+    async fn open(&mut self) -> Result<RabbitSession, FeedError> {
+        let options = &self.options;
+        let queue = short(&options.queue)?;
+        let dead_letter_queue = short(&options.dead_letter_queue)?;
+        let connection = connect(options, Role::Consume).await?;
+        topology::declare(&connection, options).await?;
+        let publisher = Arc::new(Publisher::connect(options).await?);
+
+        let subscribed = async {
+            let channel = connection.create_channel().await?;
+            channel.basic_qos(options.prefetch, BasicQosOptions::default()).await?;
+            let consumer = channel
+                .basic_consume(
+                    queue,
+                    "contact-reaper".into(),
+                    BasicConsumeOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+            Ok((channel, consumer))
+        };
+        let (channel, consumer) = subscribed.await.map_err(|error: lapin::Error| {
+            transient(&format!("subscribing to the queue '{}'", options.queue), &error)
+        })?;
+        info!(feed.queue = %options.queue, feed.prefetch = options.prefetch, "subscribed");
+        Ok(RabbitSession {
+            connection,
+            channel,
+            consumer,
+            settler: RabbitSettler { publisher, dead_letter_queue },
+            ended: None,
+        })
+    }
+}
+
+/// One consuming connection, channel and subscription, and one publishing connection beside it. Dropped, it
+/// disconnects, and what was not settled comes again.
+pub struct RabbitSession {
+    connection: Connection,
+    channel: Channel,
+    consumer: Consumer,
+    settler: RabbitSettler,
+    /// Why there is no more: a stream that has ended would be silent for ever if it were asked again.
+    ended: Option<String>,
+}
+
+/// What settles a delivery: its acker, and what a dead letter repeats of it. It cannot be printed: headers are
+/// the producer's and may name people.
+pub struct Receipt {
+    acker: Acker,
+    exchange: ShortString,
+    routing_key: ShortString,
+    properties: BasicProperties,
+}
+
+impl Session for RabbitSession {
+    type Receipt = Receipt;
+    type Settler = RabbitSettler;
+
+    async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
+        if let Some(ended) = &self.ended {
+            return Err(FeedError::Transient(ended.clone()));
+        }
+        let ended = match self.consumer.next().await {
+            Some(Ok(delivery)) => return Ok(Some(received(delivery))),
+            Some(Err(error)) => format!(
+                "RabbitMQ: the subscription to the queue '{}' broke ({}); it is opened again.",
+                self.consumer.queue(),
+                reason(&error)
+            ),
+            None => format!(
+                "RabbitMQ: the broker cancelled the subscription to the queue '{}', which may have been deleted; \
+                 it is opened again.",
+                self.consumer.queue()
+            ),
+        };
+        self.ended = Some(ended.clone());
+        Err(FeedError::Transient(ended))
+    }
+
+    fn settler(&self) -> RabbitSettler {
+        self.settler.clone()
+    }
+
+    async fn close(self) {
+        let goodbye = async {
+            // First of all no more deliveries; the disconnect gives back those in hand.
+            self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await?;
+            self.connection.close(200, "done".into()).await
+        };
+        match timeout(GOODBYE, goodbye).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                debug!(error.message = %reason(&error), "the consuming connection was gone already");
+            }
+            Err(_) => warn!("the broker did not answer the goodbye of the consuming connection"),
+        }
+        if timeout(GOODBYE, self.settler.publisher.close()).await.is_err() {
+            warn!("the broker did not answer the goodbye of the publishing connection");
+        }
+    }
+}
+
+fn received(delivery: lapin::message::Delivery) -> Delivery<Receipt> {
+    let lapin::message::Delivery { exchange, routing_key, redelivered, properties, data, acker, .. } =
+        delivery;
+    Delivery { body: data, redelivered, receipt: Receipt { acker, exchange, routing_key, properties } }
+}
+
+/// Acknowledges, and sets aside before that.
+#[derive(Clone)]
+pub struct RabbitSettler {
+    publisher: Arc<Publisher>,
+    dead_letter_queue: ShortString,
+}
+
+impl Settler for RabbitSettler {
+    type Receipt = Receipt;
+
+    /// What was decided is acknowledged at once, also while a broker in alarm keeps the dead letters waiting;
+    /// their deliveries follow when all of them are confirmed.
+    async fn settle(&self, settlements: Vec<Settlement<Receipt>>) -> Result<(), FeedError> {
+        let mut decided = Vec::with_capacity(settlements.len());
+        let mut set_aside = Vec::new();
+        let mut letters = Vec::new();
+        for Settlement { delivery, verdict } in settlements {
+            let Receipt { acker, exchange, routing_key, properties } = delivery.receipt;
+            match verdict {
+                Verdict::Ack => decided.push(acker),
+                Verdict::DeadLetter(rejection) => {
+                    // What cannot be acknowledged any more comes again, and is set aside then.
+                    if acker.usable() {
+                        letters.push(Outgoing {
+                            exchange: ShortString::default(),
+                            routing_key: self.dead_letter_queue.clone(),
+                            properties: dead_letter::properties(
+                                &properties,
+                                &exchange,
+                                &routing_key,
+                                &rejection,
+                            ),
+                            body: delivery.body,
+                        });
+                    }
+                    set_aside.push(acker);
+                }
+            }
+        }
+        let (acknowledged, published) =
+            join(acknowledge(decided), self.publisher.publish_dead_letters(letters)).await;
+        acknowledged?;
+        published?;
+        acknowledge(set_aside).await
+    }
+}
+
+/// Through each delivery's own acker: it knows when its channel is gone, a bare tag does not.
+async fn acknowledge(ackers: Vec<Acker>) -> Result<(), FeedError> {
+    let acks = ackers.iter().map(|acker| acker.ack(BasicAckOptions::default()));
+    let mut not_acked = 0_usize;
+    for acked in join_all(acks).await {
+        if !acked.map_err(|error| transient("acknowledging", &error))? {
+            not_acked += 1;
+        }
+    }
+    if not_acked > 0 {
+        warn!(feed.not_acked = not_acked, "deliveries outlived their channel and come again");
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Publishing that counts: mandatory, persistent, confirmed, on a connection that does nothing else.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+
+use futures_util::{Stream, StreamExt, stream};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use tokio::sync::Mutex;
+use tracing::debug;
+
+use super::connection::{Role, connect, reason, transient};
+use super::dead_letter::{PERSISTENT, message_id, short_id};
+use super::{Options, short, topology};
+use crate::ports::FeedError;
+
+/// Publishes that may wait for their confirmation at a time: enough to hide the way to the broker and back,
+/// few enough to name those in doubt when it breaks.
+const OUTSTANDING: usize = 1000;
+
+/// Without it a message that no queue takes would be confirmed and gone.
+const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
+
+/// What became of a run of [`publish_enrollments`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PublishReport {
+    /// Messages a queue has taken on.
+    pub confirmed: u64,
+    /// Messages it has not, or not surely, in their order. Nothing is sent after the first of them is known.
+    pub failures: Vec<PublishFailure>,
+    /// Messages taken from the input, confirmed or not: what follows was never sent.
+    pub taken: u64,
+}
+
+/// A message without a confirmation.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PublishFailure {
+    /// Its place in the input, from 0.
+    pub index: u64,
+    /// What the broker or the connection said.
+    pub reason: String,
+}
+
+/// Publishes enrollment events, one body a message, in order and pipelined. The topology is declared first, so
+/// that the first enrollments may be published before the first worker runs.
+///
+/// # Errors
+/// No connection, or a topology that contradicts the options. What happens after that is in the report.
+pub async fn publish_enrollments(
+    options: &Options,
+    bodies: impl Stream<Item = Vec<u8>> + Send,
+) -> Result<PublishReport, FeedError> {
+    let exchange = short(&options.exchange)?;
+    let routing_key = short(&options.routing_key)?;
+    let publisher = Publisher::connect(options).await?;
+    topology::declare(&publisher.connection, options).await?;
+
+    // The index travels in the message id: a returned message is known by nothing else.
+    let run = message_id();
+    let messages = bodies.enumerate().map(|(index, body)| Outgoing {
+        exchange: exchange.clone(),
+        routing_key: routing_key.clone(),
+        properties: BasicProperties::default()
+            .with_content_type("application/cloudevents+json".into())
+            .with_delivery_mode(PERSISTENT)
+            .with_message_id(short_id(&format!("{run}-{index}"))),
+        body,
+    });
+    let tally = publisher.publish(messages).await?;
+    publisher.close().await;
+
+    let (confirmed, taken) = (tally.confirmed(), tally.taken);
+    let index = |id: &str| id.rsplit('-').next().and_then(|index| index.parse().ok()).unwrap_or(u64::MAX);
+    let mut failures: Vec<_> =
+        tally.failures.into_iter().map(|(id, reason)| PublishFailure { index: index(&id), reason }).collect();
+    failures.sort_unstable();
+    Ok(PublishReport { confirmed, failures, taken })
+}
+
+/// A message to publish. Its message id must be set and unique: it tells returned messages apart.
+pub(super) struct Outgoing {
+    pub(super) exchange: ShortString,
+    pub(super) routing_key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Vec<u8>,
+}
+
+/// A connection that publishes.
+pub(super) struct Publisher {
+    connection: Connection,
+    /// Taken out while in use: a publish that is abandoned half-way takes its channel along, and with it
+    /// confirmations and returned messages that the next one could mistake for its own.
+    channel: Mutex<Option<Channel>>,
+}
+
+impl Publisher {
+    pub(super) async fn connect(options: &Options) -> Result<Self, FeedError> {
+        Ok(Self { connection: connect(options, Role::Publish).await?, channel: Mutex::new(None) })
+    }
+
+    /// Publishes all of them, or says why not.
+    ///
+    /// # Errors
+    /// Transient unless every message was confirmed; any of them may have arrived all the same.
+    pub(super) async fn publish_dead_letters(&self, letters: Vec<Outgoing>) -> Result<(), FeedError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let tally = self.publish(stream::iter(letters)).await?;
+        tally.failures.first().map_or(Ok(()), |(_, reason)| {
+            Err(FeedError::Transient(format!(
+                "RabbitMQ: a dead letter was not confirmed ({reason}); its message is not acknowledged and comes \
+                 again."
+            )))
+        })
+    }
+
+    /// One caller at a time, for the sake of returned messages: see [`Tally`].
+    async fn publish(&self, messages: impl Stream<Item = Outgoing> + Send) -> Result<Tally, FeedError> {
+        let mut slot = self.channel.lock().await;
+        let channel = match slot.take() {
+            Some(channel) => channel,
+            None => self.open_channel().await?,
+        };
+        let mut messages = pin!(messages);
+        let mut tally = Tally::default();
+        let mut waiting = VecDeque::new();
+        while tally.failures.is_empty()
+            && let Some(message) = messages.next().await
+        {
+            if waiting.len() == OUTSTANDING
+                && let Some((id, confirm)) = waiting.pop_front()
+            {
+                tally.count(id, confirm).await;
+            }
+            tally.taken += 1;
+            let id = id_of(&message.properties);
+            let Outgoing { exchange, routing_key, properties, body } = message;
+            match channel.basic_publish(exchange, routing_key, MANDATORY, &body, properties).await {
+                Ok(confirm) => waiting.push_back((id, confirm)),
+                Err(error) => tally.failures.push((id, reason(&error))),
+            }
+        }
+        for (id, confirm) in waiting {
+            tally.count(id, confirm).await;
+        }
+        if channel.status().connected() {
+            *slot = Some(channel);
+        }
+        Ok(tally)
+    }
+
+    async fn open_channel(&self) -> Result<Channel, FeedError> {
+        let opened = async {
+            let channel = self.connection.create_channel().await?;
+            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            Ok(channel)
+        };
+        opened.await.map_err(|error: lapin::Error| transient("opening a publishing channel", &error))
+    }
+
+    pub(super) async fn close(&self) {
+        if let Err(error) = self.connection.close(200, "done".into()).await {
+            debug!(error.message = %reason(&error), "the publishing connection was gone already");
+        }
+    }
+}
+
+/// What the broker said of each message.
+///
+/// The library hands a returned message to whichever confirmation it completes next, not to its own, where the
+/// broker confirms several at once. So a return counts against the message whose id it bears, and the sums are
+/// right once the last confirmation is in.
+#[derive(Default)]
+struct Tally {
+    taken: u64,
+    acked: u64,
+    /// Acknowledged too, but by nobody's queue.
+    returned: u64,
+    /// Message id and reason.
+    failures: Vec<(String, String)>,
+}
+
+impl Tally {
+    fn confirmed(&self) -> u64 {
+        self.acked.saturating_sub(self.returned)
+    }
+
+    async fn count(&mut self, id: String, confirm: PublisherConfirm) {
+        let returned = match confirm.await {
+            Ok(Confirmation::Ack(returned)) => {
+                self.acked += 1;
+                returned
+            }
+            Ok(Confirmation::Nack(returned)) => {
+                self.failures.push((id, "the broker refused it, a queue may be full".to_owned()));
+                returned
+            }
+            Ok(Confirmation::NotRequested) => {
+                self.failures.push((id, "the channel does not confirm".to_owned()));
+                None
+            }
+            Err(error) => {
+                self.failures.push((id, format!("not confirmed, it may have arrived: {}", reason(&error))));
+                None
+            }
+        };
+        if let Some(returned) = returned {
+            self.returned += 1;
+            self.failures
+                .push((id_of(&returned.properties), "no queue takes it: check the binding".to_owned()));
+        }
+    }
+}
+
+fn id_of(properties: &BasicProperties) -> String {
+    properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,441 @@
+//! The embedded feed: enrollment events from a JSON Lines file, standard input or memory, one a line.
+//!
+//! A file is followed by position, which is saved together with the dead letters of a batch: what was read but
+//! not settled is read again after a restart. A stream has no position: what was not settled is kept in memory
+//! and handed out again by the next session of the same process.
+
+mod lines;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::io::{self, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use tokio::io::{AsyncSeekExt, BufReader};
+use tokio::sync::Mutex;
+
+use crate::domain::enrollment::Rejection;
+use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
+
+use lines::Lines;
+pub use lines::Receipt;
+
+/// Where the lines come from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A regular file; lines are appended to it, never changed.
+    File(PathBuf),
+    /// Standard input, up to its end.
+    Stdin,
+    /// The bytes of a file that is built in.
+    Lines(Vec<u8>),
+}
+
+/// How to feed.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the lines come from.
+    pub source: Source,
+}
+
+/// Remembers how far a feed has come, and keeps its dead letters.
+pub trait Checkpoints: Send + Sync + 'static {
+    /// The position saved last, in bytes; `None` for a feed never seen.
+    ///
+    /// # Errors
+    /// The store does not answer; said in a sentence.
+    fn load(&self, feed: &str) -> impl Future<Output = Result<Option<u64>, String>> + Send;
+
+    /// Saves the position and the dead letters (body and why) in one transaction.
+    ///
+    /// # Errors
+    /// Nothing is known to be saved; said in a sentence.
+    fn save(
+        &self,
+        feed: &str,
+        position: u64,
+        dead_letters: Vec<(Vec<u8>, Rejection)>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// A feed of lines.
+pub struct JsonlFeed<C> {
+    origin: Origin,
+    checkpoints: Arc<C>,
+}
+
+enum Origin {
+    /// How far it was handed out in this process: what is below comes again.
+    File { path: PathBuf, handed_out: Arc<AtomicU64> },
+    /// Cannot be read twice: the reader outlives the session, and so does what was not settled.
+    Stream { lines: Arc<Mutex<Lines>>, ledger: Arc<Ledger> },
+}
+
+impl<C: Checkpoints> JsonlFeed<C> {
+    /// Reads nothing yet.
+    pub fn new(options: Options, checkpoints: Arc<C>) -> Self {
+        let stream = |reader, feed: &str| Origin::Stream {
+            lines: Arc::new(Mutex::new(Lines::new(reader, 0))),
+            ledger: Arc::new(Ledger::new(feed, None)),
+        };
+        let origin = match options.source {
+            Source::File(path) => Origin::File { path, handed_out: Arc::default() },
+            Source::Stdin => stream(Box::new(BufReader::new(tokio::io::stdin())), "stdin"),
+            Source::Lines(bytes) => stream(Box::new(io::Cursor::new(bytes)), "bundled"),
+        };
+        Self { origin, checkpoints }
+    }
+}
+
+impl<C: Checkpoints> Feed for JsonlFeed<C> {
+    type Session = JsonlSession<C>;
+
+    async fn open(&mut self) -> Result<JsonlSession<C>, FeedError> {
+        let checkpoints = Arc::clone(&self.checkpoints);
+        match &self.origin {
+            Origin::File { path, handed_out } => {
+                let (lines, ledger) = open_file(path, checkpoints.as_ref()).await?;
+                Ok(JsonlSession {
+                    lines: Arc::new(Mutex::new(lines)),
+                    replay: VecDeque::new(),
+                    redelivered_below: handed_out.load(Ordering::Relaxed),
+                    handed_out: Arc::clone(handed_out),
+                    settler: JsonlSettler { ledger: Arc::new(ledger), checkpoints },
+                })
+            }
+            Origin::Stream { lines, ledger } => Ok(JsonlSession {
+                lines: Arc::clone(lines),
+                replay: ledger.unsettled(),
+                redelivered_below: 0,
+                handed_out: Arc::default(),
+                settler: JsonlSettler { ledger: Arc::clone(ledger), checkpoints },
+            }),
+        }
+    }
+}
+
+async fn open_file<C: Checkpoints>(path: &Path, checkpoints: &C) -> Result<(Lines, Ledger), FeedError> {
+    let shown = path.display();
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => FeedError::Permanent(format!(
+            "The JSON Lines file {shown} does not exist: create it, or name another one."
+        )),
+        _ => FeedError::Permanent(format!(
+            "The JSON Lines file {shown} cannot be read ({error}): check its permissions, or name another one."
+        )),
+    };
+    let canonical = tokio::fs::canonicalize(path).await.map_err(unreadable)?;
+    let mut file = tokio::fs::File::open(&canonical).await.map_err(unreadable)?;
+    let metadata = file.metadata().await.map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(FeedError::Permanent(format!(
+            "{shown} is not a regular file and cannot be followed by position: name a file, or - for standard \
+             input."
+        )));
+    }
+    let feed = canonical.to_string_lossy();
+    let saved = checkpoints.load(&feed).await.map_err(FeedError::Transient)?.unwrap_or(0);
+    if metadata.len() < saved {
+        return Err(FeedError::Permanent(format!(
+            "The JSON Lines file {shown} is {} bytes long, but {saved} were read before: it was cut or replaced; \
+             put it back, or give the new events in a file of another name.",
+            metadata.len()
+        )));
+    }
+    file.seek(SeekFrom::Start(saved)).await.map_err(unreadable)?;
+    Ok((Lines::new(Box::new(BufReader::new(file)), saved), Ledger::new(&feed, Some(saved))))
+}
+
+/// One reading, from open to drop.
+pub struct JsonlSession<C> {
+    lines: Arc<Mutex<Lines>>,
+    replay: VecDeque<(Receipt, Vec<u8>)>,
+    redelivered_below: u64,
+    handed_out: Arc<AtomicU64>,
+    settler: JsonlSettler<C>,
+}
+
+impl<C: Checkpoints> Session for JsonlSession<C> {
+    type Receipt = Receipt;
+    type Settler = JsonlSettler<C>;
+
+    async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
+        if let Some((receipt, body)) = self.replay.pop_front() {
+            return Ok(Some(Delivery { body, redelivered: true, receipt }));
+        }
+        let mut lines = self.lines.lock().await;
+        let next = lines.next().await;
+        // Nothing is awaited from here on: cancelled there, the line would be lost.
+        let Some((receipt, body)) = next.map_err(|error| {
+            FeedError::Transient(format!(
+                "Reading '{}' failed ({error}); it is tried again.",
+                self.settler.ledger.feed
+            ))
+        })?
+        else {
+            return Ok(None);
+        };
+        self.settler.ledger.retain(receipt, &body);
+        self.handed_out.fetch_max(receipt.end, Ordering::Relaxed);
+        Ok(Some(Delivery { body, redelivered: receipt.start < self.redelivered_below, receipt }))
+    }
+
+    fn settler(&self) -> JsonlSettler<C> {
+        self.settler.clone()
+    }
+
+    async fn close(self) {}
+}
+
+/// Saves positions and dead letters.
+pub struct JsonlSettler<C> {
+    ledger: Arc<Ledger>,
+    checkpoints: Arc<C>,
+}
+
+impl<C> Clone for JsonlSettler<C> {
+    fn clone(&self) -> Self {
+        Self { ledger: Arc::clone(&self.ledger), checkpoints: Arc::clone(&self.checkpoints) }
+    }
+}
+
+impl<C: Checkpoints> Settler for JsonlSettler<C> {
+    type Receipt = Receipt;
+
+    async fn settle(&self, settlements: Vec<Settlement<Receipt>>) -> Result<(), FeedError> {
+        let mut receipts = Vec::with_capacity(settlements.len());
+        let mut dead_letters = Vec::new();
+        for Settlement { delivery, verdict } in settlements {
+            receipts.push(delivery.receipt);
+            if let Verdict::DeadLetter(rejection) = verdict {
+                dead_letters.push((delivery.body, rejection));
+            }
+        }
+        // Held while saving: a later position must not be overtaken by an earlier one.
+        let mut progress = self.ledger.progress.lock().await;
+        let advanced = progress.with(&receipts);
+        let position = if self.ledger.follows_position { advanced.position } else { 0 };
+        if !dead_letters.is_empty() || (self.ledger.follows_position && position != progress.position) {
+            let saved = self.checkpoints.save(&self.ledger.feed, position, dead_letters).await;
+            saved.map_err(FeedError::Transient)?;
+        }
+        // Only now: had the save failed, no other batch may carry the position past these lines.
+        *progress = advanced;
+        self.ledger.release(&receipts);
+        Ok(())
+    }
+}
+
+/// What of a feed is settled.
+struct Ledger {
+    /// The key in the store.
+    feed: String,
+    follows_position: bool,
+    progress: Mutex<Progress>,
+    /// Of a stream: what was handed out and not settled.
+    unsettled: std::sync::Mutex<BTreeMap<u64, (Receipt, Vec<u8>)>>,
+}
+
+impl Ledger {
+    fn new(feed: &str, position: Option<u64>) -> Self {
+        let progress = Progress { position: position.unwrap_or(0), ahead: BTreeMap::new() };
+        Self {
+            feed: feed.to_owned(),
+            follows_position: position.is_some(),
+            progress: Mutex::new(progress),
+            unsettled: std::sync::Mutex::default(),
+        }
+    }
+
+    fn retain(&self, receipt: Receipt, body: &[u8]) {
+        if !self.follows_position {
+            let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+            unsettled.insert(receipt.start, (receipt, body.to_vec()));
+        }
+    }
+
+    fn release(&self, receipts: &[Receipt]) {
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        for receipt in receipts {
+            unsettled.remove(&receipt.start);
+        }
+    }
+
+    fn unsettled(&self) -> VecDeque<(Receipt, Vec<u8>)> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+/// Everything before `position` is settled, and of what follows the ranges `ahead` (start → end).
+#[derive(Clone)]
+struct Progress {
+    position: u64,
+    ahead: BTreeMap<u64, u64>,
+}
+
+impl Progress {
+    fn with(&self, receipts: &[Receipt]) -> Self {
+        let mut advanced = self.clone();
+        advanced.ahead.extend(receipts.iter().map(|receipt| (receipt.start, receipt.end)));
+        while let Some(range) = advanced.ahead.first_entry()
+            && *range.key() <= advanced.position
+        {
+            advanced.position = advanced.position.max(range.remove());
+        }
+        advanced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use super::*;
+    use crate::domain::enrollment::DeadLetterReason;
+
+    /// What a store would hold: positions by feed, and dead letters. Refuses while `down`.
+    #[derive(Default)]
+    struct Memory(std::sync::Mutex<State>);
+
+    #[derive(Default)]
+    struct State {
+        positions: BTreeMap<String, u64>,
+        dead: Vec<Vec<u8>>,
+        down: bool,
+    }
+
+    impl Memory {
+        fn down(&self, down: bool) {
+            self.0.lock().unwrap().down = down;
+        }
+
+        fn position(&self) -> Option<u64> {
+            self.0.lock().unwrap().positions.values().next().copied()
+        }
+    }
+
+    impl Checkpoints for Memory {
+        async fn load(&self, feed: &str) -> Result<Option<u64>, String> {
+            Ok(self.0.lock().unwrap().positions.get(feed).copied())
+        }
+
+        async fn save(&self, feed: &str, at: u64, dead: Vec<(Vec<u8>, Rejection)>) -> Result<(), String> {
+            let mut state = self.0.lock().unwrap();
+            if state.down {
+                return Err("down".to_owned());
+            }
+            state.positions.insert(feed.to_owned(), at);
+            state.dead.extend(dead.into_iter().map(|(body, _)| body));
+            Ok(())
+        }
+    }
+
+    struct TempFile(PathBuf);
+
+    impl TempFile {
+        fn with(content: &[u8]) -> Self {
+            let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+            let path = std::env::temp_dir().join(format!("jsonl-{}-{nanos}", std::process::id()));
+            std::fs::write(&path, content).unwrap();
+            Self(path)
+        }
+
+        fn feed(&self, store: &Arc<Memory>) -> JsonlFeed<Memory> {
+            JsonlFeed::new(Options { source: Source::File(self.0.clone()) }, Arc::clone(store))
+        }
+    }
+
+    impl Drop for TempFile {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+
+    async fn rest(session: &mut JsonlSession<Memory>) -> Vec<Delivery<Receipt>> {
+        let mut all = Vec::new();
+        while let Some(delivery) = session.next().await.unwrap() {
+            all.push(delivery);
+        }
+        all
+    }
+
+    fn acked(delivery: Delivery<Receipt>) -> Settlement<Receipt> {
+        Settlement { delivery, verdict: Verdict::Ack }
+    }
+
+    fn dead(delivery: Delivery<Receipt>) -> Settlement<Receipt> {
+        let rejection = Rejection { reason: DeadLetterReason::Malformed, detail: String::new() };
+        Settlement { delivery, verdict: Verdict::DeadLetter(rejection) }
+    }
+
+    #[tokio::test]
+    async fn it_resumes_after_the_contiguous_settled_lines() {
+        let file = TempFile::with(b"a\nb\nc\nd");
+        let store = Arc::default();
+        let mut feed = file.feed(&store);
+        let mut session = feed.open().await.unwrap();
+        let mut all = rest(&mut session).await;
+        let settler = session.settler();
+        settler.settle(vec![acked(all.remove(2))]).await.unwrap();
+        assert_eq!(store.position(), None, "nothing contiguous yet, nothing to save");
+        settler.settle(vec![dead(all.remove(0))]).await.unwrap();
+        assert_eq!(store.position(), Some(2));
+
+        let mut again = feed.open().await.unwrap();
+        let rest = rest(&mut again).await;
+        let seen: Vec<_> = rest.iter().map(|d| (d.body.as_slice(), d.redelivered)).collect();
+        assert_eq!(seen, [(&b"b"[..], true), (b"c", true), (b"d", true)]);
+        again.settler().settle(rest.into_iter().map(acked).collect()).await.unwrap();
+        assert_eq!(store.position(), Some(7));
+        std::fs::write(&file.0, b"a\nb\nc\nd\ne\n").unwrap();
+        let appended = feed.open().await.unwrap().next().await.unwrap().unwrap();
+        assert_eq!((appended.body.as_slice(), appended.redelivered), (&b"e"[..], false));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_was_not_saved_is_never_passed_by() {
+        let file = TempFile::with(b"a\nb\n");
+        let store = Arc::default();
+        let mut session = file.feed(&store).open().await.unwrap();
+        let mut all = rest(&mut session).await;
+        let (first, second) = (all.remove(0), all.remove(0));
+        store.down(true);
+        assert!(session.settler().settle(vec![dead(first)]).await.is_err());
+        store.down(false);
+        session.settler().settle(vec![acked(second)]).await.unwrap();
+        assert_eq!(store.position(), None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_hands_out_again_what_was_not_settled() {
+        let store = Arc::<Memory>::default();
+        let source = Source::Lines(b"a\nb\nc\n".to_vec());
+        let mut feed = JsonlFeed::new(Options { source }, Arc::clone(&store));
+        let mut session = feed.open().await.unwrap();
+        let (first, second) = (session.next().await.unwrap().unwrap(), session.next().await.unwrap());
+        assert!(second.is_some());
+        session.settler().settle(vec![dead(first)]).await.unwrap();
+        assert_eq!((store.position(), store.0.lock().unwrap().dead.len()), (Some(0), 1));
+        let all = rest(&mut feed.open().await.unwrap()).await;
+        let seen: Vec<_> = all.iter().map(|d| (d.body.as_slice(), d.redelivered)).collect();
+        assert_eq!(seen, [(&b"b"[..], true), (b"c", false)]);
+    }
+
+    #[tokio::test]
+    async fn what_needs_a_person_says_so() {
+        let file = TempFile::with(b"a\nb\n");
+        let store = Arc::default();
+        let mut feed = file.feed(&store);
+        let mut session = feed.open().await.unwrap();
+        let all = rest(&mut session).await;
+        session.settler().settle(all.into_iter().map(acked).collect()).await.unwrap();
+        std::fs::write(&file.0, b"a\n").unwrap();
+        let Err(FeedError::Permanent(cut)) = feed.open().await else { panic!("a cut file was opened") };
+        assert!(cut.contains("is 2 bytes long, but 4 were read before"), "{cut}");
+        std::fs::remove_file(&file.0).unwrap();
+        let Err(FeedError::Permanent(gone)) = feed.open().await else { panic!("a missing file was opened") };
+        assert!(gone.contains("does not exist"), "{gone}");
+    }
+}

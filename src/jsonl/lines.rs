@@ -1,0 +1,110 @@
+//! Bytes into lines, of which no more is held than a body may have.
+
+use std::io;
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+
+use crate::domain::enrollment::MAX_BODY_BYTES;
+
+/// The place of a line: from the end of the line handed out before (blank lines in between included) to just
+/// after its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+/// Cuts bytes into lines. What is half read stays here, so that reading may be cancelled at any await.
+pub(super) struct Lines {
+    reader: Box<dyn AsyncBufRead + Send + Unpin>,
+    /// Where the next byte of the reader stands in the source.
+    offset: u64,
+    /// Where the line in the making starts for its receipt.
+    start: u64,
+    /// Its bytes, up to one more than a body may have: enough to see that it is too long.
+    line: Vec<u8>,
+    /// All its bytes, also those that were not kept.
+    length: u64,
+}
+
+impl Lines {
+    pub(super) fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>, offset: u64) -> Self {
+        Self { reader, offset, start: offset, line: Vec::new(), length: 0 }
+    }
+
+    /// The next line that is not empty, without its end; `None` at the end of the source.
+    pub(super) async fn next(&mut self) -> io::Result<Option<(Receipt, Vec<u8>)>> {
+        loop {
+            let chunk = self.reader.fill_buf().await?;
+            let newline = chunk.iter().position(|byte| *byte == b'\n');
+            let part = &chunk[..newline.unwrap_or(chunk.len())];
+            let room = (MAX_BODY_BYTES + 1).saturating_sub(self.line.len());
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
+            self.length += part.len() as u64;
+            let at_end = chunk.is_empty();
+            let consumed = part.len() + usize::from(newline.is_some());
+            self.reader.consume(consumed);
+            self.offset += consumed as u64;
+            if (newline.is_some() || at_end)
+                && let Some(line) = self.finish()
+            {
+                return Ok(Some(line));
+            }
+            if at_end {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Option<(Receipt, Vec<u8>)> {
+        let mut line = std::mem::take(&mut self.line);
+        let whole = std::mem::take(&mut self.length) == line.len() as u64;
+        if whole && line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        if line.is_empty() {
+            return None;
+        }
+        let receipt = Receipt { start: self.start, end: self.offset };
+        self.start = self.offset;
+        Some((receipt, line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::BufReader;
+
+    use super::*;
+
+    async fn cut(content: Vec<u8>) -> Vec<(Receipt, Vec<u8>)> {
+        // A small buffer, so that lines arrive in pieces.
+        let reader = BufReader::with_capacity(7, io::Cursor::new(content));
+        let mut lines = Lines::new(Box::new(reader), 0);
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().await.unwrap() {
+            all.push(line);
+        }
+        assert!(lines.next().await.unwrap().is_none(), "the end stays the end");
+        all
+    }
+
+    #[tokio::test]
+    async fn lines_are_cut_at_newlines_and_blank_ones_skipped() {
+        let all = cut(b"\n{1}\r\n\r\n\n{2}\n{long line}".to_vec()).await;
+        let seen: Vec<_> = all.iter().map(|(at, body)| (at.start, at.end, body.as_slice())).collect();
+        assert_eq!(seen, [(0, 6, &b"{1}"[..]), (6, 13, b"{2}"), (13, 24, b"{long line}")]);
+    }
+
+    #[tokio::test]
+    async fn of_a_huge_line_one_byte_too_many_is_kept() {
+        let exact = vec![b'e'; MAX_BODY_BYTES];
+        let huge = vec![b'h'; 5 * MAX_BODY_BYTES];
+        // A carriage return just where the keeping ends belongs to the line, not to its end.
+        let mut tricky = vec![b't'; MAX_BODY_BYTES];
+        tricky.extend(b"\rt");
+        let all = cut([&exact[..], b"\r\n", &huge, b"\n", &tricky, b"\n{}"].concat()).await;
+        let lengths: Vec<_> = all.iter().map(|(_, body)| body.len()).collect();
+        assert_eq!(lengths, [MAX_BODY_BYTES, MAX_BODY_BYTES + 1, MAX_BODY_BYTES + 1, 2]);
+    }
+}

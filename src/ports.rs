@@ -1,0 +1,112 @@
+//! The traits between rooms: what the pipeline asks of whatever feeds it.
+//!
+//! A feed is opened into a [`Session`] (one *generation* of connection, channel and consumer). When a
+//! session ends with an error the pipeline drops it, with everything still unsettled in it, and opens
+//! another: what was not settled is delivered again and the ledger makes that harmless.
+
+use std::future::Future;
+
+use tokio::sync::watch;
+
+use crate::domain::enrollment::Rejection;
+
+/// Asks the long-running parts to come to an end.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// The handle to ask with (send `true`), and what the parts listen to.
+    pub fn channel() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Has it been asked?
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it is asked. Whoever could ask being gone counts as asked.
+    pub async fn requested(&mut self) {
+        drop(self.0.wait_for(|requested| *requested).await);
+    }
+}
+
+/// Why a feed could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// Goes away by itself (a lost connection, a broker that restarts): open a new session after a pause.
+    #[error("{0}")]
+    Transient(String),
+    /// Needs a person (a queue that exists with other arguments): the service stops with this sentence.
+    #[error("{0}")]
+    Permanent(String),
+}
+
+/// One enrollment message as it arrived, with what its feed needs to settle it.
+#[derive(Debug)]
+pub struct Delivery<Receipt> {
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+    /// The feed handed it out before and never saw it settled.
+    pub redelivered: bool,
+    /// How to settle it; meaningful only to the session that made it.
+    pub receipt: Receipt,
+}
+
+/// What becomes of a delivery once the store has committed.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Decided, or decided before: never to be seen again.
+    Ack,
+    /// Set aside with its reason; acknowledged only once the dead letter is safe.
+    DeadLetter(Rejection),
+}
+
+/// A delivery and its verdict.
+#[derive(Debug)]
+pub struct Settlement<Receipt> {
+    /// What is settled.
+    pub delivery: Delivery<Receipt>,
+    /// How.
+    pub verdict: Verdict,
+}
+
+/// Where enrollment events come from.
+pub trait Feed: Send + 'static {
+    /// One generation of the feed.
+    type Session: Session;
+
+    /// Connects once; the caller decides about another try.
+    fn open(&mut self) -> impl Future<Output = Result<Self::Session, FeedError>> + Send;
+}
+
+/// One generation of a feed, from connect to disconnect.
+pub trait Session: Send + 'static {
+    /// What it takes to settle one delivery.
+    type Receipt: Send + 'static;
+    /// Settles deliveries, from any task, while the session goes on.
+    type Settler: Settler<Receipt = Self::Receipt>;
+
+    /// The next delivery; `None` where the feed has ended for good. Safe to cancel: nothing is lost.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Delivery<Self::Receipt>>, FeedError>> + Send;
+
+    /// A handle to settle with.
+    fn settler(&self) -> Self::Settler;
+
+    /// Says goodbye: takes no more, gives back what was not settled.
+    fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// The only place that acknowledges.
+pub trait Settler: Clone + Send + Sync + 'static {
+    /// As [`Session::Receipt`].
+    type Receipt: Send + 'static;
+
+    /// Settles in the order given. Dead letters are safe before their delivery is acknowledged. An error
+    /// ends the session: whatever was not settled comes again.
+    fn settle(
+        &self,
+        settlements: Vec<Settlement<Self::Receipt>>,
+    ) -> impl Future<Output = Result<(), FeedError>> + Send;
+}
