@@ -1,0 +1,51 @@
+//! Pauses between tries: full jitter up to a bound that doubles.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(100);
+
+/// The pauses of one thing that is tried again and again.
+#[derive(Debug)]
+pub struct Backoff {
+    cap: Duration,
+    bound: Duration,
+}
+
+impl Backoff {
+    /// No pause is longer than `cap`.
+    pub fn new(cap: Duration) -> Self {
+        Self { cap, bound: FIRST.min(cap) }
+    }
+
+    /// It worked: start small again.
+    pub fn reset(&mut self) {
+        self.bound = FIRST.min(self.cap);
+    }
+
+    /// The next pause, anywhere between nothing and the bound: many that failed together come back apart.
+    pub fn next(&mut self) -> Duration {
+        let bound = self.bound;
+        self.bound = (self.bound * 2).min(self.cap);
+        // The standard library's one source of chance: its hash maps are seeded from it.
+        let chance = RandomState::new().build_hasher().finish();
+        let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(chance % (millis + 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_the_cap_and_start_small_again() {
+        let cap = Duration::from_secs(5);
+        let mut backoff = Backoff::new(cap);
+        assert!(backoff.next() <= FIRST);
+        let longest = (0..200).map(|_| backoff.next()).max();
+        assert!(longest > Some(Duration::from_secs(1)) && longest <= Some(cap), "{longest:?}");
+        backoff.reset();
+        assert!(backoff.next() <= FIRST);
+    }
+}
