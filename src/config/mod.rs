@@ -1,0 +1,293 @@
+//! The settings: default < file < environment, validated whole.
+//!
+//! `config/default.toml` is the list of keys, their defaults and their manual. [`Settings::load`] lays the file and
+//! the environment over it and answers with typed settings, or with *every* mistake in them. Only the command
+//! line and the service see this module; every other room takes options of its own.
+
+mod layers;
+mod mistake;
+mod nearest;
+mod read;
+mod reader;
+mod secret;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::domain::schedule::Schedule;
+pub use layers::{DEFAULTS, Value};
+pub use mistake::{Mistake, Mistakes, Origin};
+pub use reader::Setting;
+pub use secret::Secret;
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `store.*`
+    pub store: Store,
+    /// `feed.*`
+    pub feed: Feed,
+    /// `pipeline.*`
+    pub pipeline: Pipeline,
+    /// `ledger.*`
+    pub ledger: Ledger,
+    /// `guard.*`
+    pub guard: Guard,
+    /// `retention.*`
+    pub retention: Retention,
+    /// `scheduler.*`
+    pub scheduler: Scheduler,
+    /// `mail.*`
+    pub mail: Mail,
+    /// `privacy.*`
+    pub privacy: Privacy,
+    /// `http.*`
+    pub http: Http,
+    /// `log.*`
+    pub log: Log,
+    described: Vec<Setting>,
+}
+
+impl Settings {
+    /// Reads the defaults, then `file`, then the variables of `environment` that start with
+    /// `CONTACT_REAPER_`.
+    ///
+    /// # Errors
+    ///
+    /// Every mistake there is, not only the first.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let values = layers::stack(file, environment, &mut mistakes);
+        read::settings(reader::Reader::new(values, mistakes))
+    }
+
+    /// Every key with the value in force and where it came from, passwords hidden, in the order of
+    /// `default.toml`.
+    pub fn describe(&self) -> &[Setting] {
+        &self.described
+    }
+}
+
+/// The environment of this process, for [`Settings::load`]. Unlike [`std::env::vars`] it does not panic at a
+/// variable that is not Unicode.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+}
+
+/// Which database a URL names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// `sqlite://PATH`
+    Sqlite,
+    /// `postgres://…`
+    Postgres,
+}
+
+/// Where everything is kept.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// The database; the password stays inside.
+    pub url: Secret,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// Wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// PostgreSQL's bound on one statement.
+    pub statement_timeout: Duration,
+    /// SQLite's wait for another writer.
+    pub busy_timeout: Duration,
+}
+
+impl Store {
+    /// The kind of database [`Store::url`] names.
+    pub fn database(&self) -> Database {
+        if self.url.expose().starts_with("sqlite:") { Database::Sqlite } else { Database::Postgres }
+    }
+}
+
+/// Which feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedKind {
+    /// A quorum queue.
+    RabbitMq,
+    /// A file of JSON Lines, or standard input.
+    JsonLines,
+}
+
+/// Where enrollment events come from.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// Which of the two below is used.
+    pub kind: FeedKind,
+    /// The broker.
+    pub rabbitmq: RabbitMq,
+    /// The embedded feed.
+    pub jsonl: JsonLines,
+}
+
+/// The broker, and the names of everything in it.
+#[derive(Debug, Clone)]
+pub struct RabbitMq {
+    /// The broker's address; the password stays inside.
+    pub url: Secret,
+    /// Exchange that producers publish to.
+    pub exchange: String,
+    /// Binds the queue to it.
+    pub routing_key: String,
+    /// The work queue.
+    pub queue: String,
+    /// Deliveries of one message before the broker dead-letters it.
+    pub delivery_limit: u32,
+    /// Start of the names of the retry queues.
+    pub retry_queue_prefix: String,
+    /// The rungs of the retry ladder, each longer than the one before; never empty.
+    pub retry_delays: Vec<Duration>,
+    /// What could not be processed.
+    pub dead_letter_queue: String,
+    /// How long it is kept there.
+    pub dead_letter_retention: Duration,
+    /// What happened is published here.
+    pub events_exchange: String,
+    /// Heartbeat, whole seconds.
+    pub heartbeat: Duration,
+    /// Bound on one attempt to connect.
+    pub connect_timeout: Duration,
+    /// Cap of the pause between attempts.
+    pub max_reconnect_delay: Duration,
+}
+
+/// The embedded feed.
+#[derive(Debug, Clone)]
+pub struct JsonLines {
+    /// The file; `-` is standard input. Empty unless this feed is used.
+    pub path: PathBuf,
+}
+
+/// How enrollments are gathered into transactions.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// Enrollments in a transaction at most.
+    pub batch_size: usize,
+    /// Messages taken and not yet acknowledged; never fewer than a batch.
+    pub prefetch: u16,
+    /// Batches in flight; already 1 where the store is SQLite.
+    pub lanes: usize,
+    /// Time to finish what is in hand when stopping.
+    pub drain_timeout: Duration,
+}
+
+/// What was decided.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// How long decisions are kept.
+    pub retention: Duration,
+}
+
+/// The volume guard.
+#[derive(Debug, Clone)]
+pub struct Guard {
+    /// Limits of one workflow.
+    pub workflow: WorkflowGuard,
+    /// Limits of all workflows of an account.
+    pub account: AccountGuard,
+}
+
+/// Limits of one workflow.
+#[derive(Debug, Clone)]
+pub struct WorkflowGuard {
+    /// Deletions within the window.
+    pub max_deletions: u32,
+    /// The sliding window.
+    pub window: Duration,
+}
+
+/// Limits of all workflows of an account.
+#[derive(Debug, Clone)]
+pub struct AccountGuard {
+    /// Deletions within the window.
+    pub max_deletions: u32,
+    /// Deletions as a share of the account's contacts; 1 never trips.
+    pub max_share: f64,
+    /// The share counts only above this many contacts.
+    pub min_contacts: u32,
+    /// The sliding window.
+    pub window: Duration,
+}
+
+/// What is removed for good.
+#[derive(Debug, Clone)]
+pub struct Retention {
+    /// The trash.
+    pub purge_trash: RetentionJob,
+    /// Notifications about contacts.
+    pub expire_notifications: RetentionJob,
+}
+
+/// One job of retention.
+#[derive(Debug, Clone)]
+pub struct RetentionJob {
+    /// Cron expression of five fields, in `retention.time_zone`.
+    pub schedule: Schedule,
+    /// Age at which it removes.
+    pub after: Duration,
+    /// Rows in a transaction.
+    pub batch_size: u32,
+    /// A run stops after this long.
+    pub time_budget: Duration,
+}
+
+/// Who runs the jobs.
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    /// Silence after which another runner takes over.
+    pub lease: Duration,
+}
+
+/// Confirmation e-mails.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    /// The mail server; empty where confirmations wait.
+    pub smtp_url: Secret,
+    /// The sender.
+    pub from: String,
+}
+
+/// Permanent deletion.
+#[derive(Debug, Clone)]
+pub struct Privacy {
+    /// The key of the hashed suppression list; `None` where one is made.
+    pub hash_key_file: Option<PathBuf>,
+}
+
+/// Metrics and health.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// The log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// Its form.
+    pub format: LogFormat,
+    /// A directive of `tracing_subscriber::EnvFilter`, already known to parse.
+    pub level: String,
+}
+
+#[cfg(test)]
+mod tests;

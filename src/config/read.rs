@@ -1,0 +1,195 @@
+//! Every key once: its type, its range, and what must hold between keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::reader::Reader;
+use super::{
+    AccountGuard, Database, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat, Mail, Mistakes,
+    Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, WorkflowGuard,
+};
+use crate::domain::schedule::Schedule;
+
+/// Longest name AMQP can carry.
+const AMQP_NAME: usize = 255;
+const MANY: u32 = 1_000_000_000;
+
+/// Reads everything; fields are read in the order of `default.toml`, which is the order `check-config` shows.
+pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
+    let r = &mut reader;
+    let mut settings = Settings {
+        store: store(r),
+        feed: Feed {
+            kind: feed_kind(r),
+            rabbitmq: rabbitmq(r),
+            jsonl: JsonLines { path: r.text("feed.jsonl.path").into() },
+        },
+        pipeline: Pipeline {
+            batch_size: r.whole("pipeline.batch_size", 1..=5000_u16).into(),
+            prefetch: r.whole("pipeline.prefetch", 1..=u16::MAX),
+            lanes: r.whole("pipeline.lanes", 1..=32_u16).into(),
+            drain_timeout: r.duration("pipeline.drain_timeout", "100ms", "1h"),
+        },
+        ledger: Ledger { retention: r.duration("ledger.retention", "91d", "3650d") },
+        guard: guard(r),
+        retention: retention(r),
+        scheduler: Scheduler { lease: r.duration("scheduler.lease", "2s", "5m") },
+        mail: Mail { smtp_url: r.url("mail.smtp_url", &["smtp", "smtps"], true), from: mail_from(r) },
+        privacy: Privacy {
+            hash_key_file: Some(PathBuf::from(r.text("privacy.hash_key_file"))).filter(|path| path != ""),
+        },
+        http: Http { listen: listen(r) },
+        log: log(r),
+        described: Vec::new(),
+    };
+    if r.mistakes.is_empty() {
+        between_keys(r, &settings);
+    }
+    if !reader.mistakes.is_empty() {
+        return Err(reader.mistakes);
+    }
+    if settings.store.database() == Database::Sqlite {
+        settings.pipeline.lanes = 1;
+    }
+    settings.described = reader.taken;
+    Ok(settings)
+}
+
+fn store(r: &mut Reader) -> Store {
+    Store {
+        url: r.url("store.url", &["sqlite", "postgres", "postgresql"], false),
+        max_connections: r.whole("store.max_connections", 1..=200),
+        acquire_timeout: r.duration("store.acquire_timeout", "100ms", "10m"),
+        statement_timeout: r.duration("store.statement_timeout", "1s", "1h"),
+        busy_timeout: r.duration("store.busy_timeout", "100ms", "10m"),
+    }
+}
+
+fn feed_kind(r: &mut Reader) -> FeedKind {
+    r.choice("feed.kind", ("rabbitmq", FeedKind::RabbitMq), ("jsonl", FeedKind::JsonLines))
+}
+
+fn rabbitmq(r: &mut Reader) -> RabbitMq {
+    RabbitMq {
+        url: r.url("feed.rabbitmq.url", &["amqp", "amqps"], false),
+        exchange: r.name("feed.rabbitmq.exchange", AMQP_NAME),
+        routing_key: r.name("feed.rabbitmq.routing_key", AMQP_NAME),
+        queue: r.name("feed.rabbitmq.queue", AMQP_NAME),
+        delivery_limit: r.whole("feed.rabbitmq.delivery_limit", 1..=1_000_000),
+        retry_queue_prefix: r.name("feed.rabbitmq.retry_queue_prefix", 200),
+        retry_delays: r.durations("feed.rabbitmq.retry_delays", 1..=12, "100ms", "1d"),
+        dead_letter_queue: r.name("feed.rabbitmq.dead_letter_queue", AMQP_NAME),
+        dead_letter_retention: r.duration("feed.rabbitmq.dead_letter_retention", "1s", "90d"),
+        events_exchange: r.name("feed.rabbitmq.events_exchange", AMQP_NAME),
+        heartbeat: r.duration("feed.rabbitmq.heartbeat", "1s", "10m"),
+        connect_timeout: r.duration("feed.rabbitmq.connect_timeout", "100ms", "5m"),
+        max_reconnect_delay: r.duration("feed.rabbitmq.max_reconnect_delay", "100ms", "5m"),
+    }
+}
+
+fn guard(r: &mut Reader) -> Guard {
+    Guard {
+        workflow: WorkflowGuard {
+            max_deletions: r.whole("guard.workflow.max_deletions", 1..=MANY),
+            window: r.duration("guard.workflow.window", "1s", "30d"),
+        },
+        account: AccountGuard {
+            max_deletions: r.whole("guard.account.max_deletions", 1..=MANY),
+            max_share: r.share("guard.account.max_share"),
+            min_contacts: r.whole("guard.account.min_contacts", 0..=MANY),
+            window: r.duration("guard.account.window", "1s", "30d"),
+        },
+    }
+}
+
+fn retention(r: &mut Reader) -> Retention {
+    let accepted = "an IANA time zone such as \"UTC\" or \"Europe/Berlin\"";
+    let zone = r.text_as("retention.time_zone", accepted, chrono_tz::UTC, |text| text.parse().ok());
+    Retention {
+        purge_trash: retention_job(r, zone, "purge_trash", "90d"),
+        expire_notifications: retention_job(r, zone, "expire_notifications", "30d"),
+    }
+}
+
+fn retention_job(r: &mut Reader, zone: chrono_tz::Tz, job: &str, youngest: &str) -> RetentionJob {
+    let key = |name| format!("retention.{job}.{name}");
+    let accepted = "a cron expression of five fields such as \"17 2 * * *\"";
+    RetentionJob {
+        schedule: r
+            .text_as(&key("schedule"), accepted, Schedule::never(), |text| Schedule::parse(text, zone).ok()),
+        after: r.duration(&key("after"), youngest, "3650d"),
+        batch_size: r.whole(&key("batch_size"), 1..=10_000),
+        time_budget: r.duration(&key("time_budget"), "1s", "1d"),
+    }
+}
+
+fn mail_from(r: &mut Reader) -> String {
+    r.text_as("mail.from", "an e-mail address", String::new(), |text| {
+        let (name, host) = text.split_once('@')?;
+        let blank = |c: char| c.is_whitespace() || c.is_control();
+        (!name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(blank))
+            .then(|| text.to_owned())
+    })
+}
+
+fn listen(r: &mut Reader) -> SocketAddr {
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    r.text_as("http.listen", "an IP address and a port such as \"127.0.0.1:9464\"", nowhere, |text| {
+        text.parse().ok()
+    })
+}
+
+fn log(r: &mut Reader) -> Log {
+    Log {
+        format: r.choice("log.format", ("text", LogFormat::Text), ("json", LogFormat::Json)),
+        level: r.text_as(
+            "log.level",
+            "a level (error, warn, info, debug, trace) or directives such as \"warn,contact_reaper=info\"",
+            String::new(),
+            |text| (is_level(text) && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned()),
+        ),
+    }
+}
+
+/// A word alone is a level: the filter would take a misspelt one for the name of a module, and log nothing else.
+fn is_level(text: &str) -> bool {
+    let word = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte));
+    text.split(',').all(|part| !word(part) || (!part.is_empty() && part.parse::<LevelFilter>().is_ok()))
+}
+
+/// What one key demands of another; asked only where each is right by itself.
+fn between_keys(r: &mut Reader, settings: &Settings) {
+    let Settings { store, feed, pipeline, ledger, .. } = settings;
+    if feed.kind == FeedKind::JsonLines && feed.jsonl.path == PathBuf::new() {
+        let remedy = "name a file, or \"-\" for standard input, where feed.kind is \"jsonl\"";
+        r.mistake("feed.jsonl.path", "is empty".to_owned(), remedy);
+    }
+    if usize::from(pipeline.prefetch) < pipeline.batch_size {
+        let problem =
+            format!("is {}, less than pipeline.batch_size, {}", pipeline.prefetch, pipeline.batch_size);
+        r.mistake("pipeline.prefetch", problem, "set it to two or three times the batch size");
+    }
+    if store.database() == Database::Postgres && pipeline.lanes > store.max_connections as usize {
+        let problem =
+            format!("is {}, more than store.max_connections, {}", pipeline.lanes, store.max_connections);
+        r.mistake("pipeline.lanes", problem, "each lane needs a connection of its own");
+    }
+    let rabbitmq = &feed.rabbitmq;
+    if rabbitmq.queue == rabbitmq.dead_letter_queue {
+        let problem = "is the same queue as feed.rabbitmq.queue".to_owned();
+        r.mistake("feed.rabbitmq.dead_letter_queue", problem, "give each queue a name of its own");
+    }
+    if rabbitmq.heartbeat.subsec_nanos() != 0 {
+        let problem = "is not a whole number of seconds".to_owned();
+        r.mistake("feed.rabbitmq.heartbeat", problem, "AMQP counts it in seconds, such as \"30s\"");
+    }
+    if ledger.retention <= rabbitmq.dead_letter_retention + rabbitmq.retry_delays.iter().sum() {
+        let problem = "is no longer than a message may wait for a retry and as a dead letter".to_owned();
+        let remedy = "keep it above feed.rabbitmq.dead_letter_retention and all of feed.rabbitmq.retry_delays, \
+                      or a replay would be decided twice";
+        r.mistake("ledger.retention", problem, remedy);
+    }
+}
