@@ -1,0 +1,228 @@
+//! What is served over HTTP: `/metrics` and the health of the process. Nothing served here names an account, a
+//! contact or an enrollment, and nothing needs a token.
+
+pub mod health;
+
+use std::fmt::Write;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub use health::Health;
+
+/// How long open connections may go on once the server stops: an idle client must not hold up the exit.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Sent with every answer that does not say otherwise. No CORS header: no page of another origin may read these.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+];
+
+/// The version of the text format that Prometheus asks for by default.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "http.listen is {address}, which cannot be listened on ({source}); set another address or stop what uses it"
+)]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// What the server answers from.
+#[derive(Clone)]
+pub struct State {
+    /// The health of the process.
+    pub health: Health,
+    /// Renders the metrics in Prometheus' text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// Opens the listening socket; ask the listener for the address where the port was 0.
+///
+/// # Errors
+///
+/// One sentence naming the setting and the address.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+}
+
+/// Serves until `shutdown` completes, and a moment longer for connections that are open then.
+///
+/// # Errors
+///
+/// The listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    state: State,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (stopping, stopped) = oneshot::channel();
+    let server = axum::serve(listener, router(state)).with_graceful_shutdown(async move {
+        shutdown.await;
+        // Nobody listens only where the server has ended already.
+        let _ = stopping.send(());
+    });
+    let overdue = async {
+        let _ = stopped.await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = server.into_future() => result,
+        () = overdue => Ok(()),
+    }
+}
+
+fn router(state: State) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/startupz", get(startupz))
+        .fallback(not_found)
+        .layer(map_response(with_headers))
+        .with_state(state)
+}
+
+async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, METRICS_TYPE)], (state.metrics)())
+}
+
+async fn livez(Shared(state): Shared<State>) -> Response {
+    verdict(&state.health.not_alive())
+}
+
+async fn readyz(Shared(state): Shared<State>) -> Response {
+    verdict(&state.health.not_ready().await)
+}
+
+async fn startupz(Shared(state): Shared<State>) -> Response {
+    verdict(&state.health.not_started())
+}
+
+async fn not_found() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, "There is nothing here; try /metrics, /livez, /readyz or /startupz.\n")
+}
+
+/// 200 where nothing speaks against it, else 503 with one reason a line.
+fn verdict(reasons: &[&str]) -> Response {
+    if reasons.is_empty() {
+        return "ok\n".into_response();
+    }
+    let body = reasons.iter().fold(String::new(), |mut body, reason| {
+        // Writing to a String does not fail.
+        let _ = writeln!(body, "{reason}");
+        body
+    });
+    (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+}
+
+async fn with_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    struct Server {
+        address: SocketAddr,
+        health: Health,
+        stop: oneshot::Sender<()>,
+        task: JoinHandle<io::Result<()>>,
+    }
+
+    async fn start() -> Server {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let health = Health::new(Box::new(|| Box::pin(async { true })));
+        let state = State { health: health.clone(), metrics: Arc::new(|| "a_metric 1\n".to_owned()) };
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(serve(listener, state, async move {
+            let _ = stopped.await;
+        }));
+        Server { address, health, stop, task }
+    }
+
+    async fn ask(server: &Server, request_line: &str) -> String {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("{request_line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn answers_what_it_says_and_nothing_else() {
+        let server = start().await;
+        let metrics = ask(&server, "GET /metrics").await;
+        assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+        assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{metrics}");
+        assert!(metrics.ends_with("\r\n\r\na_metric 1\n"), "{metrics}");
+        assert!(metrics.contains("x-content-type-options: nosniff"), "{metrics}");
+        assert!(!metrics.contains("access-control"), "{metrics}");
+        for request in ["GET /", "GET /metrics/", "GET /readyz/..", "POST /other"] {
+            let answer = ask(&server, request).await;
+            assert!(answer.starts_with("HTTP/1.1 404"), "{request}: {answer}");
+            assert!(answer.contains("content-security-policy: "), "{answer}");
+        }
+        assert!(ask(&server, "POST /metrics").await.starts_with("HTTP/1.1 405"));
+    }
+
+    #[tokio::test]
+    async fn health_is_one_reason_a_line() {
+        let server = start().await;
+        assert!(ask(&server, "GET /livez").await.ends_with("\r\n\r\nok\n"));
+        assert!(ask(&server, "GET /startupz").await.starts_with("HTTP/1.1 503"));
+        let answer = ask(&server, "GET /readyz").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(
+            answer.ends_with("\r\n\r\nthe start is not finished\nthe feed is not connected\n"),
+            "{answer}"
+        );
+        server.health.set_startup_done();
+        server.health.set_feed_connected(true);
+        assert!(ask(&server, "GET /startupz").await.starts_with("HTTP/1.1 200"));
+        assert!(ask(&server, "GET /readyz").await.starts_with("HTTP/1.1 200"));
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_the_exit() {
+        let server = start().await;
+        let mut idle = TcpStream::connect(server.address).await.unwrap();
+        idle.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+        server.stop.send(()).unwrap();
+        tokio::time::timeout(GRACE * 3, server.task).await.unwrap().unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_is_named() {
+        let server = start().await;
+        let error = bind(server.address).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("http.listen is {}, which cannot", server.address)), "{error}");
+    }
+}

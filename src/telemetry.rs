@@ -1,0 +1,305 @@
+//! Logs on standard error, and the metrics: every name once, with its help text and its buckets.
+//!
+//! A room counts with `metrics::counter!(telemetry::ENROLLMENTS_TOTAL, "outcome" => …)`. No id of an account, a
+//! contact or an enrollment is ever a label.
+
+use std::io::IsTerminal;
+
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, ParseError};
+
+/// What `-v` adds to the level that is set.
+const VERBOSE: &str = "contact_reaper=debug";
+
+/// lapin logs a returned message whole, headers and body.
+const SILENT: &str = "lapin=error";
+
+/// Why logs or metrics could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The level does not parse.
+    #[error(
+        "log.level is not understood ({0}); use a level such as \"info\" or directives such as \"warn,contact_reaper=info\""
+    )]
+    Level(#[from] ParseError),
+    /// Something else in this process logs already.
+    #[error("logs are set up already ({0}); set them up once, at the start")]
+    Subscriber(#[from] tracing::subscriber::SetGlobalDefaultError),
+    /// A bucket list is empty, or something else in this process counts already.
+    #[error("the metrics could not be set up ({0}); set them up once, at the start")]
+    Metrics(#[from] BuildError),
+}
+
+/// How to log.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// One JSON object a line instead of text for people.
+    pub json: bool,
+    /// A directive of [`EnvFilter`].
+    pub level: String,
+    /// Adds debug for this program's own modules.
+    pub verbose: bool,
+}
+
+/// Starts logging to standard error, for the whole process.
+///
+/// # Errors
+///
+/// The level does not parse, or logging was started before.
+pub fn start_logs(options: &LogOptions) -> Result<(), TelemetryError> {
+    let filter = filter(options)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if options.json {
+        tracing::subscriber::set_global_default(
+            builder.json().flatten_event(true).with_span_list(false).finish(),
+        )?;
+    } else {
+        let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        tracing::subscriber::set_global_default(builder.with_ansi(colours).finish())?;
+    }
+    Ok(())
+}
+
+fn filter(options: &LogOptions) -> Result<EnvFilter, ParseError> {
+    let filter = EnvFilter::try_new(&options.level)?.add_directive(SILENT.parse()?);
+    if !options.verbose {
+        return Ok(filter);
+    }
+    let verbose: Directive = VERBOSE.parse()?;
+    Ok(filter.add_directive(verbose))
+}
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Only grows.
+    Counter,
+    /// As [`Kind::Counter`], without labels: shown as 0 from the start, so that its first step is a step.
+    BareCounter,
+    /// Goes up and down.
+    Gauge,
+    /// Counted by size.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug)]
+struct Metric {
+    kind: Kind,
+    name: &'static str,
+    help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident $kind:ident $name:literal $help:literal)*) => {
+        $(#[doc = $help] pub const $constant: &str = concat!("contact_reaper_", $name);)*
+        /// All of them.
+        const METRICS: &[Metric] = &[$(Metric { kind: Kind::$kind, name: $constant, help: $help }),*];
+    };
+}
+
+metrics! {
+    ENROLLMENTS_TOTAL Counter "enrollments_total"
+        "Enrollments decided, by outcome and reason; a second delivery counts as outcome duplicate."
+    ENROLLMENT_AGE_SECONDS Histogram "enrollment_age_seconds"
+        "Time from the enrollment in the CRM to the commit of what was decided, in seconds."
+    BATCH_SIZE Histogram "batch_size"
+        "Enrollments decided in one transaction."
+    BATCH_SECONDS Histogram "batch_seconds"
+        "Time one batch spends in each phase, in seconds."
+    IN_FLIGHT Gauge "in_flight"
+        "Enrollments taken from the feed and not settled yet."
+    REDELIVERED_TOTAL BareCounter "redelivered_total"
+        "Enrollments the feed handed out again."
+    DEAD_LETTERS_TOTAL Counter "dead_letters_total"
+        "Messages set aside as dead letters, by reason."
+    FEED_CONNECTED Gauge "feed_connected"
+        "1 while the feed is connected and registered, else 0."
+    FEED_RECONNECTS_TOTAL BareCounter "feed_reconnects_total"
+        "Times the feed was connected again after a loss."
+    STORE_POOL Gauge "store_pool"
+        "Connections to the store, by state."
+    STORE_RETRIES_TOTAL Counter "store_retries_total"
+        "Transactions tried again after a conflict, by error code of the database."
+    OUTBOX_PENDING Gauge "outbox_pending"
+        "Events committed and not yet confirmed by the broker."
+    OUTBOX_OLDEST_SECONDS Gauge "outbox_oldest_seconds"
+        "Age of the oldest event not yet confirmed, in seconds; 0 where there is none."
+    TRANSITIONS_TOTAL Counter "transitions_total"
+        "Contacts that changed state, by transition and by who caused it."
+    RETENTION_DELETED_TOTAL Counter "retention_deleted_total"
+        "Rows removed for good, by job."
+    RETENTION_BACKLOG Gauge "retention_backlog"
+        "Rows due for removal and still there, by job."
+    RETENTION_OLDEST_OVERDUE_SECONDS Gauge "retention_oldest_overdue_seconds"
+        "How long the oldest row due for removal has been due, in seconds, by job."
+    JOB_LAST_SUCCESS_TIMESTAMP_SECONDS Gauge "job_last_success_timestamp_seconds"
+        "When the job last ran to its end, in seconds since 1970, by job."
+    JOB_RUNS_TOTAL Counter "job_runs_total"
+        "Runs of scheduled jobs, by job and result."
+    SCHEDULER_LEADER Gauge "scheduler_leader"
+        "1 while this process runs the scheduled jobs, else 0."
+    DRAIN_SECONDS Histogram "drain_seconds"
+        "Time from the signal to stop until everything in hand was settled, in seconds."
+    BUILD_INFO Gauge "build_info"
+        "Always 1; version and revision of this program."
+}
+
+/// Milliseconds while the feed is idle, hours after an outage.
+const AGE_BUCKETS: &[f64] = &[
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0,
+    21_600.0, 86_400.0,
+];
+/// From one message at low load to the largest batch there may be.
+const SIZE_BUCKETS: &[f64] =
+    &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 200.0, 300.0, 500.0, 1_000.0, 2_000.0, 5_000.0];
+/// From one statement on a local database to its timeout.
+const PHASE_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// Up to the longest grace periods in use.
+const DRAIN_BUCKETS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+const BUCKETS: [(&str, &[f64]); 4] = [
+    (ENROLLMENT_AGE_SECONDS, AGE_BUCKETS),
+    (BATCH_SIZE, SIZE_BUCKETS),
+    (BATCH_SECONDS, PHASE_BUCKETS),
+    (DRAIN_SECONDS, DRAIN_BUCKETS),
+];
+
+/// The metrics of this process.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    handle: PrometheusHandle,
+}
+
+impl Telemetry {
+    /// Counts from now on, for the whole process.
+    ///
+    /// # Errors
+    ///
+    /// Something in this process counts already.
+    pub fn install() -> Result<Self, TelemetryError> {
+        let (recorder, telemetry) = Self::build()?;
+        metrics::set_global_recorder(recorder).map_err(BuildError::from)?;
+        Ok(telemetry)
+    }
+
+    /// The recorder with every metric described, not yet installed.
+    fn build() -> Result<(PrometheusRecorder, Self), TelemetryError> {
+        let mut builder = PrometheusBuilder::new();
+        for (name, buckets) in BUCKETS {
+            builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
+        }
+        let recorder = builder.build_recorder();
+        metrics::with_local_recorder(&recorder, describe);
+        let handle = recorder.handle();
+        Ok((recorder, Self { handle }))
+    }
+
+    /// Everything counted so far, in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what the histograms collected. Call it every few seconds: between two calls they keep every single
+    /// sample in memory, whether or not anybody asks for the metrics.
+    pub fn run_upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+fn describe() {
+    for Metric { kind, name, help } in METRICS {
+        match kind {
+            Kind::Counter | Kind::BareCounter => metrics::describe_counter!(*name, *help),
+            Kind::Gauge => metrics::describe_gauge!(*name, *help),
+            Kind::Histogram => metrics::describe_histogram!(*name, *help),
+        }
+        if *kind == Kind::BareCounter {
+            metrics::counter!(*name).absolute(0);
+        }
+    }
+    let revision = option_env!("CONTACT_REAPER_REVISION").unwrap_or("unknown");
+    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "revision" => revision).set(1.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Everything once, with a label where the contract has labels.
+    fn rendered() -> String {
+        let (recorder, telemetry) = Telemetry::build().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            for Metric { kind, name, .. } in METRICS {
+                match kind {
+                    Kind::BareCounter => metrics::counter!(*name).increment(1),
+                    Kind::Counter => metrics::counter!(*name, "reason" => "a \"b\"").increment(1),
+                    Kind::Gauge => metrics::gauge!(*name).set(1.0),
+                    Kind::Histogram => metrics::histogram!(*name).record(0.3),
+                }
+            }
+        });
+        telemetry.run_upkeep();
+        telemetry.render()
+    }
+
+    #[test]
+    fn bare_counters_and_the_build_are_there_from_the_start() {
+        let (_, telemetry) = Telemetry::build().unwrap();
+        let text = telemetry.render();
+        assert!(text.contains("\ncontact_reaper_redelivered_total 0\n"), "{text}");
+        assert!(text.contains("\ncontact_reaper_feed_reconnects_total 0\n"), "{text}");
+        assert!(text.contains("contact_reaper_build_info{version=\""), "{text}");
+    }
+
+    #[test]
+    fn every_metric_has_help_and_a_type_and_every_histogram_its_buckets() {
+        let text = rendered();
+        for Metric { kind, name, help } in METRICS {
+            assert!(text.contains(&format!("# HELP {name} {help}\n")), "{name} in {text}");
+            let kind_name = match kind {
+                Kind::Counter | Kind::BareCounter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            assert!(text.contains(&format!("# TYPE {name} {kind_name}\n")), "{name} in {text}");
+            assert_eq!(
+                *kind == Kind::Histogram,
+                BUCKETS.iter().any(|(with_buckets, _)| with_buckets == name)
+            );
+        }
+    }
+
+    #[test]
+    fn promtool_accepts_them() {
+        let mut promtool = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("promtool comes with the package prometheus, which tests/run.sh installs");
+        promtool.stdin.take().unwrap().write_all(rendered().as_bytes()).unwrap();
+        let output = promtool.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    }
+
+    #[test]
+    fn verbose_adds_debug_for_this_program_only() {
+        let options = LogOptions { json: false, level: "warn".to_owned(), verbose: true };
+        let text = filter(&options).unwrap().to_string();
+        assert!(text.contains("contact_reaper=debug") && text.contains("warn"), "{text}");
+        let options = LogOptions { verbose: false, ..options };
+        let text = filter(&options).unwrap().to_string();
+        assert!(text.contains("warn") && !text.contains("contact_reaper"), "{text}");
+        assert!(filter(&LogOptions { level: "contact_reaper=loud".to_owned(), ..options }).is_err());
+    }
+}
