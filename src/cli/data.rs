@@ -1,0 +1,143 @@
+//! `import` and `enroll`: JSON Lines from a file or standard input.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use futures_util::stream;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use super::{Context, Failure, operator, output};
+use crate::broker;
+use crate::ports::FeedError;
+use crate::service;
+use crate::store::StoreError;
+use crate::store::import::Import;
+
+/// Where the lines come from.
+#[derive(Debug, Args)]
+pub struct Input {
+    /// A file of JSON Lines; - is standard input
+    file: PathBuf,
+}
+
+impl Input {
+    fn open(&self) -> anyhow::Result<Box<dyn BufRead + Send>> {
+        if self.file == Path::new("-") {
+            return Ok(Box::new(BufReader::new(std::io::stdin())));
+        }
+        let file =
+            File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
+        Ok(Box::new(BufReader::new(file)))
+    }
+}
+
+/// A count that grows, on a terminal; nothing elsewhere.
+fn progress(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} {msg}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
+    let mut lines = input.open()?;
+    let store = context.store().await?;
+    let bar = progress("records read");
+    let mut import = store.begin_import(&operator()).await?;
+    let read = read_lines(&mut import, &mut *lines, &bar).await;
+    let report = import.finish(read).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        return output::document(&report);
+    }
+    let kinds: Vec<Vec<String>> =
+        report.kinds.iter().map(|(kind, count)| vec![(*kind).to_owned(), count.to_string()]).collect();
+    output::table(&["kind", "records"], &kinds, "the file has no records")?;
+    match report.skipped {
+        0 => output::line(&format!("{} records imported", report.imported)),
+        skipped => output::line(&format!(
+            "{} records imported, {skipped} skipped: they are of erased or purged contacts",
+            report.imported
+        )),
+    }
+}
+
+async fn read_lines(
+    import: &mut Import,
+    lines: &mut dyn BufRead,
+    bar: &ProgressBar,
+) -> Result<(), StoreError> {
+    let mut line = String::new();
+    let mut number = 0;
+    loop {
+        line.clear();
+        number += 1;
+        match lines.read_line(&mut line) {
+            Ok(0) => return Ok(()),
+            Ok(_) => import.line(number, &line).await?,
+            Err(error) => {
+                return Err(StoreError::Refused(format!(
+                    "line {number}: cannot be read ({error}); nothing was imported"
+                )));
+            }
+        }
+        bar.inc(1);
+    }
+}
+
+pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
+    let lines = input.open()?;
+    let bar = progress("events read");
+    let mut unreadable = None;
+    let bodies = lines.split(b'\n').map_while(|line| line.map_err(|error| unreadable = Some(error)).ok());
+    let bodies = bodies.map(|mut line| {
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        line
+    });
+    let bodies = bodies.filter(|line| !line.iter().all(u8::is_ascii_whitespace)).inspect(|_| bar.inc(1));
+    let report =
+        broker::publish_enrollments(&service::broker_options(&context.settings), stream::iter(bodies)).await;
+    bar.finish_and_clear();
+    let report = match report {
+        Ok(report) => report,
+        Err(FeedError::Transient(sentence) | FeedError::Permanent(sentence)) => {
+            return Err(anyhow!(sentence).into());
+        }
+    };
+    let failures: Vec<serde_json::Value> = report
+        .failures
+        .iter()
+        .map(|failure| json!({"event": failure.index + 1, "reason": failure.reason}))
+        .collect();
+    if context.json {
+        output::document(&json!({"confirmed": report.confirmed, "failures": failures}))?;
+    } else {
+        output::line(&format!("{} events confirmed", report.confirmed))?;
+    }
+    if let Some(error) = unreadable {
+        return Err(anyhow!("{} cannot be read to its end: {error}", input.file.display()).into());
+    }
+    match report.failures.first() {
+        None => Ok(()),
+        Some(first) => Err(anyhow!(
+            "{} of {} events were not confirmed, the first of them event {}: {}; publish the file again, \
+             what was confirmed is recognised",
+            report.failures.len(),
+            report.taken,
+            first.index + 1,
+            first.reason
+        )
+        .into()),
+    }
+}

@@ -1,0 +1,243 @@
+//! What the store holds: enrollments, contacts, trash, audit.
+
+use anyhow::anyhow;
+use clap::Subcommand;
+use serde_json::Value;
+
+use super::{Context, Failure, ListArgs, id, output};
+use crate::store::read::Filter;
+
+#[derive(Debug, Subcommand)]
+pub enum Enrollments {
+    /// Decisions, newest first
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Only of this workflow
+        #[arg(long, value_parser = id)]
+        workflow: Option<i64>,
+        /// Only this outcome: deleted, skipped or refused
+        #[arg(long)]
+        outcome: Option<String>,
+        /// Only this reason
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// The decision on one enrollment
+    Show {
+        #[arg(long, value_parser = id)]
+        account: i64,
+        #[arg(long, value_parser = id)]
+        enrollment: i64,
+        /// Which action, where the enrollment had several
+        #[arg(long, value_parser = id)]
+        action: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Inspect {
+    /// A contact as the CRM shows it now
+    Contact {
+        #[arg(value_name = "ID", value_parser = id)]
+        contact: i64,
+        #[arg(long, value_parser = id)]
+        account: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Trash {
+    /// Contacts in the trash, newest first
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Only those that this workflow deleted
+        #[arg(long, value_parser = id)]
+        workflow: Option<i64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Deeds, newest first
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+    },
+}
+
+impl ListArgs {
+    fn filter(&self) -> Filter {
+        Filter { account_id: self.account, limit: self.limit, ..Filter::default() }
+    }
+}
+
+impl Enrollments {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let store = context.existing_store().await?;
+        let rows = match self {
+            Self::List { list, workflow, outcome, reason } => {
+                let filter = Filter { workflow_id: workflow, outcome, reason, ..list.filter() };
+                let rows = store.enrollments(&filter).await?;
+                if context.json {
+                    return output::document(&rows);
+                }
+                rows
+            }
+            Self::Show { account, enrollment, action } => {
+                let rows = store.enrollment(account, enrollment, action).await?;
+                match &rows[..] {
+                    [] => {
+                        return Err(
+                            anyhow!("account {account} has no decision on enrollment {enrollment}").into()
+                        );
+                    }
+                    [row] if context.json => return output::document(row),
+                    [_] => {}
+                    several => {
+                        let actions: Vec<&str> = several.iter().map(|row| row.action_id.as_str()).collect();
+                        return Err(Failure::Usage(format!(
+                            "enrollment {enrollment} had several actions: give --action with one of {}",
+                            actions.join(", ")
+                        )));
+                    }
+                }
+                rows
+            }
+        };
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|row| {
+                vec![
+                    output::short_time(&row.decided_at),
+                    row.account_id,
+                    row.enrollment_id,
+                    row.action_id,
+                    row.workflow_id,
+                    row.contact_id,
+                    row.outcome,
+                    output::or_dash(row.reason.as_deref()),
+                    output::or_dash(row.trash_entry_id.as_deref()),
+                ]
+            })
+            .collect();
+        let headings = [
+            "decided",
+            "account",
+            "enrollment",
+            "action",
+            "workflow",
+            "contact",
+            "outcome",
+            "reason",
+            "entry",
+        ];
+        output::table(&headings, &rows, "no decisions")
+    }
+}
+
+impl Inspect {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::Contact { contact, account } = self;
+        let store = context.existing_store().await?;
+        let view = store.contact(account, contact).await?;
+        if context.json {
+            return output::document(&view);
+        }
+        output::line(&format!("contact {contact} of account {account}: {}", view.state))?;
+        if let Some(trash) = &view.trash {
+            let text =
+                |member: &str| trash.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+            output::line(&format!(
+                "deleted {} by {}, entry {}, purged from {} on",
+                output::short_time(&text("deletedAt")),
+                who(&trash["deletedBy"]),
+                text("entryId"),
+                output::short_time(&text("purgeAt"))
+            ))?;
+        }
+        let properties: Vec<Vec<String>> = view
+            .properties
+            .iter()
+            .flatten()
+            .map(|(name, value)| vec![format!("  {name}"), value.clone()])
+            .collect();
+        output::table(&["properties", ""], &properties, "no properties")?;
+        let visible: Vec<Vec<String>> = view
+            .visible
+            .iter()
+            .filter(|(_, members)| !members.is_empty())
+            .map(|(category, members)| vec![format!("  {category}"), members.join(", ")])
+            .collect();
+        output::table(&["visible", ""], &visible, "nothing is visible under it")
+    }
+}
+
+impl Trash {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::List { list, workflow } = self;
+        let store = context.existing_store().await?;
+        let rows = store.trash(&Filter { workflow_id: workflow, ..list.filter() }).await?;
+        if context.json {
+            return output::document(&rows);
+        }
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|row| {
+                vec![
+                    row.entry_id,
+                    row.contact_id,
+                    output::short_time(&row.deleted_at),
+                    output::short_time(&row.purge_at),
+                    who(&row.deleted_by),
+                ]
+            })
+            .collect();
+        output::table(&["entry", "contact", "deleted", "purged from", "by"], &rows, "the trash is empty")
+    }
+}
+
+impl Audit {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let Self::List { list } = self;
+        let store = context.existing_store().await?;
+        let rows = store.audit(&list.filter()).await?;
+        if context.json {
+            return output::document(&rows);
+        }
+        let rows: Vec<Vec<String>> = rows
+            .into_iter()
+            .map(|row| {
+                vec![
+                    output::short_time(&row.at),
+                    output::or_dash(row.account_id.as_deref()),
+                    row.actor,
+                    row.action,
+                    row.count.to_string(),
+                    some(&row.ids),
+                ]
+            })
+            .collect();
+        output::table(&["at", "account", "who", "did", "how many", "to which"], &rows, "nothing was done yet")
+    }
+}
+
+/// Who deleted, in words.
+pub fn who(deleted_by: &Value) -> String {
+    let text = |member: &str| deleted_by.get(member).and_then(Value::as_str).unwrap_or_default();
+    match text("kind") {
+        "workflow" => format!("workflow {} (enrollment {})", text("workflowId"), text("enrollmentId")),
+        "user" => format!("user {}", text("userId")),
+        other => other.to_owned(),
+    }
+}
+
+/// The first few ids, and how many more there are.
+fn some(ids: &[String]) -> String {
+    const SHOWN: usize = 5;
+    match ids.len().checked_sub(SHOWN) {
+        None | Some(0) => ids.join(", "),
+        Some(more) => format!("{} and {more} more", ids[..SHOWN].join(", ")),
+    }
+}

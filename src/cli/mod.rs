@@ -1,0 +1,206 @@
+//! The command line: what is asked, who does it, how it is said.
+
+mod data;
+mod demo;
+mod inspect;
+mod operate;
+mod output;
+mod people;
+mod retention;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Database, LogFormat, Mistakes, Settings, environment};
+use crate::domain::members::parse_id_text;
+use crate::service;
+use crate::store::{Schema, Store, StoreError};
+use crate::telemetry::{self, LogOptions, TelemetryError};
+
+/// The Delete contact action of a CRM's workflows, as a background service.
+#[derive(Debug, Parser)]
+#[command(name = "contact-reaper", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Settings to lay over the defaults; the environment (`CONTACT_REAPER_STORE__URL` is `store.url`) lies over both
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON document on standard output and nothing else there
+    #[arg(long, global = true)]
+    json: bool,
+    /// Log more
+    #[arg(short, long, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// See the whole thing work on sample data: no server, no settings
+    Demo(demo::Demo),
+    /// Run the service until SIGTERM or SIGINT, then drain
+    Run,
+    /// Bring the store's schema up to date
+    Migrate,
+    /// Show the settings in force, or every mistake in them
+    CheckConfig,
+    /// Take records (JSON Lines) into the store, all of a file or nothing of it
+    Import(data::Input),
+    /// Publish enrollment events (JSON Lines) to RabbitMQ, confirmed
+    Enroll(data::Input),
+    /// What was decided on enrollments
+    #[command(subcommand)]
+    Enrollments(inspect::Enrollments),
+    /// What the CRM shows
+    #[command(subcommand)]
+    Inspect(inspect::Inspect),
+    /// What is in the trash
+    #[command(subcommand)]
+    Trash(inspect::Trash),
+    /// Who did what, when, to which ids
+    #[command(subcommand)]
+    Audit(inspect::Audit),
+    /// Put a contact into the trash, as a user of the account
+    Delete(people::Delete),
+    /// Bring a contact back from the trash, as a user of the account
+    Restore(people::Restore),
+    /// The scheduled jobs
+    #[command(subcommand)]
+    Retention(retention::Retention),
+    /// Print the deletion matrix
+    Effects,
+}
+
+/// Why a command did not do what was asked; the exit code tells the two apart.
+#[derive(Debug)]
+pub enum Failure {
+    /// Wrong usage or settings: 2.
+    Usage(String),
+    /// Failed or refused: 1.
+    Failed(anyhow::Error),
+}
+
+impl From<Mistakes> for Failure {
+    fn from(mistakes: Mistakes) -> Self {
+        Self::Usage(mistakes.to_string())
+    }
+}
+
+/// The rooms' own errors, each a sentence already.
+macro_rules! failed {
+    ($($error:ty),+) => {
+        $(impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::Failed(error.into())
+            }
+        })+
+    };
+}
+failed!(anyhow::Error, StoreError, TelemetryError, serde_json::Error, std::io::Error);
+
+/// What a list may be narrowed to.
+#[derive(Debug, Args)]
+struct ListArgs {
+    /// Only of this account
+    #[arg(long, value_parser = id)]
+    account: Option<i64>,
+    /// At most this many, newest first
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
+    limit: i64,
+}
+
+/// What every command works with.
+struct Context {
+    settings: Settings,
+    json: bool,
+}
+
+impl Context {
+    /// The store, with its schema brought up to date, made where there is none.
+    async fn store(&self) -> Result<Store, Failure> {
+        let store = Store::open(&service::store_options(&self.settings, true))?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// The store as it is: it must be there, with the schema of this program.
+    async fn existing_store(&self) -> Result<Store, Failure> {
+        if self.settings.store.database() == Database::Sqlite {
+            let url = self.settings.store.url.expose();
+            let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
+            let path = path.split('?').next().unwrap_or(path);
+            if !std::path::Path::new(path).exists() {
+                return Err(Failure::Failed(anyhow::anyhow!(
+                    "store.url names {path}, where no store is: run `contact-reaper migrate` or set store.url"
+                )));
+            }
+        }
+        let store = Store::open(&service::store_options(&self.settings, false))?;
+        match store.schema().await? {
+            Schema::Current => Ok(store),
+            Schema::Behind(missing) => Err(Failure::Failed(anyhow::anyhow!(
+                "the store's schema lacks {}: run `contact-reaper migrate`",
+                missing.join(", ")
+            ))),
+            Schema::Newer(version) => Err(Failure::Failed(anyhow::anyhow!(
+                "the store's schema has version {version}, newer than this program knows: upgrade contact-reaper"
+            ))),
+        }
+    }
+}
+
+/// Runs one command.
+///
+/// # Errors
+///
+/// One sentence: what, where, what to do.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { config, json, verbose, command } = cli;
+    if matches!(command, Command::Effects) {
+        return operate::effects(json);
+    }
+    let settings = match Settings::load(config.as_deref(), environment()) {
+        Ok(settings) => settings,
+        Err(mistakes) if matches!(command, Command::CheckConfig) && json => {
+            output::document(&mistakes)?;
+            return Err(mistakes.into());
+        }
+        Err(mistakes) => return Err(mistakes.into()),
+    };
+    // A command answers on standard output; only what runs on is worth a log of its own.
+    let level = if matches!(command, Command::Run) { settings.log.level.clone() } else { "error".to_owned() };
+    telemetry::start_logs(&LogOptions { json: settings.log.format == LogFormat::Json, level, verbose })?;
+    let context = Context { settings, json };
+    match command {
+        Command::Demo(demo) => demo.run(&context).await,
+        Command::Run => operate::run(&context).await,
+        Command::Migrate => operate::migrate(&context).await,
+        Command::CheckConfig => operate::check_config(&context),
+        Command::Import(input) => data::import(&context, &input).await,
+        Command::Enroll(input) => data::enroll(&context, &input).await,
+        Command::Enrollments(enrollments) => enrollments.run(&context).await,
+        Command::Inspect(inspect) => inspect.run(&context).await,
+        Command::Trash(trash) => trash.run(&context).await,
+        Command::Audit(audit) => audit.run(&context).await,
+        Command::Delete(delete) => delete.run(&context).await,
+        Command::Restore(restore) => restore.run(&context).await,
+        Command::Retention(retention) => retention.run(&context).await,
+        Command::Effects => operate::effects(json),
+    }
+}
+
+/// An id on the command line.
+fn id(text: &str) -> Result<i64, String> {
+    parse_id_text(text).ok_or_else(|| "an id is a positive 64-bit integer".to_owned())
+}
+
+/// Who is at the command line: the name the operating system tells, or else the number.
+fn operator() -> String {
+    let name = |variable| std::env::var(variable).ok().filter(|name| !name.is_empty());
+    name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(|| {
+        let uid = std::fs::metadata("/proc/self").map(|process| process.uid());
+        uid.map_or_else(|_| "unknown".to_owned(), |uid| format!("uid-{uid}"))
+    })
+}

@@ -1,0 +1,53 @@
+//! `run`, `migrate`, `check-config`, `effects`.
+
+use serde_json::json;
+
+use super::{Context, Failure, output};
+use crate::domain::effects::{Category, Transition, effect, to_markdown};
+use crate::service;
+use crate::telemetry::Telemetry;
+
+pub async fn run(context: &Context) -> Result<(), Failure> {
+    let telemetry = Telemetry::install()?;
+    Ok(service::run(&context.settings, telemetry).await?)
+}
+
+pub async fn migrate(context: &Context) -> Result<(), Failure> {
+    let store = crate::store::Store::open(&service::store_options(&context.settings, true))?;
+    let applied = store.migrate().await?;
+    if context.json {
+        return output::document(&json!({ "applied": applied }));
+    }
+    match applied[..] {
+        [] => output::line("the schema is up to date"),
+        _ => output::line(&format!("the schema is up to date now: applied {}", applied.join(", "))),
+    }
+}
+
+pub fn check_config(context: &Context) -> Result<(), Failure> {
+    let settings = context.settings.describe();
+    if context.json {
+        return output::document(&settings);
+    }
+    let rows: Vec<Vec<String>> = settings
+        .iter()
+        .map(|setting| vec![setting.key.clone(), setting.value.to_string(), setting.origin.to_string()])
+        .collect();
+    output::table(&["key", "value", "from"], &rows, "no settings")
+}
+
+pub fn effects(json: bool) -> Result<(), Failure> {
+    if !json {
+        return output::line(to_markdown().trim_end());
+    }
+    let cells: Vec<serde_json::Value> = Category::ALL
+        .into_iter()
+        .flat_map(|category| Transition::ALL.map(|transition| (category, transition)))
+        .map(|(category, transition)| {
+            let cell = effect(transition, category);
+            json!({"category": category.title(), "transition": transition.as_str(), "effect": cell.says,
+                "built": cell.built})
+        })
+        .collect();
+    output::document(&cells)
+}

@@ -1,0 +1,53 @@
+//! How answers are printed: aligned for people, one JSON document for programs.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::Failure;
+
+/// Prints one JSON document.
+pub fn document(answer: &impl Serialize) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, answer)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Prints a line for people. A reader that went away (`| head`) ends the command, not in a panic.
+pub fn line(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{text}")?;
+    Ok(())
+}
+
+/// Prints rows in columns as wide as their widest cell; `nothing` where there are none.
+pub fn table(headings: &[&str], rows: &[Vec<String>], nothing: &str) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return line(nothing);
+    }
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row.get(column).map_or(0, |cell| cell.chars().count()));
+        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    for row in std::iter::once(&headings).chain(rows) {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
+        line(cells.join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// A time without its microseconds, for people.
+pub fn short_time(time: &str) -> String {
+    match (time.split_once('.'), time.ends_with('Z')) {
+        (Some((seconds, _)), true) => format!("{seconds}Z"),
+        _ => time.to_owned(),
+    }
+}
+
+/// What is not there.
+pub fn or_dash(text: Option<&str>) -> String {
+    text.unwrap_or("-").to_owned()
+}

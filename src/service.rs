@@ -1,0 +1,309 @@
+//! Wiring only: build the parts from the settings, run them, stop softly, then hard.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use futures_util::FutureExt;
+use metrics::gauge;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use crate::broker::{self, RabbitFeed};
+use crate::config::{FeedKind, RetentionJob, Settings};
+use crate::http::{self, Health};
+use crate::jsonl::{self, JsonlFeed, Source};
+use crate::pipeline::{self, End, Observer};
+use crate::ports::Stop;
+use crate::scheduler;
+use crate::scheduler::jobs::{self, Job, expire_notifications, purge_trash};
+use crate::store::{self, Store, StoreError};
+use crate::telemetry::{self, Telemetry};
+
+/// Between two looks at the store before it answers.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How often pools, outbox and histograms are looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// The service: feed, pipeline, scheduler, health and metrics, until it is asked to stop or its feed ends.
+///
+/// # Errors
+///
+/// Wrong settings that only show at run time, a schema newer than this program, a feed that needs a person, or
+/// a drain that took too long.
+pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()> {
+    let mut asked = asked_to_stop()?;
+    let store = Store::open(&store_options(settings, true))?;
+    let health = Health::new({
+        let store = store.clone();
+        Box::new(move || {
+            let store = store.clone();
+            async move { store.answers().await }.boxed()
+        })
+    });
+    let server = serve(settings, health.clone(), telemetry.clone()).await?;
+    let outcome = work(settings, &store, &health, telemetry, &mut asked).await;
+    if outcome.is_ok() {
+        // After a failure a connection may be stuck, and the exit closes it as well.
+        store.close().await;
+    }
+    server.stop().await;
+    outcome
+}
+
+/// Everything between the opening of the store and its closing.
+async fn work(
+    settings: &Settings,
+    store: &Store,
+    health: &Health,
+    telemetry: Telemetry,
+    asked: &mut watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    if !migrate(store, asked).await? {
+        return Ok(());
+    }
+    health.set_startup_done();
+    let (stop, listener) = Stop::channel();
+    let schedule = tokio::spawn(scheduler::run(store.clone(), schedule_options(settings), listener.clone()));
+    let housekeeping = tokio::spawn(keep_house(store.clone(), telemetry, listener.clone()));
+    let options = pipeline_options(settings, Some(health.clone()), None);
+    let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
+    let ended = tokio::select! {
+        ended = &mut pipeline => Some(ended),
+        _ = asked.wait_for(|asked| *asked) => None,
+    };
+    health.set_draining();
+    stop.send_replace(true);
+    // All listen to the same stop; none is dropped half-way, they are waited for or left behind at the exit.
+    let rest = async {
+        let end = match ended {
+            Some(end) => end,
+            None => pipeline.await,
+        };
+        schedule.await.context("the scheduler ended in a panic")?;
+        housekeeping.await.context("the housekeeping ended in a panic")?;
+        end.context("the pipeline ended in a panic")
+    };
+    match drain(rest, settings.pipeline.drain_timeout).await?? {
+        Ok(End::Stopped) => info!("stopped"),
+        Ok(End::Finished) => info!("the feed has ended"),
+        Err(sentence) => return Err(anyhow!(sentence)),
+    }
+    Ok(())
+}
+
+type PipelineTask = JoinHandle<Result<End, String>>;
+
+/// Waits for what is under way to be settled; then no longer.
+async fn drain<T>(rest: impl Future<Output = T>, patience: Duration) -> anyhow::Result<T> {
+    info!("draining");
+    let started = std::time::Instant::now();
+    let ended = tokio::time::timeout(patience, rest).await;
+    gauge!(telemetry::DRAIN_SECONDS).set(started.elapsed().as_secs_f64());
+    ended.map_err(|_| {
+        anyhow!(
+            "draining took longer than pipeline.drain_timeout ({}); what was not settled will be delivered again",
+            humantime::format_duration(patience)
+        )
+    })
+}
+
+fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options, stop: Stop) -> PipelineTask {
+    match settings.feed.kind {
+        FeedKind::RabbitMq => {
+            tokio::spawn(pipeline::run(RabbitFeed::new(broker_options(settings)), store, options, stop))
+        }
+        FeedKind::JsonLines => {
+            let path = &settings.feed.jsonl.path;
+            let source = if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) };
+            tokio::spawn(run_lines(source, store, options, stop))
+        }
+    }
+}
+
+/// Runs the pipeline on the embedded feed.
+pub async fn run_lines(
+    source: Source,
+    store: Store,
+    options: pipeline::Options,
+    stop: Stop,
+) -> Result<End, String> {
+    let feed = JsonlFeed::new(jsonl::Options { source }, Arc::new(store.clone()));
+    pipeline::run(feed, store, options, stop).await
+}
+
+/// Brings the schema up to date, waiting for the store as long as it takes; `false`: asked to stop meanwhile.
+async fn migrate(store: &Store, asked: &mut watch::Receiver<bool>) -> anyhow::Result<bool> {
+    loop {
+        match store.migrate().await {
+            Ok(migrations) => {
+                if !migrations.is_empty() {
+                    info!(store.migrations = migrations.join(", "), "schema brought up to date");
+                }
+                return Ok(true);
+            }
+            Err(error @ (StoreError::Unavailable(_) | StoreError::Contended(_))) => {
+                warn!(%error, retry_in = ?STORE_RETRY, "store not reached");
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            _ = asked.wait_for(|asked| *asked) => return Ok(false),
+            () = tokio::time::sleep(STORE_RETRY) => {}
+        }
+    }
+}
+
+/// Metrics that nobody's work brings up to date.
+async fn keep_house(store: Store, telemetry: Telemetry, mut stop: Stop) {
+    while !stop.is_requested() {
+        telemetry.run_upkeep();
+        let (open, idle) = store.connections();
+        gauge!(telemetry::STORE_POOL, "state" => "idle").set(idle as f64);
+        gauge!(telemetry::STORE_POOL, "state" => "busy").set(f64::from(open) - idle as f64);
+        if let Ok((pending, oldest)) = store.outbox().await {
+            gauge!(telemetry::OUTBOX_PENDING).set(pending as f64);
+            gauge!(telemetry::OUTBOX_OLDEST_SECONDS).set(oldest);
+        }
+        tokio::select! {
+            () = stop.requested() => {}
+            () = tokio::time::sleep(HOUSEKEEPING) => {}
+        }
+    }
+}
+
+/// The listening server and the way to stop it.
+pub struct Server {
+    task: JoinHandle<std::io::Result<()>>,
+    stop: oneshot::Sender<()>,
+    /// Where it listens.
+    pub address: std::net::SocketAddr,
+}
+
+impl Server {
+    /// Answers what is under way, then closes.
+    pub async fn stop(self) {
+        // Where the server ended by itself there is nobody left to tell.
+        let _ = self.stop.send(());
+        if let Ok(Err(error)) = self.task.await {
+            warn!(%error, "the server did not end well");
+        }
+    }
+}
+
+/// Starts serving health and metrics.
+///
+/// # Errors
+///
+/// Where `http.listen` cannot be listened on.
+pub async fn serve(settings: &Settings, health: Health, telemetry: Telemetry) -> anyhow::Result<Server> {
+    let listener = http::bind(settings.http.listen).await?;
+    let address = listener.local_addr().context("the listening socket has no address")?;
+    info!(http.address = %address, "listening");
+    tokio::spawn(health.clone().keep_beating());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let state = http::State { health, metrics: Arc::new(move || telemetry.render()) };
+    let task = tokio::spawn(http::serve(listener, state, async move { drop(stopped.await) }));
+    Ok(Server { task, stop, address })
+}
+
+/// Becomes true with the first SIGTERM or SIGINT; the second ends the process at once.
+///
+/// # Errors
+///
+/// Where the operating system does not let signals be listened to.
+pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened to")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened to")?;
+    let (sender, receiver) = watch::channel(false);
+    tokio::spawn(async move {
+        for first in [true, false] {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if !first {
+                std::process::exit(1);
+            }
+            sender.send_replace(true);
+        }
+    });
+    Ok(receiver)
+}
+
+/// The store's options; `create` makes a SQLite file where there is none.
+pub fn store_options(settings: &Settings, create: bool) -> store::Options {
+    let settings = &settings.store;
+    store::Options {
+        url: settings.url.expose().to_owned(),
+        max_connections: settings.max_connections,
+        acquire_timeout: settings.acquire_timeout,
+        statement_timeout: settings.statement_timeout,
+        busy_timeout: settings.busy_timeout,
+        create,
+    }
+}
+
+/// The broker's options.
+pub fn broker_options(settings: &Settings) -> broker::Options {
+    let rabbitmq = &settings.feed.rabbitmq;
+    broker::Options {
+        url: rabbitmq.url.expose().to_owned(),
+        exchange: rabbitmq.exchange.clone(),
+        routing_key: rabbitmq.routing_key.clone(),
+        queue: rabbitmq.queue.clone(),
+        retry_queue_prefix: rabbitmq.retry_queue_prefix.clone(),
+        dead_letter_queue: rabbitmq.dead_letter_queue.clone(),
+        events_exchange: rabbitmq.events_exchange.clone(),
+        delivery_limit: rabbitmq.delivery_limit,
+        retry_delays: rabbitmq.retry_delays.clone(),
+        dead_letter_retention: rabbitmq.dead_letter_retention,
+        heartbeat: rabbitmq.heartbeat,
+        connect_timeout: rabbitmq.connect_timeout,
+        prefetch: settings.pipeline.prefetch,
+    }
+}
+
+/// The pipeline's options.
+pub fn pipeline_options(
+    settings: &Settings,
+    health: Option<Health>,
+    observer: Option<Observer>,
+) -> pipeline::Options {
+    pipeline::Options {
+        batch_size: settings.pipeline.batch_size,
+        lanes: settings.pipeline.lanes,
+        ledger_retention: settings.ledger.retention,
+        max_reconnect_delay: settings.feed.rabbitmq.max_reconnect_delay,
+        on_connected: Arc::new(move |connected| {
+            if let Some(health) = &health {
+                health.set_feed_connected(connected);
+            }
+        }),
+        observer,
+    }
+}
+
+/// The scheduler's options: this instance is the host and the process.
+fn schedule_options(settings: &Settings) -> scheduler::Options {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let holder = format!("{}:{}", host.trim(), std::process::id());
+    scheduler::Options { holder, lease: settings.scheduler.lease, jobs: jobs(settings) }
+}
+
+/// The jobs of retention.
+pub fn jobs(settings: &Settings) -> Vec<Job> {
+    let with = |job: &RetentionJob| jobs::Settings {
+        schedule: job.schedule.clone(),
+        after: job.after,
+        batch_size: job.batch_size,
+        time_budget: job.time_budget,
+    };
+    vec![
+        purge_trash::job(with(&settings.retention.purge_trash)),
+        expire_notifications::job(with(&settings.retention.expire_notifications)),
+    ]
+}
