@@ -1,0 +1,132 @@
+//! The broker as a producer and an operator see it: publish to it, count what waits, take what was set aside.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+
+use super::{server, unique_name};
+
+/// The broker of the test run, under names that no other test uses.
+pub struct Broker {
+    url: String,
+    names: String,
+    connection: Connection,
+}
+
+/// A message taken from a queue.
+pub struct Message {
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+    /// The headers, whatever their type, as text.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Broker {
+    /// Connects. The exchanges and queues appear when a worker declares them.
+    pub async fn new() -> Self {
+        let url = server("TEST_AMQP_URL");
+        let connection = Connection::connect(&url, ConnectionProperties::default()).await;
+        Self { url, names: unique_name(), connection: connection.expect("RabbitMQ takes the connection") }
+    }
+
+    /// The settings, by their dotted keys, that make a process use this broker under these names.
+    pub fn settings(&self) -> [(&'static str, String); 7] {
+        [
+            ("feed.kind", "rabbitmq".to_owned()),
+            ("feed.rabbitmq.url", self.url.clone()),
+            ("feed.rabbitmq.exchange", self.exchange()),
+            ("feed.rabbitmq.queue", self.queue()),
+            ("feed.rabbitmq.retry_queue_prefix", format!("{}.retry", self.names)),
+            ("feed.rabbitmq.dead_letter_queue", self.dead_letter_queue()),
+            ("feed.rabbitmq.events_exchange", format!("{}.events", self.names)),
+        ]
+    }
+
+    /// The exchange that enrollments are published to.
+    pub fn exchange(&self) -> String {
+        format!("{}.enrollments-in", self.names)
+    }
+
+    /// The work queue.
+    pub fn queue(&self) -> String {
+        format!("{}.enrollments", self.names)
+    }
+
+    /// The queue of what could not be processed.
+    pub fn dead_letter_queue(&self) -> String {
+        format!("{}.dead-letters", self.names)
+    }
+
+    /// Publishes raw bodies as a workflow engine would, all of them on their way at once, and returns when
+    /// the broker has confirmed each. Fails the test where one reached no queue.
+    pub async fn publish<B: AsRef<[u8]>>(&self, bodies: &[B]) {
+        let channel = self.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms are on");
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let mut confirms = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            let sent = channel.basic_publish(
+                self.exchange().into(),
+                "contact.delete".into(),
+                options,
+                body.as_ref(),
+                properties.clone(),
+            );
+            confirms.push(sent.await.expect("the message is sent"));
+        }
+        for confirmation in join_all(confirms).await {
+            let confirmation = confirmation.expect("the broker answers");
+            assert!(matches!(confirmation, Confirmation::Ack(None)), "not confirmed: {confirmation:?}");
+        }
+    }
+
+    /// How many messages are ready in a queue; those a worker has taken and not acknowledged do not count.
+    pub async fn count(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let declared = self.channel().await.queue_declare(queue.into(), passive, FieldTable::default()).await;
+        declared.unwrap_or_else(|error| panic!("queue {queue}: {error}")).message_count()
+    }
+
+    /// Takes everything out of a queue, oldest first.
+    pub async fn drain(&self, queue: &str) -> Vec<Message> {
+        let channel = self.channel().await;
+        let mut messages = Vec::new();
+        while let Some(got) = channel
+            .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+            .await
+            .expect("the queue answers")
+        {
+            let headers = got.properties.headers().iter().flatten();
+            messages.push(Message {
+                headers: headers.map(|(name, value)| (name.to_string(), text(value))).collect(),
+                body: got.delivery.data,
+            });
+        }
+        messages
+    }
+
+    /// A channel for one operation: the broker closes the channel of one that fails.
+    async fn channel(&self) -> Channel {
+        self.connection.create_channel().await.expect("RabbitMQ opens a channel")
+    }
+}
+
+fn text(value: &AMQPValue) -> String {
+    match value {
+        AMQPValue::LongString(text) => text.to_string(),
+        AMQPValue::ShortString(text) => text.to_string(),
+        AMQPValue::Boolean(value) => value.to_string(),
+        AMQPValue::ShortShortInt(number) => number.to_string(),
+        AMQPValue::ShortShortUInt(number) => number.to_string(),
+        AMQPValue::ShortInt(number) => number.to_string(),
+        AMQPValue::ShortUInt(number) => number.to_string(),
+        AMQPValue::LongInt(number) => number.to_string(),
+        AMQPValue::LongUInt(number) => number.to_string(),
+        AMQPValue::LongLongInt(number) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,108 @@
+//! An empty store per test, on either database, and raw SQL to look behind the program's back.
+
+use sqlx::{AssertSqlSafe, ColumnIndex, Connection as _, Decode, PgConnection, Row, SqliteConnection, Type};
+
+use super::{TempDir, server, unique_name};
+
+/// A database that nobody else uses; not migrated yet. Gone when dropped.
+pub struct Database {
+    url: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Postgres { name: String },
+    Sqlite { _dir: TempDir },
+}
+
+impl Database {
+    /// A fresh database on the server of the test run.
+    pub async fn postgres() -> Self {
+        let name = unique_name();
+        administer(format!("CREATE DATABASE {name}")).await.expect("PostgreSQL creates a database");
+        let server = server("TEST_POSTGRES_URL");
+        let (address, _) = server.rsplit_once('/').expect("TEST_POSTGRES_URL ends with a database");
+        Self { url: format!("{address}/{name}"), kind: Kind::Postgres { name } }
+    }
+
+    /// A file that does not exist yet, in a fresh directory.
+    pub fn sqlite() -> Self {
+        let dir = TempDir::new();
+        let url = format!("sqlite://{}", dir.path().join("store.db").display());
+        Self { url, kind: Kind::Sqlite { _dir: dir } }
+    }
+
+    /// The value for `store.url`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The rows of a query, whose columns the query itself casts to text. NULL reads `NULL`.
+    pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        let query = AssertSqlSafe(sql);
+        match self.kind {
+            Kind::Postgres { .. } => {
+                let mut connection = self.connect_postgres().await;
+                texts(&sqlx::query(query).fetch_all(&mut connection).await.expect(sql))
+            }
+            Kind::Sqlite { .. } => {
+                let mut connection = self.connect_sqlite().await;
+                texts(&sqlx::query(query).fetch_all(&mut connection).await.expect(sql))
+            }
+        }
+    }
+
+    /// Runs one or more statements; says how many rows they changed.
+    pub async fn execute(&self, sql: &str) -> u64 {
+        let statements = sqlx::raw_sql(AssertSqlSafe(sql));
+        match self.kind {
+            Kind::Postgres { .. } => {
+                let mut connection = self.connect_postgres().await;
+                statements.execute(&mut connection).await.expect(sql).rows_affected()
+            }
+            Kind::Sqlite { .. } => {
+                let mut connection = self.connect_sqlite().await;
+                statements.execute(&mut connection).await.expect(sql).rows_affected()
+            }
+        }
+    }
+
+    async fn connect_postgres(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.expect("PostgreSQL takes the connection")
+    }
+
+    async fn connect_sqlite(&self) -> SqliteConnection {
+        SqliteConnection::connect(&self.url).await.expect("the SQLite file exists: migrate first")
+    }
+}
+
+impl Drop for Database {
+    /// Best effort: the servers do not outlive the run by much. A thread, because the test's runtime may be
+    /// on its way out and cannot be blocked on from inside.
+    fn drop(&mut self) {
+        if let Kind::Postgres { name } = &self.kind {
+            let statement = format!("DROP DATABASE {name} WITH (FORCE)");
+            let dropper = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(administer(statement)).map_err(std::io::Error::other)
+            });
+            let _ = dropper.join();
+        }
+    }
+}
+
+async fn administer(statement: String) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect(&server("TEST_POSTGRES_URL")).await?;
+    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
+    connection.close().await
+}
+
+fn texts<R>(rows: &[R]) -> Vec<Vec<String>>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    for<'r> Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let text = |row: &R, column| row.get::<Option<String>, _>(column).unwrap_or_else(|| "NULL".to_owned());
+    rows.iter().map(|row| (0..row.len()).map(|column| text(row, column)).collect()).collect()
+}

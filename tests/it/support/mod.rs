@@ -1,0 +1,94 @@
+//! What the integration tests stand on: stores, a broker, the real binary as a process, and records to feed it.
+//!
+//! The servers come from `tests/run.sh`, which says where they are in the environment.
+
+mod broker;
+mod database;
+pub mod every_kind;
+mod process;
+mod reaper;
+pub mod records;
+mod worker;
+
+pub use broker::Broker;
+pub use database::Database;
+pub use reaper::{Output, Reaper};
+pub use worker::Worker;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How often a condition is looked at again.
+const POLL: Duration = Duration::from_millis(50);
+
+/// One test on both databases: `on_both!(name, async |db: Database| { … });` makes the tests `name::postgres`
+/// and `name::sqlite`, each on a store of its own.
+macro_rules! on_both {
+    ($name:ident, $test:expr) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                ($test)($crate::support::Database::postgres().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                ($test)($crate::support::Database::sqlite()).await;
+            }
+        }
+    };
+}
+
+pub(crate) use on_both;
+
+/// Waits until a condition holds; at the deadline the test fails with `what` it had waited for.
+pub async fn wait_until(what: &str, deadline: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !holds().await {
+        assert!(started.elapsed() < deadline, "not within {deadline:?}: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// The verdict of `promtool check metrics`: empty where it has nothing to say against the text.
+pub fn metrics_complaints(metrics: &str) -> String {
+    let mut command = std::process::Command::new(server("TEST_PROMTOOL"));
+    let output = process::run_to_end(command.args(["check", "metrics"]), metrics.to_owned());
+    if output.code == 0 { output.stderr } else { format!("exit {}: {}", output.code, output.stderr) }
+}
+
+/// Where `tests/run.sh` has put one of the servers.
+fn server(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!("{variable} is not set: run the tests with tests/run.sh, which starts the servers")
+    })
+}
+
+/// A name that no other test has, now or earlier, on servers that live through many runs.
+fn unique_name() -> String {
+    format!("t_{:016x}", RandomState::new().hash_one(()))
+}
+
+/// A directory of the test's own, gone with it.
+struct TempDir(PathBuf);
+
+impl TempDir {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(unique_name());
+        std::fs::create_dir(&path).expect("a fresh temporary directory");
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,88 @@
+//! The real binary, configured by environment alone, as a script would use it.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::process::run_to_end;
+use super::{Broker, Database, Worker, records};
+
+/// How a finished command ended and what it said.
+#[derive(Debug)]
+pub struct Output {
+    /// The exit code; -1 where a signal ended it.
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The binary with its settings; each call starts a process.
+#[derive(Clone)]
+pub struct Reaper {
+    environment: Vec<(String, String)>,
+}
+
+impl Reaper {
+    /// On this store, and otherwise as it comes: nothing of the environment of whoever runs the tests.
+    pub fn new(database: &Database) -> Self {
+        Self { environment: Vec::new() }.setting("store.url", database.url())
+    }
+
+    /// With this broker as its feed.
+    pub fn fed_by(self, broker: &Broker) -> Self {
+        broker.settings().into_iter().fold(self, |reaper, (key, value)| reaper.setting(key, &value))
+    }
+
+    /// With a setting, by its dotted key; a later one wins.
+    pub fn setting(mut self, key: &str, value: &str) -> Self {
+        let variable = format!("CONTACT_REAPER_{}", key.to_uppercase().replace('.', "__"));
+        self.environment.push((variable, value.to_owned()));
+        self
+    }
+
+    /// Runs a command to its end, with nothing on standard input.
+    pub async fn run(&self, args: &[&str]) -> Output {
+        self.run_with_input(args, "").await
+    }
+
+    /// Runs a command to its end, with a text on standard input.
+    pub async fn run_with_input(&self, args: &[&str], input: &str) -> Output {
+        let (mut command, input) = (self.command(args), input.to_owned());
+        let run = tokio::task::spawn_blocking(move || run_to_end(&mut command, input));
+        run.await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Runs a command that must succeed, with `--json`, and reads the one document it prints.
+    pub async fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(&[&["--json"], args].concat()).await;
+        assert_eq!(output.code, 0, "{args:?} failed:\n{}", output.stderr);
+        serde_json::from_str(&output.stdout)
+            .unwrap_or_else(|error| panic!("{args:?} printed no JSON document ({error}):\n{}", output.stdout))
+    }
+
+    /// Imports records, which must succeed; the schema is made first.
+    pub async fn import(&self, imported: &[Value]) {
+        for (args, input) in
+            [(["migrate"].as_slice(), String::new()), (&["import", "-"], records::lines(imported))]
+        {
+            let output = self.run_with_input(args, &input).await;
+            assert_eq!(output.code, 0, "{args:?} failed:\n{}", output.stderr);
+        }
+    }
+
+    /// Starts a command that runs until it is told to stop, on any free port, with logs for machines.
+    pub fn spawn(&self, args: &[&str]) -> Worker {
+        let reaper = self.clone().setting("http.listen", "127.0.0.1:0").setting("log.format", "json");
+        Worker::start(&mut reaper.command(args))
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_contact-reaper"));
+        let ours = |name: &String| name.starts_with("CONTACT_REAPER_");
+        for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(ours) {
+            command.env_remove(name);
+        }
+        command.args(args).envs(self.environment.iter().cloned()).current_dir(std::env::temp_dir());
+        command
+    }
+}

@@ -1,0 +1,104 @@
+//! A running service: asked over HTTP, told to stop by signals, or killed.
+
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::process::Process;
+use super::wait_until;
+
+/// How long a service may take from its start until it is ready.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A process that runs until it is stopped; killed when dropped.
+pub struct Worker {
+    process: Process,
+}
+
+impl Worker {
+    pub(super) fn start(command: &mut Command) -> Self {
+        Self { process: Process::spawn(command, String::new()) }
+    }
+
+    /// Waits until `/readyz` says yes; fails the test if the process ends first.
+    pub async fn wait_ready(&mut self) {
+        wait_until("the service is ready", READY_DEADLINE, async || {
+            if let Some(status) = self.process.ended() {
+                panic!("the service ended before it was ready ({status}):\n{}", self.stderr());
+            }
+            match self.address() {
+                Some(address) => matches!(get(&address, "/readyz").await, Ok((200, _))),
+                None => false,
+            }
+        })
+        .await;
+    }
+
+    /// The status and the body of a page.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let address = self.address().expect("the service has logged http.address: wait until it is ready");
+        get(&address, path).await.unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    /// The metrics as Prometheus would read them.
+    pub async fn metrics(&self) -> String {
+        let (status, body) = self.get("/metrics").await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
+    /// Everything the service has logged so far; complete once it has ended.
+    pub fn stderr(&self) -> String {
+        self.process.stderr.text()
+    }
+
+    /// Everything on standard output so far; complete once it has ended.
+    pub fn stdout(&self) -> String {
+        self.process.stdout.text()
+    }
+
+    /// Asks the service to stop: SIGTERM.
+    pub fn terminate(&self) {
+        let id = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        assert!(sent.success(), "process {id} is gone already:\n{}", self.stderr());
+    }
+
+    /// Kills the service where it stands: SIGKILL. It is gone when this returns.
+    pub fn kill9(&mut self) {
+        self.process.kill();
+    }
+
+    /// Waits until the service has ended; a service that does not fails the test.
+    pub async fn exit(&mut self, deadline: Duration) -> ExitStatus {
+        let mut status = None;
+        wait_until("the service has ended", deadline, async || {
+            status = self.process.ended();
+            status.is_some()
+        })
+        .await;
+        status.expect("ended")
+    }
+
+    /// The address that the service says it listens on, once it has said so.
+    fn address(&self) -> Option<String> {
+        let logs = self.stderr();
+        let mut lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.find_map(|line| Some(line.get("http.address")?.as_str()?.to_owned()))
+    }
+}
+
+/// One request; HTTP/1.0, so that the answer ends where the connection does.
+async fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let status = status.ok_or_else(|| std::io::Error::other(format!("not an HTTP answer: {head}")))?;
+    Ok((status, body.to_owned()))
+}

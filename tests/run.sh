@@ -1,0 +1,277 @@
+#!/usr/bin/env bash
+# Formatting, lints and every test, on servers of its own.
+#
+#   tests/run.sh [ARGS…]         the whole check; ARGS go to `cargo test`
+#   tests/run.sh --with [CMD…]   starts the servers, runs CMD (or a shell) and stops them again
+#
+# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, a linker) is
+# installed with apt-get, as root or through sudo. Both servers are private to this run: own directory, own
+# free ports, loopback only; they are gone when it ends, however it ends. CMD and the tests see
+#
+#   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
+#   TEST_AMQP_URL       the private RabbitMQ
+#   TEST_PROMTOOL       the program that judges the metrics
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly START_SECONDS=60 STOP_SECONDS=5 START_ATTEMPTS=5
+readonly RABBITMQ=/usr/lib/rabbitmq/bin/rabbitmq-server
+readonly SERVICE_GUARD=/usr/sbin/policy-rc.d
+
+run_dir=
+guard_is_ours=
+command_pid=
+server_pids=()
+
+main() {
+    trap cleanup EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    run_dir=$(mktemp -d -t contact-reaper-tests.XXXXXX)
+    chmod 711 "$run_dir" # root runs the servers as users of their own, who must be able to enter
+    install_missing
+    if [[ ${1-} != --with ]]; then
+        find_cargo
+        in_own_group cargo fmt --check
+        in_own_group cargo clippy --locked --all-targets -- -D warnings
+    fi
+
+    start_rabbitmq
+    start_postgres
+    mkdir "$run_dir/tmp" # what a killed test leaves behind goes with the rest
+    export TMPDIR=$run_dir/tmp
+    TEST_PROMTOOL=$(command -v promtool)
+    export TEST_POSTGRES_URL TEST_AMQP_URL TEST_PROMTOOL
+
+    if [[ ${1-} == --with ]]; then
+        shift
+        say "export TEST_POSTGRES_URL=$TEST_POSTGRES_URL"
+        say "export TEST_AMQP_URL=$TEST_AMQP_URL"
+        if [[ -t 0 ]]; then
+            "${@:-${SHELL:-bash}}"
+        else
+            in_own_group "${@:-${SHELL:-bash}}"
+        fi
+    else
+        in_own_group cargo test --locked "$@"
+    fi
+}
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "tests/run.sh: $*"
+    exit 1
+}
+
+is_root() { [[ $EUID == 0 ]]; }
+
+# Runs a command to its end. A signal to this script reaches the command and all it started at once, instead of
+# waiting until it is done: hence the group of its own, and `wait`.
+in_own_group() {
+    # What runs in the background starts with these signals ignored; `env` undoes that.
+    setsid env --default-signal=INT,QUIT "$@" <&0 &
+    command_pid=$!
+    local status=0
+    wait "$command_pid" || status=$?
+    command_pid=
+    return "$status"
+}
+
+# --- What must be there ---------------------------------------------------------------------------------------
+
+find_cargo() {
+    PATH=$PATH:${CARGO_HOME:-${HOME-}/.cargo}/bin
+    command -v cargo >/dev/null || die "cargo is missing: install the Rust toolchain (https://rustup.rs)"
+}
+
+# The directory of PostgreSQL's server programs; Debian keeps them out of PATH, one directory a version.
+postgres_bin() {
+    local initdb
+    initdb=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
+    [[ -x $initdb ]] && dirname "$initdb"
+}
+
+missing_packages() {
+    postgres_bin >/dev/null || echo postgresql
+    [[ -x $RABBITMQ ]] || echo rabbitmq-server
+    command -v promtool >/dev/null || echo prometheus
+    command -v cc >/dev/null || echo gcc libc6-dev
+}
+
+install_missing() {
+    local packages
+    read -r -d '' -a packages < <(missing_packages) || true
+    [[ ${#packages[@]} == 0 ]] && return
+    say "installing ${packages[*]}"
+    command -v apt-get >/dev/null || die "needs ${packages[*]}, and there is no apt-get to install them with"
+    is_root || command -v sudo >/dev/null || die "needs ${packages[*]}: install them, or run this as root"
+
+    # Debian starts a server as soon as it is installed; this policy forbids it while we install ours.
+    if [[ ! -e $SERVICE_GUARD ]]; then
+        guard_is_ours=yes
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$SERVICE_GUARD"
+    fi
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    as_root "${apt[@]}" update >"$run_dir/apt.log" 2>&1 ||
+        say "apt-get update failed; trying with the package lists as they are"
+    as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" >>"$run_dir/apt.log" 2>&1 || {
+        tail -n 50 "$run_dir/apt.log" >&2
+        die "apt-get could not install ${packages[*]}; its log is above"
+    }
+    remove_guard
+
+    packages=$(missing_packages)
+    [[ -z $packages ]] || die "still missing after the installation: $packages"
+}
+
+as_root() { if is_root; then "$@"; else sudo "$@"; fi; }
+
+remove_guard() {
+    [[ -z $guard_is_ours ]] || as_root rm -f "$SERVICE_GUARD"
+    guard_is_ours=
+}
+
+# --- The servers ----------------------------------------------------------------------------------------------
+
+# A directory for one server, owned by the user it will run as.
+server_dir() { # NAME USER
+    rm -rf "${run_dir:?}/$1"
+    mkdir -m 700 "$run_dir/$1"
+    if is_root; then chown "$2:" "$run_dir/$1"; fi
+    echo "$run_dir/$1"
+}
+
+# Becomes a server: its user where we are root, its directory, nothing of our environment but what is given, no
+# terminal signals; and it dies with us, even of a SIGKILL that leaves us no time to clean up.
+become() { # USER DIRECTORY [NAME=VALUE…] COMMAND…
+    local user=() dir=$2
+    if is_root; then user=(--reuid "$1" --regid "$(id -g "$1")" --init-groups); fi
+    shift 2
+    cd "$dir"
+    exec setsid setpriv "${user[@]}" --pdeathsig QUIT \
+        env -i --default-signal=INT,QUIT PATH="$PATH" HOME="$dir" "$@"
+}
+
+server_started() { # PID
+    server_pids+=("$1")
+    disown "$1" # or the shell would remark on its end
+}
+
+free_port() {
+    local port
+    while :; do
+        port=$((RANDOM % 16000 + 16000)) # below the ports the kernel hands out by itself
+        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+
+# Waits until a condition holds; fails at once if the process ends, or at the deadline.
+await() { # PID COMMAND…
+    local pid=$1 deadline=$((SECONDS + START_SECONDS))
+    shift
+    until "$@" 2>/dev/null; do
+        kill -0 "$pid" 2>/dev/null && ((SECONDS < deadline)) || return 1
+        sleep 0.05
+    done
+}
+
+# A port that was free may be taken a moment later, by another run for one: try again with others.
+start_rabbitmq() {
+    local dir
+    for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do
+        dir=$(server_dir rabbitmq rabbitmq)
+        launch_rabbitmq "$dir" "$(free_port)" "$(free_port)" "$(free_port)"
+        await "${server_pids[-1]}" grep -q 'completed with . plugins' "$run_dir/rabbitmq.log" && return
+        stop "${server_pids[-1]}" QUIT
+    done
+    tail -n 50 "$run_dir/rabbitmq.log" >&2
+    die "RabbitMQ does not start; its log is above"
+}
+
+launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT
+    local dir=$1 epmd=(ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$4")
+    # Started here rather than by the node, which would leave it behind.
+    become rabbitmq "$dir" "${epmd[@]}" epmd </dev/null >"$run_dir/epmd.log" 2>&1 &
+    server_started "$!"
+
+    local settings=(
+        "${epmd[@]}"
+        RABBITMQ_NODENAME="contact-reaper-$2@localhost"
+        RABBITMQ_NODE_IP_ADDRESS=127.0.0.1
+        RABBITMQ_NODE_PORT="$2"
+        RABBITMQ_DIST_PORT="$3"
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
+        RABBITMQ_CONF_ENV_FILE="$dir/none"
+        RABBITMQ_CONFIG_FILE="$dir/none"
+        RABBITMQ_ADVANCED_CONFIG_FILE="$dir/none"
+        RABBITMQ_ENABLED_PLUGINS_FILE="$dir/none"
+        RABBITMQ_GENERATED_CONFIG_DIR="$dir/config"
+        RABBITMQ_MNESIA_BASE="$dir/mnesia"
+        RABBITMQ_LOG_BASE="$dir/log"
+        RABBITMQ_LOGS=-
+        RUNNING_UNDER_SYSTEMD=true # the script becomes the server, instead of a parent that waits for it
+    )
+    become rabbitmq "$dir" "${settings[@]}" "$RABBITMQ" </dev/null >"$run_dir/rabbitmq.log" 2>&1 &
+    server_started "$!"
+    TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$2/%2f
+}
+
+start_postgres() {
+    local dir bin
+    dir=$(server_dir postgres postgres)
+    bin=$(postgres_bin)
+    (become postgres "$dir" "$bin/initdb" -D "$dir/data" -U postgres --auth=trust --encoding=UTF8 \
+        --locale=C.UTF-8 --no-sync) >"$run_dir/initdb.log" 2>&1 || {
+        cat "$run_dir/initdb.log" >&2
+        die "initdb failed; its output is above"
+    }
+    for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do
+        launch_postgres "$dir" "$bin" "$(free_port)"
+        await "${server_pids[-1]}" grep -q '^ready' "$dir/data/postmaster.pid" && return
+        stop "${server_pids[-1]}" QUIT
+    done
+    tail -n 50 "$run_dir/postgres.log" >&2
+    die "PostgreSQL does not start; its log is above"
+}
+
+# Without fsync a commit survives the death of the server, which tests cause, but not that of the machine.
+launch_postgres() { # DIRECTORY BIN PORT
+    become postgres "$1" "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off \
+        -c synchronous_commit=off </dev/null >"$run_dir/postgres.log" 2>&1 &
+    server_started "$!"
+    TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres
+}
+
+# --- The end --------------------------------------------------------------------------------------------------
+
+# Ends a process, or with a minus sign a group: politely, and by force after a while.
+stop() { # PID SIGNAL
+    local deadline=$((SECONDS + STOP_SECONDS))
+    kill "-$2" -- "$1" 2>/dev/null || return 0
+    while kill -0 -- "$1" 2>/dev/null; do
+        if ((SECONDS > deadline)); then
+            kill -KILL -- "$1" 2>/dev/null || true
+            return 0
+        fi
+        sleep 0.02
+    done
+}
+
+cleanup() {
+    local status=$?
+    trap - EXIT
+    trap '' HUP INT TERM
+    [[ -z $command_pid ]] || stop "-$command_pid" TERM
+    # What they hold is thrown away: SIGQUIT makes both leave at once, but tidily.
+    for pid in "${server_pids[@]}"; do stop "$pid" QUIT; done
+    [[ -z $run_dir ]] || rm -rf "$run_dir"
+    remove_guard
+    exit "$status"
+}
+
+main "$@"
