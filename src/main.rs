@@ -23,9 +23,16 @@ fn main() -> ExitCode {
             eprintln!("error: {sentence}");
             ExitCode::from(2)
         }
+        Err(Failure::Failed(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(Failure::Failed(error)) => {
             eprintln!("error: {error:#}");
             ExitCode::from(1)
         }
     }
+}
+
+/// Whoever reads the output has had enough of it (`| head`): nothing went wrong.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

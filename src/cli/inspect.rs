@@ -5,7 +5,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::{Context, Failure, ListArgs, id, output};
-use crate::store::read::Filter;
+use crate::store::read::{EnrollmentRow, Filter, TrashRow};
 
 #[derive(Debug, Subcommand)]
 pub enum Enrollments {
@@ -76,65 +76,64 @@ impl ListArgs {
 impl Enrollments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.existing_store().await?;
-        let rows = match self {
+        match self {
             Self::List { list, workflow, outcome, reason } => {
                 let filter = Filter { workflow_id: workflow, outcome, reason, ..list.filter() };
                 let rows = store.enrollments(&filter).await?;
-                if context.json {
-                    return output::document(&rows);
-                }
-                rows
+                if context.json { output::document(&rows) } else { print_enrollments(&rows) }
             }
             Self::Show { account, enrollment, action } => {
                 let rows = store.enrollment(account, enrollment, action).await?;
                 match &rows[..] {
-                    [] => {
-                        return Err(
-                            anyhow!("account {account} has no decision on enrollment {enrollment}").into()
-                        );
-                    }
-                    [row] if context.json => return output::document(row),
-                    [_] => {}
+                    [] => Err(anyhow!("account {account} has no decision on enrollment {enrollment}").into()),
+                    [row] if context.json => output::document(row),
+                    [row] => print_enrollment(row),
                     several => {
                         let actions: Vec<&str> = several.iter().map(|row| row.action_id.as_str()).collect();
-                        return Err(Failure::Usage(format!(
+                        Err(Failure::Usage(format!(
                             "enrollment {enrollment} had several actions: give --action with one of {}",
                             actions.join(", ")
-                        )));
+                        )))
                     }
                 }
-                rows
             }
-        };
-        let rows: Vec<Vec<String>> = rows
-            .into_iter()
-            .map(|row| {
-                vec![
-                    output::short_time(&row.decided_at),
-                    row.account_id,
-                    row.enrollment_id,
-                    row.action_id,
-                    row.workflow_id,
-                    row.contact_id,
-                    row.outcome,
-                    output::or_dash(row.reason.as_deref()),
-                    output::or_dash(row.trash_entry_id.as_deref()),
-                ]
-            })
-            .collect();
-        let headings = [
-            "decided",
-            "account",
-            "enrollment",
-            "action",
-            "workflow",
-            "contact",
-            "outcome",
-            "reason",
-            "entry",
-        ];
-        output::table(&headings, &rows, "no decisions")
+        }
     }
+}
+
+fn print_enrollments(rows: &[EnrollmentRow]) -> Result<(), Failure> {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                output::short_time(&row.decided_at),
+                row.account_id.clone(),
+                row.enrollment_id.clone(),
+                row.workflow_id.clone(),
+                row.contact_id.clone(),
+                row.outcome.clone(),
+                output::or_dash(row.reason.as_deref()),
+            ]
+        })
+        .collect();
+    let headings = ["decided", "account", "enrollment", "workflow", "object", "outcome", "reason"];
+    output::table(&headings, &rows, "no decisions")
+}
+
+fn print_enrollment(row: &EnrollmentRow) -> Result<(), Failure> {
+    let rows = [
+        ("account", row.account_id.clone()),
+        ("enrollment", row.enrollment_id.clone()),
+        ("action", row.action_id.clone()),
+        ("workflow", row.workflow_id.clone()),
+        ("object", row.contact_id.clone()),
+        ("outcome", row.outcome.clone()),
+        ("reason", output::or_dash(row.reason.as_deref())),
+        ("decided", row.decided_at.clone()),
+        ("trash entry", output::or_dash(row.trash_entry_id.as_deref())),
+    ];
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    output::table(&["decision", ""], &rows, "no decision")
 }
 
 impl Inspect {
@@ -182,20 +181,25 @@ impl Trash {
         if context.json {
             return output::document(&rows);
         }
-        let rows: Vec<Vec<String>> = rows
-            .into_iter()
-            .map(|row| {
-                vec![
-                    row.entry_id,
-                    row.contact_id,
-                    output::short_time(&row.deleted_at),
-                    output::short_time(&row.purge_at),
-                    who(&row.deleted_by),
-                ]
-            })
-            .collect();
-        output::table(&["entry", "contact", "deleted", "purged from", "by"], &rows, "the trash is empty")
+        print_trash(&rows)
     }
+}
+
+/// The trash for people.
+pub fn print_trash(rows: &[TrashRow]) -> Result<(), Failure> {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.entry_id.clone(),
+                row.contact_id.clone(),
+                output::short_time(&row.deleted_at),
+                output::short_time(&row.purge_at),
+                who(&row.deleted_by),
+            ]
+        })
+        .collect();
+    output::table(&["entry", "contact", "deleted", "purged from", "by"], &rows, "the trash is empty")
 }
 
 impl Audit {
@@ -224,10 +228,10 @@ impl Audit {
 }
 
 /// Who deleted, in words.
-pub fn who(deleted_by: &Value) -> String {
+fn who(deleted_by: &Value) -> String {
     let text = |member: &str| deleted_by.get(member).and_then(Value::as_str).unwrap_or_default();
     match text("kind") {
-        "workflow" => format!("workflow {} (enrollment {})", text("workflowId"), text("enrollmentId")),
+        "workflow" => format!("workflow {}", text("workflowId")),
         "user" => format!("user {}", text("userId")),
         other => other.to_owned(),
     }

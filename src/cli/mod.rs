@@ -23,7 +23,7 @@ use crate::telemetry::{self, LogOptions, TelemetryError};
 #[derive(Debug, Parser)]
 #[command(name = "contact-reaper", version, subcommand_required = true, arg_required_else_help = true)]
 pub struct Cli {
-    /// Settings to lay over the defaults; the environment (`CONTACT_REAPER_STORE__URL` is `store.url`) lies over both
+    /// Settings file; environment variables override it
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print one JSON document on standard output and nothing else there

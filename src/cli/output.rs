@@ -8,13 +8,10 @@ use super::Failure;
 
 /// Prints one JSON document.
 pub fn document(answer: &impl Serialize) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, answer)?;
-    writeln!(out)?;
-    Ok(())
+    line(&serde_json::to_string_pretty(answer)?)
 }
 
-/// Prints a line for people. A reader that went away (`| head`) ends the command, not in a panic.
+/// Prints a line.
 pub fn line(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())

@@ -196,9 +196,7 @@ fn not_decided_before(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(
         Some(identity) if enrollment.repeats(identity) => Err(Decision::Duplicate),
         Some(_) => Err(Decision::DeadLetter(Rejection {
             reason: DeadLetterReason::ConflictingDuplicate,
-            detail: "$.data: this accountId, enrollmentId and actionId were decided before with another \
-                     workflowId or object"
-                .to_owned(),
+            detail: "$.data: its key was decided before with another workflow or object".to_owned(),
         })),
     }
 }

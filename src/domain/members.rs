@@ -68,7 +68,7 @@ impl<'a> Members<'a> {
     /// An id: a decimal string, or an integer as some producers write it.
     pub fn id(&self, name: &str) -> Result<i64, Fault> {
         parse_id(self.required(name)?)
-            .ok_or_else(|| self.fault(name, "must be a positive 64-bit integer, as a decimal string"))
+            .ok_or_else(|| self.fault(name, "must be a decimal string from 1 to 2^63-1"))
     }
 
     /// A boolean that may be missing.
