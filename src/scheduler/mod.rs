@@ -74,7 +74,8 @@ async fn tick(
             (Some(run), now) => (run, now),
             (None, _) => store.register_job(job.name).await?,
         };
-        if job.schedule.is_due(run.started_at.unwrap_or(run.first_seen), now) && !stop.is_requested() {
+        let due = run.was_cut_short() || job.schedule.is_due(run.started_at.unwrap_or(run.first_seen), now);
+        if due && !stop.is_requested() {
             match job.run(store, Some(&held), stop).await {
                 Ok(report) => info!(
                     job.name = job.name,

@@ -1,14 +1,13 @@
 //! The embedded feed's position and its dead letters.
 
 use super::db::{Tx, args};
-use super::{Store, StoreError, transaction};
+use super::{Store, StoreError, reading, transaction};
 use crate::domain::enrollment::Rejection;
 use crate::jsonl::Checkpoints;
 
 impl Checkpoints for Store {
     async fn load(&self, feed: &str) -> Result<Option<u64>, String> {
-        let load =
-            async || -> Result<Option<u64>, StoreError> { transaction!(self, tx => position(tx, feed)) };
+        let load = async || -> Result<Option<u64>, StoreError> { reading!(self, tx => position(tx, feed)) };
         load().await.map_err(|error| error.to_string())
     }
 

@@ -175,9 +175,17 @@ impl Db {
         }
     }
 
-    /// Begins a transaction. It must be [finished](Tx::finish), whatever happens in it.
+    /// Begins a transaction that writes. It must be [finished](Tx::finish), whatever happens in it.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let begin = self.dialect().begin(self.statement_timeout.as_millis());
+        self.open_transaction(self.dialect().begin(self.statement_timeout.as_millis())).await
+    }
+
+    /// Begins a transaction that only reads. It must be finished like any other.
+    pub async fn begin_read(&self) -> Result<Tx, StoreError> {
+        self.open_transaction(self.dialect().begin_read(self.statement_timeout.as_millis())).await
+    }
+
+    async fn open_transaction(&self, begin: String) -> Result<Tx, StoreError> {
         let connection = match &self.pool {
             Pool::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;

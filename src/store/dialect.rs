@@ -75,6 +75,16 @@ impl Dialect {
             Self::Sqlite => "BEGIN IMMEDIATE".to_owned(),
         }
     }
+
+    /// Opens a transaction that only reads, and sees one moment throughout. On SQLite it is in no writer's way.
+    pub fn begin_read(self, statement_timeout_ms: u128) -> String {
+        match self {
+            Self::Postgres => format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {statement_timeout_ms}"
+            ),
+            Self::Sqlite => "BEGIN DEFERRED".to_owned(),
+        }
+    }
 }
 
 fn postgres_type(kind: ColumnType) -> &'static str {

@@ -6,17 +6,17 @@ use std::borrow::Cow;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another transaction was in the way: the same again, at once, will do.
-    #[error("another transaction was in the way ({0})")]
+    #[error("another transaction was in the way ({0}); try again")]
     Contended(Cow<'static, str>),
-    /// The database is away, or an answer was lost on the way: the same again later will do. Whether the
-    /// transaction took effect is unknown.
-    #[error("the store does not answer: {0}")]
+    /// The database is away, full, not permitted or not as it should be, or an answer was lost on the way: the
+    /// same again will do once that is mended. Whether the transaction took effect is unknown.
+    #[error("the store cannot be used: {0}")]
     Unavailable(String),
     /// Somebody asked for what must not be; nothing is wrong with the store.
     #[error("{0}")]
     Refused(String),
-    /// The same again would fail again.
-    #[error("the store failed: {0}")]
+    /// The data itself does not go in: the same again would fail again.
+    #[error("the store does not take it: {0}")]
     Failed(String),
 }
 
@@ -27,28 +27,19 @@ impl StoreError {
     }
 }
 
-/// Sorts a database's own error. Its text is kept short: a message may quote a row, and a row is a person.
+/// Sorts a database's own error. Only what data can cause counts as the data's fault: of anything else a person
+/// has to mend the database, and until then every message would fail. A message about data is not repeated: it
+/// may quote a row, and a row is a person.
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default().into_owned();
                 // PostgreSQL's codes have five characters, SQLite's are numbers.
-                match (code.len(), code.as_str()) {
-                    (5, "40001" | "40P01") => Self::Contended(Cow::Owned(code)),
-                    // Two contacts raced for one address: the loser's next try sees who has it.
-                    (5, "23505") if database.constraint() == Some("contact_emails_live") => {
-                        Self::Contended(Cow::Owned(code))
-                    }
-                    // Out of resources, shutting down, read-only after a failover, statement timeout.
-                    (5, "57014" | "25006") => Self::Unavailable(format!("PostgreSQL error {code}")),
-                    (5, other) if ["08", "53", "57"].contains(&&other[..2]) => {
-                        Self::Unavailable(format!("PostgreSQL error {code}"))
-                    }
-                    (5, _) => {
-                        Self::Failed(format!("PostgreSQL error {code}{}", constraint(database.as_ref())))
-                    }
-                    _ => Self::sqlite(&code, database.message()),
+                if code.len() == 5 {
+                    postgres(code, database.as_ref())
+                } else {
+                    sqlite(&code, database.message())
                 }
             }
             sqlx::Error::Io(io) => Self::Unavailable(io.kind().to_string()),
@@ -62,16 +53,28 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-impl StoreError {
-    fn sqlite(code: &str, message: &str) -> Self {
-        // The primary code is the low byte of the extended one.
-        match code.parse::<u32>().map(|code| code & 0xff) {
-            Ok(5 | 6) => Self::Contended(Cow::Owned(format!("SQLite error {code}"))),
-            // Input and output, full, cannot open, protocol.
-            Ok(10 | 13 | 14 | 15) => Self::Unavailable(format!("SQLite error {code}, {message}")),
-            // A constraint's message names tables and columns, never values.
-            _ => Self::Failed(format!("SQLite error {code}, {message}")),
+fn postgres(code: String, error: &dyn sqlx::error::DatabaseError) -> StoreError {
+    match code.as_str() {
+        "40001" | "40P01" => StoreError::Contended(Cow::Owned(code)),
+        // Two contacts raced for one address: the loser's next try sees who has it.
+        "23505" if error.constraint() == Some("contact_emails_live") => {
+            StoreError::Contended(Cow::Owned(code))
         }
+        // A row twice in a statement, data exceptions, broken constraints, what is too long for an index.
+        data if ["21", "22", "23", "54"].contains(&&data[..2]) => {
+            StoreError::Failed(format!("PostgreSQL error {code}{}", constraint(error)))
+        }
+        _ => StoreError::Unavailable(format!("{} (PostgreSQL error {code})", error.message())),
+    }
+}
+
+fn sqlite(code: &str, message: &str) -> StoreError {
+    // The primary code is the low byte of the extended one.
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        Ok(5 | 6) => StoreError::Contended(Cow::Owned(format!("SQLite error {code}"))),
+        // Too big, constraint, mismatch. A constraint's message names tables and columns, never values.
+        Ok(18..=20) => StoreError::Failed(format!("SQLite error {code}, {message}")),
+        _ => StoreError::Unavailable(format!("{message} (SQLite error {code})")),
     }
 }
 

@@ -150,8 +150,12 @@ impl Import {
                 self.claim_addresses(&chunk).await?;
                 trash::put_into_trash(&mut self.tx, &arriving).await?;
             }
-            "segment" | "enrollment" => self.leave_trash_alone(kind).await?,
+            "segment" | "enrollment" => self.leave_trash_alone(kind, &chunk).await?,
             _ => {}
+        }
+        // Whoever purged a contact while its record waited for the lock has committed by now.
+        if !self.gone(&chunk).await?.is_empty() {
+            return Err(StoreError::Contended("a contact was purged while its record was imported".into()));
         }
         self.report.imported += chunk.len() as u64;
         *self.report.kinds.entry(kind.name).or_default() += chunk.len() as u64;
@@ -378,14 +382,21 @@ impl Import {
     }
 
     /// Whatever the record said, a contact in the trash joins no segment and no workflow.
-    async fn leave_trash_alone(&mut self, kind: &Kind) -> Result<(), StoreError> {
-        let in_trash = "(account_id, contact_id) IN (SELECT account_id, contact_id FROM trash_entries \
-                        WHERE closed_at IS NULL)";
+    async fn leave_trash_alone(&mut self, kind: &Kind, chunk: &[(u64, Record)]) -> Result<(), StoreError> {
+        let members = |(_, record): &(u64, Record)| match kind.name {
+            "segment" => record.links.clone(),
+            _ => vec![record.row.clone()],
+        };
+        let in_trash = format!(
+            "(account_id, contact_id) IN (SELECT b.account_id, b.contact_id FROM {} JOIN contacts c \
+             ON c.account_id = b.account_id AND c.contact_id = b.contact_id WHERE c.deleted_at IS NOT NULL)",
+            self.tx.dialect().batch(1, &CONTACT)
+        );
         let sql = match kind.name {
             "segment" => format!("DELETE FROM segment_members WHERE {in_trash}"),
             _ => format!("UPDATE workflow_enrollments SET active = FALSE WHERE active AND {in_trash}"),
         };
-        self.tx.execute(&sql, &[]).await?;
+        self.tx.execute(&sql, args![batch_text(chunk.iter().flat_map(members).collect())]).await?;
         Ok(())
     }
 }

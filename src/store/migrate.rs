@@ -2,7 +2,7 @@
 
 use super::db::{Tx, args};
 use super::dialect::Dialect;
-use super::{Store, StoreError, transaction};
+use super::{Store, StoreError, reading, transaction};
 
 /// A step of the schema, the same under one name for both databases.
 struct Migration {
@@ -42,7 +42,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn schema(&self) -> Result<Schema, StoreError> {
-        transaction!(self, tx => schema(tx))
+        reading!(self, tx => schema(tx))
     }
 
     /// Brings the schema up to date; which migrations that took. Safe to run from many processes at once.

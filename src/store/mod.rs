@@ -47,10 +47,13 @@ pub struct Store {
 /// A macro rather than a function with a closure: the future of an asynchronous closure that borrows the
 /// transaction cannot be promised to be `Send`.
 macro_rules! transaction {
-    ($store:expr, $tx:ident => $work:expr) => {{
+    ($store:expr, $tx:ident => $work:expr) => {
+        $crate::store::transaction!($store, begin, $tx => $work)
+    };
+    ($store:expr, $begin:ident, $tx:ident => $work:expr) => {{
         let mut tries = 0;
         loop {
-            let mut transaction = $store.db.begin().await?;
+            let mut transaction = $store.db.$begin().await?;
             let $tx = &mut transaction;
             let work = $work.await;
             match transaction.finish(work).await {
@@ -64,6 +67,14 @@ macro_rules! transaction {
     }};
 }
 use transaction;
+
+/// As [`transaction`], for one that only reads.
+macro_rules! reading {
+    ($store:expr, $tx:ident => $work:expr) => {
+        $crate::store::transaction!($store, begin_read, $tx => $work)
+    };
+}
+use reading;
 
 /// Is it worth another try at once?
 fn again(error: &StoreError, tries: u32) -> bool {
@@ -94,7 +105,7 @@ impl Store {
     /// Does the database answer?
     pub async fn answers(&self) -> bool {
         let ask = async || -> Result<(), StoreError> {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin_read().await?;
             let answer = tx.rows("SELECT 1 AS one", &[]).await.map(|_| ());
             tx.finish(answer).await
         };

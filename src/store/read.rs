@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::db::{Arg, Row, Tx, args};
 use super::trash::{DeletedBy, RESTORABLE, deleted_by, gone_state};
-use super::{Store, StoreError, transaction};
+use super::{Store, StoreError, reading};
 use crate::domain::time::format_time;
 
 /// The names under which `inspect contact` lists what is visible.
@@ -102,7 +102,7 @@ impl Store {
     ///
     /// As all reads: where the database does not answer.
     pub async fn enrollments(&self, filter: &Filter) -> Result<Vec<EnrollmentRow>, StoreError> {
-        transaction!(self, tx => enrollments(tx, filter))
+        reading!(self, tx => enrollments(tx, filter))
     }
 
     /// The decisions on one enrollment, one for each action.
@@ -112,27 +112,27 @@ impl Store {
         enrollment_id: i64,
         action_id: Option<i64>,
     ) -> Result<Vec<EnrollmentRow>, StoreError> {
-        transaction!(self, tx => enrollment(tx, account_id, enrollment_id, action_id))
+        reading!(self, tx => enrollment(tx, account_id, enrollment_id, action_id))
     }
 
     /// What is in the trash of an account, newest first.
     pub async fn trash(&self, filter: &Filter) -> Result<Vec<TrashRow>, StoreError> {
-        transaction!(self, tx => trash_list(tx, filter))
+        reading!(self, tx => trash_list(tx, filter))
     }
 
     /// The audit, newest first.
     pub async fn audit(&self, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
-        transaction!(self, tx => audit_list(tx, filter))
+        reading!(self, tx => audit_list(tx, filter))
     }
 
     /// One contact.
     pub async fn contact(&self, account_id: i64, contact_id: i64) -> Result<ContactView, StoreError> {
-        transaction!(self, tx => contact(tx, account_id, contact_id))
+        reading!(self, tx => contact(tx, account_id, contact_id))
     }
 
     /// Messages waiting in the outbox, and for how many seconds the oldest has.
     pub async fn outbox(&self) -> Result<(u64, f64), StoreError> {
-        transaction!(self, tx => outbox(tx))
+        reading!(self, tx => outbox(tx))
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
 use super::lease::{self, Lease};
-use super::{Store, StoreError, batch_row, batch_text, transaction, trash};
+use super::{Store, StoreError, batch_row, batch_text, reading, transaction, trash};
 use crate::domain::effects::Transition;
 use crate::domain::time::{Time, format_time};
 
@@ -59,10 +59,19 @@ pub struct JobRun {
     pub first_seen: Time,
     pub started_at: Option<Time>,
     pub succeeded_at: Option<Time>,
-    /// `done`, `time_budget`, `shutdown` or `failed`.
+    /// `done`, `time_budget`, `shutdown`, `lease_lost` or `failed`; `None` while it runs, or where it was killed.
     pub result: Option<String>,
     /// Rows deleted by the last run.
     pub deleted: u64,
+}
+
+impl JobRun {
+    /// Was the last run cut short, by a kill, a shutdown or a lost lease? Then the next one need not wait.
+    pub fn was_cut_short(&self) -> bool {
+        let cut_short =
+            self.result.as_deref().is_none_or(|result| ["shutdown", "lease_lost"].contains(&result));
+        self.started_at.is_some() && cut_short
+    }
 }
 
 impl Store {
@@ -81,7 +90,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn backlog(&self, target: Target, after: Duration) -> Result<Backlog, StoreError> {
-        transaction!(self, tx => backlog(tx, target, after))
+        reading!(self, tx => backlog(tx, target, after))
     }
 
     /// The last run of a job; remembers the job where it is new.
@@ -99,7 +108,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn last_run(&self, job: &str) -> Result<(Option<JobRun>, Time), StoreError> {
-        transaction!(self, tx => last_run(tx, job))
+        reading!(self, tx => last_run(tx, job))
     }
 
     /// Remembers that a run began.
