@@ -12,6 +12,7 @@ mod db;
 mod decide;
 mod dialect;
 mod error;
+mod facts;
 pub mod import;
 pub mod lease;
 mod migrate;

@@ -1,0 +1,288 @@
+//! What the checks ask about, loaded for a whole batch under its locks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::db::{Tx, args};
+use super::{StoreError, batch_text};
+use crate::domain::criteria::Segments;
+use crate::domain::decision::{Contact, Decision, Facts, PastEnrollment, decide};
+use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
+use crate::domain::entitlement::{Subscription, Tier};
+use crate::domain::record::{Column, ColumnType};
+use crate::domain::time::Time;
+use crate::domain::workflow::Workflow;
+
+const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
+const WORKFLOW: [Column; 2] = [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int)];
+const ACCOUNT: [Column; 1] = [("account_id", ColumnType::Int)];
+const KEY: [Column; 3] =
+    [("account_id", ColumnType::Int), ("enrollment_id", ColumnType::Int), ("action_id", ColumnType::Int)];
+const ENROLLED: [Column; 3] =
+    [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
+const SEGMENT: [Column; 2] = [("account_id", ColumnType::Int), ("segment_id", ColumnType::Int)];
+/// What the database knew when the batch was decided, and what the batch itself has done since.
+pub struct Known {
+    now: Time,
+    accounts: BTreeSet<i64>,
+    workflows: HashMap<(i64, i64), Workflow>,
+    subscriptions: HashMap<i64, Vec<Subscription>>,
+    contacts: HashMap<(i64, i64), Contact>,
+    decided: HashMap<EnrollmentKey, Identity>,
+    enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
+    segments: HashMap<(i64, i64), Segments>,
+}
+
+impl Known {
+    /// Locks the contacts, workflows and subscriptions of the batch and loads the rest.
+    pub async fn load(tx: &mut Tx, batch: &[NewEnrollment], now: Time) -> Result<Self, StoreError> {
+        let contact_keys: BTreeSet<(i64, i64)> =
+            batch.iter().map(|enrollment| (enrollment.key.account_id, enrollment.object_id)).collect();
+        let contacts = load_contacts(tx, &contact_keys).await?;
+        let workflows = load_workflows(tx, batch).await?;
+        let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
+        let (accounts, subscriptions) = load_accounts(tx, &accounts).await?;
+        let segments = load_segments(tx, &workflows, &contact_keys).await?;
+        let enrolled = load_enrolled(tx, batch).await?;
+        let decided = load_decided(tx, batch).await?;
+        Ok(Self { now, accounts, workflows, subscriptions, contacts, decided, enrolled, segments })
+    }
+
+    /// Decides one enrollment by what is known.
+    pub fn decide(&self, enrollment: &NewEnrollment, ledger_retention: Duration) -> Decision {
+        let account_id = enrollment.key.account_id;
+        let contact = (account_id, enrollment.object_id);
+        let nothing = Segments::default();
+        let enrolled = self.enrolled.get(&(account_id, enrollment.workflow_id, enrollment.object_id));
+        decide(
+            enrollment,
+            &Facts {
+                now: self.now,
+                ledger_retention,
+                decided: self.decided.get(&enrollment.key),
+                account_exists: self.accounts.contains(&account_id),
+                workflow: self.workflows.get(&(account_id, enrollment.workflow_id)),
+                subscriptions: self.subscriptions.get(&account_id).map_or(&[], Vec::as_slice),
+                contact: self.contacts.get(&contact).unwrap_or(&Contact::Unknown),
+                enrolled: enrolled.map_or(&[], Vec::as_slice),
+                segments: self.segments.get(&contact).unwrap_or(&nothing),
+            },
+        )
+    }
+
+    /// The rest of the batch sees what this decision does.
+    pub fn note(&mut self, enrollment: &NewEnrollment, decision: &Decision) {
+        match decision {
+            Decision::Delete => {
+                self.contacts.insert((enrollment.key.account_id, enrollment.object_id), Contact::InTrash);
+            }
+            Decision::Skip(_) | Decision::Refuse(_) => {}
+            Decision::Duplicate | Decision::DeadLetter(_) => return,
+        }
+        self.decided.insert(enrollment.key, enrollment.identity());
+    }
+}
+
+/// Rows of ids as a batch.
+fn id_batch<const N: usize>(columns: &[Column; N], rows: impl IntoIterator<Item = [i64; N]>) -> String {
+    let row = |ids: [i64; N]| {
+        columns.iter().zip(ids).map(|((name, _), id)| ((*name).to_owned(), id.into())).collect()
+    };
+    batch_text(rows.into_iter().map(row).collect())
+}
+
+async fn load_contacts(
+    tx: &mut Tx,
+    keys: &BTreeSet<(i64, i64)>,
+) -> Result<HashMap<(i64, i64), Contact>, StoreError> {
+    let batch = id_batch(&CONTACT, keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]));
+    let source = tx.dialect().batch(1, &CONTACT);
+    let sql = format!(
+        "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, CAST(c.properties AS text) AS properties \
+         FROM {source} JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
+         ORDER BY c.account_id, c.contact_id{}",
+        tx.dialect().for_update("c")
+    );
+    let mut contacts = HashMap::with_capacity(keys.len());
+    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+        let contact = match row.optional_time("deleted_at")? {
+            Some(_) => Contact::InTrash,
+            None => Contact::Live {
+                restored_at: row.optional_time("restored_at")?,
+                properties: row.json("properties")?,
+            },
+        };
+        contacts.insert((row.int("account_id")?, row.int("contact_id")?), contact);
+    }
+    if contacts.len() < keys.len() {
+        let sql = format!(
+            "SELECT g.account_id, g.contact_id FROM {source} JOIN gone_contacts g \
+             ON g.account_id = b.account_id AND g.contact_id = b.contact_id"
+        );
+        for row in tx.rows(&sql, args![batch]).await? {
+            contacts.insert((row.int("account_id")?, row.int("contact_id")?), Contact::Gone);
+        }
+    }
+    Ok(contacts)
+}
+
+async fn load_workflows(
+    tx: &mut Tx,
+    batch: &[NewEnrollment],
+) -> Result<HashMap<(i64, i64), Workflow>, StoreError> {
+    let keys: BTreeSet<[i64; 2]> =
+        batch.iter().map(|enrollment| [enrollment.key.account_id, enrollment.workflow_id]).collect();
+    let sql = format!(
+        "SELECT w.account_id, w.workflow_id, w.flow FROM {} JOIN workflows w \
+         ON w.account_id = b.account_id AND w.workflow_id = b.workflow_id \
+         ORDER BY w.account_id, w.workflow_id{}",
+        tx.dialect().batch(1, &WORKFLOW),
+        tx.dialect().for_share("w")
+    );
+    let mut workflows = HashMap::with_capacity(keys.len());
+    for row in tx.rows(&sql, args![id_batch(&WORKFLOW, keys)]).await? {
+        let flow = row.json::<serde_json::Value>("flow")?;
+        workflows.insert((row.int("account_id")?, row.int("workflow_id")?), Workflow::parse(&flow));
+    }
+    Ok(workflows)
+}
+
+async fn load_accounts(
+    tx: &mut Tx,
+    accounts: &BTreeSet<i64>,
+) -> Result<(BTreeSet<i64>, HashMap<i64, Vec<Subscription>>), StoreError> {
+    let batch = id_batch(&ACCOUNT, accounts.iter().map(|account_id| [*account_id]));
+    let source = tx.dialect().batch(1, &ACCOUNT);
+    let sql = format!("SELECT a.account_id FROM {source} JOIN accounts a ON a.account_id = b.account_id");
+    let mut existing = BTreeSet::new();
+    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+        existing.insert(row.int("account_id")?);
+    }
+    let sql = format!(
+        "SELECT s.account_id, s.tier, s.starts_at, s.ends_at FROM {source} JOIN subscriptions s \
+         ON s.account_id = b.account_id ORDER BY s.account_id, s.product, s.starts_at{}",
+        tx.dialect().for_share("s")
+    );
+    let mut subscriptions: HashMap<i64, Vec<Subscription>> = HashMap::new();
+    for row in tx.rows(&sql, args![batch]).await? {
+        if let Some(tier) = Tier::parse(&row.text("tier")?) {
+            subscriptions.entry(row.int("account_id")?).or_default().push(Subscription {
+                tier,
+                starts_at: row.time("starts_at")?,
+                ends_at: row.optional_time("ends_at")?,
+            });
+        }
+    }
+    Ok((existing, subscriptions))
+}
+
+/// What the criteria of these workflows want to know about segments; nothing where they ask nothing.
+async fn load_segments(
+    tx: &mut Tx,
+    workflows: &HashMap<(i64, i64), Workflow>,
+    contacts: &BTreeSet<(i64, i64)>,
+) -> Result<HashMap<(i64, i64), Segments>, StoreError> {
+    let mut asked: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+    for ((account_id, _), workflow) in workflows {
+        workflow.segments(asked.entry(*account_id).or_default());
+    }
+    asked.retain(|_, segments| !segments.is_empty());
+    let mut found: HashMap<(i64, i64), Segments> = HashMap::new();
+    if asked.is_empty() {
+        return Ok(found);
+    }
+    let pairs =
+        asked.iter().flat_map(|(account, segments)| segments.iter().map(|segment| [*account, *segment]));
+    let sql = format!(
+        "SELECT s.account_id, s.segment_id FROM {} JOIN segments s \
+         ON s.account_id = b.account_id AND s.segment_id = b.segment_id",
+        tx.dialect().batch(1, &SEGMENT)
+    );
+    let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
+    for row in tx.rows(&sql, args![id_batch(&SEGMENT, pairs)]).await? {
+        known.entry(row.int("account_id")?).or_default().insert(row.int("segment_id")?);
+    }
+    let concerned = contacts.iter().filter(|(account_id, _)| asked.contains_key(account_id));
+    for (account_id, contact_id) in concerned.clone() {
+        let known = known.get(account_id).cloned().unwrap_or_default();
+        found.insert((*account_id, *contact_id), Segments { known, joined: BTreeSet::new() });
+    }
+    let sql = format!(
+        "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN segment_members m \
+         ON m.account_id = b.account_id AND m.contact_id = b.contact_id",
+        tx.dialect().batch(1, &CONTACT)
+    );
+    let batch = id_batch(&CONTACT, concerned.map(|(account_id, contact_id)| [*account_id, *contact_id]));
+    for row in tx.rows(&sql, args![batch]).await? {
+        if let Some(segments) = found.get_mut(&(row.int("account_id")?, row.int("contact_id")?)) {
+            segments.joined.insert(row.int("segment_id")?);
+        }
+    }
+    Ok(found)
+}
+
+/// Enrollments of the same contacts in the same workflows: imported ones, and those the ledger carried out.
+async fn load_enrolled(
+    tx: &mut Tx,
+    batch: &[NewEnrollment],
+) -> Result<HashMap<(i64, i64, i64), Vec<PastEnrollment>>, StoreError> {
+    let keys: BTreeSet<[i64; 3]> = batch
+        .iter()
+        .map(|enrollment| [enrollment.key.account_id, enrollment.workflow_id, enrollment.object_id])
+        .collect();
+    let source = tx.dialect().batch(1, &ENROLLED);
+    let sql = format!(
+        "SELECT e.account_id, e.workflow_id, e.contact_id, e.enrollment_id, e.enrolled_at, e.active \
+         FROM {source} JOIN workflow_enrollments e \
+         ON e.account_id = b.account_id AND e.workflow_id = b.workflow_id AND e.contact_id = b.contact_id \
+         UNION ALL \
+         SELECT l.account_id, l.workflow_id, l.object_id, l.enrollment_id, l.enrolled_at, FALSE \
+         FROM {source} JOIN ledger l \
+         ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
+         WHERE l.outcome = 'deleted'"
+    );
+    let mut enrolled: HashMap<_, Vec<PastEnrollment>> = HashMap::new();
+    for row in tx.rows(&sql, args![id_batch(&ENROLLED, keys)]).await? {
+        let key = (row.int("account_id")?, row.int("workflow_id")?, row.int("contact_id")?);
+        enrolled.entry(key).or_default().push(PastEnrollment {
+            enrollment_id: row.optional_int("enrollment_id")?,
+            enrolled_at: row.time("enrolled_at")?,
+            active: row.bool("active")?,
+        });
+    }
+    Ok(enrolled)
+}
+
+/// What the ledger holds under the keys of the batch.
+///
+/// Read after the contacts are locked: whoever decides about the same contact has committed by now.
+async fn load_decided(
+    tx: &mut Tx,
+    batch: &[NewEnrollment],
+) -> Result<HashMap<EnrollmentKey, Identity>, StoreError> {
+    let keys: BTreeSet<[i64; 3]> = batch
+        .iter()
+        .map(|NewEnrollment { key, .. }| [key.account_id, key.enrollment_id, key.action_id])
+        .collect();
+    let sql = format!(
+        "SELECT l.account_id, l.enrollment_id, l.action_id, l.workflow_id, l.object_type_id, l.object_id \
+         FROM {} JOIN ledger l ON l.account_id = b.account_id AND l.enrollment_id = b.enrollment_id \
+         AND l.action_id = b.action_id",
+        tx.dialect().batch(1, &KEY)
+    );
+    let mut decided = HashMap::new();
+    for row in tx.rows(&sql, args![id_batch(&KEY, keys)]).await? {
+        let key = EnrollmentKey {
+            account_id: row.int("account_id")?,
+            enrollment_id: row.int("enrollment_id")?,
+            action_id: row.int("action_id")?,
+        };
+        let identity = Identity {
+            workflow_id: row.int("workflow_id")?,
+            object_type_id: row.text("object_type_id")?,
+            object_id: row.int("object_id")?,
+        };
+        decided.insert(key, identity);
+    }
+    Ok(decided)
+}
