@@ -241,8 +241,7 @@ start_postgres() {
 # Without fsync a commit survives the death of the server, which tests cause, but not that of the machine.
 launch_postgres() { # DIRECTORY BIN PORT
     become postgres "$1" "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off \
-        -c synchronous_commit=off </dev/null >"$run_dir/postgres.log" 2>&1 &
+        -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off </dev/null >"$run_dir/postgres.log" 2>&1 &
     server_started "$!"
     TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres
 }

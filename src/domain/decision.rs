@@ -162,8 +162,8 @@ type Check = fn(&NewEnrollment, &Facts<'_>) -> Result<(), Decision>;
 
 /// In the order in which they decide.
 const CHECKS: [Check; 13] = [
-    not_decided_before,
     not_in_the_future,
+    not_decided_before,
     not_too_old,
     object_is_a_contact,
     account_exists,
@@ -190,6 +190,14 @@ fn refuse(reason: RefuseReason) -> Result<(), Decision> {
     Err(Decision::Refuse(reason))
 }
 
+fn not_in_the_future(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    if enrollment.enrolled_at > facts.now + MAX_AHEAD {
+        let detail = "must not be more than 5 minutes ahead of the database's clock";
+        return Err(Decision::DeadLetter(Rejection::malformed("$.data.enrolledAt", detail)));
+    }
+    Ok(())
+}
+
 fn not_decided_before(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     match facts.decided {
         None => Ok(()),
@@ -199,14 +207,6 @@ fn not_decided_before(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(
             detail: "$.data: its key was decided before with another workflow or object".to_owned(),
         })),
     }
-}
-
-fn not_in_the_future(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
-    if enrollment.enrolled_at > facts.now + MAX_AHEAD {
-        let detail = "must not be more than 5 minutes ahead of the database's clock";
-        return Err(Decision::DeadLetter(Rejection::malformed("$.data.enrolledAt", detail)));
-    }
-    Ok(())
 }
 
 fn not_too_old(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
