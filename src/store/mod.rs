@@ -15,6 +15,7 @@ mod error;
 mod facts;
 pub mod import;
 pub mod lease;
+mod lifecycle;
 mod migrate;
 mod plan;
 pub mod read;

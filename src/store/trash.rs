@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
 use super::plan;
-use super::{Store, StoreError, batch_row, batch_text, transaction};
+use super::{Store, StoreError, batch_row, batch_text, lifecycle, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::{Permission, may_delete_one};
 use crate::domain::record::{Column, ColumnType, Row};
@@ -145,6 +145,7 @@ async fn restore_contact(
         )));
     }
     let row = json!({"account_id": account_id, "contact_id": contact_id, "entry_id": entry_id, "at": format_time(at)});
+    lifecycle::recompute(tx, Transition::Restore, &[(account_id, contact_id)]).await?;
     run_plan(tx, Transition::Restore, &json!([row]).to_string()).await?;
     tx.execute(
         "UPDATE trash_entries SET closed_at = $3, closed_as = 'restored' WHERE account_id = $1 AND entry_id = $2",
@@ -236,6 +237,13 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
             entry_id.ok_or_else(|| StoreError::Failed("a deletion got no trash entry".to_owned()))?;
         trashed.push(Trashed { deletion: *deletion, entry_id });
     }
+    // A company that is imported brings the stage it has without its archived contacts.
+    let contacts: Vec<(i64, i64)> = deletions
+        .iter()
+        .filter(|deletion| deletion.by != DeletedBy::Import)
+        .map(|deletion| (deletion.account_id, deletion.contact_id))
+        .collect();
+    lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
     run_plan(tx, Transition::Trash, &plan_batch(&trashed)).await?;
     Ok(trashed)
 }

@@ -1,0 +1,159 @@
+//! Companies' lifecycle stages, computed again when contacts go or come back.
+//!
+//! The companies' rows are locked before their members are read: two deletions around one company see each
+//! other. A stage that does not equal the one derived before the change was set by hand, and is left alone.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::{Map, Value, json};
+
+use super::db::{Tx, args};
+use super::{StoreError, batch_row, batch_text};
+use crate::domain::effects::Transition;
+use crate::domain::lifecycle::derive;
+use crate::domain::record::{Column, ColumnType};
+
+const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
+const COMPANY: [Column; 2] = [("account_id", ColumnType::Int), ("company_id", ColumnType::Int)];
+const STAGED: [Column; 3] =
+    [("account_id", ColumnType::Int), ("company_id", ColumnType::Int), ("properties", ColumnType::Json)];
+
+/// Where a company's stage stands among its properties, as a contact's does.
+const STAGE: &str = "lifecyclestage";
+
+type Key = (i64, i64);
+
+/// One member of a company.
+struct Member {
+    contact_id: i64,
+    live: bool,
+    stage: String,
+}
+
+/// Computes the stages of all companies that these contacts, which are locked and about to change, belong to.
+pub(super) async fn recompute(
+    tx: &mut Tx,
+    transition: Transition,
+    contacts: &[Key],
+) -> Result<(), StoreError> {
+    let companies = if contacts.is_empty() { HashMap::new() } else { lock_companies(tx, contacts).await? };
+    if companies.is_empty() {
+        return Ok(());
+    }
+    let changing: HashSet<Key> = contacts.iter().copied().collect();
+    let batch = rows(&COMPANY, companies.keys().copied());
+    let members = members(tx, &batch).await?;
+    let deals = deals(tx, &batch).await?;
+    let mut changed = Vec::new();
+    for ((account_id, company_id), mut properties) in companies {
+        let key = (account_id, company_id);
+        let members = members.get(&key).map_or(&[][..], Vec::as_slice);
+        let deals: Vec<&str> = deals.get(&key).into_iter().flatten().map(String::as_str).collect();
+        let stage_with = |counts: &dyn Fn(&Member) -> bool| {
+            derive(members.iter().filter(|it| counts(it)).map(|it| it.stage.as_str()), deals.iter().copied())
+        };
+        let leaves_or_returns = |member: &Member| changing.contains(&(account_id, member.contact_id));
+        let before = stage_with(&|member| member.live);
+        let after = match transition {
+            Transition::Restore => stage_with(&|member| member.live || leaves_or_returns(member)),
+            _ => stage_with(&|member| member.live && !leaves_or_returns(member)),
+        };
+        let in_place = properties.get(STAGE).and_then(Value::as_str).filter(|stage| !stage.is_empty());
+        if in_place != before || before == after {
+            continue;
+        }
+        match after {
+            Some(stage) => properties.insert(STAGE.to_owned(), stage.into()),
+            None => properties.remove(STAGE),
+        };
+        changed.push(batch_row(
+            json!({"account_id": account_id, "company_id": company_id, "properties": properties}),
+        ));
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "UPDATE objects SET properties = b.properties FROM {} WHERE objects.object_type = 'company' \
+         AND objects.account_id = b.account_id AND objects.object_id = b.company_id",
+        tx.dialect().batch(1, &STAGED)
+    );
+    tx.execute(&sql, args![batch_text(changed)]).await?;
+    Ok(())
+}
+
+fn rows(columns: &[Column; 2], keys: impl Iterator<Item = Key>) -> String {
+    batch_text(
+        keys.map(|(account_id, id)| batch_row(json!({"account_id": account_id, columns[1].0: id}))).collect(),
+    )
+}
+
+async fn lock_companies(
+    tx: &mut Tx,
+    contacts: &[Key],
+) -> Result<HashMap<Key, Map<String, Value>>, StoreError> {
+    let source = tx.dialect().batch(1, &CONTACT);
+    let sql = format!(
+        "SELECT o.account_id, o.object_id, CAST(o.properties AS text) AS properties FROM objects o \
+         WHERE o.object_type = 'company' AND (o.account_id, o.object_id) IN \
+         (SELECT a.account_id, a.to_id FROM {source} JOIN associations a ON a.account_id = b.account_id \
+            AND a.from_type = 'contact' AND a.from_id = b.contact_id AND a.to_type = 'company' \
+          UNION SELECT a.account_id, a.from_id FROM {source} JOIN associations a ON a.account_id = b.account_id \
+            AND a.to_type = 'contact' AND a.to_id = b.contact_id AND a.from_type = 'company') \
+         ORDER BY o.account_id, o.object_id{}",
+        tx.dialect().for_update("o")
+    );
+    let mut companies = HashMap::new();
+    for row in tx.rows(&sql, args![rows(&CONTACT, contacts.iter().copied())]).await? {
+        companies.insert((row.int("account_id")?, row.int("object_id")?), row.json("properties")?);
+    }
+    Ok(companies)
+}
+
+/// The contacts of these companies, whichever way they are associated.
+async fn members(tx: &mut Tx, companies: &str) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
+    let source = tx.dialect().batch(1, &COMPANY);
+    let sql = format!(
+        "SELECT m.account_id, m.company_id, m.contact_id, c.properties ->> '{STAGE}' AS stage, \
+                c.deleted_at IS NULL AS live \
+         FROM ({}) m JOIN contacts c ON c.account_id = m.account_id AND c.contact_id = m.contact_id",
+        other_ends(&source, "contact", "contact_id")
+    );
+    let mut members: HashMap<Key, Vec<Member>> = HashMap::new();
+    for row in tx.rows(&sql, args![companies]).await? {
+        members.entry((row.int("account_id")?, row.int("company_id")?)).or_default().push(Member {
+            contact_id: row.int("contact_id")?,
+            live: row.bool("live")?,
+            stage: row.optional_text("stage")?.unwrap_or_default(),
+        });
+    }
+    Ok(members)
+}
+
+async fn deals(tx: &mut Tx, companies: &str) -> Result<HashMap<Key, Vec<String>>, StoreError> {
+    let source = tx.dialect().batch(1, &COMPANY);
+    let sql = format!(
+        "SELECT m.account_id, m.company_id, o.properties ->> 'dealstage' AS stage FROM ({}) m \
+         JOIN objects o ON o.account_id = m.account_id AND o.object_type = 'deal' AND o.object_id = m.deal_id",
+        other_ends(&source, "deal", "deal_id")
+    );
+    let mut deals: HashMap<Key, Vec<String>> = HashMap::new();
+    for row in tx.rows(&sql, args![companies]).await? {
+        if let Some(stage) = row.optional_text("stage")? {
+            deals.entry((row.int("account_id")?, row.int("company_id")?)).or_default().push(stage);
+        }
+    }
+    Ok(deals)
+}
+
+/// The objects of one type that the companies of a batch are associated with, in either direction.
+fn other_ends(source: &str, object_type: &str, column: &str) -> String {
+    format!(
+        "SELECT a.account_id, b.company_id, a.to_id AS {column} FROM {source} JOIN associations a \
+           ON a.account_id = b.account_id AND a.from_type = 'company' AND a.from_id = b.company_id \
+          AND a.to_type = '{object_type}' \
+         UNION SELECT a.account_id, b.company_id, a.from_id FROM {source} JOIN associations a \
+           ON a.account_id = b.account_id AND a.to_type = 'company' AND a.to_id = b.company_id \
+          AND a.from_type = '{object_type}'"
+    )
+}
