@@ -12,6 +12,7 @@ pub mod entitlement;
 pub mod lifecycle;
 pub mod members;
 pub mod permission;
+pub mod person;
 pub mod record;
 pub mod schedule;
 pub mod time;
