@@ -15,18 +15,48 @@ pub const BATCH: [Column; 4] = [
     ("at", ColumnType::Time),
 ];
 
+/// What a statement does to the rows it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// They go.
+    Delete,
+    /// They stay, without the contact: the assignments that see to it.
+    Unlink(&'static str),
+    /// They are marked: the assignments.
+    Mark(&'static str),
+}
+
+/// Rows of a table, and what becomes of them. In the predicate `{batch}` is the batch as a table `b`, `{contacts}` the
+/// keys of its contacts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    pub table: &'static str,
+    pub deed: Deed,
+    pub predicate: &'static str,
+}
+
+/// A statement of a transition, ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub category: Category,
+    pub deed: Deed,
+    pub sql: String,
+    /// Counts what the statement should have found and did not: the same predicate, asked again.
+    pub survivors: String,
+}
+
 /// The statements of a transition, in the order in which they have to run: what is looked up through a
 /// contact's rows comes before those rows go, and the contact itself comes last.
-pub fn steps(transition: Transition, dialect: Dialect) -> Vec<String> {
+pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
     use Category as C;
     let order = [
         C::Activities,
         C::Calls,
         C::Emails,
+        C::Conversations,
+        C::BotConversations,
         C::Associations,
         C::Analytics,
-        C::BotConversations,
-        C::Conversations,
         C::Suppressions,
         C::CustomEvents,
         C::Feedback,
@@ -42,107 +72,186 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<String> {
     ];
     let batch = dialect.batch(1, &BATCH);
     let contacts = format!("SELECT b.account_id, b.contact_id FROM {batch}");
-    order
-        .into_iter()
-        .flat_map(|category| statements(transition, category))
-        .map(|template| template.replace("{batch}", &batch).replace("{contacts}", &contacts))
-        .collect()
+    let fill = |template: &str| template.replace("{batch}", &batch).replace("{contacts}", &contacts);
+    let step = |category, Rows { table, deed, predicate }| {
+        let sql = match deed {
+            Deed::Delete => format!("DELETE FROM {table} WHERE {predicate}"),
+            Deed::Unlink(assignments) | Deed::Mark(assignments) => {
+                format!("UPDATE {table} SET {assignments} WHERE {predicate}")
+            }
+        };
+        let survivors = format!("SELECT count(*) AS survivors FROM {table} WHERE {predicate}");
+        Step { category, deed, sql: fill(&sql), survivors: fill(&survivors) }
+    };
+    let rows = |category| rows(transition, category).into_iter().map(move |rows| (category, rows));
+    order.into_iter().flat_map(rows).map(|(category, rows)| step(category, rows)).collect()
+}
+
+/// Rows that go.
+fn delete(table: &'static str, predicate: &'static str) -> Rows {
+    Rows { table, deed: Deed::Delete, predicate }
+}
+
+/// Rows of the contact alone go.
+fn delete_own(table: &'static str) -> Rows {
+    delete(table, "(account_id, contact_id) IN ({contacts})")
+}
+
+/// Rows of the contact stay, without it.
+fn unlink_own(table: &'static str) -> Rows {
+    Rows {
+        table,
+        deed: Deed::Unlink("contact_id = NULL"),
+        predicate: "(account_id, contact_id) IN ({contacts})",
+    }
+}
+
+fn mark(table: &'static str, assignments: &'static str, predicate: &'static str) -> Rows {
+    Rows { table, deed: Deed::Mark(assignments), predicate }
 }
 
 /// Activities of the first types leave a stub where nothing else is associated with them; links to the contact
 /// go from those of the second types.
 macro_rules! release_activities {
     ($leaving_a_stub:literal, $all:literal) => {
-        &[
-            concat!(
-                "UPDATE activities SET properties = '{}', stub = TRUE WHERE type IN (", $leaving_a_stub, ") ",
-                "AND (account_id, activity_id) IN (SELECT l.account_id, l.activity_id FROM {batch} ",
-                "JOIN activity_associations l ON l.account_id = b.account_id ",
-                "AND l.object_type = 'contact' AND l.object_id = b.contact_id) ",
-                "AND NOT EXISTS (SELECT 1 FROM activity_associations o ",
-                "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id ",
-                "AND NOT (o.object_type = 'contact' AND (o.account_id, o.object_id) IN ({contacts})))",
+        vec![
+            mark(
+                "activities",
+                "properties = '{}', stub = TRUE",
+                concat!(
+                    "NOT stub AND type IN (",
+                    $leaving_a_stub,
+                    ") ",
+                    "AND (account_id, activity_id) IN (SELECT l.account_id, l.activity_id FROM {batch} ",
+                    "JOIN activity_associations l ON l.account_id = b.account_id ",
+                    "AND l.object_type = 'contact' AND l.object_id = b.contact_id) ",
+                    "AND NOT EXISTS (SELECT 1 FROM activity_associations o ",
+                    "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id ",
+                    "AND NOT (o.object_type = 'contact' AND (o.account_id, o.object_id) IN ({contacts})))",
+                ),
             ),
-            concat!(
-                "DELETE FROM activity_associations WHERE object_type = 'contact' ",
-                "AND (account_id, object_id) IN ({contacts}) ",
-                "AND EXISTS (SELECT 1 FROM activities a WHERE a.account_id = activity_associations.account_id ",
-                "AND a.activity_id = activity_associations.activity_id AND a.type IN (", $all, "))",
+            delete(
+                "activity_associations",
+                concat!(
+                    "object_type = 'contact' AND (account_id, object_id) IN ({contacts}) ",
+                    "AND EXISTS (SELECT 1 FROM activities a ",
+                    "WHERE a.account_id = activity_associations.account_id ",
+                    "AND a.activity_id = activity_associations.activity_id AND a.type IN (",
+                    $all,
+                    "))",
+                ),
             ),
         ]
     };
 }
 
-/// Rows of the contact alone go.
-macro_rules! delete_rows {
-    ($table:literal) => {
-        concat!("DELETE FROM ", $table, " WHERE (account_id, contact_id) IN ({contacts})")
+/// Conversations of the contact on these channels.
+macro_rules! conversations_of {
+    ($channel:literal) => {
+        concat!(
+            "(account_id, conversation_id) IN (SELECT v.account_id, v.conversation_id FROM {batch} ",
+            "JOIN conversations v ON v.account_id = b.account_id AND v.contact_id = b.contact_id ",
+            "WHERE v.channel ",
+            $channel,
+            ")",
+        )
     };
 }
 
-/// Rows of the contact stay, without it.
-macro_rules! unlink_rows {
-    ($table:literal) => {
-        concat!("UPDATE ", $table, " SET contact_id = NULL WHERE (account_id, contact_id) IN ({contacts})")
+/// Tickets of the contact's conversations that no other live contact is on, by association or by a conversation.
+macro_rules! tickets_of_conversations {
+    ($account:literal, $ticket:literal) => {
+        concat!(
+            "(", $account, ", ", $ticket, ") IN (SELECT t.account_id, t.ticket_id FROM {batch} ",
+            "JOIN conversations v ON v.account_id = b.account_id AND v.contact_id = b.contact_id ",
+            "JOIN conversation_tickets t ON t.account_id = v.account_id AND t.conversation_id = v.conversation_id ",
+            "WHERE v.channel <> 'bot' ",
+            "AND NOT EXISTS (SELECT 1 FROM associations a JOIN crm_contacts c ON c.account_id = a.account_id ",
+            "AND c.contact_id = CASE a.from_type WHEN 'contact' THEN a.from_id ELSE a.to_id END ",
+            "WHERE a.account_id = t.account_id AND (c.account_id, c.contact_id) NOT IN ({contacts}) ",
+            "AND ((a.from_type = 'ticket' AND a.from_id = t.ticket_id AND a.to_type = 'contact') ",
+            "OR (a.to_type = 'ticket' AND a.to_id = t.ticket_id AND a.from_type = 'contact'))) ",
+            "AND NOT EXISTS (SELECT 1 FROM conversation_tickets u ",
+            "JOIN conversations w ON w.account_id = u.account_id AND w.conversation_id = u.conversation_id ",
+            "JOIN crm_contacts c ON c.account_id = w.account_id AND c.contact_id = w.contact_id ",
+            "WHERE u.account_id = t.account_id AND u.ticket_id = t.ticket_id ",
+            "AND (c.account_id, c.contact_id) NOT IN ({contacts})))",
+        )
     };
 }
+
+/// Files that were uploaded through a form submission of the contact.
+const UPLOADED: &str = "(account_id, file_id) IN (SELECT f.account_id, f.file_id FROM {batch} \
+     JOIN form_submissions s ON s.account_id = b.account_id AND s.contact_id = b.contact_id \
+     JOIN files f ON f.account_id = s.account_id AND f.form_submission_id = s.submission_id)";
 
 /// What the fate of a category means for its tables. Fates that the views bring about need no statement.
-fn statements(transition: Transition, category: Category) -> &'static [&'static str] {
+fn rows(transition: Transition, category: Category) -> Vec<Rows> {
     use Category as C;
     match (category, effect(transition, category).fate) {
-        (C::ContactData, Fate::Hidden) => &[
-            "UPDATE contacts SET deleted_at = b.at, trash_entry_id = b.entry_id FROM {batch} \
-             WHERE contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
-            "UPDATE contact_emails SET live = FALSE WHERE live AND (account_id, contact_id) IN ({contacts})",
+        (C::ContactData, Fate::Hidden) => vec![
+            mark(
+                "contacts",
+                "deleted_at = b.at, trash_entry_id = b.entry_id FROM {batch}",
+                "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
+            ),
+            mark("contact_emails", "live = FALSE", "live AND (account_id, contact_id) IN ({contacts})"),
         ],
-        (C::ContactData, Fate::Back) => &[
-            "UPDATE contacts SET deleted_at = NULL, trash_entry_id = NULL, restored_at = b.at FROM {batch} \
-             WHERE contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
-            "UPDATE contact_emails SET live = TRUE WHERE (account_id, contact_id) IN ({contacts})",
+        (C::ContactData, Fate::Back) => vec![
+            mark(
+                "contacts",
+                "deleted_at = NULL, trash_entry_id = NULL, restored_at = b.at FROM {batch}",
+                "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
+            ),
+            mark("contact_emails", "live = TRUE", "(account_id, contact_id) IN ({contacts})"),
         ],
-        (C::ContactData, Fate::Deleted) => &[delete_rows!("contact_emails"), delete_rows!("contacts")],
+        (C::ContactData, Fate::Deleted) => vec![delete_own("contact_emails"), delete_own("contacts")],
         (C::Activities, Fate::Deleted) => {
             release_activities!("'note', 'meeting'", "'note', 'meeting', 'task'")
         }
         (C::Calls, Fate::Deleted) => release_activities!("'call'", "'call'"),
         (C::Emails, Fate::Deleted) => release_activities!("'email'", "'email'"),
-        (C::Analytics, Fate::Unlinked) => &[unlink_rows!("analytics_events")],
-        (C::Associations, Fate::Deleted) => &[
-            "DELETE FROM associations WHERE from_type = 'contact' AND (account_id, from_id) IN ({contacts})",
-            "DELETE FROM associations WHERE to_type = 'contact' AND (account_id, to_id) IN ({contacts})",
+        (C::Analytics, Fate::Unlinked) => vec![unlink_own("analytics_events")],
+        (C::Associations, Fate::Deleted) => vec![
+            delete("associations", "from_type = 'contact' AND (account_id, from_id) IN ({contacts})"),
+            delete("associations", "to_type = 'contact' AND (account_id, to_id) IN ({contacts})"),
         ],
-        (C::BotConversations, Fate::Deleted) => &[
-            "DELETE FROM conversation_tickets WHERE (account_id, conversation_id) IN \
-             (SELECT v.account_id, v.conversation_id FROM {batch} JOIN conversations v \
-              ON v.account_id = b.account_id AND v.contact_id = b.contact_id WHERE v.channel = 'bot')",
-            "DELETE FROM conversations WHERE channel = 'bot' AND (account_id, contact_id) IN ({contacts})",
+        (C::BotConversations, Fate::Deleted) => vec![
+            delete("conversation_tickets", conversations_of!("= 'bot'")),
+            delete("conversations", conversations_of!("= 'bot'")),
         ],
-        (C::Conversations, Fate::Unlinked) => &[unlink_rows!("conversations")],
-        (C::CustomEvents, Fate::Deleted) => &[delete_rows!("custom_events")],
-        (C::Feedback, Fate::Deleted) => &[delete_rows!("feedback")],
-        (C::Files, Fate::Unlinked) => &[
-            "DELETE FROM file_contacts WHERE (account_id, file_id) IN \
-             (SELECT f.account_id, f.file_id FROM {batch} \
-              JOIN form_submissions s ON s.account_id = b.account_id AND s.contact_id = b.contact_id \
-              JOIN files f ON f.account_id = s.account_id AND f.form_submission_id = s.submission_id)",
-            "DELETE FROM files WHERE (account_id, file_id) IN \
-             (SELECT f.account_id, f.file_id FROM {batch} \
-              JOIN form_submissions s ON s.account_id = b.account_id AND s.contact_id = b.contact_id \
-              JOIN files f ON f.account_id = s.account_id AND f.form_submission_id = s.submission_id)",
-            delete_rows!("file_contacts"),
+        (C::Conversations, Fate::Unlinked) => vec![unlink_own("conversations")],
+        (C::Conversations, Fate::Deleted) => vec![
+            delete(
+                "activity_associations",
+                concat!("object_type = 'ticket' AND ", tickets_of_conversations!("account_id", "object_id")),
+            ),
+            delete(
+                "objects",
+                concat!("object_type = 'ticket' AND ", tickets_of_conversations!("account_id", "object_id")),
+            ),
+            delete("conversation_tickets", conversations_of!("<> 'bot'")),
+            delete("conversations", conversations_of!("<> 'bot'")),
         ],
-        (C::FormSubmissions, Fate::Deleted) => &[delete_rows!("form_submissions")],
-        (C::Integrations, Fate::Deleted) => &[delete_rows!("integrations")],
-        (C::LifecycleStage, Fate::Deleted) => &[delete_rows!("lifecycle_transitions")],
-        (C::Segments, Fate::Removed | Fate::Deleted) => &[delete_rows!("segment_members")],
-        (C::Notifications, Fate::Unlinked) => &[unlink_rows!("notifications")],
-        (C::Quotes, Fate::Unlinked) => &[delete_rows!("quote_contacts")],
-        (C::Workflows, Fate::Removed) => &[
-            "UPDATE workflow_enrollments SET active = FALSE WHERE active AND (account_id, contact_id) IN ({contacts})",
-        ],
-        (C::Workflows, Fate::Deleted) => &[delete_rows!("workflow_enrollments")],
-        _ => &[],
+        (C::CustomEvents, Fate::Deleted) => vec![delete_own("custom_events")],
+        (C::Feedback, Fate::Deleted) => vec![delete_own("feedback")],
+        (C::Files, Fate::Unlinked) => {
+            vec![delete("file_contacts", UPLOADED), delete("files", UPLOADED), delete_own("file_contacts")]
+        }
+        (C::FormSubmissions, Fate::Deleted) => vec![delete_own("form_submissions")],
+        (C::Integrations, Fate::Deleted) => vec![delete_own("integrations")],
+        (C::LifecycleStage, Fate::Deleted) => vec![delete_own("lifecycle_transitions")],
+        (C::Segments, Fate::Removed | Fate::Deleted) => vec![delete_own("segment_members")],
+        (C::Notifications, Fate::Unlinked) => vec![unlink_own("notifications")],
+        (C::Notifications, Fate::Deleted) => vec![delete_own("notifications")],
+        (C::Quotes, Fate::Unlinked) => vec![delete_own("quote_contacts")],
+        (C::Workflows, Fate::Removed) => vec![mark(
+            "workflow_enrollments",
+            "active = FALSE",
+            "active AND (account_id, contact_id) IN ({contacts})",
+        )],
+        (C::Workflows, Fate::Deleted) => vec![delete_own("workflow_enrollments")],
+        _ => vec![],
     }
 }
 
@@ -153,14 +262,10 @@ mod tests {
     #[test]
     fn every_category_that_goes_has_a_statement() {
         for category in Category::ALL {
-            for transition in [Transition::Trash, Transition::Purge] {
+            for transition in [Transition::Trash, Transition::Purge, Transition::Erase] {
                 let fate = effect(transition, category).fate;
                 let silent = matches!(fate, Fate::Kept | Fate::Hidden) && category != Category::ContactData;
-                assert_eq!(
-                    statements(transition, category).is_empty(),
-                    silent,
-                    "{transition:?} {category:?}"
-                );
+                assert_eq!(rows(transition, category).is_empty(), silent, "{transition:?} {category:?}");
             }
         }
     }
@@ -168,9 +273,9 @@ mod tests {
     #[test]
     fn every_statement_is_bound_to_the_batch() {
         for transition in Transition::ALL {
-            for sql in steps(transition, Dialect::Postgres) {
-                assert!(sql.contains("jsonb_to_recordset($1::jsonb)"), "{sql}");
-                assert!(!sql.replace("'{}'", "").contains(['{', '}']), "{sql}");
+            for step in steps(transition, Dialect::Postgres) {
+                assert!(step.sql.contains("jsonb_to_recordset($1::jsonb)"), "{}", step.sql);
+                assert!(!step.sql.replace("'{}'", "").contains(['{', '}']), "{}", step.sql);
             }
         }
     }

@@ -259,8 +259,8 @@ fn plan_batch(trashed: &[Trashed]) -> String {
 
 /// Runs every statement of a transition over a batch.
 pub(super) async fn run_plan(tx: &mut Tx, transition: Transition, batch: &str) -> Result<(), StoreError> {
-    for sql in plan::steps(transition, tx.dialect()) {
-        tx.execute(&sql, args![batch]).await?;
+    for step in plan::steps(transition, tx.dialect()) {
+        tx.execute(&step.sql, args![batch]).await?;
     }
     Ok(())
 }
