@@ -20,7 +20,7 @@ use crate::pipeline::{self, End, Observer};
 use crate::ports::Stop;
 use crate::scheduler;
 use crate::scheduler::jobs::{self, Job, expire_notifications, purge_trash};
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, KeyHome, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
@@ -236,8 +236,14 @@ pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
 
 /// The store's options; `create` makes a SQLite file where there is none.
 pub fn store_options(settings: &Settings, create: bool) -> store::Options {
+    let hash_keys = match (&settings.privacy.hash_key_file, settings.store.sqlite_path()) {
+        (Some(file), _) => KeyHome::File(file.clone()),
+        (None, Some(store)) => KeyHome::Beside(format!("{}.hash-key", store.display()).into()),
+        (None, None) => KeyHome::Database,
+    };
     let settings = &settings.store;
     store::Options {
+        hash_keys,
         url: settings.url.expose().to_owned(),
         max_connections: settings.max_connections,
         acquire_timeout: settings.acquire_timeout,

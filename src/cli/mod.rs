@@ -2,6 +2,7 @@
 
 mod data;
 mod demo;
+mod erase;
 mod inspect;
 mod operate;
 mod output;
@@ -13,7 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Database, LogFormat, Mistakes, Settings, environment};
+use crate::config::{LogFormat, Mistakes, Settings, environment};
 use crate::domain::members::parse_id_text;
 use crate::service;
 use crate::store::{Schema, Store, StoreError};
@@ -66,6 +67,14 @@ enum Command {
     Delete(people::Delete),
     /// Bring a contact back from the trash, as a user of the account
     Restore(people::Restore),
+    /// Delete a person for good, for privacy: it cannot be undone
+    Erase(erase::Erase),
+    /// Receipts of erasures
+    #[command(subcommand)]
+    Erasures(erase::Erasures),
+    /// Holds that keep a contact from being erased or purged
+    #[command(subcommand)]
+    LegalHold(erase::LegalHold),
     /// The scheduled jobs
     #[command(subcommand)]
     Retention(retention::Retention),
@@ -127,15 +136,13 @@ impl Context {
 
     /// The store as it is: it must be there, with the schema of this program.
     async fn existing_store(&self) -> Result<Store, Failure> {
-        if self.settings.store.database() == Database::Sqlite {
-            let url = self.settings.store.url.expose();
-            let path = url.trim_start_matches("sqlite:").trim_start_matches("//");
-            let path = path.split('?').next().unwrap_or(path);
-            if !std::path::Path::new(path).exists() {
-                return Err(Failure::Failed(anyhow::anyhow!(
-                    "store.url names {path}, where no store is: run `contact-reaper migrate` or set store.url"
-                )));
-            }
+        if let Some(path) = self.settings.store.sqlite_path()
+            && !path.exists()
+        {
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "store.url names {}, where no store is: run `contact-reaper migrate` or set store.url",
+                path.display()
+            )));
         }
         let store = Store::open(&service::store_options(&self.settings, false))?;
         match store.schema().await? {
@@ -186,6 +193,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Audit(audit) => audit.run(&context).await,
         Command::Delete(delete) => delete.run(&context).await,
         Command::Restore(restore) => restore.run(&context).await,
+        Command::Erase(erase) => erase.run(&context).await,
+        Command::Erasures(erasures) => erasures.run(&context).await,
+        Command::LegalHold(hold) => hold.run(&context).await,
         Command::Retention(retention) => retention.run(&context).await,
         Command::Effects => operate::effects(json),
     }

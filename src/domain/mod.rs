@@ -15,5 +15,6 @@ pub mod permission;
 pub mod person;
 pub mod record;
 pub mod schedule;
+pub mod suppression;
 pub mod time;
 pub mod workflow;

@@ -107,7 +107,11 @@ impl Traces {
                 None => false,
             },
             Value::Array(items) => {
-                items.iter_mut().fold(false, |found, item| self.redact_json(item) || found)
+                let mut found = false;
+                for item in items {
+                    found = self.redact_json(item) || found;
+                }
+                found
             }
             Value::Object(members) => {
                 let mut found = false;

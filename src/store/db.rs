@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, Executor, PgPool, Postgres, Row as _, Sqlite, SqlitePo
 
 use super::dialect::Dialect;
 use super::error::StoreError;
+use super::suppressions::KeyHome;
 use crate::domain::time::{Time, format_time, parse_time};
 
 /// How to reach the database.
@@ -36,6 +37,8 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// Make the SQLite file where there is none.
     pub create: bool,
+    /// Where the key of the hashed addresses lives.
+    pub hash_keys: KeyHome,
 }
 
 /// A pool of connections to either database.
@@ -199,6 +202,16 @@ impl Db {
             }
         };
         Ok(Tx { connection })
+    }
+
+    /// SQLite: rewrites the file without what was deleted and empties the write-ahead log. PostgreSQL: nothing.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
+        if let Pool::Sqlite(pool) = &self.pool {
+            let mut connection = pool.acquire().await?;
+            connection.execute("VACUUM").await?;
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+        }
+        Ok(())
     }
 
     /// Closes all connections, waiting for those at work.

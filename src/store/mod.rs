@@ -11,15 +11,20 @@ pub mod checkpoint;
 mod db;
 mod decide;
 mod dialect;
+pub mod erase;
 mod error;
 mod facts;
 pub mod import;
 pub mod lease;
+pub mod legal_hold;
 mod lifecycle;
 mod migrate;
 mod plan;
+mod purge;
 pub mod read;
+mod redact;
 pub mod retention;
+mod suppressions;
 pub mod trash;
 
 use std::time::Duration;
@@ -28,6 +33,7 @@ pub use db::Options;
 pub use decide::Decided;
 pub use error::StoreError;
 pub use migrate::Schema;
+pub use suppressions::KeyHome;
 
 use db::Db;
 use metrics::counter;
@@ -42,6 +48,7 @@ const MAX_TRIES: u32 = 8;
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Db,
+    hash_keys: KeyHome,
 }
 
 /// Runs a transaction, again where another was in the way.
@@ -101,7 +108,7 @@ impl Store {
     ///
     /// Where `store.url` cannot be read.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
-        Ok(Self { db: Db::open(options)? })
+        Ok(Self { db: Db::open(options)?, hash_keys: options.hash_keys.clone() })
     }
 
     /// Does the database answer?
@@ -112,6 +119,16 @@ impl Store {
             tx.finish(answer).await
         };
         ask().await.is_ok()
+    }
+
+    /// Where the key of the hashed addresses lives.
+    fn hash_key_home(&self) -> &KeyHome {
+        &self.hash_keys
+    }
+
+    /// Leaves nothing of what was deleted in the files of a SQLite store. PostgreSQL's own upkeep does that there.
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.db.scrub().await
     }
 
     /// Connections open, and those of them at rest.

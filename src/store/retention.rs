@@ -6,14 +6,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
 use super::lease::{self, Lease};
-use super::{Store, StoreError, batch_row, batch_text, reading, transaction, trash};
-use crate::domain::effects::Transition;
-use crate::domain::time::{Time, format_time};
+use super::{Store, StoreError, purge, reading, transaction};
+use crate::domain::time::Time;
 
 /// What a job deletes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +78,7 @@ impl Store {
     ///
     /// Refused where the lease is no longer held.
     pub async fn sweep(&self, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
-        transaction!(self, tx => run_sweep(tx, sweep))
+        transaction!(self, tx => run_sweep(tx, self, sweep))
     }
 
     /// What is due now. Reads only.
@@ -130,14 +127,14 @@ impl Store {
     }
 }
 
-async fn run_sweep(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
+async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
     let now = tx.now().await?;
     if let Some(held) = sweep.lease {
         lease::fence(tx, held, now).await?;
     }
     let Some(cutoff) = cutoff(now, sweep.after) else { return Ok(0) };
     let deleted = match sweep.target {
-        Target::Trash => purge(tx, sweep, now, cutoff).await?,
+        Target::Trash => purge::purge(tx, store, sweep, now, cutoff).await?,
         Target::Notifications => expire_notifications(tx, sweep, cutoff).await?,
     };
     let actor = Actor::Job(sweep.job.to_owned());
@@ -156,56 +153,11 @@ fn cutoff(now: Time, after: Duration) -> Option<Time> {
     now.checked_sub_signed(chrono::TimeDelta::from_std(after).ok()?)
 }
 
-fn lock_clause(tx: &Tx, locked: Locked, table: &str) -> String {
+pub(super) fn lock_clause(tx: &Tx, locked: Locked, table: &str) -> String {
     match locked {
         Locked::Skip => tx.dialect().for_update_skip_locked(table),
         Locked::Wait => tx.dialect().for_update(table),
     }
-}
-
-/// Purges contacts whose trash entry is past its time; by account, which.
-async fn purge(
-    tx: &mut Tx,
-    sweep: &Sweep<'_>,
-    now: Time,
-    cutoff: Time,
-) -> Result<BTreeMap<i64, Vec<i64>>, StoreError> {
-    // The conditions stand on the contact's own row: PostgreSQL asks them again once it has the lock, and a
-    // contact restored meanwhile no longer meets them.
-    let sql = format!(
-        "SELECT e.account_id, e.contact_id, e.entry_id FROM trash_entries e \
-         JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
-                        AND c.trash_entry_id = e.entry_id AND c.deleted_at < $1 \
-         WHERE e.closed_at IS NULL AND e.deleted_at < $1 ORDER BY e.deleted_at, e.account_id, e.contact_id \
-         LIMIT $2{}",
-        lock_clause(tx, sweep.locked, "c")
-    );
-    let rows = tx.rows(&sql, args![cutoff, i64::from(sweep.limit)]).await?;
-    let mut by_account: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    let mut contacts = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (account_id, contact_id) = (row.int("account_id")?, row.int("contact_id")?);
-        by_account.entry(account_id).or_default().push(contact_id);
-        contacts.push(batch_row(json!({"account_id": account_id, "contact_id": contact_id,
-            "entry_id": row.int("entry_id")?, "at": format_time(now)})));
-    }
-    if contacts.is_empty() {
-        return Ok(by_account);
-    }
-    let batch = batch_text(contacts);
-    let source = tx.dialect().batch(1, &super::plan::BATCH);
-    let gone = format!(
-        "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) \
-         SELECT b.account_id, b.contact_id, 'purged', b.at FROM {source}"
-    );
-    tx.execute(&gone, args![batch.as_str()]).await?;
-    let close = format!(
-        "UPDATE trash_entries SET closed_at = b.at, closed_as = 'purged' FROM {source} \
-         WHERE trash_entries.account_id = b.account_id AND trash_entries.entry_id = b.entry_id"
-    );
-    tx.execute(&close, args![batch.as_str()]).await?;
-    trash::run_plan(tx, Transition::Purge, &batch).await?;
-    Ok(by_account)
 }
 
 async fn expire_notifications(

@@ -84,7 +84,7 @@ impl Store {
 }
 
 /// A contact's own row.
-struct ContactRow {
+pub(super) struct ContactRow {
     deleted_at: Option<Time>,
     entry_id: Option<i64>,
 }
@@ -160,7 +160,12 @@ async fn restore_contact(
 }
 
 /// The id of a user, by id or address, who may delete and restore single contacts.
-async fn permitted_user(tx: &mut Tx, account_id: i64, user: &str, deed: &str) -> Result<i64, StoreError> {
+pub(super) async fn permitted_user(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    deed: &str,
+) -> Result<i64, StoreError> {
     let by_id = crate::domain::members::parse_id_text(user);
     let row = tx
         .row(
@@ -186,7 +191,11 @@ async fn permitted_user(tx: &mut Tx, account_id: i64, user: &str, deed: &str) ->
 }
 
 /// Locks a contact that exists, live or in the trash.
-async fn locked_contact(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<ContactRow, StoreError> {
+pub(super) async fn locked_contact(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+) -> Result<ContactRow, StoreError> {
     let sql = format!(
         "SELECT c.deleted_at, c.trash_entry_id FROM contacts c WHERE c.account_id = $1 AND c.contact_id = $2{}",
         tx.dialect().for_update("c")
@@ -197,7 +206,16 @@ async fn locked_contact(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result
             entry_id: row.optional_int("trash_entry_id")?,
         });
     }
-    Err(StoreError::Refused(match gone_state(tx, account_id, contact_id).await? {
+    Err(not_there(tx, account_id, contact_id).await?)
+}
+
+/// Why a contact is not to be found.
+pub(super) async fn not_there(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+) -> Result<StoreError, StoreError> {
+    Ok(StoreError::Refused(match gone_state(tx, account_id, contact_id).await? {
         Some(state) => format!("contact {contact_id} was {state} and is gone for good"),
         None => format!("account {account_id} has no contact {contact_id}"),
     }))
@@ -276,6 +294,25 @@ fn entry_row(deletion: &Deletion) -> Row {
     batch_row(json!({"account_id": deletion.account_id, "contact_id": deletion.contact_id,
         "deleted_at": format_time(deletion.at), "deleted_by": kind, "workflow_id": workflow_id,
         "enrollment_id": enrollment_id, "user_id": user_id}))
+}
+
+/// Tells of an erasure: `contact.deletion` first where the contact was live, then `contact.privacyDeletion`.
+pub(super) async fn announce_erasure(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+    user_id: i64,
+    was_live: bool,
+    at: Time,
+) -> Result<(), StoreError> {
+    let by = deleted_by(DeletedBy::User { user_id });
+    let data = |when: &str, who: &str| {
+        json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(), "trashEntryId": null,
+            when: format_time(at), who: by})
+    };
+    let deletion = was_live.then(|| (account_id, "contact.deletion", data("deletedAt", "deletedBy")));
+    let erasure = (account_id, "contact.privacyDeletion", data("erasedAt", "erasedBy"));
+    write_outbox(tx, at, deletion.into_iter().chain([erasure]).collect()).await
 }
 
 /// Puts a `contact.deletion` for each into the outbox: ids, no personal data.

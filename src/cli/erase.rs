@@ -1,0 +1,197 @@
+//! The privacy officer's commands: `erase`, `erasures`, `legal-hold`.
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Context, Failure, id, operator, output};
+use crate::store::erase::{Person, Receipt};
+
+#[derive(Debug, Args)]
+#[group(id = "person", required = true, multiple = false, args = ["contact", "email"])]
+pub struct Erase {
+    #[arg(long, value_parser = id)]
+    account: i64,
+    /// The user who erases, by id or e-mail address
+    #[arg(long = "as", value_name = "USER")]
+    user: String,
+    /// One contact, live or in the trash
+    #[arg(long, value_parser = id)]
+    contact: Option<i64>,
+    /// Every contact of this address; an address that nobody has is suppressed all the same
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// How many contacts this will erase for good, typed to be sure
+    #[arg(long, value_name = "COUNT")]
+    confirm: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Erasures {
+    /// Receipts, newest first
+    List {
+        #[arg(long, value_parser = id)]
+        account: i64,
+        /// At most this many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
+        limit: i64,
+    },
+    /// One receipt
+    Show {
+        #[arg(value_name = "ERASURE", value_parser = id)]
+        erasure: i64,
+        #[arg(long, value_parser = id)]
+        account: i64,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LegalHold {
+    /// Keep a contact from being erased or purged
+    Set {
+        #[arg(long, value_parser = id)]
+        account: i64,
+        #[arg(long, value_parser = id)]
+        contact: i64,
+        /// Why: a case number, say; no personal data
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let it be erased and purged again
+    Lift {
+        #[arg(long, value_parser = id)]
+        account: i64,
+        #[arg(long, value_parser = id)]
+        contact: i64,
+    },
+    /// Contacts under a hold
+    List {
+        #[arg(long, value_parser = id)]
+        account: i64,
+    },
+}
+
+impl Erase {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let person = match (self.contact, self.email) {
+            (Some(contact), _) => Person::Contact(contact),
+            (None, Some(address)) if address.contains('@') => Person::Address(address),
+            (None, _) => return Err(Failure::Usage("--email must be an address".to_owned())),
+        };
+        let store = context.existing_store().await?;
+        let receipts = store.erase(self.account, &self.user, &person, self.confirm).await?;
+        if context.json {
+            return output::document(&json!({ "receipts": receipts }));
+        }
+        for receipt in &receipts {
+            print_receipt(receipt)?;
+        }
+        Ok(())
+    }
+}
+
+impl Erasures {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let store = context.existing_store().await?;
+        match self {
+            Self::List { account, limit } => {
+                let receipts = store.erasures(account, limit).await?;
+                if context.json {
+                    return output::document(&receipts);
+                }
+                let rows: Vec<Vec<String>> = receipts
+                    .into_iter()
+                    .map(|receipt| {
+                        vec![
+                            receipt.erasure_id,
+                            output::or_dash(receipt.contact_id.as_deref()),
+                            output::short_time(&receipt.erased_at),
+                            receipt.erased_by,
+                        ]
+                    })
+                    .collect();
+                output::table(&["erasure", "contact", "erased", "by user"], &rows, "nobody was erased")
+            }
+            Self::Show { account, erasure } => {
+                let receipts = store.erasures(account, i64::MAX).await?;
+                let wanted = erasure.to_string();
+                let receipt = receipts.into_iter().find(|receipt| receipt.erasure_id == wanted);
+                let receipt = receipt.ok_or_else(|| anyhow!("account {account} has no erasure {erasure}"))?;
+                if context.json { output::document(&receipt) } else { print_receipt(&receipt) }
+            }
+        }
+    }
+}
+
+fn print_receipt(receipt: &Receipt) -> Result<(), Failure> {
+    let erased = receipt.contact_id.as_ref().map_or_else(
+        || "nobody had the address; it is on the suppression list".to_owned(),
+        |contact| format!("contact {contact} is erased for good"),
+    );
+    output::line(&format!(
+        "{erased} (erasure {}, {}, user {})",
+        receipt.erasure_id,
+        output::short_time(&receipt.erased_at),
+        receipt.erased_by
+    ))?;
+    let rows: Vec<Vec<String>> = receipt
+        .categories
+        .iter()
+        .map(|(category, counts)| {
+            let counts = [counts.deleted, counts.unlinked, counts.redacted, counts.survivors];
+            [category.clone()].into_iter().chain(counts.map(|count| count.to_string())).collect()
+        })
+        .collect();
+    output::table(
+        &["category", "deleted", "unlinked", "redacted", "survivors"],
+        &rows,
+        "there was nothing else",
+    )
+}
+
+impl LegalHold {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let store = context.existing_store().await?;
+        match self {
+            Self::Set { account, contact, reason } => {
+                store.set_legal_hold(account, contact, &operator(), &reason).await?;
+                said(
+                    context,
+                    account,
+                    contact,
+                    "held",
+                    "is under a legal hold: it is neither erased nor purged",
+                )
+            }
+            Self::Lift { account, contact } => {
+                store.lift_legal_hold(account, contact, &operator()).await?;
+                said(context, account, contact, "lifted", "is under no legal hold any more")
+            }
+            Self::List { account } => {
+                let holds = store.legal_holds(account).await?;
+                if context.json {
+                    return output::document(&holds);
+                }
+                let rows: Vec<Vec<String>> = holds
+                    .into_iter()
+                    .map(|hold| {
+                        vec![hold.contact_id, output::short_time(&hold.since), hold.set_by, hold.reason]
+                    })
+                    .collect();
+                output::table(
+                    &["contact", "since", "set by", "reason"],
+                    &rows,
+                    "no contact is under a legal hold",
+                )
+            }
+        }
+    }
+}
+
+fn said(context: &Context, account: i64, contact: i64, state: &str, words: &str) -> Result<(), Failure> {
+    if context.json {
+        let (account, contact) = (account.to_string(), contact.to_string());
+        return output::document(&json!({"accountId": account, "contactId": contact, "state": state}));
+    }
+    output::line(&format!("contact {contact} {words}"))
+}

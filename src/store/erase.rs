@@ -1,0 +1,299 @@
+//! Erasing for good, for privacy: everything of a contact goes at once, the receipt says what did, and what was
+//! counted as gone is looked for once more.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::audit::{self, Actor};
+use super::db::{Row, Tx, args};
+use super::plan::{self, Deed};
+use super::redact::{self, Redacted};
+use super::{Store, StoreError, batch_row, batch_text, lifecycle, suppressions, transaction, trash};
+use crate::domain::address::address_key;
+use crate::domain::effects::{Category, Transition};
+use crate::domain::person::Traces;
+use crate::domain::time::{Time, format_time};
+
+/// Whom to erase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Person {
+    /// One contact, live or in the trash.
+    Contact(i64),
+    /// Every contact of an address, those in the trash too. An unknown one is still suppressed.
+    Address(String),
+}
+
+/// What an erasure did to one contact: counts, no person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    pub erasure_id: String,
+    pub account_id: String,
+    /// Null where nobody had the address.
+    pub contact_id: Option<String>,
+    pub erased_at: String,
+    pub erased_by: String,
+    pub categories: BTreeMap<String, Counts>,
+}
+
+/// Rows of one category.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Counts {
+    pub deleted: u64,
+    pub unlinked: u64,
+    pub redacted: u64,
+    /// Rows found again by the condition that deleted them; an erasure with any fails as a whole.
+    pub survivors: u64,
+}
+
+/// A contact to be erased; its row is locked.
+struct Subject {
+    contact_id: i64,
+    live: bool,
+    entry_id: Option<i64>,
+    properties: HashMap<String, String>,
+}
+
+impl Store {
+    /// Erases for good, as a user; `confirm` is how many contacts that user expects to lose.
+    ///
+    /// # Errors
+    ///
+    /// Refused: an unknown user, no permission, a wrong count, a legal hold, a contact that is not there. Failed:
+    /// rows that survived; then nothing was erased.
+    pub async fn erase(
+        &self,
+        account_id: i64,
+        user: &str,
+        person: &Person,
+        confirm: u64,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        let receipts = transaction!(self, tx => erase(tx, self, account_id, user, person, confirm))?;
+        self.scrub().await?;
+        Ok(receipts)
+    }
+
+    /// The receipts of an account, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn erasures(&self, account_id: i64, limit: i64) -> Result<Vec<Receipt>, StoreError> {
+        super::reading!(self, tx => receipts(tx, account_id, limit))
+    }
+}
+
+async fn erase(
+    tx: &mut Tx,
+    store: &Store,
+    account_id: i64,
+    user: &str,
+    person: &Person,
+    confirm: u64,
+) -> Result<Vec<Receipt>, StoreError> {
+    let user_id = trash::permitted_user(tx, account_id, user, "erase").await?;
+    let subjects = subjects(tx, account_id, person).await?;
+    if subjects.len() as u64 != confirm {
+        return Err(StoreError::Refused(format!(
+            "--confirm says {confirm} where {} contacts would be erased; nothing was erased",
+            subjects.len()
+        )));
+    }
+    refuse_held(tx, account_id, &subjects).await?;
+    let at = tx.now().await?;
+    let keys = suppressions::keys(tx, store.hash_key_home()).await?;
+    let mut receipts = Vec::new();
+    if let (true, Person::Address(address)) = (subjects.is_empty(), person) {
+        suppressions::suppress_unknown(tx, &keys, account_id, &address_key(address), at).await?;
+        receipts.push(write_receipt(tx, account_id, None, user_id, at, BTreeMap::new()).await?);
+    }
+    for subject in &subjects {
+        let counts = erase_one(tx, &keys, account_id, user_id, subject, at).await?;
+        receipts.push(write_receipt(tx, account_id, Some(subject.contact_id), user_id, at, counts).await?);
+    }
+    let ids: Vec<i64> = subjects.iter().map(|subject| subject.contact_id).collect();
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    audit::write(tx, at, account_id, &Actor::User(user_id), "erase", &ids, count).await?;
+    Ok(receipts)
+}
+
+async fn subjects(tx: &mut Tx, account_id: i64, person: &Person) -> Result<Vec<Subject>, StoreError> {
+    let (condition, wanted) = match person {
+        Person::Contact(contact_id) => ("c.contact_id = $2", super::db::Arg::from(*contact_id)),
+        Person::Address(address) => (
+            "c.contact_id IN (SELECT e.contact_id FROM contact_emails e \
+             WHERE e.account_id = $1 AND e.email_key = $2)",
+            super::db::Arg::from(address_key(address)),
+        ),
+    };
+    let sql = format!(
+        "SELECT c.contact_id, c.deleted_at, c.trash_entry_id, CAST(c.properties AS text) AS properties \
+         FROM contacts c WHERE c.account_id = $1 AND {condition} ORDER BY c.contact_id{}",
+        tx.dialect().for_update("c")
+    );
+    let mut subjects = Vec::new();
+    for row in tx.rows(&sql, &[account_id.into(), wanted]).await? {
+        subjects.push(Subject {
+            contact_id: row.int("contact_id")?,
+            live: row.optional_time("deleted_at")?.is_none(),
+            entry_id: row.optional_int("trash_entry_id")?,
+            properties: row.json("properties")?,
+        });
+    }
+    if let (true, Person::Contact(contact_id)) = (subjects.is_empty(), person) {
+        return Err(trash::not_there(tx, account_id, *contact_id).await?);
+    }
+    Ok(subjects)
+}
+
+async fn refuse_held(tx: &mut Tx, account_id: i64, subjects: &[Subject]) -> Result<(), StoreError> {
+    for Subject { contact_id, .. } in subjects {
+        let sql = "SELECT since FROM legal_holds WHERE account_id = $1 AND contact_id = $2";
+        if let Some(hold) = tx.row(sql, args![account_id, *contact_id]).await? {
+            return Err(StoreError::Refused(format!(
+                "contact {contact_id} is under a legal hold since {} and cannot be erased: lift the hold first",
+                format_time(hold.time("since")?)
+            )));
+        }
+    }
+    Ok(())
+}
+
+async fn erase_one(
+    tx: &mut Tx,
+    keys: &crate::domain::suppression::HashKeys,
+    account_id: i64,
+    user_id: i64,
+    subject: &Subject,
+    at: Time,
+) -> Result<BTreeMap<String, Counts>, StoreError> {
+    let contact_id = subject.contact_id;
+    let batch = json!([{"account_id": account_id, "contact_id": contact_id, "entry_id": subject.entry_id,
+        "at": format_time(at)}])
+    .to_string();
+    // An address that another contact has too is that one's address as well, and stays.
+    let own = addresses_of_nobody_else(tx, account_id, contact_id).await?;
+    let traces = Traces::of(&subject.properties, own.iter().map(String::as_str));
+    if subject.live {
+        lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
+    }
+    let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
+    let traces_of = BTreeMap::from([((account_id, contact_id), traces.clone())]);
+    add_redacted(&mut counts, redact::linked(tx, &batch, &traces_of).await?);
+    let suppressed = suppressions::hash(tx, keys, account_id, &own, at).await?;
+    counts.entry(Category::Suppressions.title().to_owned()).or_default().redacted += suppressed;
+    mark_quotes(tx, account_id, contact_id, at).await?;
+    close_entry(tx, account_id, contact_id, at).await?;
+    let steps = plan::steps(Transition::Erase, tx.dialect());
+    for step in &steps {
+        let touched = tx.execute(&step.sql, args![batch.as_str()]).await?;
+        let counts = counts.entry(step.category.title().to_owned()).or_default();
+        match step.deed {
+            Deed::Delete | Deed::Mark(_) => counts.deleted += touched,
+            Deed::Unlink(_) => counts.unlinked += touched,
+        }
+    }
+    add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces).await?);
+    let mut survivors = 0;
+    for step in steps.iter().filter(|step| matches!(step.deed, Deed::Delete | Deed::Unlink(_))) {
+        let found = tx.row(&step.survivors, args![batch.as_str()]).await?;
+        let found = found.map_or(Ok(0), |row| row.int("survivors"))?.unsigned_abs();
+        counts.entry(step.category.title().to_owned()).or_default().survivors += found;
+        survivors += found;
+    }
+    if survivors > 0 {
+        return Err(StoreError::Failed(format!(
+            "{survivors} rows of contact {contact_id} survived its erasure; nothing was erased"
+        )));
+    }
+    counts.retain(|_, counts| *counts != Counts::default());
+    trash::announce_erasure(tx, account_id, contact_id, user_id, subject.live, at).await?;
+    Ok(counts)
+}
+
+fn add_redacted(counts: &mut BTreeMap<String, Counts>, redacted: Redacted) {
+    for (category, rows) in redacted {
+        counts.entry(category.to_owned()).or_default().redacted += rows;
+    }
+}
+
+async fn addresses_of_nobody_else(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT e.email_key FROM contact_emails e WHERE e.account_id = $1 AND e.contact_id = $2 \
+               AND NOT EXISTS (SELECT 1 FROM contact_emails o WHERE o.account_id = e.account_id \
+                               AND o.email_key = e.email_key AND o.contact_id <> e.contact_id) \
+               ORDER BY e.email_key";
+    tx.rows(sql, args![account_id, contact_id]).await?.iter().map(|row| row.text("email_key")).collect()
+}
+
+/// The contact's quotes stay for now; the schedule deletes them unless another live contact is on them.
+async fn mark_quotes(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE quotes SET orphaned_at = $3 WHERE account_id = $1 AND quote_id IN \
+         (SELECT quote_id FROM quote_contacts WHERE account_id = $1 AND contact_id = $2)",
+        args![account_id, contact_id, at],
+    )
+    .await?;
+    tx.execute(
+        "DELETE FROM quote_contacts WHERE account_id = $1 AND contact_id = $2",
+        args![account_id, contact_id],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn close_entry(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE trash_entries SET closed_at = $3, closed_as = 'erased' \
+         WHERE account_id = $1 AND contact_id = $2 AND closed_at IS NULL",
+        args![account_id, contact_id, at],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) VALUES ($1, $2, 'erased', $3)",
+        args![account_id, contact_id, at],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn write_receipt(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: Option<i64>,
+    user_id: i64,
+    at: Time,
+    categories: BTreeMap<String, Counts>,
+) -> Result<Receipt, StoreError> {
+    use crate::domain::record::ColumnType::Json;
+    let sql = format!(
+        "INSERT INTO erasures (account_id, contact_id, at, user_id, counts) SELECT $2, $3, $4, $5, b.counts FROM {} \
+         WHERE TRUE RETURNING account_id, erasure_id, contact_id, at, user_id, CAST(counts AS text) AS counts",
+        tx.dialect().batch(1, &[("counts", Json)])
+    );
+    let batch = batch_text(vec![batch_row(json!({ "counts": categories }))]);
+    let row = tx.row(&sql, args![batch, account_id, contact_id, at, user_id]).await?;
+    receipt(&row.ok_or_else(|| StoreError::Failed("an erasure got no receipt".to_owned()))?)
+}
+
+async fn receipts(tx: &mut Tx, account_id: i64, limit: i64) -> Result<Vec<Receipt>, StoreError> {
+    let sql = "SELECT account_id, erasure_id, contact_id, at, user_id, CAST(counts AS text) AS counts \
+               FROM erasures WHERE account_id = $1 ORDER BY erasure_id DESC LIMIT $2";
+    tx.rows(sql, args![account_id, limit]).await?.iter().map(receipt).collect()
+}
+
+fn receipt(row: &Row) -> Result<Receipt, StoreError> {
+    Ok(Receipt {
+        erasure_id: row.int("erasure_id")?.to_string(),
+        account_id: row.int("account_id")?.to_string(),
+        contact_id: row.optional_int("contact_id")?.map(|id| id.to_string()),
+        erased_at: format_time(row.time("at")?),
+        erased_by: row.int("user_id")?.to_string(),
+        categories: row.json("counts")?,
+    })
+}

@@ -1,0 +1,109 @@
+//! Legal holds: a contact under one is neither erased nor purged, whatever is asked. Trash and restore go on.
+
+use serde::Serialize;
+
+use super::audit::{self, Actor};
+use super::db::{Tx, args};
+use super::{Store, StoreError, reading, transaction, trash};
+use crate::domain::time::format_time;
+
+/// A hold in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    pub contact_id: String,
+    pub set_by: String,
+    pub reason: String,
+    pub since: String,
+}
+
+impl Store {
+    /// Sets a hold; one that is there already stays as it was.
+    ///
+    /// # Errors
+    ///
+    /// Refused for a contact that is not there.
+    pub async fn set_legal_hold(
+        &self,
+        account_id: i64,
+        contact_id: i64,
+        operator: &str,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        transaction!(self, tx => set(tx, account_id, contact_id, operator, reason))
+    }
+
+    /// Lifts a hold: the next erase or purge may go on.
+    ///
+    /// # Errors
+    ///
+    /// Refused where there is none.
+    pub async fn lift_legal_hold(
+        &self,
+        account_id: i64,
+        contact_id: i64,
+        operator: &str,
+    ) -> Result<(), StoreError> {
+        transaction!(self, tx => lift(tx, account_id, contact_id, operator))
+    }
+
+    /// The holds of an account, by contact.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn legal_holds(&self, account_id: i64) -> Result<Vec<Hold>, StoreError> {
+        reading!(self, tx => list(tx, account_id))
+    }
+}
+
+async fn set(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+    operator: &str,
+    reason: &str,
+) -> Result<(), StoreError> {
+    // Under the contact's lock: an erase or a purge of it has ended before, or sees the hold.
+    trash::locked_contact(tx, account_id, contact_id).await?;
+    let now = tx.now().await?;
+    tx.execute(
+        "INSERT INTO legal_holds (account_id, contact_id, set_by, reason, since) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT DO NOTHING",
+        args![account_id, contact_id, operator, reason, now],
+    )
+    .await?;
+    let actor = Actor::Operator(operator.to_owned());
+    audit::write(tx, now, account_id, &actor, "set_legal_hold", &[contact_id], 1).await
+}
+
+async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &str) -> Result<(), StoreError> {
+    let now = tx.now().await?;
+    let lifted = tx
+        .execute(
+            "DELETE FROM legal_holds WHERE account_id = $1 AND contact_id = $2",
+            args![account_id, contact_id],
+        )
+        .await?;
+    if lifted == 0 {
+        return Err(StoreError::Refused(format!("contact {contact_id} is under no legal hold")));
+    }
+    let actor = Actor::Operator(operator.to_owned());
+    audit::write(tx, now, account_id, &actor, "lift_legal_hold", &[contact_id], 1).await
+}
+
+async fn list(tx: &mut Tx, account_id: i64) -> Result<Vec<Hold>, StoreError> {
+    let sql =
+        "SELECT contact_id, set_by, reason, since FROM legal_holds WHERE account_id = $1 ORDER BY contact_id";
+    let rows = tx.rows(sql, args![account_id]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Hold {
+                contact_id: row.int("contact_id")?.to_string(),
+                set_by: row.text("set_by")?,
+                reason: row.text("reason")?,
+                since: format_time(row.time("since")?),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,224 @@
+//! Bounces, spam reports, unsubscribes and quarantines of addresses whose people are gone: kept as keyed hashes, in
+//! force again when the address comes back. Suppression outlives the person.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::db::{Tx, args};
+use super::{StoreError, batch_row, batch_text};
+use crate::domain::record::{Column, ColumnType};
+use crate::domain::suppression::HashKeys;
+use crate::domain::time::{Time, format_time};
+
+/// The mark of an address whose person is gone, whatever its other statuses.
+const ERASED: &str = "erased";
+
+const HASH: [Column; 6] = [
+    ("account_id", ColumnType::Int),
+    ("hash", ColumnType::Text),
+    ("status", ColumnType::Text),
+    ("key_id", ColumnType::Text),
+    ("at", ColumnType::Time),
+    ("subscription_id", ColumnType::Text),
+];
+const ADDRESS: [Column; 2] = [("account_id", ColumnType::Int), ("email_key", ColumnType::Text)];
+const LOOKUP: [Column; 3] =
+    [("account_id", ColumnType::Int), ("hash", ColumnType::Text), ("email_key", ColumnType::Text)];
+
+/// Where the key of the hashes lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyHome {
+    /// A file that a person looks after.
+    File(PathBuf),
+    /// A file beside the SQLite store, made on first use, readable by its owner alone.
+    Beside(PathBuf),
+    /// The database itself, made on first use: whoever has the hashes has the key.
+    Database,
+}
+
+/// The keys in force; makes one where that is this home's way.
+pub async fn keys(tx: &mut Tx, home: &KeyHome) -> Result<HashKeys, StoreError> {
+    let text = match home {
+        KeyHome::File(path) => read(path)?.ok_or_else(|| unusable(path, "it does not exist"))?,
+        KeyHome::Beside(path) => match read(path)? {
+            Some(text) => text,
+            None => make(path)?,
+        },
+        KeyHome::Database => kept(tx).await?,
+    };
+    HashKeys::parse(&text).map_err(|problem| match home {
+        KeyHome::File(path) | KeyHome::Beside(path) => unusable(path, &problem),
+        KeyHome::Database => StoreError::Refused(format!("the table hash_keys cannot be used: {problem}")),
+    })
+}
+
+fn unusable(path: &Path, problem: &str) -> StoreError {
+    StoreError::Refused(format!("the hash key file {} cannot be used: {problem}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Option<String>, StoreError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(path, &error.to_string())),
+    }
+}
+
+fn fresh_key() -> Result<String, StoreError> {
+    let mut secret = [0; 32];
+    let filled = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret));
+    filled.map_err(|error| StoreError::Refused(format!("/dev/urandom cannot be read: {error}")))?;
+    Ok(HashKeys::render("k1", &secret))
+}
+
+/// Makes the file, unless another process has by now.
+fn make(path: &Path) -> Result<String, StoreError> {
+    let key = fresh_key()?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match file.and_then(|mut file| file.write_all(key.as_bytes()).and_then(|()| file.sync_all())) {
+        Ok(()) => Ok(key),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            read(path)?.ok_or_else(|| unusable(path, "it vanished"))
+        }
+        Err(error) => Err(unusable(path, &error.to_string())),
+    }
+}
+
+async fn kept(tx: &mut Tx) -> Result<String, StoreError> {
+    let sql = "SELECT key_line FROM hash_keys ORDER BY key_id DESC";
+    let rows = tx.rows(sql, &[]).await?;
+    if !rows.is_empty() {
+        return rows.iter().map(|row| row.text("key_line")).collect();
+    }
+    let key = fresh_key()?;
+    tx.execute(
+        "INSERT INTO hash_keys (key_id, key_line) VALUES ('k1', $1) ON CONFLICT DO NOTHING",
+        args![key.as_str()],
+    )
+    .await?;
+    tracing::warn!(
+        "a key for the hashes of erased addresses was made in the database, beside the hashes; \
+         set privacy.hash_key_file to keep it elsewhere"
+    );
+    let rows = tx.rows(sql, &[]).await?;
+    rows.iter().map(|row| row.text("key_line")).collect()
+}
+
+/// Turns what is kept by these addresses into hashes; how many rows that were.
+pub async fn hash(
+    tx: &mut Tx,
+    keys: &HashKeys,
+    account_id: i64,
+    addresses: &[String],
+    at: Time,
+) -> Result<u64, StoreError> {
+    if addresses.is_empty() {
+        return Ok(0);
+    }
+    let row = |address: &String| batch_row(json!({"account_id": account_id, "email_key": address}));
+    let batch = batch_text(addresses.iter().map(row).collect());
+    let source = tx.dialect().batch(1, &ADDRESS);
+    let sql = format!(
+        "SELECT d.email_key, d.status, d.at, d.subscription_id FROM {source} JOIN deliverability d \
+         ON d.account_id = b.account_id AND d.email_key = b.email_key"
+    );
+    let mut hashes = Vec::new();
+    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+        let (address, status) = (row.text("email_key")?, row.text("status")?);
+        hashes.push((address, status, row.time("at")?, row.optional_text("subscription_id")?));
+    }
+    let kept = hashes.len() as u64;
+    hashes.extend(addresses.iter().map(|address| (address.clone(), ERASED.to_owned(), at, None)));
+    write(tx, keys, account_id, hashes).await?;
+    let sql = format!(
+        "DELETE FROM deliverability WHERE (account_id, email_key) IN (SELECT b.account_id, b.email_key FROM {source})"
+    );
+    tx.execute(&sql, args![batch]).await?;
+    Ok(kept)
+}
+
+/// Puts an address that nobody has on the list: whoever asked for it to be forgotten wants no mail.
+pub async fn suppress_unknown(
+    tx: &mut Tx,
+    keys: &HashKeys,
+    account_id: i64,
+    address: &str,
+    at: Time,
+) -> Result<(), StoreError> {
+    hash(tx, keys, account_id, &[address.to_owned()], at).await?;
+    write(tx, keys, account_id, vec![(address.to_owned(), "unsubscribed".to_owned(), at, None)]).await
+}
+
+async fn write(
+    tx: &mut Tx,
+    keys: &HashKeys,
+    account_id: i64,
+    hashes: Vec<(String, String, Time, Option<String>)>,
+) -> Result<(), StoreError> {
+    let row = |(address, status, at, subscription_id): (String, String, Time, Option<String>)| {
+        let hash = keys.hash(account_id, &address);
+        batch_row(
+            json!({"account_id": account_id, "hash": hash.hash, "status": status, "key_id": hash.key_id,
+            "at": format_time(at), "subscription_id": subscription_id}),
+        )
+    };
+    let names: Vec<&str> = HASH.iter().map(|(name, _)| *name).collect();
+    let names = names.join(", ");
+    let sql = format!(
+        "INSERT INTO address_hashes ({names}) SELECT {names} FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
+        tx.dialect().batch(1, &HASH)
+    );
+    tx.execute(&sql, args![batch_text(hashes.into_iter().map(row).collect())]).await?;
+    Ok(())
+}
+
+/// Addresses that come back, with a contact that is created or imported: what was kept of them is in force again.
+pub async fn revive(tx: &mut Tx, home: &KeyHome, addresses: &[(i64, String)]) -> Result<(), StoreError> {
+    if addresses.is_empty() || tx.row("SELECT 1 AS one FROM address_hashes LIMIT 1", &[]).await?.is_none() {
+        return Ok(());
+    }
+    let batch = lookups(&keys(tx, home).await?, addresses);
+    let sql = format!(
+        "INSERT INTO deliverability (account_id, email_key, status, at, subscription_id) \
+         SELECT b.account_id, b.email_key, h.status, h.at, h.subscription_id FROM {} \
+         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash WHERE h.status <> '{ERASED}' \
+         ON CONFLICT DO NOTHING",
+        tx.dialect().batch(1, &LOOKUP)
+    );
+    tx.execute(&sql, args![batch]).await?;
+    Ok(())
+}
+
+/// Those of the addresses whose person is gone, and that no contact has now: what is told of them is kept as a hash.
+pub async fn gone(
+    tx: &mut Tx,
+    home: &KeyHome,
+    addresses: &[(i64, String)],
+) -> Result<Vec<(i64, String)>, StoreError> {
+    if addresses.is_empty() || tx.row("SELECT 1 AS one FROM address_hashes LIMIT 1", &[]).await?.is_none() {
+        return Ok(Vec::new());
+    }
+    let batch = lookups(&keys(tx, home).await?, addresses);
+    let sql = format!(
+        "SELECT DISTINCT b.account_id, b.email_key FROM {} \
+         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status = '{ERASED}' \
+         WHERE NOT EXISTS (SELECT 1 FROM contact_emails e \
+                           WHERE e.account_id = b.account_id AND e.email_key = b.email_key)",
+        tx.dialect().batch(1, &LOOKUP)
+    );
+    let rows = tx.rows(&sql, args![batch]).await?;
+    rows.iter().map(|row| Ok((row.int("account_id")?, row.text("email_key")?))).collect()
+}
+
+fn lookups(keys: &HashKeys, addresses: &[(i64, String)]) -> String {
+    let rows = addresses.iter().flat_map(|(account_id, address)| {
+        keys.hashes(*account_id, address).map(move |hash| {
+            batch_row(json!({"account_id": account_id, "hash": hash.hash, "email_key": address}))
+        })
+    });
+    batch_text(rows.collect())
+}

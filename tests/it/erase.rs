@@ -1,0 +1,179 @@
+//! Erasing for good: nothing of the person is left, and what others need stays.
+
+use serde_json::{Value, json};
+
+use crate::support::records::{ADMIN, contact, days_ago, entitled_account, segment, user};
+use crate::support::{Database, Reaper, on_both};
+
+const ACCOUNT: i64 = 1;
+
+/// Values that nobody else has: none may be found afterwards.
+const TRACES: [&str; 8] = [
+    "zebulon.quirke@persönlich.example",
+    "zq@old.example",
+    "Zebulon",
+    "Quirke",
+    "+48 601 602 603",
+    "Gdynia-Orłowo",
+    "unique-custom-value",
+    "what-zebulon-typed",
+];
+
+/// The person is contact 11; contact 12 shares a note, an e-mail and a ticket with them.
+fn graph() -> Vec<Value> {
+    let mut records = entitled_account(ACCOUNT);
+    records.push(user(ACCOUNT, ADMIN, &["delete"]));
+    let mut person = contact(
+        ACCOUNT,
+        11,
+        json!({"email": TRACES[0], "firstname": "Zebulon", "lastname": "Quirke", "phone": TRACES[4],
+            "city": TRACES[5], "custom": TRACES[6], "lifecyclestage": "lead"}),
+    );
+    person["additionalEmails"] = json!([TRACES[1]]);
+    person["propertiesWithHistory"] =
+        json!({"city": [{"value": "unique-custom-value", "timestamp": days_ago(9)}]});
+    records.push(person);
+    records.push(contact(ACCOUNT, 12, json!({"email": "other@x.example", "firstname": "Otto"})));
+    let object = |kind: &str, id: &str, properties: Value| json!({"kind": kind, "accountId": "1", "id": id, "properties": properties});
+    records.push(object("company", "21", json!({"name": "ACME", "about": "ZEBULON QUIRKE runs it"})));
+    records.push(object("ticket", "31", json!({"subject": "From zq@OLD.example"})));
+    records.push(object("ticket", "32", json!({"subject": "Only theirs"})));
+    let to = |ids: &[i64]| -> Vec<Value> {
+        ids.iter().map(|id| json!({"type": "contact", "id": id.to_string()})).collect()
+    };
+    let activity = |id: &str, kind: &str, properties: Value, contacts: &[i64]| {
+        json!({"kind": "activity", "accountId": "1", "id": id, "type": kind, "timestamp": days_ago(3),
+            "properties": properties, "associations": to(contacts)})
+    };
+    records.push(activity("41", "note", json!({"body": "Zebulon Quirke and Otto met, +48 601 602 603"}), &[11, 12]));
+    records.push(activity("42", "note", json!({"body": "what-zebulon-typed"}), &[11]));
+    let email = json!({"hs_email_headers": "{\"to\":\"zebulon.quirke@pers\\u00f6nlich.example\"}",
+        "hs_email_to_firstname": "Zebulon", "hs_email_subject": "Hello"});
+    records.push(activity("43", "email", email, &[11, 12]));
+    records.push(activity("44", "task", json!({"subject": "Ring Quirke, Zebulon"}), &[11]));
+    let conversation = |id: &str, channel: &str, contact: &str, tickets: &[&str]| {
+        json!({"kind": "conversation", "accountId": "1", "id": id, "channel": channel, "contactId": contact,
+            "ticketIds": tickets, "messages": [{"at": days_ago(2), "text": "what-zebulon-typed"}]})
+    };
+    records.push(conversation("51", "chat", "11", &["31", "32"]));
+    records.push(conversation("52", "bot", "11", &[]));
+    records.push(json!({"kind": "association", "accountId": "1", "from": {"type": "ticket", "id": "31"},
+        "to": {"type": "contact", "id": "12"}}));
+    let of = |kind: &str, members: Value| {
+        let mut record = json!({"kind": kind, "accountId": "1", "contactId": "11"});
+        record.as_object_mut().unwrap().append(&mut members.as_object().unwrap().clone());
+        record
+    };
+    records.push(of("customEvent", json!({"id": "61", "eventTypeId": "e", "occurredAt": days_ago(1), "properties": {"v": "unique-custom-value"}})));
+    records.push(of("feedback", json!({"id": "62", "surveyId": "s", "submittedAt": days_ago(1), "rating": 5, "text": "what-zebulon-typed"})));
+    records.push(of("formSubmission", json!({"id": "63", "formId": "f", "submittedAt": days_ago(1), "values": {"email": TRACES[1]}})));
+    records.push(of("integration", json!({"source": "shop", "payload": {"name": "Zebulon"}})));
+    records.push(of("notification", json!({"id": "64", "userId": "1", "contactName": "Zebulon Quirke", "contactEmail": TRACES[0], "title": "Zebulon opened", "createdAt": days_ago(1)})));
+    records.push(of("analyticsEvent", json!({"id": "65", "type": "session", "occurredAt": days_ago(1), "source": "web"})));
+    records.push(of("lifecycleTransition", json!({"stage": "lead", "at": days_ago(5)})));
+    records.push(json!({"kind": "file", "accountId": "1", "id": "71", "name": "cv zebulon quirke.pdf", "contactIds": ["11"]}));
+    records.push(json!({"kind": "file", "accountId": "1", "id": "72", "name": "upload.pdf", "formSubmissionId": "63"}));
+    records.push(json!({"kind": "quote", "accountId": "1", "id": "73", "title": "For Zebulon Quirke", "contactIds": ["11"], "createdAt": days_ago(4)}));
+    records.push(json!({"kind": "deliverability", "accountId": "1", "email": TRACES[1], "status": "unsubscribed", "at": days_ago(30)}));
+    records.push(segment(ACCOUNT, 4, &[11, 12]));
+    records
+}
+
+async fn erase(reaper: &Reaper, extra: &[&str]) -> crate::support::Output {
+    let admin = ADMIN.to_string();
+    reaper.run(&[&["--json", "erase", "--account", "1", "--as", &admin], extra].concat()).await
+}
+
+/// Every trace that is still somewhere, in any case.
+async fn found(db: &Database, elsewhere: &str) -> Vec<&'static str> {
+    let everything = (db.everything().await + elsewhere).to_lowercase();
+    TRACES.into_iter().filter(|trace| everything.contains(&trace.to_lowercase())).collect()
+}
+
+on_both!(nothing_of_the_person_is_left, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    assert_eq!(found(&db, "").await, TRACES, "the search finds what is there");
+    let output = erase(&reaper, &["--contact", "11", "--confirm", "1"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(found(&db, &(output.stdout.clone() + &output.stderr)).await, Vec::<&str>::new());
+
+    let contact = reaper.json(&["inspect", "contact", "11", "--account", "1"]).await;
+    assert_eq!((&contact["state"], &contact["properties"]), (&json!("erased"), &Value::Null));
+    let kept = db
+        .rows(
+            "SELECT CAST(activity_id AS text), CAST(stub AS text), CAST(properties ->> 'body' AS text) \
+             FROM activities WHERE type = 'note' ORDER BY activity_id",
+        )
+        .await;
+    assert_eq!(kept[0][2], "[redacted] and Otto met, [redacted]");
+    assert_eq!(kept[1][2], "NULL", "a note of nobody else is a stub");
+    let email = db.rows("SELECT properties ->> 'hs_email_headers', properties ->> 'hs_email_to_firstname', properties ->> 'hs_email_subject' FROM activities WHERE activity_id = 43").await;
+    assert_eq!(email, [["GDPR_DELETED", "[redacted]", "Hello"]]);
+    let tickets = db.rows("SELECT CAST(object_id AS text), properties ->> 'subject' FROM objects WHERE object_type = 'ticket'").await;
+    assert_eq!(tickets, [["31", "From [redacted]"]], "a ticket that somebody else is on stays");
+    let files = db.rows("SELECT CAST(file_id AS text), name FROM files").await;
+    assert_eq!(files, [["71", "cv [redacted].pdf"]]);
+});
+
+on_both!(a_contact_in_the_trash_is_erased_as_well, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    let admin = ADMIN.to_string();
+    let deleted =
+        reaper.run(&["delete", "--account", "1", "--as", &admin, "--contact", "11", "--confirm", "1"]).await;
+    assert_eq!(deleted.code, 0, "{}", deleted.stderr);
+    let output = erase(&reaper, &["--email", " ZQ@old.example", "--confirm", "1"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(found(&db, &output.stdout).await, Vec::<&str>::new());
+    let restored = reaper.run(&["restore", "--account", "1", "--as", &admin, "--contact", "11"]).await;
+    assert_eq!(restored.code, 1);
+    assert!(restored.stderr.contains("erased"), "{}", restored.stderr);
+    assert_eq!(reaper.json(&["trash", "list", "--account", "1"]).await, json!([]));
+});
+
+on_both!(erased_stays_erased_and_unsubscribed_stays_unsubscribed, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    assert_eq!(erase(&reaper, &["--contact", "11", "--confirm", "1"]).await.code, 0);
+    // The same file again: nothing of the person comes back, not even by their suppression.
+    let mut again = graph();
+    again.retain(|record| record["id"] != "41" && record["id"] != "43" && record["kind"] != "file");
+    again.retain(|record| !["company", "ticket", "quote", "activity"].contains(&record["kind"].as_str().unwrap()));
+    reaper.import(&again).await;
+    assert_eq!(found(&db, "").await, Vec::<&str>::new());
+    // The address with somebody new: still unsubscribed.
+    reaper.import(&[contact(ACCOUNT, 99, json!({"email": "zq@old.example"}))]).await;
+    let newcomer = reaper.json(&["inspect", "contact", "99", "--account", "1"]).await;
+    assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:zq@old.example"]));
+});
+
+on_both!(a_wrong_count_a_hold_and_a_stranger_erase_nothing, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    let refused = async |extra: &[&str], why: &str| {
+        let output = erase(&reaper, extra).await;
+        assert_eq!(output.code, 1, "{}", output.stdout);
+        assert!(output.stderr.contains(why), "{}", output.stderr);
+    };
+    refused(&["--contact", "11", "--confirm", "2"], "nothing was erased").await;
+    refused(&["--contact", "77", "--confirm", "1"], "no contact 77").await;
+    let hold = ["legal-hold", "set", "--account", "1", "--contact", "11", "--reason", "case 5"];
+    assert_eq!(reaper.run(&hold).await.code, 0);
+    refused(&["--contact", "11", "--confirm", "1"], "legal hold").await;
+    assert_eq!(found(&db, "").await, TRACES);
+    let lift = ["legal-hold", "lift", "--account", "1", "--contact", "11"];
+    assert_eq!(reaper.run(&lift).await.code, 0);
+    assert_eq!(erase(&reaper, &["--contact", "11", "--confirm", "1"]).await.code, 0);
+});
+
+on_both!(an_unknown_address_is_suppressed_all_the_same, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    let output = erase(&reaper, &["--email", "stranger@x.example", "--confirm", "0"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(!db.everything().await.contains("stranger@x.example"));
+    reaper.import(&[contact(ACCOUNT, 99, json!({"email": "Stranger@x.example"}))]).await;
+    let newcomer = reaper.json(&["inspect", "contact", "99", "--account", "1"]).await;
+    assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:stranger@x.example"]));
+});
