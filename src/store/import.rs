@@ -45,6 +45,8 @@ pub struct Import {
     /// Accounts and contacts that records name and that have not come yet, with the first line that does.
     missing_accounts: BTreeMap<i64, u64>,
     missing_contacts: BTreeMap<(i64, i64), u64>,
+    /// Contacts with an address that another one holds so far, with their line: a later line may give it up.
+    contested: BTreeMap<(i64, i64), u64>,
     report: ImportReport,
 }
 
@@ -68,6 +70,7 @@ impl Store {
             keys: HashSet::with_capacity(CHUNK),
             missing_accounts: BTreeMap::new(),
             missing_contacts: BTreeMap::new(),
+            contested: BTreeMap::new(),
             report: ImportReport::default(),
         })
     }
@@ -123,6 +126,14 @@ impl Import {
             let problem = format!("names contact {}, which neither the file nor the store has", key.1);
             return Err(at_line(line, "contactId", &problem));
         }
+        let contested = std::mem::take(&mut self.contested);
+        if let Some(((key, line), holder)) = self.claim_addresses(&contested).await?.first() {
+            let problem = format!(
+                "gives contact {} an address that the live contact {holder} holds; an address belongs to one",
+                key.1
+            );
+            return Err(at_line(*line, "properties.email or additionalEmails", &problem));
+        }
         let actor = Actor::Operator(self.operator.clone());
         let count = i64::try_from(self.report.imported).unwrap_or(i64::MAX);
         audit::write(&mut self.tx, self.now, 0, &actor, "import", &[], count).await
@@ -135,8 +146,7 @@ impl Import {
         let kind = first.kind;
         let gone = self.gone(&chunk).await?;
         let read = chunk.len();
-        chunk
-            .retain(|(_, record)| !record.contacts.iter().any(|id| gone.contains(&(record.account_id, *id))));
+        chunk.retain(|(_, record)| !is_of(&gone, record));
         self.report.skipped += (read - chunk.len()) as u64;
         self.note_references(&chunk).await?;
         let arriving =
@@ -147,14 +157,19 @@ impl Import {
         }
         match kind.name {
             "contact" => {
-                self.claim_addresses(&chunk).await?;
+                let contacts = chunk.iter().flat_map(|(line, record)| {
+                    record.contacts.iter().map(|contact_id| ((record.account_id, *contact_id), *line))
+                });
+                let conflicts = self.claim_addresses(&contacts.collect()).await?;
+                self.contested.extend(conflicts.into_iter().map(|(contact, _)| contact));
                 trash::put_into_trash(&mut self.tx, &arriving).await?;
             }
             "segment" | "enrollment" => self.leave_trash_alone(kind, &chunk).await?,
             _ => {}
         }
         // Whoever purged a contact while its record waited for the lock has committed by now.
-        if !self.gone(&chunk).await?.is_empty() {
+        let gone = self.gone(&chunk).await?;
+        if chunk.iter().any(|(_, record)| is_of(&gone, record)) {
             return Err(StoreError::Contended("a contact was purged while its record was imported".into()));
         }
         self.report.imported += chunk.len() as u64;
@@ -164,8 +179,9 @@ impl Import {
 
     /// Which of the contacts that these records are of were erased or purged.
     async fn gone(&mut self, chunk: &[(u64, Record)]) -> Result<HashSet<(i64, i64)>, StoreError> {
-        let named =
-            chunk.iter().flat_map(|(_, record)| record.contacts.iter().map(|id| (record.account_id, *id)));
+        let named = chunk.iter().flat_map(|(_, record)| {
+            record.contacts.iter().chain(&record.shared).map(|id| (record.account_id, *id))
+        });
         let named: BTreeSet<(i64, i64)> = named.collect();
         self.pairs_where(
             "JOIN gone_contacts g ON g.account_id = b.account_id AND g.contact_id = b.contact_id",
@@ -340,45 +356,44 @@ impl Import {
         Ok(())
     }
 
-    /// The addresses of live contacts are theirs alone.
-    async fn claim_addresses(&mut self, chunk: &[(u64, Record)]) -> Result<(), StoreError> {
-        let contacts: Vec<Row> = chunk
-            .iter()
-            .filter_map(|(_, record)| {
-                let contact_id = record.contacts.first()?;
-                Some(batch_row(json!({"account_id": record.account_id, "contact_id": contact_id})))
-            })
-            .collect();
-        let batch = batch_text(contacts);
+    /// Makes the addresses of these contacts theirs alone, where the contact lives; those with an address that
+    /// another live contact holds are left as they are and come back, each with the holder.
+    async fn claim_addresses(
+        &mut self,
+        contacts: &BTreeMap<(i64, i64), u64>,
+    ) -> Result<Vec<(((i64, i64), u64), i64)>, StoreError> {
+        let batch = |contacts: &mut dyn Iterator<Item = &(i64, i64)>| {
+            let row = |(account_id, contact_id): &(i64, i64)| {
+                batch_row(json!({"account_id": account_id, "contact_id": contact_id}))
+            };
+            batch_text(contacts.map(row).collect())
+        };
         let source = self.tx.dialect().batch(1, &CONTACT);
         let sql = format!(
-            "SELECT e.account_id, e.contact_id, o.contact_id AS holder FROM {source} \
+            "SELECT e.account_id, e.contact_id, min(o.contact_id) AS holder FROM {source} \
              JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id AND c.deleted_at IS NULL \
              JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
              JOIN contact_emails o ON o.account_id = e.account_id AND o.email_key = e.email_key \
                                   AND o.contact_id <> e.contact_id \
              JOIN contacts h ON h.account_id = o.account_id AND h.contact_id = o.contact_id AND h.deleted_at IS NULL \
-             ORDER BY e.account_id, e.contact_id DESC LIMIT 1"
+             GROUP BY e.account_id, e.contact_id ORDER BY e.account_id, e.contact_id DESC"
         );
-        if let Some(row) = self.tx.row(&sql, args![batch.as_str()]).await? {
-            let (account_id, contact_id) = (row.int("account_id")?, row.int("contact_id")?);
-            let line = chunk
-                .iter()
-                .find(|(_, record)| record.account_id == account_id && record.contacts.contains(&contact_id))
-                .map_or(0, |(line, _)| *line);
-            let problem = format!(
-                "gives contact {contact_id} an address that the live contact {} holds; an address belongs to one",
-                row.int("holder")?
-            );
-            return Err(at_line(line, "properties.email or additionalEmails", &problem));
+        let mut conflicts = BTreeSet::new();
+        let mut answers = Vec::new();
+        for row in self.tx.rows(&sql, args![batch(&mut contacts.keys())]).await? {
+            let contact = (row.int("account_id")?, row.int("contact_id")?);
+            let line = contacts.get(&contact).copied().unwrap_or_default();
+            answers.push(((contact, line), row.int("holder")?));
+            conflicts.insert(contact);
         }
         let sql = format!(
             "UPDATE contact_emails SET live = TRUE WHERE NOT live AND (account_id, contact_id) IN \
              (SELECT c.account_id, c.contact_id FROM {source} JOIN contacts c \
               ON c.account_id = b.account_id AND c.contact_id = b.contact_id WHERE c.deleted_at IS NULL)"
         );
-        self.tx.execute(&sql, args![batch]).await?;
-        Ok(())
+        let mut theirs = contacts.keys().filter(|contact| !conflicts.contains(contact));
+        self.tx.execute(&sql, args![batch(&mut theirs)]).await?;
+        Ok(answers)
     }
 
     /// Whatever the record said, a contact in the trash joins no segment and no workflow.
@@ -399,6 +414,12 @@ impl Import {
         self.tx.execute(&sql, args![batch_text(chunk.iter().flat_map(members).collect())]).await?;
         Ok(())
     }
+}
+
+/// Is the record of one of these contacts, or shared by none but these?
+fn is_of(contacts: &HashSet<(i64, i64)>, record: &Record) -> bool {
+    let is_one = |id: &i64| contacts.contains(&(record.account_id, *id));
+    record.contacts.iter().any(is_one) || (!record.shared.is_empty() && record.shared.iter().all(is_one))
 }
 
 fn at_line(line: u64, place: &str, problem: &str) -> StoreError {

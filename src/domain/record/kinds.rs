@@ -275,8 +275,10 @@ fn association(m: &Members<'_>) -> Read {
 fn activity(m: &Members<'_>) -> Read {
     let activity_id = m.id("id")?;
     let mut links: Vec<Row> = Vec::new();
+    let mut contacts: Vec<Option<i64>> = Vec::new();
     for association in m.objects("associations")? {
-        let (object_type, object_id, _) = end(&association)?;
+        let (object_type, object_id, contact) = end(&association)?;
+        contacts.push(contact);
         let link =
             row(json!({"activity_id": activity_id, "object_type": object_type, "object_id": object_id}));
         if !links.contains(&link) {
@@ -286,7 +288,9 @@ fn activity(m: &Members<'_>) -> Read {
     let properties = m.optional("properties").map_or(Ok(json!({})), |_| properties(m))?;
     let row = row(json!({"activity_id": activity_id, "type": one_of(m, "type", ACTIVITY_TYPES)?,
         "occurred_at": time(m, "timestamp")?, "properties": properties, "stub": false}));
-    Ok(Parts { row, links, ..Parts::default() })
+    // One association with something else, and the activity is not the contacts' alone.
+    let shared = contacts.into_iter().collect::<Option<_>>().unwrap_or_default();
+    Ok(Parts { row, links, shared, ..Parts::default() })
 }
 
 fn conversation(m: &Members<'_>) -> Read {
@@ -345,10 +349,11 @@ fn feedback(m: &Members<'_>) -> Read {
 
 fn file(m: &Members<'_>) -> Read {
     let file_id = m.id("id")?;
-    let link = |id| row(json!({"file_id": file_id, "contact_id": id}));
+    let link = |id: &i64| row(json!({"file_id": file_id, "contact_id": id}));
     let parts = plain(json!({"file_id": file_id, "name": m.text("name")?,
         "form_submission_id": optional_id(m, "formSubmissionId")?}));
-    Ok(Parts { links: ids(m, "contactIds")?.into_iter().map(link).collect(), ..parts })
+    let shared = ids(m, "contactIds")?;
+    Ok(Parts { links: shared.iter().map(link).collect(), shared, ..parts })
 }
 
 fn form_submission(m: &Members<'_>) -> Read {
@@ -396,10 +401,11 @@ fn notification(m: &Members<'_>) -> Read {
 
 fn quote(m: &Members<'_>) -> Read {
     let quote_id = m.id("id")?;
-    let link = |id| row(json!({"quote_id": quote_id, "contact_id": id}));
+    let link = |id: &i64| row(json!({"quote_id": quote_id, "contact_id": id}));
     let parts = plain(json!({"quote_id": quote_id, "title": optional_text(m, "title")?.unwrap_or_default(),
         "created_at": time(m, "createdAt")?}));
-    Ok(Parts { links: ids(m, "contactIds")?.into_iter().map(link).collect(), ..parts })
+    let shared = ids(m, "contactIds")?;
+    Ok(Parts { links: shared.iter().map(link).collect(), shared, ..parts })
 }
 
 fn workflow(m: &Members<'_>) -> Read {

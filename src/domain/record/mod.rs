@@ -52,6 +52,7 @@ struct Parts {
     row: Row,
     links: Vec<Row>,
     contacts: Vec<i64>,
+    shared: Vec<i64>,
     owner: Option<i64>,
     archived: Option<Archived>,
 }
@@ -72,6 +73,8 @@ pub struct Record {
     pub links: Vec<Row>,
     /// The contacts that the record is of: one that was erased or purged makes it skipped.
     pub contacts: Vec<i64>,
+    /// The contacts that share the record with nobody else: it is skipped where all of them are gone.
+    pub shared: Vec<i64>,
     /// The contact that has to exist, from `contactId`.
     pub owner: Option<i64>,
     pub archived: Option<Archived>,
@@ -106,12 +109,12 @@ pub fn parse_record(line: &str) -> Result<Record, Fault> {
         members.fault("kind", &format!("must be one of {}", known.join(", ")))
     })?;
     let account_id = members.id(if name == "account" { "id" } else { "accountId" })?;
-    let Parts { mut row, mut links, contacts, owner, archived } = (kind.read)(&members)?;
+    let Parts { mut row, mut links, contacts, shared, owner, archived } = (kind.read)(&members)?;
     row.insert("account_id".to_owned(), account_id.into());
     for link in &mut links {
         link.insert("account_id".to_owned(), account_id.into());
     }
-    Ok(Record { kind, account_id, row, links, contacts, owner, archived })
+    Ok(Record { kind, account_id, row, links, contacts, shared, owner, archived })
 }
 
 fn contains_nul(value: &Value) -> bool {
