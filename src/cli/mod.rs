@@ -130,7 +130,7 @@ impl Context {
     /// The store, with its schema brought up to date, made where there is none.
     async fn store(&self) -> Result<Store, Failure> {
         let store = Store::open(&service::store_options(&self.settings, true))?;
-        store.migrate().await?;
+        store.migrate().await.map_err(not_reached)?;
         Ok(store)
     }
 
@@ -145,7 +145,7 @@ impl Context {
             )));
         }
         let store = Store::open(&service::store_options(&self.settings, false))?;
-        match store.schema().await? {
+        match store.schema().await.map_err(not_reached)? {
             Schema::Current => Ok(store),
             Schema::Behind(missing) => Err(Failure::Failed(anyhow::anyhow!(
                 "the store's schema lacks {}: run `contact-reaper migrate`",
@@ -155,6 +155,16 @@ impl Context {
                 "the store's schema has version {version}, newer than this program knows: upgrade contact-reaper"
             ))),
         }
+    }
+}
+
+/// What to do where the first question to the store already fails.
+fn not_reached(error: StoreError) -> Failure {
+    match error {
+        StoreError::Refused(sentence) => Failure::Failed(anyhow::anyhow!(sentence)),
+        error => Failure::Failed(anyhow::anyhow!(
+            "{error}: see that store.url names the right database, and that it is up"
+        )),
     }
 }
 
