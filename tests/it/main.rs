@@ -1,5 +1,18 @@
 //! What the service does, seen from outside: real processes, a real PostgreSQL, real SQLite files, a real
 //! RabbitMQ. `tests/run.sh` starts the servers.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic, in its helpers too")]
+
+mod commands;
 mod company_stage;
+mod decisions;
+mod import;
+mod import_contacts;
+mod lines;
+mod people;
+mod purge;
+mod repetition;
+mod retention;
+mod schema;
 mod support;
+mod trash;

@@ -4,10 +4,13 @@
 
 mod broker;
 mod database;
+pub mod every_category;
 pub mod every_kind;
 mod process;
 mod reaper;
 pub mod records;
+mod tables;
+mod verbs;
 mod worker;
 
 pub use broker::Broker;
@@ -73,16 +76,16 @@ fn unique_name() -> String {
 }
 
 /// A directory of the test's own, gone with it.
-struct TempDir(PathBuf);
+pub struct TempDir(PathBuf);
 
 impl TempDir {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let path = std::env::temp_dir().join(unique_name());
         std::fs::create_dir(&path).expect("a fresh temporary directory");
         Self(path)
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -1,0 +1,172 @@
+//! The embedded feed: a file followed by position, standard input, what is set aside; and the list of decisions.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::records::{
+    account, contact, entitled_account, event, lines, manual_workflow, seconds_ago,
+};
+use crate::support::{Database, Reaper, TempDir, on_both};
+
+/// Account 1, entitled, with a workflow 6 that enrolls by hand and contacts 1 to 9.
+async fn with_contacts(db: &Database) -> Reaper {
+    let reaper = Reaper::new(db);
+    let mut records = entitled_account(1);
+    records.extend([manual_workflow(1, 6), account(2)]);
+    records.extend((1..=9).map(|id| contact(1, id, json!({}))));
+    reaper.import(&records).await;
+    reaper
+}
+
+fn by_hand(contact: i64, enrollment: i64) -> Value {
+    let mut event = event(1, 6, contact, enrollment);
+    event["data"]["cause"] = json!("MANUAL");
+    event
+}
+
+fn append(file: &Path, text: &str) {
+    let mut file = OpenOptions::new().create(true).append(true).open(file).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// Reason, detail and body of what was set aside, oldest first.
+async fn dead_letters(db: &Database) -> Vec<[String; 3]> {
+    let sql = db.in_its_words(
+        "SELECT reason, detail, encode(body, 'hex') FROM dead_letters ORDER BY dead_letter_id",
+        "SELECT reason, detail, lower(hex(body)) FROM dead_letters ORDER BY dead_letter_id",
+    );
+    db.rows(sql).await.into_iter().map(|row| row.try_into().expect("three columns")).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}
+
+on_both!(a_file_is_read_on_from_where_the_last_run_ended, async |db: Database| {
+    let reaper = with_contacts(&db).await;
+    let dir = TempDir::new();
+    let file = dir.path().join("events.jsonl");
+    let run = async || reaper.fed_by_lines(&file.display().to_string()).run(&["run"]).await;
+    append(&file, &(lines(&[by_hand(1, 1)]) + "nonsense\n"));
+    assert_eq!(run().await.code, 0);
+    assert_eq!((db.count("ledger", "TRUE").await, dead_letters(&db).await.len()), (1, 1));
+
+    append(&file, &(lines(&[by_hand(2, 2)]) + "more nonsense\n" + &by_hand(3, 3).to_string()));
+    assert_eq!(run().await.code, 0);
+    // Read again, the first nonsense would have been set aside again.
+    assert_eq!((db.count("ledger", "outcome = 'deleted'").await, dead_letters(&db).await.len()), (3, 2));
+    assert_eq!(run().await.code, 0);
+    assert_eq!((db.count("ledger", "TRUE").await, dead_letters(&db).await.len()), (3, 2));
+
+    // A file that was replaced by a shorter one is another file: nothing of it is guessed at.
+    std::fs::write(&file, lines(&[by_hand(4, 4)])).unwrap();
+    let output = run().await;
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stderr.contains("events.jsonl") && output.stderr.contains("replaced"),
+        "{}",
+        output.stderr
+    );
+    std::fs::remove_file(&file).unwrap();
+    let output = run().await;
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("events.jsonl does not exist"), "{}", output.stderr);
+    assert_eq!(db.count("ledger", "TRUE").await, 3);
+});
+
+on_both!(
+    what_cannot_be_decided_is_set_aside_unchanged_with_the_place_and_never_a_value,
+    async |db: Database| {
+        let reaper = with_contacts(&db).await;
+        let mut wrong_type = by_hand(1, 1);
+        wrong_type["type"] = json!("workflow.enrollment.completed");
+        let mut no_account = by_hand(1, 2);
+        no_account["data"].as_object_mut().unwrap().remove("accountId");
+        let (mut ahead, mut just_ahead) = (by_hand(1, 3), by_hand(2, 4));
+        ahead["data"]["enrolledAt"] = json!(seconds_ago(-360));
+        just_ahead["data"]["enrolledAt"] = json!(seconds_ago(-240));
+        let mut secret = by_hand(1, 5);
+        secret["data"]["objectId"] = json!("ada@example.com");
+        // One byte over 256 KiB, all of it in a member that is not ours.
+        let mut large = by_hand(1, 6);
+        large["padding"] = json!("");
+        large["padding"] = json!("x".repeat(256 * 1024 + 1 - large.to_string().len()));
+
+        let texts = [wrong_type, no_account, ahead, secret, large].map(|event| event.to_string());
+        let mut bodies: Vec<&[u8]> = texts.iter().map(String::as_bytes).collect();
+        bodies.extend([&b"\xff\xfe{"[..], b" {\"specversion\": "]);
+        let mut file = bodies.join(&b'\n');
+        file.extend_from_slice(format!("\r\n\n{just_ahead}\r\n{}", by_hand(3, 7)).as_bytes());
+        let dir = TempDir::new();
+        let path = dir.path().join("events.jsonl");
+        std::fs::write(&path, &file).unwrap();
+        let output = reaper.fed_by_lines(&path.display().to_string()).run(&["run"]).await;
+        assert_eq!(output.code, 0, "{}", output.stderr);
+
+        let found = dead_letters(&db).await;
+        let expected = [
+            ("unsupported_type", "$.type: "),
+            ("malformed", "$.data.accountId: "),
+            ("malformed", "$.data.enrolledAt: "),
+            ("malformed", "$.data.objectId: "),
+            ("too_large", "body: "),
+            ("malformed", "body: "),
+            ("malformed", "body: "),
+        ];
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (([reason, detail, body], (expected, place)), sent) in found.iter().zip(expected).zip(bodies) {
+            assert!(
+                reason == expected && detail.starts_with(place),
+                "{reason} {detail}: not {expected} {place}"
+            );
+            assert!(!detail.contains("ada@example.com"), "{detail}");
+            assert!(*body == hex(sent), "the body of {reason} {detail} is not what was sent");
+        }
+        assert!(!output.stderr.contains("ada@example.com"), "{}", output.stderr);
+        // The rest was decided.
+        assert_eq!(reaper.decision(1, 4).await["outcome"], "deleted");
+        assert_eq!(reaper.decision(1, 7).await["outcome"], "deleted");
+        assert_eq!((db.count("ledger", "TRUE").await, reaper.state(1, 1).await), (2, "live".into()));
+    }
+);
+
+on_both!(the_list_of_decisions_is_newest_first_filtered_and_limited, async |db: Database| {
+    let reaper = with_contacts(&db).await;
+    let reported = async |args: &[&str]| -> Vec<String> {
+        let rows = reaper.json(&[&["enrollments", "list"], args].concat()).await;
+        let rows = rows.as_array().expect("an array");
+        rows.iter()
+            .map(|row| {
+                format!("{}:{}", row["accountId"].as_str().unwrap(), row["enrollmentId"].as_str().unwrap())
+            })
+            .collect()
+    };
+    assert_eq!(reported(&[]).await, Vec::<String>::new());
+    reaper.decide(&[by_hand(1, 1)]).await;
+    reaper.decide(&[event(1, 90, 2, 2)]).await;
+    reaper.decide(&[event(2, 6, 3, 3)]).await;
+    reaper.decide(&[by_hand(1, 4)]).await;
+    assert_eq!(reported(&[]).await, ["1:4", "2:3", "1:2", "1:1"]);
+    assert_eq!(reported(&["--limit", "2"]).await, ["1:4", "2:3"]);
+    assert_eq!(reported(&["--account", "1"]).await, ["1:4", "1:2", "1:1"]);
+    assert_eq!(reported(&["--account", "1", "--workflow", "6"]).await, ["1:4", "1:1"]);
+    assert_eq!(reported(&["--outcome", "refused"]).await, ["2:3", "1:2"]);
+    assert_eq!(reported(&["--outcome", "skipped", "--reason", "already_in_trash"]).await, ["1:4"]);
+    assert_eq!(reported(&["--reason", "workflow_not_found", "--account", "2"]).await, ["2:3"]);
+    assert_eq!(reported(&["--outcome", "deleted", "--workflow", "90"]).await, Vec::<String>::new());
+
+    // A row of the list is what `show` shows.
+    let list = reaper.json(&["enrollments", "list", "--reason", "already_in_trash"]).await;
+    let show = reaper.json(&["enrollments", "show", "--account", "1", "--enrollment", "4"]).await;
+    assert_eq!(list, json!([show]));
+    let said = reaper.refused(&["enrollments", "show", "--account", "2", "--enrollment", "4"]).await;
+    assert!(said.contains("account 2") && said.contains("enrollment 4"), "{said}");
+});
