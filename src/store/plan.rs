@@ -220,7 +220,12 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
             delete("conversation_tickets", conversations_of!("= 'bot'")),
             delete("conversations", conversations_of!("= 'bot'")),
         ],
-        (C::Conversations, Fate::Unlinked) => vec![unlink_own("conversations")],
+        // Not the bots': theirs go, and are looked up through the contact.
+        (C::Conversations, Fate::Unlinked) => vec![Rows {
+            table: "conversations",
+            deed: Deed::Unlink("contact_id = NULL"),
+            predicate: conversations_of!("<> 'bot'"),
+        }],
         (C::Conversations, Fate::Deleted) => vec![
             delete(
                 "activity_associations",
