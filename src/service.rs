@@ -19,7 +19,7 @@ use crate::jsonl::{self, JsonlFeed, Source};
 use crate::pipeline::{self, End, Observer};
 use crate::ports::Stop;
 use crate::scheduler;
-use crate::scheduler::jobs::{self, Job, expire_notifications, purge_trash};
+use crate::scheduler::jobs::{self, Job, delete_quotes, expire_notifications, purge_trash};
 use crate::store::{self, KeyHome, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
 
@@ -311,5 +311,6 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
     vec![
         purge_trash::job(with(&settings.retention.purge_trash)),
         expire_notifications::job(with(&settings.retention.expire_notifications)),
+        delete_quotes::job(with(&settings.retention.delete_quotes)),
     ]
 }

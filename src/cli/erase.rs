@@ -8,7 +8,6 @@ use super::{Context, Failure, id, operator, output};
 use crate::store::erase::{Person, Receipt};
 
 #[derive(Debug, Args)]
-#[group(id = "person", required = true, multiple = false, args = ["contact", "email"])]
 pub struct Erase {
     #[arg(long, value_parser = id)]
     account: i64,
@@ -16,7 +15,7 @@ pub struct Erase {
     #[arg(long = "as", value_name = "USER")]
     user: String,
     /// One contact, live or in the trash
-    #[arg(long, value_parser = id)]
+    #[arg(long, value_parser = id, required_unless_present = "email", conflicts_with = "email")]
     contact: Option<i64>,
     /// Every contact of this address; an address that nobody has is suppressed all the same
     #[arg(long, value_name = "ADDRESS")]

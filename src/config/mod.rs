@@ -233,6 +233,8 @@ pub struct Retention {
     pub purge_trash: RetentionJob,
     /// Notifications about contacts.
     pub expire_notifications: RetentionJob,
+    /// Quotes whose contact was erased.
+    pub delete_quotes: RetentionJob,
 }
 
 /// One job of retention.

@@ -109,18 +109,24 @@ fn retention(r: &mut Reader) -> Retention {
     let accepted = "an IANA time zone such as \"UTC\" or \"Europe/Berlin\"";
     let zone = r.text_as("retention.time_zone", accepted, chrono_tz::UTC, |text| text.parse().ok());
     Retention {
-        purge_trash: retention_job(r, zone, "purge_trash", "90d"),
-        expire_notifications: retention_job(r, zone, "expire_notifications", "30d"),
+        purge_trash: retention_job(r, zone, "purge_trash", ["90d", "3650d"]),
+        expire_notifications: retention_job(r, zone, "expire_notifications", ["30d", "3650d"]),
+        delete_quotes: retention_job(r, zone, "delete_quotes", ["1h", "29d"]),
     }
 }
 
-fn retention_job(r: &mut Reader, zone: chrono_tz::Tz, job: &str, youngest: &str) -> RetentionJob {
+fn retention_job(
+    r: &mut Reader,
+    zone: chrono_tz::Tz,
+    job: &str,
+    [youngest, oldest]: [&str; 2],
+) -> RetentionJob {
     let key = |name| format!("retention.{job}.{name}");
     let accepted = "a cron expression of five fields such as \"17 2 * * *\"";
     RetentionJob {
         schedule: r
             .text_as(&key("schedule"), accepted, Schedule::never(), |text| Schedule::parse(text, zone).ok()),
-        after: r.duration(&key("after"), youngest, "3650d"),
+        after: r.duration(&key("after"), youngest, oldest),
         batch_size: r.whole(&key("batch_size"), 1..=10_000),
         time_budget: r.duration(&key("time_budget"), "1s", "1d"),
     }

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
 use super::trash::{self, DeletedBy, Deletion};
-use super::{Store, StoreError, batch_row, batch_text};
+use super::{KeyHome, Store, StoreError, batch_row, batch_text, suppressions};
 use crate::domain::members::Fault;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table, parse_record};
 use crate::domain::time::{Time, parse_time};
@@ -40,6 +40,7 @@ pub struct Import {
     tx: Tx,
     now: Time,
     operator: String,
+    hash_keys: KeyHome,
     chunk: Vec<(u64, Record)>,
     keys: HashSet<String>,
     /// Accounts and contacts that records name and that have not come yet, with the first line that does.
@@ -66,6 +67,7 @@ impl Store {
             tx,
             now,
             operator: operator.to_owned(),
+            hash_keys: self.hash_key_home().clone(),
             chunk: Vec::with_capacity(CHUNK),
             keys: HashSet::with_capacity(CHUNK),
             missing_accounts: BTreeMap::new(),
@@ -163,7 +165,9 @@ impl Import {
                 let conflicts = self.claim_addresses(&contacts.collect()).await?;
                 self.contested.extend(conflicts.into_iter().map(|(contact, _)| contact));
                 trash::put_into_trash(&mut self.tx, &arriving).await?;
+                suppressions::revive(&mut self.tx, &self.hash_keys, &addresses(&chunk)).await?;
             }
+            "deliverability" => self.hash_what_is_gone(&chunk).await?,
             "segment" | "enrollment" => self.leave_trash_alone(kind, &chunk).await?,
             _ => {}
         }
@@ -174,6 +178,19 @@ impl Import {
         }
         self.report.imported += chunk.len() as u64;
         *self.report.kinds.entry(kind.name).or_default() += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// What is told of an address whose person is gone is kept, but not by the address.
+    async fn hash_what_is_gone(&mut self, chunk: &[(u64, Record)]) -> Result<(), StoreError> {
+        let gone = suppressions::gone(&mut self.tx, &self.hash_keys, &addresses(chunk)).await?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let keys = suppressions::keys(&mut self.tx, &self.hash_keys).await?;
+        for (account_id, address) in gone {
+            suppressions::hash(&mut self.tx, &keys, account_id, &[address], self.now).await?;
+        }
         Ok(())
     }
 
@@ -420,6 +437,15 @@ impl Import {
 fn is_of(contacts: &HashSet<(i64, i64)>, record: &Record) -> bool {
     let is_one = |id: &i64| contacts.contains(&(record.account_id, *id));
     record.contacts.iter().any(is_one) || (!record.shared.is_empty() && record.shared.iter().all(is_one))
+}
+
+/// The addresses that records bring, whether they are a contact's or stand alone.
+fn addresses(chunk: &[(u64, Record)]) -> Vec<(i64, String)> {
+    let rows = chunk.iter().flat_map(|(_, record)| record.links.iter().chain([&record.row]));
+    rows.filter_map(|row| {
+        Some((row.get("account_id")?.as_i64()?, row.get("email_key")?.as_str()?.to_owned()))
+    })
+    .collect()
 }
 
 fn at_line(line: u64, place: &str, problem: &str) -> StoreError {

@@ -19,6 +19,8 @@ pub enum Target {
     Trash,
     /// Notifications, by the time they were created.
     Notifications,
+    /// Quotes, by the time the contact on them was erased.
+    Quotes,
 }
 
 /// Rows that another transaction holds: pass over them first, wait for them afterwards.
@@ -136,11 +138,13 @@ async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<u64,
     let deleted = match sweep.target {
         Target::Trash => purge::purge(tx, store, sweep, now, cutoff).await?,
         Target::Notifications => expire_notifications(tx, sweep, cutoff).await?,
+        Target::Quotes => delete_quotes(tx, sweep, cutoff).await?,
     };
     let actor = Actor::Job(sweep.job.to_owned());
     let action = match sweep.target {
         Target::Trash => "purge",
         Target::Notifications => "expire",
+        Target::Quotes => "delete_quotes",
     };
     for (account_id, ids) in &deleted {
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
@@ -178,6 +182,37 @@ async fn expire_notifications(
     Ok(by_account)
 }
 
+async fn delete_quotes(
+    tx: &mut Tx,
+    sweep: &Sweep<'_>,
+    cutoff: Time,
+) -> Result<BTreeMap<i64, Vec<i64>>, StoreError> {
+    let live = "EXISTS (SELECT 1 FROM quote_contacts l JOIN crm_contacts c \
+                ON c.account_id = l.account_id AND c.contact_id = l.contact_id \
+                WHERE l.account_id = quotes.account_id AND l.quote_id = quotes.quote_id)";
+    tx.execute(
+        &format!("UPDATE quotes SET orphaned_at = NULL WHERE orphaned_at < $1 AND {live}"),
+        args![cutoff],
+    )
+    .await?;
+    let due = format!(
+        "SELECT q.account_id, q.quote_id FROM quotes q WHERE q.orphaned_at < $1 \
+         ORDER BY q.orphaned_at, q.account_id, q.quote_id LIMIT $2{}",
+        lock_clause(tx, sweep.locked, "q")
+    );
+    // The links of contacts in the trash go first; both statements stand on rows that the update left marked.
+    let links = format!("DELETE FROM quote_contacts WHERE (account_id, quote_id) IN ({due})");
+    tx.execute(&links, args![cutoff, i64::from(sweep.limit)]).await?;
+    let quotes = format!(
+        "DELETE FROM quotes WHERE NOT {live} AND (account_id, quote_id) IN ({due}) RETURNING account_id, quote_id"
+    );
+    let mut by_account: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for row in tx.rows(&quotes, args![cutoff, i64::from(sweep.limit)]).await? {
+        by_account.entry(row.int("account_id")?).or_default().push(row.int("quote_id")?);
+    }
+    Ok(by_account)
+}
+
 async fn backlog(tx: &mut Tx, target: Target, after: Duration) -> Result<Backlog, StoreError> {
     let now = tx.now().await?;
     let none = Backlog { count: 0, oldest_overdue: Duration::ZERO };
@@ -189,6 +224,9 @@ async fn backlog(tx: &mut Tx, target: Target, after: Duration) -> Result<Backlog
         }
         Target::Notifications => {
             "SELECT count(*) AS due, min(created_at) AS oldest FROM notifications WHERE created_at < $1"
+        }
+        Target::Quotes => {
+            "SELECT count(*) AS due, min(orphaned_at) AS oldest FROM quotes WHERE orphaned_at < $1"
         }
     };
     let Some(row) = tx.row(sql, args![cutoff]).await? else { return Ok(none) };

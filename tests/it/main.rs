@@ -6,6 +6,7 @@
 mod commands;
 mod company_stage;
 mod decisions;
+mod erase;
 mod import;
 mod import_contacts;
 mod lines;

@@ -1,5 +1,6 @@
 //! The jobs, one file each; this one runs any of them: in bounded batches, within a time budget.
 
+pub mod delete_quotes;
 pub mod expire_notifications;
 pub mod purge_trash;
 

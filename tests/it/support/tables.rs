@@ -76,6 +76,16 @@ impl Database {
         rows
     }
 
+    /// Everything the store holds, to search in: on PostgreSQL all rows, on SQLite the bytes of its files.
+    pub async fn everything(&self) -> String {
+        if let Some(file) = self.url().strip_prefix("sqlite://") {
+            let files = [file.to_owned(), format!("{file}-wal")];
+            let bytes = files.iter().filter_map(|file| std::fs::read(file).ok()).flatten();
+            return String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned();
+        }
+        self.dump(&[]).await.tables.into_values().flatten().collect()
+    }
+
     /// How many rows of a table meet a condition.
     pub async fn count(&self, table: &str, condition: &str) -> i64 {
         let sql = format!("SELECT CAST(count(*) AS text) FROM {table} WHERE {condition}");
