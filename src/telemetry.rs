@@ -14,8 +14,9 @@ use tracing_subscriber::filter::{Directive, ParseError};
 /// What `-v` adds to the level that is set.
 const VERBOSE: &str = "contact_reaper=debug";
 
-/// lapin logs a returned message whole, headers and body.
-const SILENT: &str = "lapin=error";
+/// lapin logs a returned message whole, and every error that its caller hears of anyway; PostgreSQL remarks on each
+/// rollback before a connection is lent out.
+const SILENT: [&str; 2] = ["lapin=off", "sqlx::postgres::notice=error"];
 
 /// Why logs or metrics could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +65,10 @@ pub fn start_logs(options: &LogOptions) -> Result<(), TelemetryError> {
 }
 
 fn filter(options: &LogOptions) -> Result<EnvFilter, ParseError> {
-    let filter = EnvFilter::try_new(&options.level)?.add_directive(SILENT.parse()?);
+    let mut filter = EnvFilter::try_new(&options.level)?;
+    for directive in SILENT {
+        filter = filter.add_directive(directive.parse()?);
+    }
     if !options.verbose {
         return Ok(filter);
     }

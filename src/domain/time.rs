@@ -16,7 +16,7 @@ pub fn format_time(time: Time) -> String {
 pub fn parse_time(text: &str) -> Option<Time> {
     let time = DateTime::parse_from_rfc3339(text).ok()?;
     let time = DateTime::from_timestamp_micros(time.timestamp_micros())?;
-    let years = parse_bound("0001-01-01T00:00:00Z")?..parse_bound("9999-12-31T23:59:59.999999Z")?;
+    let years = parse_bound("0001-01-01T00:00:00Z")?..=parse_bound("9999-12-31T23:59:59.999999Z")?;
     years.contains(&time).then_some(time)
 }
 

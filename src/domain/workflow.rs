@@ -63,13 +63,16 @@ impl Workflow {
         Self {
             is_contact_workflow: text("type") == Some("CONTACT_FLOW")
                 && text("objectTypeId") == Some(CONTACT_TYPE)
-                && text("flowType").is_none_or(|flow_type| flow_type == "WORKFLOW"),
+                && flow.get("flowType").is_none_or(|flow_type| flow_type == "WORKFLOW"),
             is_enabled: flow.get("isEnabled") == Some(&Value::Bool(true)),
             delete_actions: delete_actions(flow),
             should_re_enroll: criteria.and_then(|criteria| criteria.get("shouldReEnroll"))
                 == Some(&Value::Bool(true)),
             triggers: criteria.map_or(Triggers::Unsupported, triggers),
-            goal: used(flow, "goalFilterBranch"),
+            goal: match flow.get("goalFilterBranch") {
+                None | Some(Value::Null) => Understood::Unused,
+                Some(_) => Understood::No,
+            },
             suppression: used(flow, "suppressionListIds"),
             time_windows: used(flow, "timeWindows"),
             blocked_dates: used(flow, "blockedDates"),
@@ -101,6 +104,10 @@ fn delete_actions(flow: &Value) -> BTreeSet<i64> {
         // Any version from 0 up is the same action; published examples carry several.
         action.get("actionTypeId").and_then(Value::as_str) == Some(DELETE_CONTACT)
             && action.get("actionTypeVersion").is_none_or(|version| version.as_u64().is_some())
+            && action.get("type").is_none_or(|kind| kind == "SINGLE_CONNECTION")
+            && action
+                .get("fields")
+                .is_none_or(|fields| fields.as_object().is_some_and(serde_json::Map::is_empty))
     });
     let others: BTreeSet<i64> = others.into_iter().filter_map(id_of).collect();
     // An id that another action has too does not say which of them was reached.
@@ -109,6 +116,13 @@ fn delete_actions(flow: &Value) -> BTreeSet<i64> {
 
 fn triggers(criteria: &Value) -> Triggers {
     match criteria.get("type").and_then(Value::as_str) {
+        // What belongs to another type of criteria would be left unasked.
+        Some("LIST_BASED")
+            if [used(criteria, "eventFilterBranches"), used(criteria, "refinementCriteria")]
+                .contains(&Understood::No) =>
+        {
+            Triggers::Unsupported
+        }
         Some("LIST_BASED") => {
             let enroll = criteria.get("listFilterBranch").map_or_else(
                 || Criteria::Unsupported("criteria without a branch".to_owned()),
@@ -162,6 +176,7 @@ mod tests {
             ("type", Value::Null),
             ("objectTypeId", json!("0-2")),
             ("flowType", json!("ACTION_SET")),
+            ("flowType", json!(5)),
         ] {
             let mut flow = flow();
             flow[member] = value;

@@ -134,18 +134,24 @@ impl TextComparison {
             Self::Contains => actual.contains(operand),
             Self::StartsWith => actual.starts_with(operand),
             Self::EndsWith => actual.ends_with(operand),
-            Self::ContainsWords => actual.match_indices(operand).any(|(start, found)| {
+            Self::ContainsWords => actual.char_indices().any(|(start, _)| {
                 let before = actual[..start].chars().next_back();
-                let after = actual[start + found.len()..].chars().next();
-                ![before, after].into_iter().flatten().any(char::is_alphanumeric)
+                let after = actual[start..].strip_prefix(operand).map(|rest| rest.chars().next());
+                after.is_some_and(|after| ![before, after].into_iter().flatten().any(belongs_to_a_word))
             }),
         }
     }
 }
 
+/// Letters, digits, and the accents that combine with the letter before them.
+fn belongs_to_a_word(character: char) -> bool {
+    character.is_alphanumeric() || ('\u{300}'..='\u{36f}').contains(&character)
+}
+
 impl SetComparison {
     fn holds(self, value: &str, operands: &[String]) -> bool {
-        let options: Vec<&str> = value.split(';').filter(|option| !option.is_empty()).collect();
+        let options: Vec<&str> =
+            value.split(';').map(str::trim).filter(|option| !option.is_empty()).collect();
         let has = |operand: &String| options.contains(&operand.as_str());
         match self {
             Self::Any => operands.iter().any(has),

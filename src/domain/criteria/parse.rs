@@ -17,9 +17,17 @@ pub fn branch(value: &Value) -> Criteria {
         Some(other) => return Criteria::Unsupported(format!("filter branch {other}")),
         None => return Criteria::Unsupported("a filter branch without a type".to_owned()),
     };
+    if value.get("filterBranchOperator").is_some_and(|operator| operator.as_str() != kind) {
+        return Criteria::Unsupported("a filter branch whose operator is not its type".to_owned());
+    }
     let (Some(filters), Some(branches)) = (list(value, "filters"), list(value, "filterBranches")) else {
         return Criteria::Unsupported("a filter branch whose filters are no list".to_owned());
     };
+    // An empty AND accepts everybody: only where the definition says in so many words that it is empty.
+    let is_list = |name: &str| value.get(name).is_some_and(Value::is_array);
+    if filters.is_empty() && branches.is_empty() && !(is_list("filters") && is_list("filterBranches")) {
+        return Criteria::Unsupported("a filter branch without filters".to_owned());
+    }
     combine(filters.iter().map(filter).chain(branches.iter().map(branch)).collect())
 }
 
@@ -34,7 +42,7 @@ fn list<'a>(value: &'a Value, name: &str) -> Option<&'a [Value]> {
 
 fn filter(value: &Value) -> Criteria {
     match value.get("filterType").and_then(Value::as_str) {
-        Some("PROPERTY") => match value.get("property").and_then(Value::as_str) {
+        Some("PROPERTY") => match value.get("property").and_then(filled) {
             Some(name) => Criteria::Property {
                 name: name.to_owned(),
                 operation: value.get("operation").map_or_else(
@@ -100,7 +108,7 @@ fn operation(value: &Value) -> Operation {
 /// `None` for an empty list: a comparison with nothing would accept everybody or nobody by accident.
 fn operands<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
     let operands: Vec<T> = match (value.get("values"), value.get("value")) {
-        (Some(Value::Array(values)), _) => values.iter().map(read).collect::<Option<_>>()?,
+        (Some(Value::Array(values)), None) => values.iter().map(read).collect::<Option<_>>()?,
         (None | Some(Value::Null), Some(single)) => vec![read(single)?],
         _ => return None,
     };
@@ -167,7 +175,10 @@ fn options_test(operator: &str, value: &Value) -> Option<(Test, bool)> {
         "DOES_NOT_CONTAIN_ALL" => (SetComparison::All, true),
         _ => return None,
     };
-    let operands = operands(value, |operand| filled(operand).map(str::to_owned))?;
+    // A semicolon separates options: one with it inside is none.
+    let operands = operands(value, |operand| {
+        filled(operand).filter(|it| !it.contains(';')).map(|it| it.trim().to_owned())
+    })?;
     Some((Test::Options { comparison, operands }, negated))
 }
 
