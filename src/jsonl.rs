@@ -77,7 +77,7 @@ impl<C: Checkpoints> JsonlFeed<C> {
     /// Reads nothing yet.
     pub fn new(options: Options, checkpoints: Arc<C>) -> Self {
         let stream = |reader, feed: &str| Origin::Stream {
-            lines: Arc::new(Mutex::new(Lines::new(reader, 0))),
+            lines: Arc::new(Mutex::new(Lines::new(reader, 0, false))),
             ledger: Arc::new(Ledger::new(feed, None)),
         };
         let origin = match options.source {
@@ -127,14 +127,15 @@ async fn open_file<C: Checkpoints>(path: &Path, checkpoints: &C) -> Result<(Line
         )),
     };
     let canonical = tokio::fs::canonicalize(path).await.map_err(unreadable)?;
-    let mut file = tokio::fs::File::open(&canonical).await.map_err(unreadable)?;
-    let metadata = file.metadata().await.map_err(unreadable)?;
+    // Asked before it is opened: opening a pipe would wait for its writer.
+    let metadata = tokio::fs::metadata(&canonical).await.map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(FeedError::Permanent(format!(
             "{shown} is not a regular file and cannot be followed by position: name a file, or - for standard \
              input."
         )));
     }
+    let mut file = tokio::fs::File::open(&canonical).await.map_err(unreadable)?;
     let feed = canonical.to_string_lossy();
     let saved = checkpoints.load(&feed).await.map_err(FeedError::Transient)?.unwrap_or(0);
     if metadata.len() < saved {
@@ -145,7 +146,7 @@ async fn open_file<C: Checkpoints>(path: &Path, checkpoints: &C) -> Result<(Line
         )));
     }
     file.seek(SeekFrom::Start(saved)).await.map_err(unreadable)?;
-    Ok((Lines::new(Box::new(BufReader::new(file)), saved), Ledger::new(&feed, Some(saved))))
+    Ok((Lines::new(Box::new(BufReader::new(file)), saved, true), Ledger::new(&feed, Some(saved))))
 }
 
 /// One reading, from open to drop.

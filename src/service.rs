@@ -25,6 +25,8 @@ use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How long the connections to the store may take to close.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How often pools, outbox and histograms are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
@@ -46,10 +48,8 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
     });
     let server = serve(settings, health.clone(), telemetry.clone()).await?;
     let outcome = work(settings, &store, &health, telemetry, &mut asked).await;
-    if outcome.is_ok() {
-        // After a failure a connection may be stuck, and the exit closes it as well.
-        store.close().await;
-    }
+    // A connection may be stuck; the exit closes it as well.
+    drop(tokio::time::timeout(GOODBYE, store.close()).await);
     server.stop().await;
     outcome
 }
@@ -138,7 +138,17 @@ pub async fn run_lines(
 /// Brings the schema up to date, waiting for the store as long as it takes; `false`: asked to stop meanwhile.
 async fn migrate(store: &Store, asked: &mut watch::Receiver<bool>) -> anyhow::Result<bool> {
     loop {
-        match store.migrate().await {
+        // A task of its own: asked to stop, nobody waits for a store that may never answer, and no future of the
+        // store is dropped half-way.
+        let attempt = tokio::spawn({
+            let store = store.clone();
+            async move { store.migrate().await }
+        });
+        let migrated = tokio::select! {
+            _ = asked.wait_for(|asked| *asked) => return Ok(false),
+            migrated = attempt => migrated.context("the migration ended in a panic")?,
+        };
+        match migrated {
             Ok(migrations) => {
                 if !migrations.is_empty() {
                     info!(store.migrations = migrations.join(", "), "schema brought up to date");
@@ -236,7 +246,7 @@ pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
 
 /// The store's options; `create` makes a SQLite file where there is none.
 pub fn store_options(settings: &Settings, create: bool) -> store::Options {
-    let hash_keys = match (&settings.privacy.hash_key_file, settings.store.sqlite_path()) {
+    let hash_keys = match (&settings.privacy.hash_key_file, Store::file(settings.store.url.expose())) {
         (Some(file), _) => KeyHome::File(file.clone()),
         (None, Some(store)) => KeyHome::Beside(format!("{}.hash-key", store.display()).into()),
         (None, None) => KeyHome::Database,

@@ -1,7 +1,8 @@
 //! `import` and `enroll`: JSON Lines from a file or standard input.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::service;
 use crate::store::StoreError;
 use crate::store::import::Import;
 
+/// How often an import that met other transactions starts again.
+const MAX_TRIES: u32 = 10;
+
 /// Where the lines come from.
 #[derive(Debug, Args)]
 pub struct Input {
@@ -27,12 +31,34 @@ pub struct Input {
 
 impl Input {
     fn open(&self) -> anyhow::Result<Box<dyn BufRead + Send>> {
-        if self.file == Path::new("-") {
+        if self.is_stdin() {
             return Ok(Box::new(BufReader::new(std::io::stdin())));
         }
-        let file =
-            File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))?;
-        Ok(Box::new(BufReader::new(file)))
+        Ok(Box::new(BufReader::new(self.file()?)))
+    }
+
+    /// The input as a file that can be read more than once. Standard input is copied into one that has no name: a
+    /// transaction must not wait for whoever writes it.
+    fn open_whole(&self) -> anyhow::Result<File> {
+        if !self.is_stdin() {
+            return self.file();
+        }
+        let path = std::env::temp_dir().join(format!("contact-reaper-import-{}", std::process::id()));
+        let shown = path.display();
+        let mut options = File::options();
+        let spool = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let mut spool = spool.with_context(|| format!("{shown} cannot be made to hold standard input"))?;
+        std::fs::remove_file(&path).with_context(|| format!("{shown} cannot be removed"))?;
+        std::io::copy(&mut std::io::stdin().lock(), &mut spool).context("standard input cannot be read")?;
+        Ok(spool)
+    }
+
+    fn file(&self) -> anyhow::Result<File> {
+        File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.file == Path::new("-")
     }
 }
 
@@ -48,12 +74,22 @@ fn progress(what: &'static str) -> ProgressBar {
 }
 
 pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
-    let mut lines = input.open()?;
+    let mut file = input.open_whole()?;
     let store = context.store().await?;
     let bar = progress("records read");
-    let mut import = store.begin_import(&operator()).await?;
-    let read = read_lines(&mut import, &mut *lines, &bar).await;
-    let report = import.finish(read).await;
+    let mut tries = 0;
+    let report = loop {
+        file.rewind().context("the input cannot be read from its start")?;
+        bar.set_position(0);
+        let mut import = store.begin_import(&operator()).await?;
+        let read = read_lines(&mut import, &mut BufReader::new(&file), &bar).await;
+        match import.finish(read).await {
+            // The workers had the same contacts in hand, in another order.
+            Err(StoreError::Contended(_)) if tries < MAX_TRIES => tries += 1,
+            report => break report,
+        }
+        tokio::time::sleep(Duration::from_millis(100) * tries).await;
+    };
     bar.finish_and_clear();
     let report = report?;
     if context.json {

@@ -50,8 +50,11 @@ pub enum Inspect {
 pub enum Trash {
     /// Contacts in the trash, newest first
     List {
-        #[command(flatten)]
-        list: ListArgs,
+        #[arg(long, value_parser = id)]
+        account: i64,
+        /// At most this many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
+        limit: i64,
         /// Only those that this workflow deleted
         #[arg(long, value_parser = id)]
         workflow: Option<i64>,
@@ -175,9 +178,10 @@ impl Inspect {
 
 impl Trash {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::List { list, workflow } = self;
+        let Self::List { account, limit, workflow } = self;
         let store = context.existing_store().await?;
-        let rows = store.trash(&Filter { workflow_id: workflow, ..list.filter() }).await?;
+        let filter = Filter { account_id: Some(account), workflow_id: workflow, limit, ..Filter::default() };
+        let rows = store.trash(&filter).await?;
         if context.json {
             return output::document(&rows);
         }

@@ -136,7 +136,7 @@ impl Context {
 
     /// The store as it is: it must be there, with the schema of this program.
     async fn existing_store(&self) -> Result<Store, Failure> {
-        if let Some(path) = self.settings.store.sqlite_path()
+        if let Some(path) = Store::file(self.settings.store.url.expose())
             && !path.exists()
         {
             return Err(Failure::Failed(anyhow::anyhow!(

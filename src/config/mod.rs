@@ -106,14 +106,7 @@ pub struct Store {
 impl Store {
     /// The kind of database [`Store::url`] names.
     pub fn database(&self) -> Database {
-        if self.sqlite_path().is_some() { Database::Sqlite } else { Database::Postgres }
-    }
-
-    /// The file of a SQLite store.
-    pub fn sqlite_path(&self) -> Option<&Path> {
-        let path = self.url.expose().strip_prefix("sqlite:")?;
-        let path = path.trim_start_matches("//");
-        Some(Path::new(path.split('?').next().unwrap_or(path)))
+        if self.url.expose().starts_with("sqlite:") { Database::Sqlite } else { Database::Postgres }
     }
 }
 

@@ -187,11 +187,19 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
             action_id: data.id("actionId")?,
         },
         workflow_id: data.id("workflowId")?,
-        object_type_id: data.text("objectTypeId")?.to_owned(),
+        object_type_id: object_type_id(&data)?,
         object_id: data.id("objectId")?,
         enrolled_at: data.time("enrolledAt")?,
         cause,
     })
+}
+
+/// The vendor's are as short as `0-1` and `2-12345678`: the ledger keeps it, and is no place for a text.
+fn object_type_id(data: &Members<'_>) -> Result<String, Fault> {
+    let text = data.text("objectTypeId")?;
+    let short =
+        text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    if short { Ok(text.to_owned()) } else { Err(data.fault("objectTypeId", "must be an id such as 0-1")) }
 }
 
 /// `accountId`, or `portalId` as the vendor's API says; both only where they agree.

@@ -2,7 +2,9 @@
 
 use std::io;
 
+use serde::de::IgnoredAny;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tracing::warn;
 
 use crate::domain::enrollment::MAX_BODY_BYTES;
 
@@ -25,11 +27,13 @@ pub(super) struct Lines {
     line: Vec<u8>,
     /// All its bytes, also those that were not kept.
     length: u64,
+    /// More may be written behind the end: a last line that is half written is left for the next time.
+    grows: bool,
 }
 
 impl Lines {
-    pub(super) fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>, offset: u64) -> Self {
-        Self { reader, offset, start: offset, line: Vec::new(), length: 0 }
+    pub(super) fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>, offset: u64, grows: bool) -> Self {
+        Self { reader, offset, start: offset, line: Vec::new(), length: 0, grows }
     }
 
     /// The next line that is not empty, without its end; `None` at the end of the source.
@@ -45,6 +49,10 @@ impl Lines {
             let consumed = part.len() + usize::from(newline.is_some());
             self.reader.consume(consumed);
             self.offset += consumed as u64;
+            if at_end && self.grows && is_half_written(&self.line) {
+                warn!(feed.position = self.start, "the last line is half written and waits for its end");
+                return Ok(None);
+            }
             if (newline.is_some() || at_end)
                 && let Some(line) = self.finish()
             {
@@ -71,6 +79,11 @@ impl Lines {
     }
 }
 
+/// JSON that ends before it is complete.
+fn is_half_written(line: &[u8]) -> bool {
+    !line.is_empty() && serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
+}
+
 #[cfg(test)]
 mod tests {
     use tokio::io::BufReader;
@@ -80,7 +93,7 @@ mod tests {
     async fn cut(content: Vec<u8>) -> Vec<(Receipt, Vec<u8>)> {
         // A small buffer, so that lines arrive in pieces.
         let reader = BufReader::with_capacity(7, io::Cursor::new(content));
-        let mut lines = Lines::new(Box::new(reader), 0);
+        let mut lines = Lines::new(Box::new(reader), 0, false);
         let mut all = Vec::new();
         while let Some(line) = lines.next().await.unwrap() {
             all.push(line);
@@ -94,6 +107,19 @@ mod tests {
         let all = cut(b"\n{1}\r\n\r\n\n{2}\n{long line}".to_vec()).await;
         let seen: Vec<_> = all.iter().map(|(at, body)| (at.start, at.end, body.as_slice())).collect();
         assert_eq!(seen, [(0, 6, &b"{1}"[..]), (6, 13, b"{2}"), (13, 24, b"{long line}")]);
+    }
+
+    #[tokio::test]
+    async fn a_half_written_last_line_of_a_growing_file_waits() {
+        for (content, expected) in [("{}\n{\"a\":", 1), ("{}\n{}", 2), ("{}\nnoise", 2), ("{}\n{\"a\":\n", 2)]
+        {
+            let mut lines = Lines::new(Box::new(io::Cursor::new(content)), 0, true);
+            let mut seen = 0;
+            while lines.next().await.unwrap().is_some() {
+                seen += 1;
+            }
+            assert_eq!(seen, expected, "{content}");
+        }
     }
 
     #[tokio::test]

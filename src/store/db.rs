@@ -5,6 +5,7 @@
 //! answer it: every pool rolls back before it lends a connection out, and no future of the store is dropped
 //! half-way (no `select!`, no `timeout` around it).
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -160,6 +161,13 @@ impl Db {
             )
         };
         Ok(Self { pool, statement_timeout: options.statement_timeout })
+    }
+
+    /// The file of a SQLite store.
+    pub fn file(url: &str) -> Option<PathBuf> {
+        let options =
+            url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok()).flatten()?;
+        Some(options.get_filename().to_owned())
     }
 
     /// Which database it is.

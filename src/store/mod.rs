@@ -111,6 +111,11 @@ impl Store {
         Ok(Self { db: Db::open(options)?, hash_keys: options.hash_keys.clone() })
     }
 
+    /// The file that a URL names, if it names one.
+    pub fn file(url: &str) -> Option<std::path::PathBuf> {
+        Db::file(url)
+    }
+
     /// Does the database answer?
     pub async fn answers(&self) -> bool {
         let ask = async || -> Result<(), StoreError> {

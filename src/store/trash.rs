@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
-use super::db::{Tx, args};
+use super::db::{Arg, Tx, args};
 use super::plan;
 use super::{Store, StoreError, batch_row, batch_text, lifecycle, transaction};
+use crate::domain::address::address_key;
 use crate::domain::effects::Transition;
+use crate::domain::members::parse_id_text;
 use crate::domain::permission::{Permission, may_delete_one};
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::{Time, format_time};
@@ -166,19 +168,29 @@ pub(super) async fn permitted_user(
     user: &str,
     deed: &str,
 ) -> Result<i64, StoreError> {
-    let by_id = crate::domain::members::parse_id_text(user);
-    let row = tx
-        .row(
-            "SELECT user_id, CAST(permissions AS text) AS permissions FROM users \
-             WHERE account_id = $1 AND (user_id = $2 OR email_key = $3) ORDER BY user_id LIMIT 1",
-            args![account_id, by_id, crate::domain::address::address_key(user)],
-        )
-        .await?
-        .ok_or_else(|| {
-            StoreError::Refused(format!(
+    // Digits are an id and nothing else: an address is never mistaken for one.
+    let (condition, wanted) = match parse_id_text(user) {
+        Some(user_id) => ("user_id = $2", Arg::from(user_id)),
+        None => ("email_key = $2", Arg::from(address_key(user))),
+    };
+    let sql = format!(
+        "SELECT user_id, CAST(permissions AS text) AS permissions FROM users \
+         WHERE account_id = $1 AND email_key <> '' AND {condition} ORDER BY user_id LIMIT 2"
+    );
+    let found = tx.rows(&sql, &[account_id.into(), wanted]).await?;
+    let row = match &found[..] {
+        [row] => row,
+        [] => {
+            return Err(StoreError::Refused(format!(
                 "account {account_id} has no such user: give --as the id or e-mail address of one of its users"
-            ))
-        })?;
+            )));
+        }
+        _ => {
+            return Err(StoreError::Refused(format!(
+                "account {account_id} has several users with that address: give --as the id of the one you are"
+            )));
+        }
+    };
     let user_id = row.int("user_id")?;
     let held: Vec<String> = row.json("permissions")?;
     let held: BTreeSet<Permission> = held.iter().filter_map(|name| Permission::parse(name)).collect();

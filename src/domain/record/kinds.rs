@@ -1,5 +1,7 @@
 //! Which members of which kind become which columns.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::ColumnType::{Bool, Int, Json, Text, Time};
@@ -25,6 +27,10 @@ const CHANNELS: &[&str] = &["chat", "email", "bot"];
 const DELIVERABILITY: &[&str] = &["bounced", "spam_reported", "unsubscribed", "quarantined"];
 const OBJECT_TYPES: &[&str] = &["contact", "company", "deal", "ticket"];
 const PROCESSING_TYPES: &[&str] = &["MANUAL", "DYNAMIC", "SNAPSHOT"];
+
+/// What is part of a key fits into an index of either database.
+const MAX_KEY_BYTES: usize = 1000;
+const TOO_LONG: &str = "must not be longer than 1000 bytes";
 
 /// Declares a kind: its table with the key columns before the bar, its links, its reader.
 macro_rules! kind {
@@ -141,6 +147,12 @@ fn optional_text<'a>(members: &Members<'a>, name: &str) -> Result<Option<&'a str
     }
 }
 
+/// A text that is part of a key.
+fn key_text<'a>(members: &Members<'a>, name: &str) -> Result<&'a str, Fault> {
+    let text = members.text(name)?;
+    if text.len() > MAX_KEY_BYTES { Err(members.fault(name, TOO_LONG)) } else { Ok(text) }
+}
+
 fn optional_id(members: &Members<'_>, name: &str) -> Result<Option<i64>, Fault> {
     members.optional(name).map(|_| members.id(name)).transpose()
 }
@@ -155,11 +167,11 @@ fn one_of<'a>(members: &Members<'a>, name: &str, known: &[&str]) -> Result<&'a s
 }
 
 fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, Fault> {
-    let mut ids = Vec::new();
+    let (mut ids, mut seen) = (Vec::new(), HashSet::new());
     for (index, item) in members.list(name)?.iter().enumerate() {
         let id = parse_id(item)
             .ok_or_else(|| members.fault(&format!("{name}[{index}]"), "must be a positive 64-bit integer"))?;
-        if !ids.contains(&id) {
+        if seen.insert(id) {
             ids.push(id);
         }
     }
@@ -200,7 +212,10 @@ fn user(m: &Members<'_>) -> Read {
             m.fault(&format!("permissions[{index}]"), "must be one of delete, bulk_delete, super_admin")
         })?;
     }
-    let email = m.text("email")?;
+    let email = key_text(m, "email")?;
+    if address_key(email).is_empty() {
+        return Err(m.fault("email", "must be an address"));
+    }
     Ok(plain(json!({"user_id": m.id("id")?, "email": email, "email_key": address_key(email),
         "permissions": m.list("permissions")?})))
 }
@@ -214,10 +229,13 @@ fn contact(m: &Members<'_>) -> Read {
         addresses
             .push(address.ok_or_else(|| m.fault(&format!("additionalEmails[{index}]"), "must be a string"))?);
     }
-    let mut links: Vec<Row> = Vec::new();
+    let (mut links, mut seen) = (Vec::new(), HashSet::new());
     for address in addresses {
         let key = address_key(address);
-        if !key.is_empty() && !links.iter().any(|link| link["email_key"] == key) {
+        if key.len() > MAX_KEY_BYTES {
+            return Err(m.fault("properties.email or additionalEmails", TOO_LONG));
+        }
+        if !key.is_empty() && seen.insert(key.clone()) {
             links.push(row(json!({"contact_id": contact_id, "email_key": key, "email": address})));
         }
     }
@@ -258,6 +276,12 @@ fn end<'a>(m: &Members<'a>) -> Result<(&'a str, i64, Option<i64>), Fault> {
     Ok((kind, id, (kind == "contact").then_some(id)))
 }
 
+/// An empty label is no label.
+fn label<'a>(m: &Members<'a>) -> Result<&'a str, Fault> {
+    let label = optional_text(m, "label")?.unwrap_or_default();
+    if label.len() > MAX_KEY_BYTES { Err(m.fault("label", TOO_LONG)) } else { Ok(label) }
+}
+
 fn association(m: &Members<'_>) -> Read {
     let (from_type, from_id, from_contact) = end(&m.object("from")?)?;
     let (to_type, to_id, to_contact) = end(&m.object("to")?)?;
@@ -268,21 +292,21 @@ fn association(m: &Members<'_>) -> Read {
         Some(_) => return Err(m.fault("associationTypeId", "must be a string")),
     };
     let row = row(json!({"from_type": from_type, "from_id": from_id, "to_type": to_type, "to_id": to_id,
-        "label": optional_text(m, "label")?.unwrap_or_default(), "association_type_id": association_type_id}));
+        "label": label(m)?, "association_type_id": association_type_id}));
     Ok(Parts { row, contacts: from_contact.into_iter().chain(to_contact).collect(), ..Parts::default() })
 }
 
 fn activity(m: &Members<'_>) -> Read {
     let activity_id = m.id("id")?;
-    let mut links: Vec<Row> = Vec::new();
+    let (mut links, mut seen) = (Vec::new(), HashSet::new());
     let mut contacts: Vec<Option<i64>> = Vec::new();
     for association in m.objects("associations")? {
         let (object_type, object_id, contact) = end(&association)?;
         contacts.push(contact);
-        let link =
-            row(json!({"activity_id": activity_id, "object_type": object_type, "object_id": object_id}));
-        if !links.contains(&link) {
-            links.push(link);
+        if seen.insert((object_type, object_id)) {
+            links.push(row(
+                json!({"activity_id": activity_id, "object_type": object_type, "object_id": object_id}),
+            ));
         }
     }
     let properties = m.optional("properties").map_or(Ok(json!({})), |_| properties(m))?;
@@ -307,7 +331,7 @@ fn conversation(m: &Members<'_>) -> Read {
 }
 
 fn deliverability(m: &Members<'_>) -> Read {
-    let key = address_key(m.text("email")?);
+    let key = address_key(key_text(m, "email")?);
     if key.is_empty() {
         return Err(m.fault("email", "must be an address"));
     }
@@ -343,7 +367,7 @@ fn feedback(m: &Members<'_>) -> Read {
         contact_id,
         json!({"feedback_id": m.id("id")?, "contact_id": contact_id,
         "survey_id": m.text("surveyId")?, "submitted_at": time(m, "submittedAt")?,
-        "rating": m.optional("rating"), "comment": optional_text(m, "text")?.unwrap_or_default()}),
+        "rating": m.optional("rating").cloned().unwrap_or_else(|| json!("")), "comment": optional_text(m, "text")?.unwrap_or_default()}),
     ))
 }
 
@@ -362,7 +386,7 @@ fn form_submission(m: &Members<'_>) -> Read {
         contact_id,
         json!({"submission_id": m.id("id")?, "contact_id": contact_id,
         "form_id": m.text("formId")?, "submitted_at": time(m, "submittedAt")?,
-        "field_values": m.optional("values")}),
+        "field_values": m.optional("values").cloned().unwrap_or_else(|| json!({}))}),
     ))
 }
 
@@ -370,14 +394,17 @@ fn integration(m: &Members<'_>) -> Read {
     let contact_id = m.id("contactId")?;
     Ok(owned(
         contact_id,
-        json!({"contact_id": contact_id, "source": m.text("source")?,
-        "payload": m.optional("payload")}),
+        json!({"contact_id": contact_id, "source": key_text(m, "source")?,
+        "payload": m.optional("payload").cloned().unwrap_or_else(|| json!({}))}),
     ))
 }
 
 fn lifecycle_transition(m: &Members<'_>) -> Read {
     let contact_id = m.id("contactId")?;
-    Ok(owned(contact_id, json!({"contact_id": contact_id, "stage": m.text("stage")?, "at": time(m, "at")?})))
+    Ok(owned(
+        contact_id,
+        json!({"contact_id": contact_id, "stage": key_text(m, "stage")?, "at": time(m, "at")?}),
+    ))
 }
 
 fn segment(m: &Members<'_>) -> Read {
