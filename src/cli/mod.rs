@@ -186,8 +186,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         }
         Err(mistakes) => return Err(mistakes.into()),
     };
-    // A command answers on standard output; only what runs on is worth a log of its own.
-    let level = if matches!(command, Command::Run) { settings.log.level.clone() } else { "error".to_owned() };
+    // A command answers on standard output; unless asked, only what runs on is worth a log of its own.
+    let logs = verbose || matches!(command, Command::Run);
+    let level = if logs { settings.log.level.clone() } else { "error".to_owned() };
     telemetry::start_logs(&LogOptions { json: settings.log.format == LogFormat::Json, level, verbose })?;
     let context = Context { settings, json };
     match command {

@@ -393,14 +393,20 @@ impl Import {
             batch_text(contacts.map(row).collect())
         };
         let source = self.tx.dialect().batch(1, &CONTACT);
+        // The plus keeps SQLite from walking all contacts of the account in search of the least.
         let sql = format!(
-            "SELECT e.account_id, e.contact_id, min(o.contact_id) AS holder FROM {source} \
-             JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id AND c.deleted_at IS NULL \
-             JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
-             JOIN contact_emails o ON o.account_id = e.account_id AND o.email_key = e.email_key \
-                                  AND o.contact_id <> e.contact_id \
-             JOIN contacts h ON h.account_id = o.account_id AND h.contact_id = o.contact_id AND h.deleted_at IS NULL \
-             GROUP BY e.account_id, e.contact_id ORDER BY e.account_id, e.contact_id DESC"
+            "SELECT e.account_id, e.contact_id, min(e.holder) AS holder FROM \
+             (SELECT e.account_id, e.contact_id, \
+                (SELECT min(+o.contact_id) FROM contact_emails o \
+                 JOIN contacts h ON h.account_id = o.account_id AND h.contact_id = o.contact_id \
+                 WHERE o.account_id = e.account_id AND o.email_key = e.email_key \
+                   AND o.contact_id <> e.contact_id AND h.deleted_at IS NULL) AS holder \
+              FROM {source} \
+              JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
+              JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
+              WHERE c.deleted_at IS NULL) e \
+             WHERE e.holder IS NOT NULL GROUP BY e.account_id, e.contact_id \
+             ORDER BY e.account_id, e.contact_id DESC"
         );
         let mut conflicts = BTreeSet::new();
         let mut answers = Vec::new();
