@@ -7,7 +7,6 @@
 mod lines;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +15,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::io::{AsyncSeekExt, BufReader};
 use tokio::sync::Mutex;
 
-use crate::domain::enrollment::Rejection;
-use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
+use crate::ports::{Checkpoints, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
 
 use lines::Lines;
 pub use lines::Receipt;
@@ -38,26 +36,6 @@ pub enum Source {
 pub struct Options {
     /// Where the lines come from.
     pub source: Source,
-}
-
-/// Remembers how far a feed has come, and keeps its dead letters.
-pub trait Checkpoints: Send + Sync + 'static {
-    /// The position saved last, in bytes; `None` for a feed never seen.
-    ///
-    /// # Errors
-    /// The store does not answer; said in a sentence.
-    fn load(&self, feed: &str) -> impl Future<Output = Result<Option<u64>, String>> + Send;
-
-    /// Saves the position and the dead letters (body and why) in one transaction.
-    ///
-    /// # Errors
-    /// Nothing is known to be saved; said in a sentence.
-    fn save(
-        &self,
-        feed: &str,
-        position: u64,
-        dead_letters: Vec<(Vec<u8>, Rejection)>,
-    ) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// A feed of lines.
@@ -294,7 +272,7 @@ mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::*;
-    use crate::domain::enrollment::DeadLetterReason;
+    use crate::domain::enrollment::{DeadLetterReason, Rejection};
 
     /// What a store would hold: positions by feed, and dead letters. Refuses while `down`.
     #[derive(Default)]

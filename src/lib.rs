@@ -5,7 +5,7 @@
 //!
 //! - [`domain`] decides, purely: the event, the checks in order, the filter language, the matrix of effects.
 //! - [`store`] keeps, and is the only room that names sqlx: coarse verbs, each one transaction.
-//! - [`ports`] is what the pipeline asks of whatever feeds it.
+//! - [`ports`] is what the pipeline asks of whatever feeds it, and a feed of the store.
 //! - [`broker`] (the only room that names lapin) and [`jsonl`] are the two feeds.
 //! - [`pipeline`] takes deliveries, batches them, has them decided, and says how they are settled.
 //! - [`scheduler`] runs the jobs of retention, on one of many instances.

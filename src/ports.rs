@@ -1,4 +1,4 @@
-//! The traits between rooms: what the pipeline asks of whatever feeds it.
+//! The traits between rooms: what the pipeline asks of whatever feeds it, and what a feed asks of the store.
 //!
 //! A feed is opened into a [`Session`] (one *generation* of connection, channel and consumer). When a
 //! session ends with an error the pipeline drops it, with everything still unsettled in it, and opens
@@ -109,4 +109,26 @@ pub trait Settler: Clone + Send + Sync + 'static {
         &self,
         settlements: Vec<Settlement<Self::Receipt>>,
     ) -> impl Future<Output = Result<(), FeedError>> + Send;
+}
+
+/// Remembers how far a feed has come, and keeps its dead letters.
+pub trait Checkpoints: Send + Sync + 'static {
+    /// The position saved last, in bytes; `None` for a feed never seen.
+    ///
+    /// # Errors
+    ///
+    /// The store does not answer; said in a sentence.
+    fn load(&self, feed: &str) -> impl Future<Output = Result<Option<u64>, String>> + Send;
+
+    /// Saves the position and the dead letters (body and why) in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known to be saved; said in a sentence.
+    fn save(
+        &self,
+        feed: &str,
+        position: u64,
+        dead_letters: Vec<(Vec<u8>, Rejection)>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
 }

@@ -3,7 +3,7 @@
 use super::db::{Tx, args};
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::enrollment::Rejection;
-use crate::jsonl::Checkpoints;
+use crate::ports::Checkpoints;
 
 impl Checkpoints for Store {
     async fn load(&self, feed: &str) -> Result<Option<u64>, String> {
