@@ -16,4 +16,5 @@ mod repetition;
 mod retention;
 mod schema;
 mod support;
+mod tidy;
 mod trash;

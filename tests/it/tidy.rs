@@ -1,0 +1,267 @@
+//! The rules of the house, read off the source: who may name whom, and what must stay small.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Rooms, and the rooms of this crate that each may name. Who is not in a list is out of bounds.
+const MAY_NAME: [(&str, &[&str]); 13] = [
+    ("domain", &[]),
+    ("telemetry", &[]),
+    ("http", &[]),
+    ("ports", &["domain"]),
+    ("config", &["domain"]),
+    ("store", &["domain", "ports", "telemetry"]),
+    ("broker", &["domain", "ports"]),
+    ("jsonl", &["domain", "ports"]),
+    ("pipeline", &["domain", "ports", "store", "telemetry"]),
+    ("scheduler", &["domain", "ports", "store", "telemetry"]),
+    (
+        "service",
+        &[
+            "broker",
+            "config",
+            "domain",
+            "http",
+            "jsonl",
+            "pipeline",
+            "ports",
+            "scheduler",
+            "store",
+            "telemetry",
+        ],
+    ),
+    ("cli", &["broker", "config", "domain", "ports", "service", "store", "telemetry"]),
+    ("main", &["cli"]),
+];
+
+/// Libraries that one room keeps to itself.
+const KEPT: [(&str, &str); 2] = [("sqlx", "store"), ("lapin", "broker")];
+
+const MAIN_LINES: usize = 60;
+
+#[test]
+fn imports_run_one_way_and_rooms_keep_their_libraries_to_themselves() {
+    let complaints: Vec<String> = sources()
+        .iter()
+        .flat_map(|path| complaints(path, &fs::read_to_string(src().join(path)).expect("a source file")))
+        .collect();
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn main_is_short_enough_to_read_as_a_story() {
+    let lines = fs::read_to_string(src().join("main.rs")).expect("src/main.rs").lines().count();
+    assert!(lines < MAIN_LINES, "src/main.rs has {lines} lines");
+}
+
+#[test]
+fn the_map_lists_every_room() {
+    let map = fs::read_to_string(src().join("lib.rs")).expect("src/lib.rs");
+    let missing = missing_in_map(&map, &rooms_on_disk());
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Each rule, broken once: a check that never complains proves nothing.
+#[test]
+fn a_broken_rule_is_noticed() {
+    for (path, source, complaint) in [
+        ("domain/decision.rs", "use crate::store::Store;", "domain names store"),
+        ("domain/mod.rs", "use std::fmt;\nuse super::ports;", "domain names ports"),
+        ("http/mod.rs", "use sqlx::Row;", "http names sqlx"),
+        ("pipeline/lane.rs", "fn f() -> lapin::Channel { todo!() }", "pipeline names lapin"),
+        ("broker/mod.rs", "use crate::jsonl::JsonlFeed;", "broker names jsonl"),
+        ("jsonl.rs", "use crate::pipeline::run;", "jsonl names pipeline"),
+        ("pipeline/mod.rs", "fn f() { crate::scheduler::run(); }", "pipeline names scheduler"),
+        (
+            "scheduler/jobs/mod.rs",
+            "use crate::{\n    ports::Stop,\n    http::{self, Health},\n};",
+            "scheduler names http",
+        ),
+        ("http/health.rs", "use super::super::broker::Options;", "http names broker"),
+        ("store/mod.rs", "use crate::config::Settings;", "store names config"),
+        ("service.rs", "use crate::cli::Cli;", "service names cli"),
+        ("main.rs", "use contact_reaper::{cli, store};", "main names store"),
+        ("attic.rs", "", "attic is not in the list of rooms"),
+    ] {
+        let found = complaints(Path::new(path), source);
+        assert_eq!(found, [format!("src/{path}: {complaint}")], "{source}");
+    }
+    assert_eq!(missing_in_map("//! [`store`]\npub mod store;", &["attic".to_owned()]), ["attic"]);
+    assert_eq!(missing_in_map("pub mod attic;", &["attic".to_owned()]), ["attic"], "declared, not explained");
+}
+
+#[test]
+fn what_is_only_said_is_not_named() {
+    let source = "// use crate::store\n/* lapin /* sqlx */ */\nconst A: &str = \"crate::cli \\\" sqlx\";\n\
+                  const B: &str = r#\"a \" lapin\"#; const C: char = '\"'; fn f<'a>(_: &'a str) {}";
+    assert_eq!(complaints(Path::new("domain/mod.rs"), source), Vec::<String>::new());
+}
+
+/// What a file does against the rules.
+fn complaints(path: &Path, source: &str) -> Vec<String> {
+    let room = room_of(path);
+    if room == "lib" {
+        return Vec::new();
+    }
+    let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == room) else {
+        return vec![format!("src/{}: {room} is not in the list of rooms", path.display())];
+    };
+    let words = words(&code_of(source));
+    let mut named: Vec<&str> = rooms_named(&words);
+    named.retain(|name| *name != room && !allowed.contains(name));
+    named.extend(
+        KEPT.iter()
+            .filter(|(library, owner)| *owner != room && words.iter().any(|word| word == library))
+            .map(|(library, _)| *library),
+    );
+    named.sort_unstable();
+    named.dedup();
+    named.into_iter().map(|name| format!("src/{}: {room} names {name}", path.display())).collect()
+}
+
+/// Rooms that stand behind `crate::`, `super::` or the crate's own name, in groups too.
+fn rooms_named(words: &[String]) -> Vec<&'static str> {
+    let room = |word: &String| MAY_NAME.iter().map(|(name, _)| *name).find(|name| name == word);
+    let mut named = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if !["crate", "super", "contact_reaper"].contains(&word.as_str())
+            || words.get(at + 1).is_none_or(|next| next != "::")
+        {
+            continue;
+        }
+        let rest = &words[at + 2..];
+        if rest.first().is_some_and(|next| next == "{") {
+            let mut depth = 0;
+            for (place, word) in rest.iter().enumerate() {
+                match word.as_str() {
+                    "{" => depth += 1,
+                    "}" => depth -= 1,
+                    _ if depth == 1 && rest[place - 1] != "::" => named.extend(room(word)),
+                    _ => {}
+                }
+                if depth == 0 {
+                    break;
+                }
+            }
+        } else {
+            named.extend(rest.first().and_then(room));
+        }
+    }
+    named
+}
+
+/// Identifiers, `::`, and every other sign by itself.
+fn words(code: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut within = false;
+    let mut signs = code.chars().peekable();
+    while let Some(sign) = signs.next() {
+        let letter = sign.is_alphanumeric() || sign == '_';
+        match words.last_mut() {
+            Some(word) if letter && within => word.push(sign),
+            _ if sign == ':' && signs.next_if_eq(&':').is_some() => words.push("::".to_owned()),
+            _ if !sign.is_whitespace() => words.push(sign.to_string()),
+            _ => {}
+        }
+        within = letter;
+    }
+    words
+}
+
+/// A source without its comments and its texts.
+fn code_of(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            comment_length(rest)
+        } else if rest.starts_with("r\"") || rest.starts_with("r#") && !rest.starts_with("r#type") {
+            let fence =
+                format!("\"{}", "#".repeat(rest[1..].chars().take_while(|sign| *sign == '#').count()));
+            let start = 1 + fence.len();
+            rest[start..].find(&fence).map_or(rest.len(), |end| start + end + fence.len())
+        } else if first == '"' {
+            quoted_length(rest, '"')
+        } else if rest.starts_with("'\\") || rest.chars().nth(2) == Some('\'') && first == '\'' {
+            quoted_length(rest, '\'')
+        } else {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        };
+        code.push(' ');
+        rest = &rest[skipped..];
+    }
+    code
+}
+
+fn quoted_length(text: &str, quote: char) -> usize {
+    let mut escaped = false;
+    for (at, sign) in text.char_indices().skip(1) {
+        if sign == quote && !escaped {
+            return at + 1;
+        }
+        escaped = sign == '\\' && !escaped;
+    }
+    text.len()
+}
+
+fn comment_length(text: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < text.len() {
+        let step = match text.as_bytes().get(at..at + 2) {
+            Some(b"/*") => (depth += 1, 2).1,
+            Some(b"*/") => (depth -= 1, 2).1,
+            _ => 1,
+        };
+        at += step;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// The first part of a path, without `.rs`.
+fn room_of(path: &Path) -> String {
+    let first = path.components().next().expect("a path below src").as_os_str().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn missing_in_map(map: &str, rooms: &[String]) -> Vec<String> {
+    let listed =
+        |room: &&String| map.contains(&format!("\npub mod {room};")) && map.contains(&format!("[`{room}`]"));
+    rooms.iter().filter(|room| !listed(room)).cloned().collect()
+}
+
+fn rooms_on_disk() -> Vec<String> {
+    let mut rooms: Vec<String> = sources().iter().map(|path| room_of(path)).collect();
+    rooms.retain(|room| room != "main" && room != "lib");
+    rooms.sort_unstable();
+    rooms.dedup();
+    rooms
+}
+
+fn src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// Every source file, as a path below `src`.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![src()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path.strip_prefix(src()).expect("below src").to_path_buf());
+            }
+        }
+    }
+    assert!(found.len() > 30, "only {} sources were found", found.len());
+    found
+}
