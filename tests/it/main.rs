@@ -6,10 +6,12 @@
 mod commands;
 mod company_stage;
 mod decisions;
+mod end_to_end;
 mod erase;
 mod import;
 mod import_contacts;
 mod lines;
+mod model;
 mod people;
 mod purge;
 mod repetition;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
 
 use super::{server, unique_name};
 
@@ -45,6 +47,19 @@ impl Broker {
         ]
     }
 
+    /// As [`Broker::settings`], with another URL for the same broker.
+    pub fn settings_by(&self, url: &str) -> [(&'static str, String); 7] {
+        let mut settings = self.settings();
+        url.clone_into(&mut settings[1].1);
+        settings
+    }
+
+    /// The broker's `host:port`.
+    pub fn host(&self) -> String {
+        let uri: lapin::uri::AMQPUri = self.url.parse().expect("TEST_AMQP_URL is one");
+        format!("{}:{}", uri.authority.host, uri.authority.port)
+    }
+
     /// The exchange that enrollments are published to.
     pub fn exchange(&self) -> String {
         format!("{}.enrollments-in", self.names)
@@ -82,6 +97,38 @@ impl Broker {
             let confirmation = confirmation.expect("the broker answers");
             assert!(matches!(confirmation, Confirmation::Ack(None)), "not confirmed: {confirmation:?}");
         }
+    }
+
+    /// Declares a durable queue; the broker refuses it, and says why, where the queue exists with other arguments.
+    pub async fn declare_queue(&self, name: &str, arguments: &[(&str, AMQPValue)]) -> Result<(), String> {
+        let mut table = FieldTable::default();
+        for (key, value) in arguments {
+            table.insert((*key).into(), value.clone());
+        }
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let declared = self.channel().await.queue_declare(name.into(), durable, table).await;
+        declared.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Declares a durable topic exchange, as [`Broker::declare_queue`].
+    pub async fn declare_topic_exchange(&self, name: &str) -> Result<(), String> {
+        let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        let channel = self.channel().await;
+        let declared =
+            channel.exchange_declare(name.into(), ExchangeKind::Topic, durable, FieldTable::default()).await;
+        declared.map_err(|error| error.to_string())
+    }
+
+    /// Does a message with this routing key reach a queue?
+    pub async fn routes(&self, exchange: &str, routing_key: &str) -> bool {
+        let channel = self.channel().await;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms are on");
+        let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let properties = BasicProperties::default();
+        let sent =
+            channel.basic_publish(exchange.into(), routing_key.into(), mandatory, b"{}", properties).await;
+        let confirmation = sent.expect("the message is sent").await.expect("the broker answers");
+        matches!(confirmation, Confirmation::Ack(None))
     }
 
     /// How many messages are ready in a queue; those a worker has taken and not acknowledged do not count.

@@ -1,5 +1,8 @@
 //! An empty store per test, on either database, and raw SQL to look behind the program's back.
 
+use std::time::Duration;
+
+use contact_reaper::store::{Options, Store};
 use sqlx::{AssertSqlSafe, ColumnIndex, Connection as _, Decode, PgConnection, Row, SqliteConnection, Type};
 
 use super::{TempDir, server, unique_name};
@@ -35,6 +38,20 @@ impl Database {
     /// The value for `store.url`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The store as the program's own rooms use it, with connections of its own.
+    pub fn open(&self) -> Store {
+        let patience = Duration::from_secs(30);
+        let options = Options {
+            url: self.url.clone(),
+            max_connections: 8,
+            acquire_timeout: patience,
+            statement_timeout: patience,
+            busy_timeout: patience,
+            create: true,
+        };
+        Store::open(&options).expect("the URL is one")
     }
 
     /// The rows of a query, whose columns the query itself casts to text. NULL reads `NULL`.

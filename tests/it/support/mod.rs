@@ -7,6 +7,7 @@ mod database;
 pub mod every_category;
 pub mod every_kind;
 mod process;
+mod proxy;
 mod reaper;
 pub mod records;
 mod tables;
@@ -15,6 +16,7 @@ mod worker;
 
 pub use broker::Broker;
 pub use database::Database;
+pub use proxy::Proxy;
 pub use reaper::{Output, Reaper};
 pub use worker::Worker;
 

@@ -37,6 +37,22 @@ impl Worker {
         .await;
     }
 
+    /// Waits until the service says where it listens: it can be asked from then on, ready or not.
+    pub async fn wait_listening(&mut self) {
+        wait_until("the service listens", READY_DEADLINE, async || {
+            if let Some(status) = self.process.ended() {
+                panic!("the service ended before it listened ({status}):\n{}", self.stderr());
+            }
+            self.address().is_some()
+        })
+        .await;
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The status and the body of a page.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let address = self.address().expect("the service has logged http.address: wait until it is ready");
@@ -62,8 +78,13 @@ impl Worker {
 
     /// Asks the service to stop: SIGTERM.
     pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// Sends a signal by its name, without `SIG`.
+    pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
+        let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill runs");
         assert!(sent.success(), "process {id} is gone already:\n{}", self.stderr());
     }
 
