@@ -47,13 +47,6 @@ impl Broker {
         ]
     }
 
-    /// As [`Broker::settings`], with another URL for the same broker.
-    pub fn settings_by(&self, url: &str) -> [(&'static str, String); 7] {
-        let mut settings = self.settings();
-        url.clone_into(&mut settings[1].1);
-        settings
-    }
-
     /// The broker's `host:port`.
     pub fn host(&self) -> String {
         let uri: lapin::uri::AMQPUri = self.url.parse().expect("TEST_AMQP_URL is one");

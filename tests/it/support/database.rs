@@ -40,12 +40,22 @@ impl Database {
         &self.url
     }
 
+    /// Is it SQLite, where one transaction writes at a time?
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.kind, Kind::Sqlite { .. })
+    }
+
     /// The store as the program's own rooms use it, with connections of its own.
     pub fn open(&self) -> Store {
+        self.open_with(8)
+    }
+
+    /// As [`Database::open`], with so many connections at most.
+    pub fn open_with(&self, max_connections: u32) -> Store {
         let patience = Duration::from_secs(30);
         let options = Options {
             url: self.url.clone(),
-            max_connections: 8,
+            max_connections,
             acquire_timeout: patience,
             statement_timeout: patience,
             busy_timeout: patience,
