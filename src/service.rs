@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use futures_util::FutureExt;
-use metrics::gauge;
+use metrics::{gauge, histogram};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -102,7 +102,7 @@ async fn drain<T>(rest: impl Future<Output = T>, patience: Duration) -> anyhow::
     info!("draining");
     let started = std::time::Instant::now();
     let ended = tokio::time::timeout(patience, rest).await;
-    gauge!(telemetry::DRAIN_SECONDS).set(started.elapsed().as_secs_f64());
+    histogram!(telemetry::DRAIN_SECONDS).record(started.elapsed());
     ended.map_err(|_| {
         anyhow!(
             "draining took longer than pipeline.drain_timeout ({}); what was not settled will be delivered again",

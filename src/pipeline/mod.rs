@@ -72,11 +72,15 @@ pub async fn run<F: Feed>(
     mut stop: Stop,
 ) -> Result<End, String> {
     let mut backoff = Backoff::new(options.max_reconnect_delay);
+    let mut connected_before = false;
     while !stop.is_requested() {
         let error = match feed.open().await {
             Ok(session) => {
                 backoff.reset();
                 info!("feed connected");
+                if std::mem::replace(&mut connected_before, true) {
+                    counter!(telemetry::FEED_RECONNECTS_TOTAL).increment(1);
+                }
                 connected(&options, true);
                 let end = generation(session, &store, &options, &mut stop).await;
                 connected(&options, false);
@@ -92,7 +96,6 @@ pub async fn run<F: Feed>(
             FeedError::Transient(sentence) => {
                 let delay = backoff.next();
                 warn!(error = sentence, retry_in = ?delay, "feed not connected");
-                counter!(telemetry::FEED_RECONNECTS_TOTAL).increment(1);
                 tokio::select! {
                     () = stop.requested() => {}
                     () = tokio::time::sleep(delay) => {}
