@@ -23,7 +23,7 @@ async fn the_topology_is_the_one_of_the_contract_and_of_the_definitions_file() {
     let other = work_queue(&broker, 99);
     assert!(broker.declare_queue(&broker.queue(), &other).await.is_err(), "the broker does not compare");
     broker.declare_topic_exchange(&broker.exchange()).await.expect("the exchange for enrollments");
-    broker.declare_topic_exchange(&own(&broker, "contact.events")).await.expect("the exchange for events");
+    broker.declare_topic_exchange(&broker.own_name("contact.events")).await.expect("the exchange for events");
     assert!(broker.routes(&broker.exchange(), "contact.delete").await, "enrollments reach the queue");
     assert!(!broker.routes(&broker.exchange(), "contact.restore").await, "nothing else does");
 
@@ -46,17 +46,17 @@ async fn the_topology_is_the_one_of_the_contract_and_of_the_definitions_file() {
         let arguments: Vec<(&str, AMQPValue)> = arguments
             .iter()
             .map(|(key, value)| match value {
-                Value::String(name) => (key.as_str(), long(&own(&broker, name))),
+                Value::String(name) => (key.as_str(), long(&broker.own_name(name))),
                 number => (key.as_str(), AMQPValue::LongLongInt(number.as_i64().expect("a number"))),
             })
             .collect();
-        let name = own(&broker, &text(&queue["name"]));
+        let name = broker.own_name(&text(&queue["name"]));
         assert_eq!((&queue["durable"], &queue["vhost"]), (&json!(true), &json!("/")), "{name}");
         broker.declare_queue(&name, &arguments).await.expect("a queue as the service declared it");
     }
     for exchange in list("exchanges") {
         assert_eq!((&exchange["type"], &exchange["durable"]), (&json!("topic"), &json!(true)));
-        broker.declare_topic_exchange(&own(&broker, &text(&exchange["name"]))).await.expect("an exchange");
+        broker.declare_topic_exchange(&broker.own_name(&text(&exchange["name"]))).await.expect("an exchange");
     }
     let bindings = list("bindings");
     let [binding] = &bindings[..] else { panic!("one binding: {bindings:?}") };
@@ -283,21 +283,6 @@ fn work_queue(broker: &Broker, delivery_limit: i64) -> Vec<(&'static str, AMQPVa
         ("x-dead-letter-strategy", long("at-least-once")),
         ("x-overflow", long("reject-publish")),
     ]
-}
-
-/// A default name as this test's broker has it; other texts as they are.
-fn own(broker: &Broker, name: &str) -> String {
-    let setting = |key: &str| {
-        let settings = broker.settings();
-        settings.into_iter().find(|(name, _)| *name == key).expect("a setting of the broker").1
-    };
-    match name {
-        "workflow.enrollments" => broker.exchange(),
-        "contact-reaper.enrollments" => broker.queue(),
-        "contact-reaper.dead-letters" => broker.dead_letter_queue(),
-        "contact.events" => setting("feed.rabbitmq.events_exchange"),
-        other => other.replace("contact-reaper.retry", &setting("feed.rabbitmq.retry_queue_prefix")),
-    }
 }
 
 fn long(text: &str) -> AMQPValue {

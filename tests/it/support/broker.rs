@@ -47,6 +47,17 @@ impl Broker {
         ]
     }
 
+    /// What has this name by default, under the name it has here; other texts as they are.
+    pub fn own_name(&self, default: &str) -> String {
+        match default {
+            "workflow.enrollments" => self.exchange(),
+            "contact-reaper.enrollments" => self.queue(),
+            "contact-reaper.dead-letters" => self.dead_letter_queue(),
+            "contact.events" => format!("{}.events", self.names),
+            other => other.replace("contact-reaper.retry", &format!("{}.retry", self.names)),
+        }
+    }
+
     /// The broker's `host:port`.
     pub fn host(&self) -> String {
         let uri: lapin::uri::AMQPUri = self.url.parse().expect("TEST_AMQP_URL is one");
