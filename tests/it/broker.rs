@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Broker, Database, Proxy, Reaper, Worker, records, wait_until};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 const THIRTY_DAYS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 #[tokio::test]
@@ -60,8 +60,8 @@ async fn the_topology_is_the_one_of_the_contract_and_of_the_definitions_file() {
     }
     let bindings = list("bindings");
     let [binding] = &bindings[..] else { panic!("one binding: {bindings:?}") };
-    let named = ["source", "destination", "routing_key"].map(|member| text(&binding[member]));
-    assert_eq!(named, ["workflow.enrollments", "contact-reaper.enrollments", "contact.delete"]);
+    let bound = ["source", "destination", "routing_key"].map(|member| text(&binding[member]));
+    assert_eq!(bound, ["workflow.enrollments", "contact-reaper.enrollments", "contact.delete"]);
     let letters = [
         ("x-queue-type", long("quorum")),
         ("x-delivery-limit", AMQPValue::LongLongInt(1_000_000_000)),

@@ -130,7 +130,8 @@ impl Scene {
     }
 
     async fn check(&self) {
-        let everything = BTreeSet::from_iter(model::answers(&self.cases).into_values().flatten());
+        let everything: BTreeSet<model::Answer> =
+            model::answers(&self.cases).into_values().flatten().collect();
         assert_eq!(everything.len(), 17, "an outcome that can occur does not: {everything:?}");
         self.check_dead_letters().await;
         let deleted = self.check_ledger().await;
@@ -291,7 +292,8 @@ fn contacts(cases: &[Case], wanted: impl Fn(&Case) -> bool) -> BTreeSet<(i64, i6
 
 fn assert_same(found: Vec<Vec<String>>, expected: Vec<Vec<String>>) {
     assert_eq!(found.len(), expected.len(), "rows");
-    let (found, expected) = (BTreeSet::from_iter(found), BTreeSet::from_iter(expected));
+    let found: BTreeSet<Vec<String>> = found.into_iter().collect();
+    let expected: BTreeSet<Vec<String>> = expected.into_iter().collect();
     let wrong: Vec<_> = found.symmetric_difference(&expected).take(10).collect();
     assert!(wrong.is_empty(), "found and not expected, or the other way round: {wrong:?}");
 }

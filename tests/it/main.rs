@@ -1,6 +1,8 @@
 //! What the service does, seen from outside: real processes, a real PostgreSQL, real SQLite files, a real
 //! RabbitMQ. `tests/run.sh` starts the servers.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic, in its helpers too")]
+
 mod broker;
 mod commands;
 mod company_stage;

@@ -30,7 +30,22 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
             "telemetry",
         ],
     ),
-    ("cli", &["broker", "config", "domain", "ports", "service", "store", "telemetry"]),
+    (
+        "cli",
+        &[
+            "broker",
+            "config",
+            "domain",
+            "http",
+            "jsonl",
+            "pipeline",
+            "ports",
+            "scheduler",
+            "service",
+            "store",
+            "telemetry",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 
