@@ -1,11 +1,12 @@
 //! contact-reaper: the *Delete contact* action of a CRM's workflows, as a background service.
 //!
 //! The rooms, in reading order. Imports run one way, and `tests/it/tidy.rs` fails where they do not:
-//! `main → cli → service → {broker, jsonl, pipeline, scheduler, http} → {ports, store} → domain`.
+//! `main → cli → service → {broker, jsonl, pipeline, scheduler, http} → {ports, backoff, store} → domain`.
 //!
 //! - [`domain`] decides, purely: the event, the checks in order, the filter language, the matrix of effects.
 //! - [`store`] keeps, and is the only room that names sqlx: coarse verbs, each one transaction.
-//! - [`ports`] is what the pipeline asks of whatever feeds it, and a feed of the store.
+//! - [`ports`] is what the pipeline asks of whatever feeds it, and a feed of the store; [`backoff`] the pauses
+//!   between tries.
 //! - [`broker`] (the only room that names lapin) and [`jsonl`] are the two feeds.
 //! - [`pipeline`] takes deliveries, batches them, has them decided, and says how they are settled.
 //! - [`scheduler`] runs the jobs of retention, on one of many instances.
@@ -17,6 +18,7 @@
 //! compared that is not the database's; an `await` in `domain`; personal data in a log, a metric, an audit row or
 //! an error; a future of the store dropped half-way.
 
+pub mod backoff;
 pub mod broker;
 pub mod cli;
 pub mod config;

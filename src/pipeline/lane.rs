@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, warn};
 
-use super::backoff::Backoff;
 use super::{Options, Outcome};
+use crate::backoff::Backoff;
 use crate::domain::decision::Decision;
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection, parse_event};
@@ -92,7 +92,7 @@ async fn decide(
             }
             Err(error) if error.is_transient() => {
                 // While the store is away nothing is consumed and no attempt is spent: the lane waits here.
-                let delay = backoff.next();
+                let delay = backoff.pause();
                 warn!(%error, retry_in = ?delay, "batch not decided");
                 if stop.is_requested() {
                     return Err(FeedError::Transient(format!("stopping while {error}")));

@@ -4,7 +4,6 @@
 //! waits: no delay at low load, few transactions at high load. Several batches may be in flight (lanes). A
 //! message is settled only after the transaction that decided it has committed.
 
-mod backoff;
 mod lane;
 
 use std::collections::VecDeque;
@@ -15,12 +14,12 @@ use metrics::{counter, gauge};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use crate::backoff::Backoff;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{NewEnrollment, Rejection};
 use crate::ports::{Delivery, Feed, FeedError, Session, Stop};
 use crate::store::Store;
 use crate::telemetry;
-use backoff::Backoff;
 
 /// What one message came to.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +93,7 @@ pub async fn run<F: Feed>(
         match error {
             FeedError::Permanent(sentence) => return Err(sentence),
             FeedError::Transient(sentence) => {
-                let delay = backoff.next();
+                let delay = backoff.pause();
                 warn!(error = sentence, retry_in = ?delay, "feed not connected");
                 tokio::select! {
                     () = stop.requested() => {}

@@ -24,7 +24,7 @@ impl Backoff {
     }
 
     /// The next pause, anywhere between nothing and the bound: many that failed together come back apart.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let bound = self.bound;
         self.bound = (self.bound * 2).min(self.cap);
         // The standard library's one source of chance: its hash maps are seeded from it.
@@ -42,10 +42,10 @@ mod tests {
     fn pauses_grow_to_the_cap_and_start_small_again() {
         let cap = Duration::from_secs(5);
         let mut backoff = Backoff::new(cap);
-        assert!(backoff.next() <= FIRST);
-        let longest = (0..200).map(|_| backoff.next()).max();
+        assert!(backoff.pause() <= FIRST);
+        let longest = (0..200).map(|_| backoff.pause()).max();
         assert!(longest > Some(Duration::from_secs(1)) && longest <= Some(cap), "{longest:?}");
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.pause() <= FIRST);
     }
 }
