@@ -11,6 +11,7 @@ use metrics::gauge;
 use tracing::{error, info, warn};
 
 use crate::ports::Stop;
+use crate::store::lease::Duty;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 use jobs::{Held, Job};
@@ -53,7 +54,7 @@ pub async fn run(store: Store, options: Options, mut stop: Stop) {
         }
     }
     gauge!(telemetry::SCHEDULER_LEADER).set(0.0);
-    if let Err(problem) = store.release_lease(&options.holder).await {
+    if let Err(problem) = store.release_lease(Duty::Schedule, &options.holder).await {
         warn!(error = %problem, "scheduler lease not released; it ends by itself");
     }
 }
@@ -66,7 +67,7 @@ async fn tick(
     counted: &mut Option<Instant>,
 ) -> Result<bool, StoreError> {
     let held = Held { holder: &options.holder, period: options.lease };
-    if store.hold_lease(held.holder, held.period).await?.is_none() {
+    if store.hold_lease(Duty::Schedule, held.holder, held.period).await?.is_none() {
         return Ok(false);
     }
     for job in &options.jobs {

@@ -1,7 +1,7 @@
-//! Who runs the schedule: one of many, by a lease row with a fencing token.
+//! Who does what only one of many may do: by a lease row with a fencing token for each such thing.
 //!
 //! A session's advisory lock would not survive a connection pooler; a row does, on both databases. The token
-//! grows with every change of hands, and every deed of the schedule checks it in its own transaction: a leader
+//! grows with every change of hands, and every deed done under a lease checks it in its own transaction: a holder
 //! that slept through the end of its lease can do no harm.
 
 use std::time::Duration;
@@ -10,12 +10,29 @@ use super::db::{Tx, args};
 use super::{Store, StoreError, transaction};
 use crate::domain::time::Time;
 
-/// The one lease there is.
-const NAME: &str = "scheduler";
+/// What only one of many may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Run the jobs of retention.
+    Schedule,
+    /// Publish what waits in the outbox.
+    Outbox,
+}
+
+impl Duty {
+    /// The name of its row.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "scheduler",
+            Self::Outbox => "outbox",
+        }
+    }
+}
 
 /// A lease that was held when it was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
+    duty: Duty,
     holder: String,
     token: i64,
 }
@@ -26,8 +43,13 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn hold_lease(&self, holder: &str, period: Duration) -> Result<Option<Lease>, StoreError> {
-        transaction!(self, tx => hold(tx, holder, period))
+    pub async fn hold_lease(
+        &self,
+        duty: Duty,
+        holder: &str,
+        period: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        transaction!(self, tx => hold(tx, duty, holder, period))
     }
 
     /// Lets go of the lease, so that the next one need not wait for its end.
@@ -35,14 +57,14 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer: then the lease ends by itself.
-    pub async fn release_lease(&self, holder: &str) -> Result<(), StoreError> {
-        transaction!(self, tx => release(tx, holder))
+    pub async fn release_lease(&self, duty: Duty, holder: &str) -> Result<(), StoreError> {
+        transaction!(self, tx => release(tx, duty, holder))
     }
 }
 
-async fn hold(tx: &mut Tx, holder: &str, period: Duration) -> Result<Option<Lease>, StoreError> {
+async fn hold(tx: &mut Tx, duty: Duty, holder: &str, period: Duration) -> Result<Option<Lease>, StoreError> {
     let now = tx.now().await?;
-    let expires_at = now + chrono::TimeDelta::from_std(period).unwrap_or(chrono::TimeDelta::MAX);
+    let expires_at = end_of(now, period);
     let row = tx
         .row(
             "INSERT INTO leases (name, holder, token, expires_at) VALUES ($1, $2, 1, $3) \
@@ -51,17 +73,22 @@ async fn hold(tx: &mut Tx, holder: &str, period: Duration) -> Result<Option<Leas
                holder = excluded.holder, expires_at = excluded.expires_at \
              WHERE leases.holder = excluded.holder OR leases.expires_at < $4 \
              RETURNING token",
-            args![NAME, holder, expires_at, now],
+            args![duty.as_str(), holder, expires_at, now],
         )
         .await?;
-    row.map(|row| Ok(Lease { holder: holder.to_owned(), token: row.int("token")? })).transpose()
+    row.map(|row| Ok(Lease { duty, holder: holder.to_owned(), token: row.int("token")? })).transpose()
 }
 
-async fn release(tx: &mut Tx, holder: &str) -> Result<(), StoreError> {
+/// The end of a lease of this length.
+fn end_of(now: Time, period: Duration) -> Time {
+    now + chrono::TimeDelta::from_std(period).unwrap_or(chrono::TimeDelta::MAX)
+}
+
+async fn release(tx: &mut Tx, duty: Duty, holder: &str) -> Result<(), StoreError> {
     let now = tx.now().await?;
     tx.execute(
         "UPDATE leases SET expires_at = $3 WHERE name = $1 AND holder = $2 AND expires_at > $3",
-        args![NAME, holder, now - chrono::TimeDelta::microseconds(1)],
+        args![duty.as_str(), holder, now - chrono::TimeDelta::microseconds(1)],
     )
     .await?;
     Ok(())
@@ -73,10 +100,25 @@ pub(super) async fn fence(tx: &mut Tx, lease: &Lease, now: Time) -> Result<(), S
         "SELECT l.token FROM leases l WHERE l.name = $1 AND l.holder = $2 AND l.token = $3 AND l.expires_at > $4{}",
         tx.dialect().for_share("l")
     );
-    match tx.row(&sql, args![NAME, lease.holder.as_str(), lease.token, now]).await? {
+    match tx.row(&sql, args![lease.duty.as_str(), lease.holder.as_str(), lease.token, now]).await? {
         Some(_) => Ok(()),
-        None => {
-            Err(StoreError::Refused("the scheduler's lease ended; whoever holds it now goes on".to_owned()))
-        }
+        None => Err(lost(lease)),
     }
+}
+
+/// Prolongs a lease that has not changed hands, and refuses the work of one that has; holds the lease's row until
+/// the commit. Other than [`fence`] it does not mind that the lease ended meanwhile, as long as nobody took it:
+/// work that waited too long for a lock would otherwise be done in vain, again and again.
+pub(super) async fn prolong(tx: &mut Tx, lease: &Lease, period: Duration) -> Result<(), StoreError> {
+    let now = tx.now().await?;
+    let sql = "UPDATE leases SET expires_at = $4 WHERE name = $1 AND holder = $2 AND token = $3";
+    let args = args![lease.duty.as_str(), lease.holder.as_str(), lease.token, end_of(now, period)];
+    match tx.execute(sql, args).await? {
+        0 => Err(lost(lease)),
+        _ => Ok(()),
+    }
+}
+
+fn lost(lease: &Lease) -> StoreError {
+    StoreError::Refused(format!("the {} lease ended; whoever holds it now goes on", lease.duty.as_str()))
 }

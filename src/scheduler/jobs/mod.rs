@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::domain::effects::Transition;
 use crate::domain::schedule::Schedule;
 use crate::ports::Stop;
+use crate::store::lease::Duty;
 use crate::store::retention::{Backlog, Locked, Sweep, Target};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -131,10 +132,12 @@ impl Job {
                     return Ok("time_budget");
                 }
                 let lease = match held {
-                    Some(Held { holder, period }) => match store.hold_lease(holder, *period).await? {
-                        None => return Ok("lease_lost"),
-                        lease => lease,
-                    },
+                    Some(Held { holder, period }) => {
+                        match store.hold_lease(Duty::Schedule, holder, *period).await? {
+                            None => return Ok("lease_lost"),
+                            lease => lease,
+                        }
+                    }
                     None => None,
                 };
                 let sweep = Sweep {
