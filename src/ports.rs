@@ -1,4 +1,5 @@
-//! The traits between rooms: what the pipeline asks of whatever feeds it, and what a feed asks of the store.
+//! The traits between rooms: what the pipeline asks of whatever feeds it, a feed of the store, and the outbox of
+//! whoever takes what it sends.
 //!
 //! A feed is opened into a [`Session`] (one *generation* of connection, channel and consumer). When a
 //! session ends with an error the pipeline drops it, with everything still unsettled in it, and opens
@@ -131,4 +132,34 @@ pub trait Checkpoints: Send + Sync + 'static {
         position: u64,
         dead_letters: Vec<(Vec<u8>, Rejection)>,
     ) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// An event on its way to whoever listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The same at every try: who receives an event twice knows it by this.
+    pub id: String,
+    /// What happened, such as `contact.deletion`; it is addressed by this.
+    pub kind: String,
+    /// A CloudEvent in structured mode, JSON.
+    pub body: Vec<u8>,
+}
+
+/// Takes events to whoever listens.
+pub trait Publisher: Send + 'static {
+    /// Sends all of them at once and waits for every confirmation, as long as the connection lives; connects
+    /// first where there is no connection. One answer an event, in their order: safe, or why it may not be.
+    ///
+    /// Dropped half-way it gives up its connection: what is not confirmed by then may still arrive.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was sent.
+    fn publish(
+        &mut self,
+        events: Vec<Event>,
+    ) -> impl Future<Output = Result<Vec<Result<(), String>>, FeedError>> + Send;
+
+    /// Disconnects; the next publish connects again.
+    fn disconnect(&mut self) -> impl Future<Output = ()> + Send;
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use futures_util::FutureExt;
@@ -12,10 +12,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::broker::{self, RabbitFeed};
+use crate::broker::{self, EventPublisher, RabbitFeed};
 use crate::config::{FeedKind, RetentionJob, Settings};
 use crate::http::{self, Health};
 use crate::jsonl::{self, JsonlFeed, Source};
+use crate::outbox;
 use crate::pipeline::{self, End, Observer};
 use crate::ports::Stop;
 use crate::scheduler;
@@ -71,6 +72,8 @@ async fn work(
     let housekeeping = tokio::spawn(keep_house(store.clone(), telemetry, listener.clone()));
     let options = pipeline_options(settings, Some(health.clone()), None);
     let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
+    let (stop_outbox, listener) = Stop::channel();
+    let outbox = spawn_outbox(settings, store.clone(), listener);
     let ended = tokio::select! {
         ended = &mut pipeline => Some(ended),
         _ = asked.wait_for(|asked| *asked) => None,
@@ -87,7 +90,21 @@ async fn work(
         housekeeping.await.context("the housekeeping ended in a panic")?;
         end.context("the pipeline ended in a panic")
     };
-    match drain(rest, settings.pipeline.drain_timeout).await?? {
+    let started = Instant::now();
+    let drained = drain(rest, settings.pipeline.drain_timeout).await;
+    // After the pipeline, so that its last events leave too. What does not is no failure: it waits in the store.
+    stop_outbox.send_replace(true);
+    let left = settings.pipeline.drain_timeout.saturating_sub(started.elapsed());
+    if let Some(outbox) = outbox {
+        match tokio::time::timeout(left, outbox).await {
+            Ok(ended) => ended.context("the outbox ended in a panic")?,
+            Err(_) => {
+                warn!("events are left in the outbox; another instance or the next start publishes them");
+            }
+        }
+    }
+    histogram!(telemetry::DRAIN_SECONDS).record(started.elapsed());
+    match drained?? {
         Ok(End::Stopped) => info!("stopped"),
         Ok(End::Finished) => info!("the feed has ended"),
         Err(sentence) => return Err(anyhow!(sentence)),
@@ -100,10 +117,7 @@ type PipelineTask = JoinHandle<Result<End, String>>;
 /// Waits for what is under way to be settled; then no longer.
 async fn drain<T>(rest: impl Future<Output = T>, patience: Duration) -> anyhow::Result<T> {
     info!("draining");
-    let started = std::time::Instant::now();
-    let ended = tokio::time::timeout(patience, rest).await;
-    histogram!(telemetry::DRAIN_SECONDS).record(started.elapsed());
-    ended.map_err(|_| {
+    tokio::time::timeout(patience, rest).await.map_err(|_| {
         anyhow!(
             "draining took longer than pipeline.drain_timeout ({}); what was not settled will be delivered again",
             humantime::format_duration(patience)
@@ -121,6 +135,19 @@ fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options,
             let source = if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) };
             tokio::spawn(run_lines(source, store, options, stop))
         }
+    }
+}
+
+/// Publishes the outbox where there is a broker; without one the events wait in it.
+fn spawn_outbox(settings: &Settings, store: Store, stop: Stop) -> Option<JoinHandle<()>> {
+    let options =
+        outbox::Options { holder: holder(), max_retry_delay: settings.feed.rabbitmq.max_reconnect_delay };
+    match settings.feed.kind {
+        FeedKind::RabbitMq => {
+            let publisher = EventPublisher::new(broker_options(settings));
+            Some(tokio::spawn(outbox::run(publisher, store, options, stop)))
+        }
+        FeedKind::JsonLines => None,
     }
 }
 
@@ -303,11 +330,15 @@ pub fn pipeline_options(
     }
 }
 
-/// The scheduler's options: this instance is the host and the process.
-fn schedule_options(settings: &Settings) -> scheduler::Options {
+/// This instance among the others: the host and the process.
+fn holder() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let holder = format!("{}:{}", host.trim(), std::process::id());
-    scheduler::Options { holder, lease: settings.scheduler.lease, jobs: jobs(settings) }
+    format!("{}:{}", host.trim(), std::process::id())
+}
+
+/// The scheduler's options.
+fn schedule_options(settings: &Settings) -> scheduler::Options {
+    scheduler::Options { holder: holder(), lease: settings.scheduler.lease, jobs: jobs(settings) }
 }
 
 /// The jobs of retention.

@@ -3,6 +3,7 @@
 //! No sentence made here holds a user name or a password: host, port and virtual host only.
 
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
@@ -16,12 +17,17 @@ const ACCESS_REFUSED: u16 = 403;
 /// The broker's code for a virtual host that is missing or closed to the user.
 const NOT_ALLOWED: u16 = 530;
 
+/// For a broker that no longer answers: after that a connection is dropped instead of closed.
+pub(super) const GOODBYE: Duration = Duration::from_secs(3);
+
 /// What a connection is for: a broker in alarm blocks connections that publish, and acknowledgements must
 /// not hang with them, so the two never share one.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
     Consume,
     Publish,
+    /// Apart from dead letters: a backlog of events must not keep an acknowledgement waiting.
+    Events,
 }
 
 impl Role {
@@ -29,6 +35,7 @@ impl Role {
         match self {
             Self::Consume => "contact-reaper consume",
             Self::Publish => "contact-reaper publish",
+            Self::Events => "contact-reaper events",
         }
     }
 }

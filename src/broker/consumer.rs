@@ -1,7 +1,6 @@
 //! The feed: a generation of connections that consumes, sets aside and acknowledges.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
@@ -11,13 +10,10 @@ use lapin::{Acker, BasicProperties, Channel, Connection, Consumer};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::connection::{Role, connect, reason, transient};
+use super::connection::{GOODBYE, Role, connect, reason, transient};
 use super::publisher::{Outgoing, Publisher};
 use super::{Options, dead_letter, short, topology};
 use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
-
-/// For a broker that no longer answers: after that the connections are dropped instead of closed.
-const GOODBYE: Duration = Duration::from_secs(3);
 
 /// Consumes the work queue.
 #[derive(Debug)]
@@ -42,7 +38,7 @@ impl Feed for RabbitFeed {
         let dead_letter_queue = short(&options.dead_letter_queue)?;
         let connection = connect(options, Role::Consume).await?;
         topology::declare(&connection, options).await?;
-        let publisher = Arc::new(Publisher::connect(options).await?);
+        let publisher = Arc::new(Publisher::connect(options, Role::Publish).await?);
 
         let subscribed = async {
             let channel = connection.create_channel().await?;

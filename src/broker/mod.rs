@@ -2,7 +2,8 @@
 //!
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
 //! connection and turns its errors into sentences, `consumer` is the feed (one generation of connections
-//! per session), `dead_letter` builds what is set aside, `publisher` publishes with confirms.
+//! per session), `dead_letter` builds what is set aside, `publisher` publishes with confirms, `events`
+//! takes what happened to whoever listens.
 //!
 //! What is not here: no back-off (whoever opens the feed waits between tries), no automatic recovery (delivery
 //! tags start again at 1 after one, and an old tag would acknowledge a new message), no acknowledgement but
@@ -11,6 +12,7 @@
 mod connection;
 mod consumer;
 mod dead_letter;
+mod events;
 mod publisher;
 mod topology;
 
@@ -22,6 +24,7 @@ use lapin::types::ShortString;
 use crate::ports::FeedError;
 
 pub use consumer::{RabbitFeed, RabbitSession, RabbitSettler, Receipt};
+pub use events::EventPublisher;
 pub use publisher::{PublishFailure, PublishReport, publish_enrollments};
 
 /// Where the broker is and what everything in it is called.

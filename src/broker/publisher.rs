@@ -1,6 +1,6 @@
-//! Publishing that counts: mandatory, persistent, confirmed, on a connection that does nothing else.
+//! Publishing that counts: persistent, confirmed, on a connection that does nothing else.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 
 use futures_util::{Stream, StreamExt, stream};
@@ -53,7 +53,7 @@ pub async fn publish_enrollments(
 ) -> Result<PublishReport, FeedError> {
     let exchange = short(&options.exchange)?;
     let routing_key = short(&options.routing_key)?;
-    let publisher = Publisher::connect(options).await?;
+    let publisher = Publisher::connect(options, Role::Publish).await?;
     topology::declare(&publisher.connection, options).await?;
 
     // The index travels in the message id: a returned message is known by nothing else.
@@ -67,7 +67,7 @@ pub async fn publish_enrollments(
             .with_message_id(short_id(&format!("{run}-{index}"))),
         body,
     });
-    let tally = publisher.publish(messages).await?;
+    let tally = publisher.publish(messages, MANDATORY).await?;
     publisher.close().await;
 
     let (confirmed, taken) = (tally.confirmed(), tally.taken);
@@ -95,8 +95,16 @@ pub(super) struct Publisher {
 }
 
 impl Publisher {
-    pub(super) async fn connect(options: &Options) -> Result<Self, FeedError> {
-        Ok(Self { connection: connect(options, Role::Publish).await?, channel: Mutex::new(None) })
+    pub(super) async fn connect(options: &Options, role: Role) -> Result<Self, FeedError> {
+        Ok(Self { connection: connect(options, role).await?, channel: Mutex::new(None) })
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.status().connected()
     }
 
     /// Publishes all of them, or says why not.
@@ -107,7 +115,7 @@ impl Publisher {
         if letters.is_empty() {
             return Ok(());
         }
-        let tally = self.publish(stream::iter(letters)).await?;
+        let tally = self.publish(stream::iter(letters), MANDATORY).await?;
         tally.failures.first().map_or(Ok(()), |(_, reason)| {
             Err(FeedError::Transient(format!(
                 "RabbitMQ: a dead letter was not confirmed ({reason}); its message is not acknowledged and comes \
@@ -117,7 +125,11 @@ impl Publisher {
     }
 
     /// One caller at a time, for the sake of returned messages: see [`Tally`].
-    async fn publish(&self, messages: impl Stream<Item = Outgoing> + Send) -> Result<Tally, FeedError> {
+    pub(super) async fn publish(
+        &self,
+        messages: impl Stream<Item = Outgoing> + Send,
+        how: BasicPublishOptions,
+    ) -> Result<Tally, FeedError> {
         let mut slot = self.channel.lock().await;
         let channel = match slot.take() {
             Some(channel) => channel,
@@ -137,7 +149,7 @@ impl Publisher {
             tally.taken += 1;
             let id = id_of(&message.properties);
             let Outgoing { exchange, routing_key, properties, body } = message;
-            match channel.basic_publish(exchange, routing_key, MANDATORY, &body, properties).await {
+            match channel.basic_publish(exchange, routing_key, how, &body, properties).await {
                 Ok(confirm) => waiting.push_back((id, confirm)),
                 Err(error) => tally.failures.push((id, reason(&error))),
             }
@@ -173,7 +185,7 @@ impl Publisher {
 /// broker confirms several at once. So a return counts against the message whose id it bears, and the sums are
 /// right once the last confirmation is in.
 #[derive(Default)]
-struct Tally {
+pub(super) struct Tally {
     taken: u64,
     acked: u64,
     /// Acknowledged too, but by nobody's queue.
@@ -185,6 +197,18 @@ struct Tally {
 impl Tally {
     fn confirmed(&self) -> u64 {
         self.acked.saturating_sub(self.returned)
+    }
+
+    /// What became of each message of a batch, by the ids in the order of sending.
+    pub(super) fn answers(&self, ids: &[String]) -> Vec<Result<(), String>> {
+        let failed: HashMap<&str, &str> =
+            self.failures.iter().map(|(id, reason)| (id.as_str(), reason.as_str())).collect();
+        let answer = |(index, id): (usize, &String)| match failed.get(id.as_str()) {
+            Some(reason) => Err((*reason).to_owned()),
+            None if index as u64 >= self.taken => Err("it was not sent after an earlier failure".to_owned()),
+            None => Ok(()),
+        };
+        ids.iter().enumerate().map(answer).collect()
     }
 
     async fn count(&mut self, id: String, confirm: PublisherConfirm) {

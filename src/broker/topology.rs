@@ -53,6 +53,21 @@ pub(super) async fn declare(connection: &Connection, options: &Options) -> Resul
     Ok(())
 }
 
+/// Declares the exchange of events alone: they may leave before anything is consumed.
+///
+/// # Errors
+/// As [`declare`].
+pub(super) async fn declare_events_exchange(
+    connection: &Connection,
+    options: &Options,
+) -> Result<(), FeedError> {
+    let opened = connection.create_channel().await;
+    let channel = opened.map_err(|error| transient("opening a channel", &error))?;
+    declare_exchange(&channel, &options.events_exchange).await?;
+    let _ = channel.close(200, "exchange declared".into()).await;
+    Ok(())
+}
+
 async fn declare_exchange(channel: &Channel, name: &str) -> Result<(), FeedError> {
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     channel

@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -22,6 +22,11 @@ const MIGRATIONS: [Migration; 3] = [
         name: "0002_views",
         postgres: include_str!("migrations/0002_views.sql"),
         sqlite: include_str!("migrations/0002_views.sql"),
+    },
+    Migration {
+        name: "0003_outbox_order",
+        postgres: include_str!("migrations/postgres/0003_outbox_order.sql"),
+        sqlite: include_str!("migrations/sqlite/0003_outbox_order.sql"),
     },
     Migration {
         name: "0004_privacy",

@@ -3,8 +3,8 @@
 //!
 //! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`trash`] (deletes and restores by people),
-//! [`import`], [`retention`] (purge and expiry), [`read`] (what the commands show), [`lease`] (who runs the
-//! schedule), [`checkpoint`] (the embedded feed's position and dead letters).
+//! [`import`], [`retention`] (purge and expiry), [`read`] (what the commands show), [`lease`] (who does
+//! what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded feed's position and dead letters).
 
 mod audit;
 pub mod checkpoint;
@@ -19,6 +19,7 @@ pub mod lease;
 pub mod legal_hold;
 mod lifecycle;
 mod migrate;
+pub mod outbox;
 mod plan;
 mod purge;
 pub mod read;

@@ -129,11 +129,6 @@ impl Store {
     pub async fn contact(&self, account_id: i64, contact_id: i64) -> Result<ContactView, StoreError> {
         reading!(self, tx => contact(tx, account_id, contact_id))
     }
-
-    /// Messages waiting in the outbox, and for how many seconds the oldest has.
-    pub async fn outbox(&self) -> Result<(u64, f64), StoreError> {
-        reading!(self, tx => outbox(tx))
-    }
 }
 
 const LEDGER: &str = "account_id, enrollment_id, action_id, workflow_id, object_id, outcome, reason, decided_at, \
@@ -259,15 +254,6 @@ async fn load_members(
         members.sort_by_key(|member| (member.parse::<i64>().unwrap_or(i64::MAX), member.clone()));
     }
     Ok(())
-}
-
-async fn outbox(tx: &mut Tx) -> Result<(u64, f64), StoreError> {
-    let now = tx.now().await?;
-    let row = tx.row("SELECT count(*) AS waiting, min(created_at) AS oldest FROM outbox", &[]).await?;
-    let Some(row) = row else { return Ok((0, 0.0)) };
-    let age =
-        row.optional_time("oldest")?.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
-    Ok((u64::try_from(row.int("waiting")?).unwrap_or_default(), age.as_secs_f64()))
 }
 
 /// The conditions of a list, as text with parameters.

@@ -1,0 +1,62 @@
+//! A message of the outbox as the CloudEvent it leaves as. Pure.
+
+use serde_json::{Value, json};
+
+use crate::domain::time::format_time;
+use crate::ports::Event;
+use crate::store::outbox::Message;
+
+/// Who says so: with the id it names one event among all there are.
+const SOURCE: &str = "/contact-reaper";
+
+/// The event: its id is made of the message's own, so that it is the same however often it is sent.
+pub fn cloud_event(message: &Message) -> Event {
+    let id = format!("{}-{}", message.account_id, message.message_id);
+    // We wrote it as JSON. Were it not, it would leave as a text rather than hold up all that waits behind it.
+    let data = serde_json::from_str(&message.data).unwrap_or_else(|_| Value::String(message.data.clone()));
+    let body = json!({"specversion": "1.0", "id": id, "source": SOURCE, "type": message.kind,
+        "time": format_time(message.created_at), "datacontenttype": "application/json", "data": data});
+    Event { id, kind: message.kind.clone(), body: body.to_string().into_bytes() }
+}
+
+/// The contact that a message is about, within its account; `None` where it is about no one contact.
+pub fn contact_of(message: &Message) -> Option<String> {
+    let data: Value = serde_json::from_str(&message.data).ok()?;
+    Some(data.get("contactId")?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::parse_time;
+
+    fn message(data: &str) -> Message {
+        Message {
+            account_id: 7,
+            message_id: 42,
+            kind: "contact.deletion".to_owned(),
+            data: data.to_owned(),
+            created_at: parse_time("2026-11-21T10:00:00.5Z").unwrap(),
+        }
+    }
+
+    #[test]
+    fn it_is_a_cloud_event_with_a_stable_id() {
+        let event = cloud_event(&message(r#"{"accountId":"7","contactId":"512"}"#));
+        assert_eq!((event.id.as_str(), event.kind.as_str()), ("7-42", "contact.deletion"));
+        let body: Value = serde_json::from_slice(&event.body).unwrap();
+        assert_eq!(
+            body,
+            json!({"specversion": "1.0", "id": "7-42", "source": "/contact-reaper", "type": "contact.deletion",
+                "time": "2026-11-21T10:00:00.500000Z", "datacontenttype": "application/json",
+                "data": {"accountId": "7", "contactId": "512"}})
+        );
+    }
+
+    #[test]
+    fn it_knows_whom_it_is_about() {
+        assert_eq!(contact_of(&message(r#"{"contactId":"512"}"#)).as_deref(), Some("512"));
+        assert_eq!(contact_of(&message(r#"{"workflowId":"5"}"#)), None);
+        assert_eq!(contact_of(&message("no JSON")), None);
+    }
+}

@@ -1,0 +1,112 @@
+//! What is to leave: written with the deed, in its transaction; read in order; removed once it is safe elsewhere.
+//!
+//! A message's id is taken before its transaction commits, so two transactions may commit out of the order of their
+//! ids, and a reader may see 11 before 10. So nobody remembers a position: the oldest that are there are read, and
+//! exactly those that were published are removed. A contact's own messages do become visible in the order of
+//! their ids: its row is locked when an id is taken, and stays so until the commit.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::db::{Row, Tx, args};
+use super::lease::{self, Lease};
+use super::{Store, StoreError, batch_row, batch_text, reading, transaction};
+use crate::domain::record::ColumnType;
+use crate::domain::time::Time;
+
+/// The messages that are events. A message of any other kind stays where it is: an e-mail, say, names people, and
+/// must never reach those who listen for events.
+pub const EVENTS: [&str; 4] =
+    ["contact.deletion", "contact.privacyDeletion", "contact.restore", "guard.tripped"];
+
+/// A message that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub account_id: i64,
+    pub message_id: i64,
+    /// One of [`EVENTS`].
+    pub kind: String,
+    /// JSON: ids, no personal data.
+    pub data: String,
+    pub created_at: Time,
+}
+
+impl Store {
+    /// Messages waiting in the outbox, and for how many seconds the oldest has.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn outbox(&self) -> Result<(u64, f64), StoreError> {
+        reading!(self, tx => waiting(tx))
+    }
+
+    /// The oldest events that wait, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn events(&self, limit: u32) -> Result<Vec<Message>, StoreError> {
+        reading!(self, tx => events(tx, limit))
+    }
+
+    /// Removes what is safe with the broker and prolongs the lease, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Refused where the lease went to another: the messages stay, and the other one publishes them.
+    pub async fn remove_published(
+        &self,
+        lease: &Lease,
+        period: Duration,
+        published: &[(i64, i64)],
+    ) -> Result<(), StoreError> {
+        transaction!(self, tx => remove(tx, lease, period, published))
+    }
+}
+
+async fn waiting(tx: &mut Tx) -> Result<(u64, f64), StoreError> {
+    let now = tx.now().await?;
+    let row = tx.row("SELECT count(*) AS waiting, min(created_at) AS oldest FROM outbox", &[]).await?;
+    let Some(row) = row else { return Ok((0, 0.0)) };
+    let age =
+        row.optional_time("oldest")?.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
+    Ok((u64::try_from(row.int("waiting")?).unwrap_or_default(), age.as_secs_f64()))
+}
+
+async fn events(tx: &mut Tx, limit: u32) -> Result<Vec<Message>, StoreError> {
+    let sql = format!(
+        "SELECT account_id, message_id, type, data, created_at FROM outbox WHERE type IN ('{}') \
+         ORDER BY message_id LIMIT $1",
+        EVENTS.join("', '")
+    );
+    tx.rows(&sql, args![i64::from(limit)]).await?.iter().map(message).collect()
+}
+
+fn message(row: &Row) -> Result<Message, StoreError> {
+    Ok(Message {
+        account_id: row.int("account_id")?,
+        message_id: row.int("message_id")?,
+        kind: row.text("type")?,
+        data: row.text("data")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+async fn remove(
+    tx: &mut Tx,
+    lease: &Lease,
+    period: Duration,
+    published: &[(i64, i64)],
+) -> Result<(), StoreError> {
+    lease::prolong(tx, lease, period).await?;
+    let row =
+        |&(account_id, message_id)| batch_row(json!({"account_id": account_id, "message_id": message_id}));
+    let sql = format!(
+        "DELETE FROM outbox WHERE (account_id, message_id) IN (SELECT b.account_id, b.message_id FROM {})",
+        tx.dialect().batch(1, &[("account_id", ColumnType::Int), ("message_id", ColumnType::Int)])
+    );
+    tx.execute(&sql, args![batch_text(published.iter().map(row).collect())]).await?;
+    Ok(())
+}
