@@ -13,6 +13,7 @@ mod import;
 mod import_contacts;
 mod lines;
 mod model;
+mod outbox;
 mod people;
 mod purge;
 mod repetition;

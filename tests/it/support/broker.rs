@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
@@ -24,6 +25,10 @@ pub struct Message {
     pub body: Vec<u8>,
     /// The headers, whatever their type, as text.
     pub headers: BTreeMap<String, String>,
+    /// What it was addressed by.
+    pub routing_key: String,
+    /// Its content type, delivery mode and message id, as text.
+    pub envelope: [String; 3],
 }
 
 impl Broker {
@@ -43,7 +48,7 @@ impl Broker {
             ("feed.rabbitmq.queue", self.queue()),
             ("feed.rabbitmq.retry_queue_prefix", format!("{}.retry", self.names)),
             ("feed.rabbitmq.dead_letter_queue", self.dead_letter_queue()),
-            ("feed.rabbitmq.events_exchange", format!("{}.events", self.names)),
+            ("feed.rabbitmq.events_exchange", self.events_exchange()),
         ]
     }
 
@@ -56,6 +61,13 @@ impl Broker {
             "contact.events" => format!("{}.events", self.names),
             other => other.replace("contact-reaper.retry", &format!("{}.retry", self.names)),
         }
+    }
+
+    /// As [`Broker::settings`], with another URL for the same broker.
+    pub fn settings_by(&self, url: &str) -> [(&'static str, String); 7] {
+        let mut settings = self.settings();
+        url.clone_into(&mut settings[1].1);
+        settings
     }
 
     /// The broker's `host:port`.
@@ -123,6 +135,26 @@ impl Broker {
         declared.map_err(|error| error.to_string())
     }
 
+    /// The exchange of what happened.
+    pub fn events_exchange(&self) -> String {
+        format!("{}.events", self.names)
+    }
+
+    /// A queue that gets all that happens from now on, whether or not a worker runs already; its name.
+    pub async fn listen(&self, arguments: &[(&str, AMQPValue)]) -> String {
+        let queue = format!("{}.listener", self.names);
+        self.declare_topic_exchange(&self.events_exchange())
+            .await
+            .expect("the exchange as the service has it");
+        self.declare_queue(&queue, arguments).await.expect("a queue of our own");
+        let (name, exchange) = (queue.as_str().into(), self.events_exchange().into());
+        let options = QueueBindOptions::default();
+        let bound =
+            self.channel().await.queue_bind(name, exchange, "#".into(), options, FieldTable::default()).await;
+        bound.expect("the queue is bound");
+        queue
+    }
+
     /// Does a message with this routing key reach a queue?
     pub async fn routes(&self, exchange: &str, routing_key: &str) -> bool {
         let channel = self.channel().await;
@@ -151,8 +183,15 @@ impl Broker {
             .await
             .expect("the queue answers")
         {
-            let headers = got.properties.headers().iter().flatten();
+            let properties = &got.properties;
+            let headers = properties.headers().iter().flatten();
             messages.push(Message {
+                routing_key: got.routing_key.to_string(),
+                envelope: [
+                    properties.content_type().as_ref().map(ToString::to_string).unwrap_or_default(),
+                    properties.delivery_mode().map(|mode| mode.to_string()).unwrap_or_default(),
+                    properties.message_id().as_ref().map(ToString::to_string).unwrap_or_default(),
+                ],
                 headers: headers.map(|(name, value)| (name.to_string(), text(value))).collect(),
                 body: got.delivery.data,
             });
