@@ -193,6 +193,7 @@ async fn erase_one(
         match step.deed {
             Deed::Delete | Deed::Mark(_) => counts.deleted += touched,
             Deed::Unlink(_) => counts.unlinked += touched,
+            Deed::CountByForm => {}
         }
     }
     add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces).await?);

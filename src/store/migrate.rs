@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -24,14 +24,19 @@ const MIGRATIONS: [Migration; 4] = [
         sqlite: include_str!("migrations/0002_views.sql"),
     },
     Migration {
-        name: "0003_outbox_order",
-        postgres: include_str!("migrations/postgres/0003_outbox_order.sql"),
-        sqlite: include_str!("migrations/sqlite/0003_outbox_order.sql"),
+        name: "0003_pages",
+        postgres: include_str!("migrations/0003_pages.sql"),
+        sqlite: include_str!("migrations/0003_pages.sql"),
     },
     Migration {
         name: "0004_privacy",
         postgres: include_str!("migrations/postgres/0004_privacy.sql"),
         sqlite: include_str!("migrations/sqlite/0004_privacy.sql"),
+    },
+    Migration {
+        name: "0005_outbox_order",
+        postgres: include_str!("migrations/postgres/0005_outbox_order.sql"),
+        sqlite: include_str!("migrations/sqlite/0005_outbox_order.sql"),
     },
 ];
 

@@ -24,6 +24,8 @@ pub enum Deed {
     Unlink(&'static str),
     /// They are marked: the assignments.
     Mark(&'static str),
+    /// They are about to go and are counted, so that the form report does not shrink.
+    CountByForm,
 }
 
 /// Rows of a table, and what becomes of them. In the predicate `{batch}` is the batch as a table `b`, `{contacts}` the
@@ -79,6 +81,14 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
             Deed::Unlink(assignments) | Deed::Mark(assignments) => {
                 format!("UPDATE {table} SET {assignments} WHERE {predicate}")
             }
+            // Ordered: two transactions then meet the forms in one order.
+            Deed::CountByForm => format!(
+                "INSERT INTO deleted_form_submissions (account_id, form_id, submissions) \
+                 SELECT account_id, form_id, count(*) FROM {table} WHERE {predicate} \
+                 GROUP BY account_id, form_id ORDER BY account_id, form_id \
+                 ON CONFLICT (account_id, form_id) DO UPDATE \
+                 SET submissions = deleted_form_submissions.submissions + excluded.submissions"
+            ),
         };
         let survivors = format!("SELECT count(*) AS survivors FROM {table} WHERE {predicate}");
         Step { category, deed, sql: fill(&sql), survivors: fill(&survivors) }
@@ -243,7 +253,10 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         (C::Files, Fate::Unlinked) => {
             vec![delete("file_contacts", UPLOADED), delete("files", UPLOADED), delete_own("file_contacts")]
         }
-        (C::FormSubmissions, Fate::Deleted) => vec![delete_own("form_submissions")],
+        (C::FormSubmissions, Fate::Deleted) => vec![
+            Rows { deed: Deed::CountByForm, ..delete_own("form_submissions") },
+            delete_own("form_submissions"),
+        ],
         (C::Integrations, Fate::Deleted) => vec![delete_own("integrations")],
         (C::LifecycleStage, Fate::Deleted) => vec![delete_own("lifecycle_transitions")],
         (C::Segments, Fate::Removed | Fate::Deleted) => vec![delete_own("segment_members")],
