@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::Value;
 
+use super::pages::PageArgs;
 use super::{Context, Failure, ListArgs, id, output};
 use crate::store::read::{EnrollmentRow, Filter, TrashRow};
 
@@ -44,6 +45,8 @@ pub enum Inspect {
         #[arg(long, value_parser = id)]
         account: i64,
     },
+    /// One page of the CRM as it shows now
+    Page(PageArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,7 +144,10 @@ fn print_enrollment(row: &EnrollmentRow) -> Result<(), Failure> {
 
 impl Inspect {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::Contact { contact, account } = self;
+        let (contact, account) = match self {
+            Self::Contact { contact, account } => (contact, account),
+            Self::Page(page) => return page.run(context).await,
+        };
         let store = context.existing_store().await?;
         let view = store.contact(account, contact).await?;
         if context.json {

@@ -6,6 +6,7 @@ mod erase;
 mod inspect;
 mod operate;
 mod output;
+mod pages;
 mod people;
 mod retention;
 

@@ -3,8 +3,9 @@
 //!
 //! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`trash`] (deletes and restores by people),
-//! [`import`], [`retention`] (purge and expiry), [`read`] (what the commands show), [`lease`] (who does
-//! what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded feed's position and dead letters).
+//! [`erase`], [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`] (what the commands show), [`lease`]
+//! (who does what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded feed's position and dead
+//! letters).
 
 mod audit;
 pub mod checkpoint;
@@ -20,6 +21,7 @@ pub mod legal_hold;
 mod lifecycle;
 mod migrate;
 pub mod outbox;
+pub mod pages;
 mod plan;
 mod purge;
 pub mod read;

@@ -14,6 +14,7 @@ mod import_contacts;
 mod lines;
 mod model;
 mod outbox;
+mod pages;
 mod people;
 mod purge;
 mod repetition;
