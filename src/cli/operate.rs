@@ -45,8 +45,7 @@ pub fn effects(json: bool) -> Result<(), Failure> {
         .flat_map(|category| Transition::ALL.map(|transition| (category, transition)))
         .map(|(category, transition)| {
             let cell = effect(transition, category);
-            json!({"category": category.title(), "transition": transition.as_str(), "effect": cell.says,
-                "built": cell.built})
+            json!({"category": category.title(), "transition": transition.as_str(), "effect": cell.says})
         })
         .collect();
     output::document(&cells)

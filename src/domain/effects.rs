@@ -132,18 +132,10 @@ pub struct Effect {
     pub fate: Fate,
     /// The cell in words.
     pub says: &'static str,
-    /// Whether the service does all that the cell says.
-    pub built: bool,
 }
 
-/// The cell as it is built.
 const fn does(fate: Fate, says: &'static str) -> Effect {
-    Effect { fate, says, built: true }
-}
-
-/// The cell as it is to be: some or all of it does not happen yet.
-const fn will(fate: Fate, says: &'static str) -> Effect {
-    Effect { fate, says, built: false }
+    Effect { fate, says }
 }
 
 /// What `transition` does to `category`.
@@ -154,19 +146,19 @@ pub const fn effect(transition: Transition, category: Category) -> Effect {
     use Fate::{Back, Deleted, Hidden, Kept, Removed, StaysRemoved, Unlinked};
     use Transition::{Erase, Purge, Restore, Trash};
     match (transition, category) {
-        (Trash,   C::Activities)       => will(Hidden,       "off the contact's timeline; stay on other records' timelines; tasks stay on the tasks page, unlinked"),
-        (Trash,   C::Analytics)        => will(Hidden,       "engagement reports keep counting; sessions, opens and clicks stay without identity; out of contact reports"),
+        (Trash,   C::Activities)       => does(Hidden,       "off the contact's timeline; stay on other records' timelines; tasks stay on the tasks page, unlinked"),
+        (Trash,   C::Analytics)        => does(Hidden,       "engagement reports keep counting; sessions, opens and clicks stay without identity; out of contact reports"),
         (Trash,   C::Associations)     => does(Hidden,       "removed: an association shows if and only if both its ends live **D**"),
-        (Trash,   C::BotConversations) => will(Hidden,       "removed from the inbox"),
+        (Trash,   C::BotConversations) => does(Hidden,       "removed from the inbox"),
         (Trash,   C::Suppressions)     => does(Kept,         "kept, by address"),
-        (Trash,   C::Calls)            => will(Hidden,       "hidden; one also associated with another record stays there and on the calls page, unlinked **D**"),
+        (Trash,   C::Calls)            => does(Hidden,       "hidden; one also associated with another record stays there and on the calls page, unlinked **D**"),
         (Trash,   C::ContactData)      => does(Hidden,       "hidden"),
-        (Trash,   C::Conversations)    => will(Hidden,       "stay in the inbox, unlinked"),
+        (Trash,   C::Conversations)    => does(Hidden,       "stay in the inbox, unlinked"),
         (Trash,   C::CustomEvents)     => does(Hidden,       "hidden"),
-        (Trash,   C::Emails)           => will(Hidden,       "hidden; one also associated with another record stays there, unlinked"),
-        (Trash,   C::Feedback)         => will(Hidden,       "shown as from \"Unknown contact\" for 90 days"),
-        (Trash,   C::Files)            => will(Hidden,       "stay in the file manager, unlinked"),
-        (Trash,   C::FormSubmissions)  => will(Hidden,       "stay in the submissions report under \"No contact\" for 90 days; anonymous analytics remain"),
+        (Trash,   C::Emails)           => does(Hidden,       "hidden; one also associated with another record stays there, unlinked"),
+        (Trash,   C::Feedback)         => does(Hidden,       "shown as from \"Unknown contact\" for 90 days"),
+        (Trash,   C::Files)            => does(Hidden,       "stay in the file manager, unlinked"),
+        (Trash,   C::FormSubmissions)  => does(Hidden,       "stay in the submissions report under \"No contact\" for 90 days; anonymous analytics remain"),
         (Trash,   C::Integrations)     => does(Hidden,       "hidden"),
         (Trash,   C::LifecycleStage)   => does(Hidden,       "stage transitions hidden; the stage of an associated company computed again"),
         (Trash,   C::Segments)         => does(Removed,      "removed"),
@@ -244,8 +236,7 @@ pub fn to_markdown() -> String {
         // Writing into a string cannot fail.
         let _ = write!(page, "| {} | {} |", index + 1, category.title());
         for transition in Transition::ALL {
-            let Effect { says, built, .. } = effect(transition, category);
-            let _ = write!(page, " {says}{} |", if built { "" } else { " *(not built yet)*" });
+            let _ = write!(page, " {} |", effect(transition, category).says);
         }
         page.push('\n');
     }
@@ -260,20 +251,5 @@ mod tests {
     fn the_printed_copy_in_the_docs_is_this_table() {
         let printed = include_str!("../../docs/MATRIX.md");
         assert!(printed.ends_with(&to_markdown()), "run: contact-reaper effects, and paste it at the end");
-    }
-
-    #[test]
-    fn what_is_not_built_says_so() {
-        let page = to_markdown();
-        assert!(page.contains(
-            "| 11 | feedback responses | shown as from \"Unknown contact\" for 90 days *(not built yet)* |"
-        ));
-        let missing = page.matches("*(not built yet)*").count();
-        let counted = Transition::ALL
-            .into_iter()
-            .flat_map(|transition| Category::ALL.map(|category| effect(transition, category)))
-            .filter(|effect| !effect.built)
-            .count();
-        assert_eq!(missing, counted);
     }
 }
