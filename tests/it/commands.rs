@@ -121,10 +121,12 @@ on_both!(on_a_store_without_the_schema_commands_fail_and_say_migrate, async |db:
         assert!(said.contains("migrate") && said.lines().count() == 1, "{args:?}: {said}");
     }
     // The commands have not made one behind our back.
-    assert_eq!(reaper.json(&["migrate"]).await["applied"].as_array().unwrap().len(), 2);
-    db.execute("DELETE FROM schema_migrations WHERE version = 2").await;
+    let applied = reaper.json(&["migrate"]).await["applied"].as_array().unwrap().clone();
+    assert_eq!(applied[1], "0002_views", "{applied:?}");
+    db.execute(&format!("DELETE FROM schema_migrations WHERE version = {}", applied.len())).await;
     let said = reaper.refused(&["trash", "list"]).await;
-    assert!(said.contains("0002_views") && said.contains("migrate"), "{said}");
+    let last = applied.last().and_then(Value::as_str).unwrap();
+    assert!(said.contains(last) && said.contains("migrate"), "{said}");
     db.execute("INSERT INTO schema_migrations (version, name, applied_at) VALUES (99, 'later', 'now')").await;
     for command in ["trash list", "migrate", "import -"] {
         let args: Vec<&str> = command.split(' ').collect();
