@@ -4,16 +4,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms, and the rooms of this crate that each may name. Who is not in a list is out of bounds.
-const MAY_NAME: [(&str, &[&str]); 13] = [
+const MAY_NAME: [(&str, &[&str]); 15] = [
     ("domain", &[]),
     ("telemetry", &[]),
     ("http", &[]),
+    ("backoff", &[]),
     ("ports", &["domain"]),
     ("config", &["domain"]),
     ("store", &["domain", "ports", "telemetry"]),
     ("broker", &["domain", "ports"]),
     ("jsonl", &["domain", "ports"]),
-    ("pipeline", &["domain", "ports", "store", "telemetry"]),
+    ("pipeline", &["backoff", "domain", "ports", "store", "telemetry"]),
+    ("outbox", &["backoff", "domain", "ports", "store", "telemetry"]),
     ("scheduler", &["domain", "ports", "store", "telemetry"]),
     (
         "service",
@@ -23,6 +25,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
             "domain",
             "http",
             "jsonl",
+            "outbox",
             "pipeline",
             "ports",
             "scheduler",
@@ -38,6 +41,7 @@ const MAY_NAME: [(&str, &[&str]); 13] = [
             "domain",
             "http",
             "jsonl",
+            "outbox",
             "pipeline",
             "ports",
             "scheduler",

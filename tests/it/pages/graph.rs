@@ -60,15 +60,18 @@ fn objects() -> Vec<Value> {
     ]
 }
 
+/// An activity, its type, and what it is associated with.
+type Activity<'a> = (i64, &'a str, &'a [(&'a str, i64)]);
+
 /// By type: one of the contact alone, one that another record is on too, one of both contacts.
 fn activities() -> Vec<Value> {
-    let activity = |(id, kind, ends): (i64, &str, &[(&str, i64)])| {
+    let activity = |(id, kind, ends): Activity<'_>| {
         let ends: Vec<Value> =
             ends.iter().map(|(kind, id)| json!({"type": kind, "id": id.to_string()})).collect();
         json!({"kind": "activity", "id": id.to_string(), "type": kind, "timestamp": AT,
             "properties": {"body": "Something"}, "associations": ends})
     };
-    let all: [(i64, &str, &[(&str, i64)]); 13] = [
+    let all: [Activity<'_>; 13] = [
         (101, "call", &[("contact", 11)]),
         (102, "call", &[("contact", 11), ("company", 9)]),
         (103, "call", &[("contact", 12), ("contact", 11)]),
