@@ -124,11 +124,11 @@ on_both!(on_a_store_without_the_schema_commands_fail_and_say_migrate, async |db:
     let applied = reaper.json(&["migrate"]).await["applied"].as_array().unwrap().clone();
     assert_eq!(applied[1], "0002_views", "{applied:?}");
     db.execute(&format!("DELETE FROM schema_migrations WHERE version = {}", applied.len())).await;
-    let said = reaper.refused(&["trash", "list"]).await;
+    let said = reaper.refused(&["audit", "list"]).await;
     let last = applied.last().and_then(Value::as_str).unwrap();
     assert!(said.contains(last) && said.contains("migrate"), "{said}");
     db.execute("INSERT INTO schema_migrations (version, name, applied_at) VALUES (99, 'later', 'now')").await;
-    for command in ["trash list", "migrate", "import -"] {
+    for command in ["audit list", "migrate", "import -"] {
         let args: Vec<&str> = command.split(' ').collect();
         let said = reaper.refused(&args).await;
         assert!(said.contains("99") && said.contains("upgrade"), "{command}: {said}");
@@ -144,7 +144,7 @@ async fn a_store_that_is_not_there_is_named_with_the_key_to_set() {
     let nobody_listens = "postgres://somebody:hunter2@127.0.0.1:9/nothing".to_owned();
     for url in [missing, format!("{server}/no_such_database"), nobody_listens] {
         let reaper = Reaper::new(&postgres).setting("store.url", &url);
-        let said = reaper.setting("store.acquire_timeout", "2s").refused(&["trash", "list"]).await;
+        let said = reaper.setting("store.acquire_timeout", "2s").refused(&["audit", "list"]).await;
         assert!(said.contains("store.url") && said.lines().count() == 1, "{url}: {said}");
         assert!(!said.contains("hunter2"), "{said}");
     }
@@ -184,7 +184,7 @@ async fn every_mistake_in_the_settings_is_told_at_once_whatever_the_command() {
         .setting("retention.purge_trash.schedule", "every night")
         .setting("feed.kind", "kafka")
         .setting("feed.rabbitmq.ulr", "amqp://localhost");
-    for command in ["check-config", "run", "trash list", "import -", "check-config --json"] {
+    for command in ["check-config", "run", "audit list", "import -", "check-config --json"] {
         let args: Vec<&str> = command.split(' ').collect();
         let output = reaper.run(&args).await;
         assert_eq!(output.code, 2, "{command}: {}", output.stderr);

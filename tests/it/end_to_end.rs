@@ -48,6 +48,8 @@ async fn finish(worker: &mut Worker) {
 struct Scene {
     database: Database,
     broker: Broker,
+    /// The queue that hears of what happened.
+    heard: String,
     reaper: Reaper,
     cases: Vec<Case>,
     faulty: Vec<Faulty>,
@@ -58,6 +60,7 @@ impl Scene {
         let cases = model::cases(EVENTS - TWICE - FAULTY, &mut Dice::new(seed));
         let faulty = model::faulty(FAULTY, &cases[..EARLY]);
         let broker = Broker::new().await;
+        let heard = broker.listen(&[]).await;
         // Small batches, so that many are under way when the worker is killed.
         let reaper = Reaper::new(&database)
             .fed_by(&broker)
@@ -74,7 +77,7 @@ impl Scene {
             store.restore_contact(account, &user, contact).await.expect("restored");
         }
         store.close().await;
-        Self { database, broker, reaper, cases, faulty }
+        Self { database, broker, heard, reaper, cases, faulty }
     }
 
     async fn worker(&self) -> Worker {
@@ -255,13 +258,16 @@ impl Scene {
             expected.extend(of_state.into_iter().map(|contact| entry(contact, [by, "", "", "", closed_as])));
         }
         assert_same(rows, expected);
-        let announced = self.database.rows("SELECT CAST(count(*) AS text) FROM outbox").await;
+        // Heard at least once each, and none left to be told.
+        let events = self.broker.drain(&self.heard).await.into_iter();
+        let id = |body: &[u8]| {
+            let event: serde_json::Value = serde_json::from_slice(body).expect("a CloudEvent");
+            event["id"].to_string()
+        };
+        let heard: BTreeSet<String> = events.map(|event| id(&event.body)).collect();
         let by_users = 2 * contacts(&self.cases, |case| case.state == State::Restored).len();
-        assert_eq!(
-            announced[0][0],
-            (deleted.len() + by_users).to_string(),
-            "deletions and restores announced"
-        );
+        assert_eq!(heard.len(), deleted.len() + by_users, "deletions and restores announced");
+        assert_eq!(self.database.count("outbox", "TRUE").await, 0);
     }
 
     async fn check_segments_and_workflows(&self, deleted: &BTreeMap<(i64, i64), [String; 3]>) {

@@ -63,9 +63,15 @@ on_both!(longer_times_can_be_set_and_are_kept_to, async |db: Database| {
     let longer = reaper.clone().setting("retention.purge_trash.after", "91d");
     let longer = longer.setting("retention.expire_notifications.after", "32d");
     let report = longer.json(&["retention", "run"]).await;
-    assert_eq!(report, json!({"jobs": [done("purge_trash", 0), done("expire_notifications", 0)]}));
+    assert_eq!(
+        report,
+        json!({"jobs": [done("purge_trash", 0), done("expire_notifications", 0), done("delete_quotes", 0)]})
+    );
     let report = reaper.json(&["retention", "run"]).await;
-    assert_eq!(report, json!({"jobs": [done("purge_trash", 1), done("expire_notifications", 1)]}));
+    assert_eq!(
+        report,
+        json!({"jobs": [done("purge_trash", 1), done("expire_notifications", 1), done("delete_quotes", 0)]})
+    );
     // Shorter than the law of the matrix they cannot be set.
     let shorter = reaper.setting("retention.purge_trash.after", "89d").run(&["retention", "run"]).await;
     assert!(
@@ -86,7 +92,10 @@ on_both!(a_dry_run_tells_what_is_due_and_writes_nothing_at_all, async |db: Datab
     let before = db.dump(&[]).await;
     let dry = |job: &str, remaining: u64| json!({"job": job, "dryRun": true, "deleted": 0, "remaining": remaining, "stoppedBy": "dry_run"});
     let report = reaper.json(&["retention", "run", "--dry-run"]).await;
-    assert_eq!(report, json!({"jobs": [dry("purge_trash", 2), dry("expire_notifications", 1)]}));
+    assert_eq!(
+        report,
+        json!({"jobs": [dry("purge_trash", 2), dry("expire_notifications", 1), dry("delete_quotes", 0)]})
+    );
     reaper.json(&["retention", "status"]).await;
     db.assert_unchanged_since(&before).await;
 });
@@ -98,7 +107,10 @@ on_both!(work_is_done_in_portions_no_larger_than_the_batch_size_until_all_is_don
     let reaper = with(&db, &records).await.setting("retention.purge_trash.batch_size", "1");
     let reaper = reaper.setting("retention.expire_notifications.batch_size", "2");
     let report = reaper.json(&["retention", "run"]).await;
-    assert_eq!(report, json!({"jobs": [done("purge_trash", 5), done("expire_notifications", 5)]}));
+    assert_eq!(
+        report,
+        json!({"jobs": [done("purge_trash", 5), done("expire_notifications", 5), done("delete_quotes", 0)]})
+    );
     // Each portion has its row of the audit, written in the same transaction.
     let audit = reaper.json(&["audit", "list", "--account", "1"]).await;
     let counts = |action: &str| -> Vec<i64> {
