@@ -393,12 +393,12 @@ impl Import {
             batch_text(contacts.map(row).collect())
         };
         let source = self.tx.dialect().batch(1, &CONTACT);
-        // The plus and the cross join keep SQLite, which knows nothing of the sizes, from walking all contacts of the
-        // account: first the few rows of the address, then their contacts.
+        // The cross join keeps SQLite, which knows nothing of the sizes, from walking all contacts of the account: first
+        // the few rows of the address, then their contacts.
         let sql = format!(
             "SELECT e.account_id, e.contact_id, min(e.holder) AS holder FROM \
              (SELECT e.account_id, e.contact_id, \
-                (SELECT min(+o.contact_id) FROM contact_emails o CROSS JOIN contacts h \
+                (SELECT min(o.contact_id) FROM contact_emails o CROSS JOIN contacts h \
                  WHERE o.account_id = e.account_id AND o.email_key = e.email_key \
                    AND h.account_id = o.account_id AND h.contact_id = o.contact_id \
                    AND o.contact_id <> e.contact_id AND h.deleted_at IS NULL) AS holder \

@@ -50,7 +50,7 @@ CREATE TABLE contact_emails (
   PRIMARY KEY (account_id, contact_id, email_key),
   FOREIGN KEY (account_id, contact_id) REFERENCES contacts DEFERRABLE INITIALLY DEFERRED
 );
-CREATE INDEX contact_emails_key ON contact_emails (account_id, email_key);
+CREATE INDEX contact_emails_key ON contact_emails (account_id, email_key, contact_id);
 -- An address belongs to one live contact; those in the trash may share it.
 CREATE UNIQUE INDEX contact_emails_live ON contact_emails (account_id, email_key) WHERE live;
 
