@@ -135,7 +135,12 @@ impl Store {
     }
 
     /// Leaves nothing of what was deleted in the files of a SQLite store. PostgreSQL's own upkeep does that there.
-    async fn scrub(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    ///
+    /// Where somebody else writes for longer than the store waits: what was deleted is gone from every answer all the
+    /// same, and from the files with the next scrub.
+    pub async fn scrub(&self) -> Result<(), StoreError> {
         self.db.scrub().await
     }
 

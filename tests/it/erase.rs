@@ -16,7 +16,7 @@ const TRACES: [&str; 8] = [
     "+48 601 602 603",
     "Gdynia-Orłowo",
     "unique-custom-value",
-    "what-zebulon-typed",
+    "typed-by-them-alone",
 ];
 
 /// The person is contact 11; contact 12 shares a note, an e-mail and a ticket with them.
@@ -51,14 +51,14 @@ fn graph() -> Vec<Value> {
         json!({"body": "Zebulon Quirke and Otto met, +48 601 602 603"}),
         &[11, 12],
     ));
-    records.push(activity("42", "note", json!({"body": "what-zebulon-typed"}), &[11]));
+    records.push(activity("42", "note", json!({"body": "typed-by-them-alone"}), &[11]));
     let email = json!({"hs_email_headers": "{\"to\":\"zebulon.quirke@pers\\u00f6nlich.example\"}",
         "hs_email_to_firstname": "Zebulon", "hs_email_subject": "Hello"});
     records.push(activity("43", "email", email, &[11, 12]));
     records.push(activity("44", "task", json!({"subject": "Ring Quirke, Zebulon"}), &[11]));
     let conversation = |id: &str, channel: &str, contact: &str, tickets: &[&str]| {
         json!({"kind": "conversation", "accountId": "1", "id": id, "channel": channel, "contactId": contact,
-            "ticketIds": tickets, "messages": [{"at": days_ago(2), "text": "what-zebulon-typed"}]})
+            "ticketIds": tickets, "messages": [{"at": days_ago(2), "text": "typed-by-them-alone"}]})
     };
     records.push(conversation("51", "chat", "11", &["31", "32"]));
     records.push(conversation("52", "bot", "11", &[]));
@@ -70,7 +70,7 @@ fn graph() -> Vec<Value> {
         record
     };
     records.push(of("customEvent", json!({"id": "61", "eventTypeId": "e", "occurredAt": days_ago(1), "properties": {"v": "unique-custom-value"}})));
-    records.push(of("feedback", json!({"id": "62", "surveyId": "s", "submittedAt": days_ago(1), "rating": 5, "text": "what-zebulon-typed"})));
+    records.push(of("feedback", json!({"id": "62", "surveyId": "s", "submittedAt": days_ago(1), "rating": 5, "text": "typed-by-them-alone"})));
     records.push(of(
         "formSubmission",
         json!({"id": "63", "formId": "f", "submittedAt": days_ago(1), "values": {"email": TRACES[1]}}),
@@ -190,4 +190,26 @@ on_both!(an_unknown_address_is_suppressed_all_the_same, async |db: Database| {
     reaper.import(&[contact(ACCOUNT, 99, json!({"email": "Stranger@x.example"}))]).await;
     let newcomer = reaper.json(&["inspect", "contact", "99", "--account", "1"]).await;
     assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:stranger@x.example"]));
+});
+
+on_both!(a_purge_leaves_nothing_of_the_person_in_what_hung_on_them, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut records = graph();
+    let person =
+        records.iter_mut().find(|record| record["kind"] == "contact" && record["id"] == "11").unwrap();
+    person["archived"] = json!(true);
+    person["archivedAt"] = json!(days_ago(91));
+    // Notifications and quotes are kept as they are; other records' own texts are not the purge's to search.
+    let elsewhere = ["company", "ticket", "file", "quote", "notification"];
+    records.retain(|record| !elsewhere.contains(&record["kind"].as_str().unwrap()));
+    reaper.import(&records).await;
+    assert_eq!(found(&db, "").await, TRACES);
+    let report = reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    assert_eq!(report["jobs"][0]["deleted"], json!(1));
+    assert_eq!(found(&db, "").await, ["typed-by-them-alone"], "a chat stays, and what was said in it");
+    let note = db.rows("SELECT properties ->> 'body' FROM activities WHERE activity_id = 41").await;
+    assert_eq!(note, [["[redacted] and Otto met, [redacted]"]]);
+    reaper.import(&[contact(ACCOUNT, 99, json!({"email": "zq@old.example"}))]).await;
+    let newcomer = reaper.json(&["inspect", "contact", "99", "--account", "1"]).await;
+    assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:zq@old.example"]));
 });

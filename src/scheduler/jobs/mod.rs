@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 use serde::Serialize;
+use tracing::warn;
 
 use crate::domain::effects::Transition;
 use crate::domain::schedule::Schedule;
@@ -85,6 +86,12 @@ impl Job {
         let result = work.as_ref().map_or("failed", |stopped_by| stopped_by);
         counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result.to_owned()).increment(1);
         store.job_ended(self.name, result, deleted).await?;
+        if self.target == Target::Trash
+            && deleted > 0
+            && let Err(problem) = store.scrub().await
+        {
+            warn!(error = %problem, "what was purged is not yet gone from the files; the next purge tries again");
+        }
         let stopped_by = work?;
         gauge!(telemetry::JOB_LAST_SUCCESS_TIMESTAMP_SECONDS, "job" => self.name).set(unix_seconds());
         let Backlog { count: remaining, .. } = self.measure(store).await?;
