@@ -23,20 +23,45 @@ struct Texts {
     /// Its key beside `account_id`.
     key: &'static [Column],
     columns: &'static [Column],
+    /// Its rows that hang on the contacts of `{batch}`: account, key and `contact_id`.
+    linked: Option<&'static str>,
 }
+
+/// Activities, by their associations.
+const ACTIVITIES: &str = "SELECT l.account_id, l.activity_id, b.contact_id FROM {batch} \
+     JOIN activity_associations l \
+     ON l.account_id = b.account_id AND l.object_type = 'contact' AND l.object_id = b.contact_id";
+
+const CONVERSATIONS: &str = "SELECT v.account_id, v.conversation_id, b.contact_id FROM {batch} \
+     JOIN conversations v ON v.account_id = b.account_id AND v.contact_id = b.contact_id";
+
+/// Companies, deals and tickets, by association in either direction, and tickets by a conversation.
+const OBJECTS: &str = "SELECT a.account_id, a.to_type AS object_type, a.to_id AS object_id, b.contact_id FROM {batch} \
+     JOIN associations a ON a.account_id = b.account_id AND a.from_type = 'contact' AND a.from_id = b.contact_id \
+     UNION SELECT a.account_id, a.from_type, a.from_id, b.contact_id FROM {batch} \
+     JOIN associations a ON a.account_id = b.account_id AND a.to_type = 'contact' AND a.to_id = b.contact_id \
+     UNION SELECT t.account_id, 'ticket', t.ticket_id, b.contact_id FROM {batch} \
+     JOIN conversations v ON v.account_id = b.account_id AND v.contact_id = b.contact_id \
+     JOIN conversation_tickets t ON t.account_id = v.account_id AND t.conversation_id = v.conversation_id";
+
+const FILES: &str = "SELECT f.account_id, f.file_id, b.contact_id FROM {batch} \
+     JOIN file_contacts f ON f.account_id = b.account_id AND f.contact_id = b.contact_id";
 
 /// Every table and column that can hold what somebody wrote about a contact.
 const TEXTS: [Texts; 13] = [
-    texts(Category::Activities, "activities", &[("activity_id", Int)], &[("properties", Json)]),
-    texts(Category::Conversations, "conversations", &[("conversation_id", Int)], &[("messages", Json)]),
+    texts(Category::Activities, "activities", &[("activity_id", Int)], &[("properties", Json)])
+        .by(ACTIVITIES),
+    texts(Category::Conversations, "conversations", &[("conversation_id", Int)], &[("messages", Json)])
+        .by(CONVERSATIONS),
     texts(
         Category::Associations,
         "objects",
         &[("object_type", Text), ("object_id", Int)],
         &[("properties", Json)],
-    ),
+    )
+    .by(OBJECTS),
     texts(Category::Quotes, "quotes", &[("quote_id", Int)], &[("title", Text)]),
-    texts(Category::Files, "files", &[("file_id", Int)], &[("name", Text)]),
+    texts(Category::Files, "files", &[("file_id", Int)], &[("name", Text)]).by(FILES),
     texts(Category::Segments, "segments", &[("segment_id", Int)], &[("name", Text)]),
     texts(
         Category::Notifications,
@@ -73,7 +98,7 @@ const fn texts(
     key: &'static [Column],
     columns: &'static [Column],
 ) -> Texts {
-    Texts { category, table, key, columns }
+    Texts { category, table, key, columns, linked: None }
 }
 
 /// Rows redacted, by category.
@@ -106,46 +131,37 @@ pub async fn account_wide(tx: &mut Tx, account_id: i64, traces: &Traces) -> Resu
     Ok(redacted)
 }
 
-/// Redacts the activities, conversations and tickets that hang on contacts, each by its own contact's traces; the
-/// headers and derived properties of their e-mails go whole. The links must still be there.
+/// Redacts the texts that hang on contacts, each by its own contact's traces; the headers and derived properties of
+/// their e-mails go whole. The links must still be there.
 pub async fn linked(
     tx: &mut Tx,
     contacts: &str,
     traces: &BTreeMap<(i64, i64), Traces>,
 ) -> Result<Redacted, StoreError> {
     let batch = tx.dialect().batch(1, &super::plan::BATCH);
-    let of_contact = [
-        format!(
-            "SELECT l.account_id, l.activity_id, b.contact_id FROM {batch} JOIN activity_associations l \
-             ON l.account_id = b.account_id AND l.object_type = 'contact' AND l.object_id = b.contact_id"
-        ),
-        format!(
-            "SELECT v.account_id, v.conversation_id, b.contact_id FROM {batch} JOIN conversations v \
-             ON v.account_id = b.account_id AND v.contact_id = b.contact_id"
-        ),
-    ];
     let mut redacted = Redacted::new();
-    for (texts, linked) in TEXTS.iter().zip(&of_contact) {
-        let (id, _) = texts.key[0];
+    for texts in &TEXTS {
+        let Some(linked) = texts.linked else { continue };
+        let keys = texts.key.iter().map(|(column, _)| format!(" AND t.{column} = l.{column}"));
         let sql = format!(
-            "SELECT l.contact_id, {} FROM ({linked}) l JOIN {} t ON t.account_id = l.account_id AND t.{id} = l.{id}",
+            "SELECT l.contact_id, {} FROM ({}) l JOIN {} t ON t.account_id = l.account_id{}",
             texts.selected(),
-            texts.table
+            linked.replace("{batch}", &batch),
+            texts.table,
+            keys.collect::<String>()
         );
         let rows = tx.rows(&sql, args![contacts]).await?;
         // A row that hangs on several contacts comes once for each: the traces of all of them go.
-        let mut of_row: BTreeMap<(i64, i64), Vec<&Traces>> = BTreeMap::new();
+        let mut of_row: BTreeMap<String, Vec<&Traces>> = BTreeMap::new();
         for row in &rows {
-            let account_id = row.int("account_id")?;
-            if let Some(traces) = traces.get(&(account_id, row.int("contact_id")?)) {
-                of_row.entry((account_id, row.int(id)?)).or_default().push(traces);
+            if let Some(traces) = traces.get(&(row.int("account_id")?, row.int("contact_id")?)) {
+                of_row.entry(texts.key_of(row)?.to_string()).or_default().push(traces);
             }
         }
         let count = texts
-            .rewrite(tx, &rows, |row, value| {
-                let key = (row.int("account_id").unwrap_or_default(), row.int(id).unwrap_or_default());
+            .rewrite(tx, &rows, |key, value| {
                 let headers = texts.category == Category::Activities && redact_headers(value);
-                let traces = of_row.get(&key).map_or(&[][..], Vec::as_slice);
+                let traces = of_row.get(&key.to_string()).map_or(&[][..], Vec::as_slice);
                 traces.iter().fold(headers, |found, traces| traces.redact_json(value) || found)
             })
             .await?;
@@ -178,6 +194,21 @@ fn redact_headers(properties: &mut Value) -> bool {
 }
 
 impl Texts {
+    /// With the way from a contact to its rows.
+    const fn by(self, linked: &'static str) -> Self {
+        Self { linked: Some(linked), ..self }
+    }
+
+    /// Account and key of a row.
+    fn key_of(&self, row: &Row) -> Result<Value, StoreError> {
+        let mut key = Map::from_iter([("account_id".to_owned(), row.int("account_id")?.into())]);
+        for (column, kind) in self.key {
+            let value: Value = if *kind == Int { row.int(column)?.into() } else { row.text(column)?.into() };
+            key.insert((*column).to_owned(), value);
+        }
+        Ok(Value::Object(key))
+    }
+
     /// The columns of a row, with JSON as text.
     fn selected(&self) -> String {
         let keys = self.key.iter().map(|(column, _)| format!("t.{column}"));
@@ -190,35 +221,29 @@ impl Texts {
         format!("SELECT {} FROM {} t WHERE {condition}", self.selected(), self.table)
     }
 
-    /// Writes back what `clean` changed; how many rows.
+    /// Writes back what `clean`, which is given a row's key and one of its texts, changed; how many rows.
     async fn rewrite(
         &self,
         tx: &mut Tx,
         rows: &[Row],
-        clean: impl Fn(&Row, &mut Value) -> bool,
+        clean: impl Fn(&Value, &mut Value) -> bool,
     ) -> Result<u64, StoreError> {
-        let mut changed = Vec::new();
+        // By key: a row that came for several contacts is written once.
+        let mut changed = BTreeMap::new();
         for row in rows {
-            let mut columns = Map::new();
+            let key = self.key_of(row)?;
+            let mut columns = batch_row(key.clone());
             let mut found = false;
             for (column, kind) in self.columns {
                 let mut value: Value = match kind {
                     Json => row.json(column)?,
                     _ => row.text(column)?.into(),
                 };
-                found = clean(row, &mut value) || found;
+                found = clean(&key, &mut value) || found;
                 columns.insert((*column).to_owned(), value);
             }
             if found {
-                columns.insert("account_id".to_owned(), row.int("account_id")?.into());
-                for (column, kind) in self.key {
-                    let key: Value =
-                        if *kind == Int { row.int(column)?.into() } else { row.text(column)?.into() };
-                    columns.insert((*column).to_owned(), key);
-                }
-                if !changed.contains(&columns) {
-                    changed.push(columns);
-                }
+                changed.insert(key.to_string(), columns);
             }
         }
         if changed.is_empty() {
@@ -243,7 +268,7 @@ impl Texts {
             tx.dialect().batch(1, &all),
             keys.join(" AND ")
         );
-        tx.execute(&sql, args![batch_text(changed)]).await
+        tx.execute(&sql, args![batch_text(changed.into_values().collect())]).await
     }
 }
 

@@ -199,8 +199,8 @@ on_both!(a_purge_leaves_nothing_of_the_person_in_what_hung_on_them, async |db: D
         records.iter_mut().find(|record| record["kind"] == "contact" && record["id"] == "11").unwrap();
     person["archived"] = json!(true);
     person["archivedAt"] = json!(days_ago(91));
-    // Notifications and quotes are kept as they are; other records' own texts are not the purge's to search.
-    let elsewhere = ["company", "ticket", "file", "quote", "notification"];
+    // Notifications and quotes are kept as they are; a company that is not associated is not the purge's to search.
+    let elsewhere = ["company", "quote", "notification"];
     records.retain(|record| !elsewhere.contains(&record["kind"].as_str().unwrap()));
     reaper.import(&records).await;
     assert_eq!(found(&db, "").await, TRACES);
