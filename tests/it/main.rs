@@ -9,6 +9,7 @@ mod company_stage;
 mod decisions;
 mod end_to_end;
 mod erase;
+mod hostile;
 mod import;
 mod import_contacts;
 mod lines;
