@@ -386,6 +386,10 @@ impl Row {
         Ok(get!(self, column, Option<String>)?)
     }
 
+    pub fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError> {
+        Ok(get!(self, column, Vec<u8>)?)
+    }
+
     pub fn bool(&self, column: &str) -> Result<bool, StoreError> {
         Ok(get!(self, column, bool)?)
     }

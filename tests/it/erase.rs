@@ -106,6 +106,8 @@ async fn found(db: &Database, elsewhere: &str) -> Vec<&'static str> {
 on_both!(nothing_of_the_person_is_left, async |db: Database| {
     let reaper = Reaper::new(&db);
     reaper.import(&graph()).await;
+    // A message that made no sense, and names the person all the same.
+    reaper.decide_lines("{\"note\": \"for Zebulon Quirke, zq@old.example\"\n").await;
     assert_eq!(found(&db, "").await, TRACES, "the search finds what is there");
     let output = erase(&reaper, &["--contact", "11", "--confirm", "1"]).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -125,6 +127,7 @@ on_both!(nothing_of_the_person_is_left, async |db: Database| {
     assert_eq!(email, [["GDPR_DELETED", "[redacted]", "Hello"]]);
     let tickets = db.rows("SELECT CAST(object_id AS text), properties ->> 'subject' FROM objects WHERE object_type = 'ticket'").await;
     assert_eq!(tickets, [["31", "From [redacted]"]], "a ticket that somebody else is on stays");
+    assert_eq!(db.count("dead_letters", "TRUE").await, 1);
     let files = db.rows("SELECT CAST(file_id AS text), name FROM files").await;
     assert_eq!(files, [["71", "cv [redacted].pdf"]]);
 });
