@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{Context, Failure, id, operator, output};
-use crate::store::erase::{Person, Receipt};
+use crate::store::erase::{Erased, Person, Receipt};
 
 #[derive(Debug, Args)]
 pub struct Erase {
@@ -78,7 +78,14 @@ impl Erase {
             (None, _) => return Err(Failure::Usage("--email must be an address".to_owned())),
         };
         let store = context.existing_store().await?;
-        let receipts = store.erase(self.account, &self.user, &person, self.confirm).await?;
+        let Erased { receipts, scrubbed } =
+            store.erase(self.account, &self.user, &person, self.confirm).await?;
+        if let Err(problem) = scrubbed {
+            eprintln!(
+                "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next \
+                 erasure or purge does it"
+            );
+        }
         if context.json {
             return output::document(&json!({ "receipts": receipts }));
         }

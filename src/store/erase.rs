@@ -25,6 +25,14 @@ pub enum Person {
     Address(String),
 }
 
+/// What was committed, and what became of the files afterwards: a scrub that failed undoes no erasure.
+#[derive(Debug)]
+pub struct Erased {
+    pub receipts: Vec<Receipt>,
+    /// Where this failed a SQLite store's files may hold traces until the next scrub.
+    pub scrubbed: Result<(), StoreError>,
+}
+
 /// What an erasure did to one contact: counts, no person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -69,10 +77,9 @@ impl Store {
         user: &str,
         person: &Person,
         confirm: u64,
-    ) -> Result<Vec<Receipt>, StoreError> {
+    ) -> Result<Erased, StoreError> {
         let receipts = transaction!(self, tx => erase(tx, self, account_id, user, person, confirm))?;
-        self.scrub().await?;
-        Ok(receipts)
+        Ok(Erased { receipts, scrubbed: self.scrub().await })
     }
 
     /// The receipts of an account, newest first.

@@ -216,3 +216,18 @@ on_both!(a_purge_leaves_nothing_of_the_person_in_what_hung_on_them, async |db: D
     let newcomer = reaper.json(&["inspect", "contact", "99", "--account", "1"]).await;
     assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:zq@old.example"]));
 });
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_cannot_scrub_the_files_is_done_and_says_so() {
+    let db = Database::sqlite();
+    let reaper = Reaper::new(&db).setting("store.busy_timeout", "1s");
+    reaper.import(&graph()).await;
+    let in_the_way = db.open_reader().await;
+    let output = erase(&reaper, &["--contact", "11", "--confirm", "1"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("the erasure is done, but"), "{}", output.stderr);
+    assert_eq!(serde_json::from_str::<Value>(&output.stdout).unwrap()["receipts"][0]["contactId"], "11");
+    drop(in_the_way);
+    assert_eq!(erase(&reaper, &["--email", "nobody@x.example", "--confirm", "0"]).await.code, 0);
+    assert_eq!(found(&db, "").await, Vec::<&str>::new(), "the next one rewrites the files");
+}

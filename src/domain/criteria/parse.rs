@@ -141,6 +141,7 @@ fn number_test(operator: &str, value: &Value) -> Option<(Test, bool)> {
         "IS_LESS_THAN_OR_EQUAL_TO" => (Comparison::LessOrEqual, false),
         _ => return None,
     };
+    // A JSON number is read as a double, as the vendor writes it; one with more digits than that is exact as a string.
     let operands = operands(value, |operand| match operand {
         Value::Number(number) => Decimal::parse(&number.to_string()),
         Value::String(text) => Decimal::parse(text),

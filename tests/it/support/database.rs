@@ -97,6 +97,15 @@ impl Database {
         }
     }
 
+    /// A connection to the SQLite file in the midst of reading, until it is dropped.
+    pub async fn open_reader(&self) -> SqliteConnection {
+        let mut connection = self.connect_sqlite().await;
+        for statement in ["BEGIN", "SELECT count(*) FROM contacts"] {
+            sqlx::raw_sql(statement).execute(&mut connection).await.expect(statement);
+        }
+        connection
+    }
+
     async fn connect_postgres(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("PostgreSQL takes the connection")
     }
