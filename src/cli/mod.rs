@@ -1,13 +1,14 @@
 //! The command line: what is asked, who does it, how it is said.
 
 mod data;
+mod delete;
 mod demo;
 mod erase;
 mod inspect;
 mod operate;
 mod output;
 mod pages;
-mod people;
+mod restore;
 mod retention;
 
 use std::os::unix::fs::MetadataExt;
@@ -65,9 +66,9 @@ enum Command {
     #[command(subcommand)]
     Audit(inspect::Audit),
     /// Put a contact into the trash, as a user of the account
-    Delete(people::Delete),
+    Delete(delete::Delete),
     /// Bring a contact back from the trash, as a user of the account
-    Restore(people::Restore),
+    Restore(restore::Restore),
     /// Delete a person for good, for privacy: it cannot be undone
     Erase(erase::Erase),
     /// Receipts of erasures

@@ -7,10 +7,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::audit::{self, Actor};
+use super::contact::not_there;
 use super::db::{Row, Tx, args};
+use super::outbox::write_outbox;
 use super::plan::{self, Deed};
 use super::redact::{self, Redacted};
-use super::{Store, StoreError, batch_row, batch_text, lifecycle, suppressions, transaction, trash};
+use super::trash::{DeletedBy, deleted_by};
+use super::users::permitted_user;
+use super::{Store, StoreError, batch_row, batch_text, lifecycle, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::person::Traces;
@@ -100,7 +104,7 @@ async fn erase(
     person: &Person,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    let user_id = trash::permitted_user(tx, account_id, user, "erase").await?;
+    let user_id = permitted_user(tx, account_id, user, "erase").await?;
     let subjects = subjects(tx, account_id, person).await?;
     if subjects.len() as u64 != confirm {
         return Err(StoreError::Refused(format!(
@@ -150,7 +154,7 @@ async fn subjects(tx: &mut Tx, account_id: i64, person: &Person) -> Result<Vec<S
         });
     }
     if let (true, Person::Contact(contact_id)) = (subjects.is_empty(), person) {
-        return Err(trash::not_there(tx, account_id, *contact_id).await?);
+        return Err(not_there(tx, account_id, *contact_id).await?);
     }
     Ok(subjects)
 }
@@ -217,7 +221,7 @@ async fn erase_one(
         )));
     }
     counts.retain(|_, counts| *counts != Counts::default());
-    trash::announce_erasure(tx, account_id, contact_id, user_id, subject.live, at).await?;
+    announce_erasure(tx, account_id, contact_id, user_id, subject.live, at).await?;
     Ok(counts)
 }
 
@@ -304,4 +308,23 @@ fn receipt(row: &Row) -> Result<Receipt, StoreError> {
         erased_by: row.int("user_id")?.to_string(),
         categories: row.json("counts")?,
     })
+}
+
+/// Tells of an erasure: `contact.deletion` first where the contact was live, then `contact.privacyDeletion`.
+async fn announce_erasure(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+    user_id: i64,
+    was_live: bool,
+    at: Time,
+) -> Result<(), StoreError> {
+    let by = deleted_by(DeletedBy::User { user_id });
+    let data = |when: &str, who: &str| {
+        json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(), "trashEntryId": null,
+            when: format_time(at), who: by})
+    };
+    let deletion = was_live.then(|| (account_id, "contact.deletion", data("deletedAt", "deletedBy")));
+    let erasure = (account_id, "contact.privacyDeletion", data("erasedAt", "erasedBy"));
+    write_outbox(tx, at, deletion.into_iter().chain([erasure]).collect()).await
 }

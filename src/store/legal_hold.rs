@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::audit::{self, Actor};
+use super::contact::locked_contact;
 use super::db::{Tx, args};
-use super::{Store, StoreError, reading, transaction, trash};
+use super::{Store, StoreError, reading, transaction};
 use crate::domain::time::format_time;
 
 /// A hold in force.
@@ -65,7 +66,7 @@ async fn set(
     reason: &str,
 ) -> Result<(), StoreError> {
     // Under the contact's lock: an erase or a purge of it has ended before, or sees the hold.
-    trash::locked_contact(tx, account_id, contact_id).await?;
+    locked_contact(tx, account_id, contact_id).await?;
     let now = tx.now().await?;
     tx.execute(
         "INSERT INTO legal_holds (account_id, contact_id, set_by, reason, since) VALUES ($1, $2, $3, $4, $5) \

@@ -2,13 +2,14 @@
 //! SQLite.
 //!
 //! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
-//! matrix into statements. The verbs: [`decide`] (enrollments), [`trash`] (deletes and restores by people),
-//! [`erase`], [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`] (what the commands show), [`lease`]
-//! (who does what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded feed's position and dead
-//! letters).
+//! matrix into statements. The verbs: [`decide`] (enrollments), [`trash`] and [`restore`] (deletes and
+//! restores by people), [`erase`], [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`] (what the
+//! commands show), [`lease`] (who does what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded
+//! feed's position and dead letters).
 
 mod audit;
 pub mod checkpoint;
+mod contact;
 mod db;
 mod decide;
 mod dialect;
@@ -26,9 +27,11 @@ mod plan;
 mod purge;
 pub mod read;
 mod redact;
+pub mod restore;
 pub mod retention;
 mod suppressions;
 pub mod trash;
+mod users;
 
 use std::time::Duration;
 

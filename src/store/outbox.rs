@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::db::{Row, Tx, args};
 use super::lease::{self, Lease};
@@ -108,5 +108,23 @@ async fn remove(
         tx.dialect().batch(1, &[("account_id", ColumnType::Int), ("message_id", ColumnType::Int)])
     );
     tx.execute(&sql, args![batch_text(published.iter().map(row).collect())]).await?;
+    Ok(())
+}
+
+/// Puts messages into the outbox, with the deed: (account, kind, data).
+pub(super) async fn write_outbox(
+    tx: &mut Tx,
+    at: Time,
+    messages: Vec<(i64, &str, Value)>,
+) -> Result<(), StoreError> {
+    let columns = [("account_id", ColumnType::Int), ("type", ColumnType::Text), ("data", ColumnType::Text)];
+    let sql = format!(
+        "INSERT INTO outbox (account_id, type, data, created_at) SELECT b.account_id, b.type, b.data, $2 FROM {}",
+        tx.dialect().batch(1, &columns)
+    );
+    let row = |(account_id, kind, data): (i64, &str, Value)| {
+        batch_row(json!({"account_id": account_id, "type": kind, "data": data.to_string()}))
+    };
+    tx.execute(&sql, args![batch_text(messages.into_iter().map(row).collect()), at]).await?;
     Ok(())
 }

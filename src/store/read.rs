@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::contact::gone_state;
 use super::db::{Arg, Row, Tx, args};
-use super::trash::{DeletedBy, RESTORABLE, deleted_by, gone_state};
+use super::restore::RESTORABLE;
+use super::trash::{DeletedBy, deleted_by};
 use super::{Store, StoreError, reading};
 use crate::domain::time::format_time;
 

@@ -1,4 +1,4 @@
-//! What people do to single contacts.
+//! Restorable deletes by people.
 
 use anyhow::anyhow;
 use clap::Args;
@@ -20,17 +20,6 @@ pub struct Delete {
     confirm: u64,
 }
 
-#[derive(Debug, Args)]
-pub struct Restore {
-    #[arg(long, value_parser = id)]
-    account: i64,
-    /// The user who restores, by id or e-mail address
-    #[arg(long = "as", value_name = "USER")]
-    user: String,
-    #[arg(long, value_parser = id)]
-    contact: i64,
-}
-
 impl Delete {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         if self.confirm != 1 {
@@ -50,16 +39,5 @@ impl Delete {
             "contact {} is in the trash (entry {entry}), restorable for 90 days",
             self.contact
         ))
-    }
-}
-
-impl Restore {
-    pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let store = context.existing_store().await?;
-        store.restore_contact(self.account, &self.user, self.contact).await?;
-        if context.json {
-            return output::document(&json!({"restored": [self.contact.to_string()]}));
-        }
-        output::line(&format!("contact {} is back", self.contact))
     }
 }

@@ -1,0 +1,50 @@
+//! Who stands behind `--as`, and what they may do.
+
+use std::collections::BTreeSet;
+
+use super::StoreError;
+use super::db::{Arg, Tx};
+use crate::domain::address::address_key;
+use crate::domain::members::parse_id_text;
+use crate::domain::permission::{Permission, may_delete_one};
+
+/// The id of a user, by id or address, who may delete and restore single contacts.
+pub(super) async fn permitted_user(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    deed: &str,
+) -> Result<i64, StoreError> {
+    // Digits are an id and nothing else: an address is never mistaken for one.
+    let (condition, wanted) = match parse_id_text(user) {
+        Some(user_id) => ("user_id = $2", Arg::from(user_id)),
+        None => ("email_key = $2", Arg::from(address_key(user))),
+    };
+    let sql = format!(
+        "SELECT user_id, CAST(permissions AS text) AS permissions FROM users \
+         WHERE account_id = $1 AND email_key <> '' AND {condition} ORDER BY user_id LIMIT 2"
+    );
+    let found = tx.rows(&sql, &[account_id.into(), wanted]).await?;
+    let row = match &found[..] {
+        [row] => row,
+        [] => {
+            return Err(StoreError::Refused(format!(
+                "account {account_id} has no such user: give --as the id or e-mail address of one of its users"
+            )));
+        }
+        _ => {
+            return Err(StoreError::Refused(format!(
+                "account {account_id} has several users with that address: give --as the id of the one you are"
+            )));
+        }
+    };
+    let user_id = row.int("user_id")?;
+    let held: Vec<String> = row.json("permissions")?;
+    let held: BTreeSet<Permission> = held.iter().filter_map(|name| Permission::parse(name)).collect();
+    if may_delete_one(&held) {
+        return Ok(user_id);
+    }
+    Err(StoreError::Refused(format!(
+        "user {user_id} may not {deed} a contact: that takes the permission Delete (delete) or Super admin (super_admin)"
+    )))
+}
