@@ -25,9 +25,22 @@ impl Permission {
     }
 }
 
-/// May the holder of these permissions delete, or restore, a single contact?
-pub fn may_delete_one(held: &BTreeSet<Permission>) -> bool {
-    held.contains(&Permission::Delete) || held.contains(&Permission::SuperAdmin)
+/// How much a delete or a restore takes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One contact, named by its id.
+    One,
+    /// Several picked ones, a segment, a filter: even where it comes down to one contact.
+    Many,
+}
+
+/// May the holder of these permissions delete, or restore, so much at once?
+pub fn may_delete(held: &BTreeSet<Permission>, scope: Scope) -> bool {
+    let own = match scope {
+        Scope::One => Permission::Delete,
+        Scope::Many => Permission::BulkDelete,
+    };
+    held.contains(&own) || held.contains(&Permission::SuperAdmin)
 }
 
 #[cfg(test)]
@@ -35,10 +48,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bulk_delete_does_not_stand_in_for_delete() {
-        assert!(may_delete_one(&[Permission::Delete].into()));
-        assert!(may_delete_one(&[Permission::SuperAdmin].into()));
-        assert!(!may_delete_one(&[Permission::BulkDelete].into()));
-        assert!(!may_delete_one(&BTreeSet::new()));
+    fn neither_of_delete_and_bulk_delete_stands_in_for_the_other() {
+        use Permission::{BulkDelete, Delete, SuperAdmin};
+        for (held, one, many) in [
+            (&[][..], false, false),
+            (&[Delete], true, false),
+            (&[BulkDelete], false, true),
+            (&[Delete, BulkDelete], true, true),
+            (&[SuperAdmin], true, true),
+        ] {
+            let held: BTreeSet<Permission> = held.iter().copied().collect();
+            assert_eq!(
+                (may_delete(&held, Scope::One), may_delete(&held, Scope::Many)),
+                (one, many),
+                "{held:?}"
+            );
+        }
     }
 }

@@ -17,6 +17,7 @@ use super::users::permitted_user;
 use super::{Store, StoreError, batch_row, batch_text, lifecycle, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
+use crate::domain::permission::Scope;
 use crate::domain::person::Traces;
 use crate::domain::time::{Time, format_time};
 
@@ -104,7 +105,7 @@ async fn erase(
     person: &Person,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "erase").await?;
+    let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
     let subjects = subjects(tx, account_id, person).await?;
     if subjects.len() as u64 != confirm {
         return Err(StoreError::Refused(format!(

@@ -10,6 +10,7 @@ use super::trash::run_plan;
 use super::users::permitted_user;
 use super::{Store, StoreError, lifecycle, transaction};
 use crate::domain::effects::Transition;
+use crate::domain::permission::Scope;
 use crate::domain::time::format_time;
 
 /// How long the trash keeps a contact restorable: 90 × 24 hours, by the database's clock.
@@ -39,7 +40,7 @@ async fn restore_contact(
     user: &str,
     contact_id: i64,
 ) -> Result<(), StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "restore").await?;
+    let user_id = permitted_user(tx, account_id, user, "restore", Scope::One).await?;
     let contact = locked_contact(tx, account_id, contact_id).await?;
     let at = tx.now().await?;
     let (Some(deleted_at), Some(entry_id)) = (contact.deleted_at, contact.entry_id) else {

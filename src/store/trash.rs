@@ -10,6 +10,7 @@ use super::plan;
 use super::users::permitted_user;
 use super::{Store, StoreError, batch_row, batch_text, lifecycle, transaction};
 use crate::domain::effects::Transition;
+use crate::domain::permission::Scope;
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::{Time, format_time};
 
@@ -70,7 +71,7 @@ async fn delete_contact(
     user: &str,
     contact_id: i64,
 ) -> Result<i64, StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "delete").await?;
+    let user_id = permitted_user(tx, account_id, user, "delete", Scope::One).await?;
     let contact = locked_contact(tx, account_id, contact_id).await?;
     if contact.deleted_at.is_some() {
         return Err(StoreError::Refused(format!("contact {contact_id} is in the trash already")));

@@ -6,14 +6,15 @@ use super::StoreError;
 use super::db::{Arg, Tx};
 use crate::domain::address::address_key;
 use crate::domain::members::parse_id_text;
-use crate::domain::permission::{Permission, may_delete_one};
+use crate::domain::permission::{Permission, Scope, may_delete};
 
-/// The id of a user, by id or address, who may delete and restore single contacts.
+/// The id of a user, by id or address, who may delete and restore so much at once.
 pub(super) async fn permitted_user(
     tx: &mut Tx,
     account_id: i64,
     user: &str,
     deed: &str,
+    scope: Scope,
 ) -> Result<i64, StoreError> {
     // Digits are an id and nothing else: an address is never mistaken for one.
     let (condition, wanted) = match parse_id_text(user) {
@@ -41,10 +42,14 @@ pub(super) async fn permitted_user(
     let user_id = row.int("user_id")?;
     let held: Vec<String> = row.json("permissions")?;
     let held: BTreeSet<Permission> = held.iter().filter_map(|name| Permission::parse(name)).collect();
-    if may_delete_one(&held) {
+    if may_delete(&held, scope) {
         return Ok(user_id);
     }
+    let (what, permission) = match scope {
+        Scope::One => ("a contact", "Delete (delete)"),
+        Scope::Many => ("many contacts at once", "Bulk delete (bulk_delete)"),
+    };
     Err(StoreError::Refused(format!(
-        "user {user_id} may not {deed} a contact: that takes the permission Delete (delete) or Super admin (super_admin)"
+        "user {user_id} may not {deed} {what}: that takes the permission {permission} or Super admin (super_admin)"
     )))
 }
