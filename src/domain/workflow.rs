@@ -79,11 +79,11 @@ impl Workflow {
         }
     }
 
-    /// The segments that the triggers ask about.
-    pub fn segments(&self, found: &mut BTreeSet<i64>) {
-        if let Triggers::Criteria { enroll, re_enroll } = &self.triggers {
-            enroll.segments(found);
-            re_enroll.segments(found);
+    /// The criteria that a decision evaluates.
+    pub fn criteria(&self) -> Vec<&Criteria> {
+        match &self.triggers {
+            Triggers::Criteria { enroll, re_enroll } => vec![enroll, re_enroll],
+            Triggers::Manual | Triggers::Unsupported => Vec::new(),
         }
     }
 }

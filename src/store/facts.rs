@@ -1,11 +1,12 @@
 //! What the checks ask about, loaded for a whole batch under its locks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::db::{Tx, args};
-use super::{StoreError, batch_text};
-use crate::domain::criteria::Segments;
+use super::subjects::Subjects;
+use super::{CONTACT, StoreError, id_batch};
+use crate::domain::criteria::Criteria;
 use crate::domain::decision::{Contact, Decision, Facts, PastEnrollment, decide};
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
@@ -13,14 +14,13 @@ use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
 use crate::domain::workflow::Workflow;
 
-const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
 const WORKFLOW: [Column; 2] = [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int)];
 const ACCOUNT: [Column; 1] = [("account_id", ColumnType::Int)];
 const KEY: [Column; 3] =
     [("account_id", ColumnType::Int), ("enrollment_id", ColumnType::Int), ("action_id", ColumnType::Int)];
 const ENROLLED: [Column; 3] =
     [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
-const SEGMENT: [Column; 2] = [("account_id", ColumnType::Int), ("segment_id", ColumnType::Int)];
+
 /// What the database knew when the batch was decided, and what the batch itself has done since.
 pub struct Known {
     now: Time,
@@ -30,7 +30,7 @@ pub struct Known {
     contacts: HashMap<(i64, i64), Contact>,
     decided: HashMap<EnrollmentKey, Identity>,
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
-    segments: HashMap<(i64, i64), Segments>,
+    subjects: Subjects,
 }
 
 impl Known {
@@ -42,17 +42,22 @@ impl Known {
         let workflows = load_workflows(tx, batch).await?;
         let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
         let (accounts, subscriptions) = load_accounts(tx, &accounts).await?;
-        let segments = load_segments(tx, &workflows, &contact_keys).await?;
+        let asked: Vec<(i64, &Criteria)> = workflows
+            .iter()
+            .flat_map(|((account_id, _), workflow)| {
+                workflow.criteria().into_iter().map(|it| (*account_id, it))
+            })
+            .collect();
+        let subjects = Subjects::load(tx, &asked, &contact_keys).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
-        Ok(Self { now, accounts, workflows, subscriptions, contacts, decided, enrolled, segments })
+        Ok(Self { now, accounts, workflows, subscriptions, contacts, decided, enrolled, subjects })
     }
 
     /// Decides one enrollment by what is known.
     pub fn decide(&self, enrollment: &NewEnrollment, ledger_retention: Duration) -> Decision {
         let account_id = enrollment.key.account_id;
         let contact = (account_id, enrollment.object_id);
-        let nothing = Segments::default();
         let enrolled = self.enrolled.get(&(account_id, enrollment.workflow_id, enrollment.object_id));
         decide(
             enrollment,
@@ -65,7 +70,7 @@ impl Known {
                 subscriptions: self.subscriptions.get(&account_id).map_or(&[], Vec::as_slice),
                 contact: self.contacts.get(&contact).unwrap_or(&Contact::Unknown),
                 enrolled: enrolled.map_or(&[], Vec::as_slice),
-                segments: self.segments.get(&contact).unwrap_or(&nothing),
+                segments: self.subjects.segments(contact),
             },
         )
     }
@@ -83,15 +88,8 @@ impl Known {
     }
 }
 
-/// Rows of ids as a batch.
-fn id_batch<const N: usize>(columns: &[Column; N], rows: impl IntoIterator<Item = [i64; N]>) -> String {
-    let row = |ids: [i64; N]| {
-        columns.iter().zip(ids).map(|((name, _), id)| ((*name).to_owned(), id.into())).collect()
-    };
-    batch_text(rows.into_iter().map(row).collect())
-}
-
-async fn load_contacts(
+/// Locks the contacts, in the order of their keys, and loads them as they are now.
+pub(super) async fn load_contacts(
     tx: &mut Tx,
     keys: &BTreeSet<(i64, i64)>,
 ) -> Result<HashMap<(i64, i64), Contact>, StoreError> {
@@ -174,51 +172,6 @@ async fn load_accounts(
         }
     }
     Ok((existing, subscriptions))
-}
-
-/// What the criteria of these workflows want to know about segments; nothing where they ask nothing.
-async fn load_segments(
-    tx: &mut Tx,
-    workflows: &HashMap<(i64, i64), Workflow>,
-    contacts: &BTreeSet<(i64, i64)>,
-) -> Result<HashMap<(i64, i64), Segments>, StoreError> {
-    let mut asked: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
-    for ((account_id, _), workflow) in workflows {
-        workflow.segments(asked.entry(*account_id).or_default());
-    }
-    asked.retain(|_, segments| !segments.is_empty());
-    let mut found: HashMap<(i64, i64), Segments> = HashMap::new();
-    if asked.is_empty() {
-        return Ok(found);
-    }
-    let pairs =
-        asked.iter().flat_map(|(account, segments)| segments.iter().map(|segment| [*account, *segment]));
-    let sql = format!(
-        "SELECT s.account_id, s.segment_id FROM {} JOIN segments s \
-         ON s.account_id = b.account_id AND s.segment_id = b.segment_id",
-        tx.dialect().batch(1, &SEGMENT)
-    );
-    let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
-    for row in tx.rows(&sql, args![id_batch(&SEGMENT, pairs)]).await? {
-        known.entry(row.int("account_id")?).or_default().insert(row.int("segment_id")?);
-    }
-    let concerned = contacts.iter().filter(|(account_id, _)| asked.contains_key(account_id));
-    for (account_id, contact_id) in concerned.clone() {
-        let known = known.get(account_id).cloned().unwrap_or_default();
-        found.insert((*account_id, *contact_id), Segments { known, joined: BTreeSet::new() });
-    }
-    let sql = format!(
-        "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN segment_members m \
-         ON m.account_id = b.account_id AND m.contact_id = b.contact_id",
-        tx.dialect().batch(1, &CONTACT)
-    );
-    let batch = id_batch(&CONTACT, concerned.map(|(account_id, contact_id)| [*account_id, *contact_id]));
-    for row in tx.rows(&sql, args![batch]).await? {
-        if let Some(segments) = found.get_mut(&(row.int("account_id")?, row.int("contact_id")?)) {
-            segments.joined.insert(row.int("segment_id")?);
-        }
-    }
-    Ok(found)
 }
 
 /// Enrollments of the same contacts in the same workflows: imported ones, and those the ledger carried out.

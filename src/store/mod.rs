@@ -29,6 +29,7 @@ pub mod read;
 mod redact;
 pub mod restore;
 pub mod retention;
+mod subjects;
 mod suppressions;
 pub mod trash;
 mod users;
@@ -44,7 +45,7 @@ pub use suppressions::KeyHome;
 use db::Db;
 use metrics::counter;
 
-use crate::domain::record::Row as JsonRow;
+use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 use crate::telemetry;
 
 /// How often a transaction that met another one is tried again before its caller hears of it.
@@ -158,6 +159,9 @@ impl Store {
     }
 }
 
+/// The columns of a batch of contacts.
+const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
+
 /// A batch of rows as the one JSON text that travels to the database.
 fn batch_text(rows: Vec<JsonRow>) -> String {
     serde_json::Value::Array(rows.into_iter().map(serde_json::Value::Object).collect()).to_string()
@@ -169,4 +173,12 @@ fn batch_row(value: serde_json::Value) -> JsonRow {
         serde_json::Value::Object(row) => row,
         _ => JsonRow::new(),
     }
+}
+
+/// A batch of rows that are all ids.
+fn id_batch<const N: usize>(columns: &[Column; N], rows: impl IntoIterator<Item = [i64; N]>) -> String {
+    let row = |ids: [i64; N]| {
+        columns.iter().zip(ids).map(|((name, _), id)| ((*name).to_owned(), id.into())).collect()
+    };
+    batch_text(rows.into_iter().map(row).collect())
 }
