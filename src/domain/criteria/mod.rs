@@ -6,10 +6,13 @@
 //! `STRING`, `MULTISTRING` and `ENUMERATION` without their history operators.
 
 mod decimal;
+mod filter;
 mod operation;
 mod parse;
 
 use std::collections::{BTreeSet, HashMap};
+
+pub use filter::Filter;
 
 use operation::Operation;
 

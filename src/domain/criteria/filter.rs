@@ -1,0 +1,164 @@
+//! A filter by which a person deletes. It is held to more than a workflow's criteria: a part that is not understood, or
+//! a branch without a condition, is refused before anybody is looked at, wherever in the filter it stands.
+
+use serde_json::Value;
+
+use super::operation::Operation;
+use super::{Criteria, Subject, Truth};
+
+/// The members of an `AND` or `OR` branch. Another one could be a condition that is misspelt, and left unasked.
+const MEMBERS: [&str; 4] = ["filterBranchType", "filterBranchOperator", "filterBranches", "filters"];
+
+/// One filter branch, understood in every part, with a condition in every branch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filter(Criteria);
+
+impl Filter {
+    /// Reads one filter branch of the vendor's shape.
+    ///
+    /// # Errors
+    ///
+    /// The place of the first part that selects whom nobody asked for, or might, and what is wrong there.
+    pub fn parse(branch: &Value) -> Result<Self, String> {
+        let criteria = Criteria::parse(branch);
+        match complaint(&criteria, branch, "$") {
+            Some(complaint) => Err(complaint),
+            None => Ok(Self(criteria)),
+        }
+    }
+
+    /// What it asks.
+    pub fn criteria(&self) -> &Criteria {
+        &self.0
+    }
+
+    /// Does it accept this contact?
+    ///
+    /// # Errors
+    ///
+    /// The part that leaves it open, in words without any value of the contact's.
+    pub fn accepts(&self, subject: Subject<'_>) -> Result<bool, String> {
+        match self.0.evaluate(subject) {
+            Truth::True => Ok(true),
+            Truth::False => Ok(false),
+            Truth::Unknown => Err(open_part(&self.0, subject)),
+        }
+    }
+}
+
+/// What is wrong with the first part that is not fit to delete by.
+fn complaint(part: &Criteria, value: &Value, place: &str) -> Option<String> {
+    let not_understood = |what: &str| Some(format!("{place}: {what} is not understood"));
+    match part {
+        Criteria::All(parts) | Criteria::Any(parts) => {
+            if parts.is_empty() {
+                return Some(format!(
+                    "{place}: a branch without a condition is no filter; give it one or remove it"
+                ));
+            }
+            let unread = value.as_object()?.keys().find(|name| !MEMBERS.contains(&name.as_str()));
+            if let Some(name) = unread {
+                return not_understood(&format!("the member {name}"));
+            }
+            // The order of the parts is that of parsing: the filters of a branch, then its branches.
+            let items = |name: &'static str| {
+                let items = value.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                items.iter().enumerate().map(move |(index, item)| (format!("{place}.{name}[{index}]"), item))
+            };
+            let mut places = items("filters").chain(items("filterBranches"));
+            parts.iter().find_map(|part| {
+                let (place, value) = places.next().unwrap_or_else(|| (place.to_owned(), value));
+                complaint(part, value, &place)
+            })
+        }
+        Criteria::Property { operation: Operation::Unsupported(what), .. } | Criteria::Unsupported(what) => {
+            not_understood(what)
+        }
+        Criteria::Property { .. } | Criteria::InSegment { .. } => None,
+    }
+}
+
+/// The first part whose verdict is unknown, where that of the whole is.
+fn open_part(part: &Criteria, subject: Subject<'_>) -> String {
+    match part {
+        Criteria::All(parts) | Criteria::Any(parts) => {
+            let open = parts.iter().find(|part| part.evaluate(subject) == Truth::Unknown);
+            open.map_or_else(String::new, |part| open_part(part, subject))
+        }
+        Criteria::InSegment { segment_id, .. } => format!("the account has no segment {segment_id}"),
+        Criteria::Property { name, .. } => {
+            format!("the value of the property {name} is not of the kind that the filter compares")
+        }
+        Criteria::Unsupported(what) => format!("{what} is not understood"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn known(property: &str) -> Value {
+        json!({"filterType": "PROPERTY", "property": property,
+            "operation": {"operationType": "ALL_PROPERTY", "operator": "IS_KNOWN"}})
+    }
+
+    fn and(filters: &[Value], branches: &[Value]) -> Value {
+        json!({"filterBranchType": "AND", "filters": filters, "filterBranches": branches})
+    }
+
+    fn or(filters: &[Value], branches: &[Value]) -> Value {
+        json!({"filterBranchType": "OR", "filters": filters, "filterBranches": branches})
+    }
+
+    #[test]
+    fn a_filter_with_a_condition_everywhere_is_taken() {
+        for branch in [
+            and(&[known("a")], &[]),
+            or(&[], &[and(&[known("a")], &[]), and(&[known("b"), known("c")], &[])]),
+        ] {
+            assert_eq!(
+                Filter::parse(&branch).map(|filter| filter.criteria().clone()),
+                Ok(Criteria::parse(&branch))
+            );
+        }
+    }
+
+    #[test]
+    fn a_branch_without_a_condition_is_refused_wherever_it_stands() {
+        for (branch, place) in [
+            (and(&[], &[]), "$:"),
+            (or(&[], &[]), "$:"),
+            (or(&[], &[and(&[], &[])]), "$.filterBranches[0]:"),
+            (and(&[], &[or(&[], &[and(&[], &[])])]), "$.filterBranches[0].filterBranches[0]:"),
+            (or(&[known("a")], &[and(&[known("a")], &[]), and(&[], &[])]), "$.filterBranches[1]:"),
+            (and(&[known("a")], &[or(&[], &[])]), "$.filterBranches[0]:"),
+        ] {
+            let said = Filter::parse(&branch).expect_err("refused");
+            assert!(said.starts_with(place) && said.contains("without a condition"), "{branch}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_place_though_another_part_might_decide() {
+        let strange = json!({"filterType": "PAGE_VIEW"});
+        let sounds = json!({"filterType": "PROPERTY", "property": "a",
+            "operation": {"operationType": "STRING", "operator": "SOUNDS_LIKE", "value": "x"}});
+        let mut misspelt = and(&[known("a")], &[]);
+        misspelt["filter"] = json!([known("b")]);
+        for (branch, place, what) in [
+            (json!({}), "$:", "without a type"),
+            (json!([]), "$:", "without a type"),
+            (json!({"listFilterBranch": and(&[known("a")], &[])}), "$:", "without a type"),
+            (json!({"filterBranchType": "AND"}), "$:", "without filters"),
+            (and(&[known("a"), strange.clone()], &[]), "$.filters[1]:", "PAGE_VIEW"),
+            (or(&[known("a")], &[and(&[sounds], &[])]), "$.filterBranches[0].filters[0]:", "SOUNDS_LIKE"),
+            (or(&[], &[json!({"filterBranchType": "NOT_ANY"})]), "$.filterBranches[0]:", "NOT_ANY"),
+            (or(&[], &[misspelt]), "$.filterBranches[0]:", "the member filter"),
+        ] {
+            let said = Filter::parse(&branch).expect_err("refused");
+            assert!(said.starts_with(place) && said.contains(what), "{branch}: {said}");
+        }
+    }
+}
