@@ -146,7 +146,7 @@ fn is_root(path: &Path) -> bool {
 }
 
 /// Rooms that stand behind `crate::`, the crate's own name, or as many `super::` as lead there, in groups too.
-fn rooms_named(words: &[String], root: bool) -> Vec<&'static str> {
+fn rooms_named(words: &[String], in_crate: bool) -> Vec<&'static str> {
     let room = |word: &String| MAY_NAME.iter().map(|(name, _)| *name).find(|name| name == word);
     let mut named = Vec::new();
     for (at, word) in words.iter().enumerate() {
@@ -155,7 +155,7 @@ fn rooms_named(words: &[String], root: bool) -> Vec<&'static str> {
         {
             continue;
         }
-        if word == "super" && !root && !(at >= 2 && words[at - 2] == "super") {
+        if word == "super" && !in_crate && !(at >= 2 && words[at - 2] == "super") {
             continue;
         }
         let rest = &words[at + 2..];
