@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use futures_util::stream;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
 use super::{Context, Failure, operator, output};
@@ -62,21 +62,10 @@ impl Input {
     }
 }
 
-/// A count that grows, on a terminal; nothing elsewhere.
-fn progress(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} {msg}") {
-        bar.set_style(style);
-    }
-    bar.set_message(what);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
 pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
     let mut file = input.open_whole()?;
     let store = context.store().await?;
-    let bar = progress("records read");
+    let bar = output::progress("records read");
     let mut tries = 0;
     let report = loop {
         file.rewind().context("the input cannot be read from its start")?;
@@ -132,7 +121,7 @@ async fn read_lines(
 
 pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
     let lines = input.open()?;
-    let bar = progress("events read");
+    let bar = output::progress("events read");
     let mut unreadable = None;
     let bodies = lines.split(b'\n').map_while(|line| line.map_err(|error| unreadable = Some(error)).ok());
     let bodies = bodies.map(|mut line| {

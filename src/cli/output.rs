@@ -1,7 +1,9 @@
 //! How answers are printed: aligned for people, one JSON document for programs.
 
 use std::io::Write;
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::Failure;
@@ -34,6 +36,17 @@ pub fn table(headings: &[&str], rows: &[Vec<String>], nothing: &str) -> Result<(
         line(cells.join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// A count that grows, on a terminal; nothing elsewhere.
+pub fn progress(what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} {msg}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
 }
 
 /// A time without its microseconds, for people.
