@@ -1,20 +1,42 @@
 //! Restorable deletes by people.
 
-use anyhow::anyhow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::json;
 
 use super::{Context, Failure, id, output};
+use crate::domain::criteria::Filter;
+use crate::store::deletions::{Deleted, Progress, Request, Selection};
 
+/// Puts contacts into the trash, as a user of the account.
+///
+/// One contact takes the permission Delete, several picked ones, a segment or a filter take Bulk delete; Super admin
+/// may do either. The number typed must be that of the live contacts that are selected; a wrong one deletes nothing.
+///
+/// Many go in batches. A contact that is no longer live, or no longer selected when its turn comes, is skipped. Where
+/// the command is interrupted, the same command with the same number goes on with what is left of the same deletion.
+///
+/// With --json, `entries` lists each contact with its trash entry where at most 1000 contacts were confirmed; for more
+/// it is left out.
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["contact", "segment", "filter"])))]
 pub struct Delete {
     #[arg(long, value_parser = id)]
     account: i64,
     /// The user who deletes, by id or e-mail address
     #[arg(long = "as", value_name = "USER")]
     user: String,
-    #[arg(long, value_parser = id)]
-    contact: i64,
+    /// A contact, or several
+    #[arg(long, value_name = "ID", num_args = 1.., value_parser = id)]
+    contact: Vec<i64>,
+    /// All members of a segment, or with --contact these of them; the segment itself stays
+    #[arg(long, value_name = "S", value_parser = id)]
+    segment: Option<i64>,
+    /// Whoever is accepted by the filter in this file: JSON, as a workflow's listFilterBranch
+    #[arg(long = "where", id = "filter", value_name = "FILTERFILE", conflicts_with_all = ["contact", "segment"])]
+    filter: Option<PathBuf>,
     /// How many contacts this will delete, typed to be sure
     #[arg(long, value_name = "COUNT")]
     confirm: u64,
@@ -22,22 +44,59 @@ pub struct Delete {
 
 impl Delete {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        if self.confirm != 1 {
-            return Err(anyhow!(
-                "--confirm says {} where 1 contact would be deleted; nothing was deleted",
-                self.confirm
-            )
-            .into());
-        }
+        let selection = match (self.filter, self.segment) {
+            (Some(file), _) => Selection::Filter(read_filter(&file)?),
+            (None, Some(segment_id)) if self.contact.is_empty() => Selection::Segment(segment_id),
+            (None, segment_id) => {
+                Selection::Picked { contacts: self.contact.into_iter().collect(), segment_id }
+            }
+        };
         let store = context.existing_store().await?;
-        let entry = store.delete_contact(self.account, &self.user, self.contact).await?;
-        if context.json {
-            return output::document(&json!({"deleted": 1,
-                "entries": [{"contactId": self.contact.to_string(), "entryId": entry.to_string()}]}));
+        let request = Request { account_id: self.account, user: self.user, selection, confirm: self.confirm };
+        let bar = output::progress("contacts selected");
+        let deleted = store
+            .delete(&request, &mut |progress| match progress {
+                Progress::Selected(selected) => bar.set_position(selected),
+                Progress::Done(done) => {
+                    bar.set_message(format!("of {} contacts done", request.confirm));
+                    bar.set_position(done);
+                }
+            })
+            .await;
+        bar.finish_and_clear();
+        answer(context, &deleted?)
+    }
+}
+
+fn read_filter(file: &Path) -> Result<Filter, Failure> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
+    let branch = serde_json::from_str(&text).with_context(|| format!("{shown} is no JSON"))?;
+    Filter::parse(&branch)
+        .map_err(|complaint| anyhow!("{shown}: nobody is deleted by this filter: {complaint}").into())
+}
+
+fn answer(context: &Context, deleted: &Deleted) -> Result<(), Failure> {
+    let Deleted { deletion_id, deleted: count, skipped, entries } = deleted;
+    if context.json {
+        let mut document =
+            json!({"deletionId": deletion_id.to_string(), "deleted": count, "skipped": skipped});
+        if let Some(entries) = entries {
+            let entry = |(contact_id, entry_id): &(i64, i64)| json!({"contactId": contact_id.to_string(), "entryId": entry_id.to_string()});
+            document["entries"] = entries.iter().map(entry).collect();
         }
-        output::line(&format!(
-            "contact {} is in the trash (entry {entry}), restorable for 90 days",
-            self.contact
-        ))
+        return output::document(&document);
+    }
+    output::line(&match entries.as_deref() {
+        Some([(contact_id, entry_id)]) => {
+            format!("contact {contact_id} is in the trash (entry {entry_id}), restorable for 90 days")
+        }
+        _ => format!("{count} contacts are in the trash (deletion {deletion_id}), restorable for 90 days"),
+    })?;
+    match skipped {
+        0 => Ok(()),
+        skipped => output::line(&format!(
+            "{skipped} contacts were skipped: no longer live, or no longer selected, when their turn came"
+        )),
     }
 }

@@ -65,7 +65,7 @@ enum Command {
     /// Who did what, when, to which ids
     #[command(subcommand)]
     Audit(inspect::Audit),
-    /// Put a contact into the trash, as a user of the account
+    /// Put contacts into the trash, as a user of the account
     Delete(delete::Delete),
     /// Bring a contact back from the trash, as a user of the account
     Restore(restore::Restore),

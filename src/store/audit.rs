@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::StoreError;
 use super::db::{Tx, args};
+use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 
 /// Whoever acted.
@@ -38,14 +39,43 @@ pub async fn write(
     ids: &[i64],
     count: i64,
 ) -> Result<(), StoreError> {
-    let ids: Vec<Value> = ids.iter().map(|id| json!(id.to_string())).collect();
-    let columns = [("ids", crate::domain::record::ColumnType::Json)];
+    insert(tx, at, account_id, actor, action, count, json!({ "ids": texts(ids) })).await
+}
+
+/// Writes the row of contacts that a person's delete put into the trash; its id brings its rows together.
+pub async fn write_deletion(
+    tx: &mut Tx,
+    at: Time,
+    account_id: i64,
+    user_id: i64,
+    deletion_id: i64,
+    ids: &[i64],
+) -> Result<(), StoreError> {
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    let what = json!({"ids": texts(ids), "deletion_id": deletion_id});
+    insert(tx, at, account_id, &Actor::User(user_id), "trash", count, what).await
+}
+
+fn texts(ids: &[i64]) -> Vec<String> {
+    ids.iter().map(i64::to_string).collect()
+}
+
+async fn insert(
+    tx: &mut Tx,
+    at: Time,
+    account_id: i64,
+    actor: &Actor,
+    action: &str,
+    count: i64,
+    what: Value,
+) -> Result<(), StoreError> {
+    let columns = [("ids", ColumnType::Json), ("deletion_id", ColumnType::Int)];
     let sql = format!(
-        "INSERT INTO audit (account_id, at, actor, action, count, ids) \
-         SELECT $2, $3, $4, $5, $6, b.ids FROM {}",
+        "INSERT INTO audit (account_id, at, actor, action, count, ids, deletion_id) \
+         SELECT $2, $3, $4, $5, $6, b.ids, b.deletion_id FROM {}",
         tx.dialect().batch(1, &columns)
     );
-    let batch = json!([{ "ids": ids }]).to_string();
+    let batch = Value::Array(vec![what]).to_string();
     tx.execute(&sql, args![batch, account_id, at, actor.to_text(), action, count]).await?;
     Ok(())
 }

@@ -92,7 +92,13 @@ async fn apply(
         let (account_id, workflow_id) = (enrollment.key.account_id, enrollment.workflow_id);
         let by = DeletedBy::Workflow { workflow_id, enrollment_id: enrollment.key.enrollment_id };
         keys.push(enrollment.key);
-        deletions.push(Deletion { account_id, contact_id: enrollment.object_id, by, at: now });
+        deletions.push(Deletion {
+            account_id,
+            contact_id: enrollment.object_id,
+            by,
+            deletion_id: None,
+            at: now,
+        });
         by_workflow.entry((account_id, workflow_id)).or_default().push(enrollment.object_id);
     }
     let trashed = trash::put_into_trash(tx, &deletions).await?;

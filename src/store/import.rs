@@ -298,7 +298,7 @@ impl Import {
             .into_iter()
             .filter_map(|(account_id, contact_id)| {
                 let at = *archived.get(&(account_id, contact_id))?;
-                Some(Deletion { account_id, contact_id, by: DeletedBy::Import, at })
+                Some(Deletion { account_id, contact_id, by: DeletedBy::Import, deletion_id: None, at })
             })
             .collect())
     }

@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -37,6 +37,11 @@ const MIGRATIONS: [Migration; 5] = [
         name: "0005_outbox_order",
         postgres: include_str!("migrations/postgres/0005_outbox_order.sql"),
         sqlite: include_str!("migrations/sqlite/0005_outbox_order.sql"),
+    },
+    Migration {
+        name: "0006_deletions",
+        postgres: include_str!("migrations/postgres/0006_deletions.sql"),
+        sqlite: include_str!("migrations/sqlite/0006_deletions.sql"),
     },
 ];
 

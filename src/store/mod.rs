@@ -2,16 +2,17 @@
 //! SQLite.
 //!
 //! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
-//! matrix into statements. The verbs: [`decide`] (enrollments), [`trash`] and [`restore`] (deletes and
-//! restores by people), [`erase`], [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`] (what the
-//! commands show), [`lease`] (who does what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded
-//! feed's position and dead letters).
+//! matrix into statements. The verbs: [`decide`] (enrollments), [`deletions`] and [`restore`] (by people), [`erase`],
+//! [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`] (what the commands show), [`lease`] (who does
+//! what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded feed's position and dead letters). Only
+//! a deletion of many is more than one transaction.
 
 mod audit;
 pub mod checkpoint;
 mod contact;
 mod db;
 mod decide;
+pub mod deletions;
 mod dialect;
 pub mod erase;
 mod error;

@@ -82,6 +82,8 @@ pub struct AuditRow {
     pub action: String,
     pub ids: Vec<String>,
     pub count: i64,
+    /// The delete by a person that it was part of, if it was.
+    pub deletion_id: Option<String>,
 }
 
 /// A contact as the CRM shows it now.
@@ -175,7 +177,7 @@ async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<TrashRow>, Store
 async fn audit_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
     let mut conditions = Conditions::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
-    let columns = "account_id, at, actor, action, CAST(ids AS text) AS ids, count";
+    let columns = "account_id, at, actor, action, CAST(ids AS text) AS ids, count, deletion_id";
     let rows =
         conditions.select(tx, columns, "audit", "ORDER BY at DESC, audit_id DESC", filter.limit).await?;
     rows.iter()
@@ -188,6 +190,7 @@ async fn audit_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<AuditRow>, Store
                 action: row.text("action")?,
                 ids: row.json("ids")?,
                 count: row.int("count")?,
+                deletion_id: row.optional_int("deletion_id")?.map(|id| id.to_string()),
             })
         })
         .collect()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::db::{Tx, args};
 use super::{CONTACT, StoreError, id_batch};
-use crate::domain::criteria::{Criteria, Segments};
+use crate::domain::criteria::{Criteria, Segments, Subject};
 use crate::domain::record::{Column, ColumnType};
 
 const SEGMENT: [Column; 2] = [("account_id", ColumnType::Int), ("segment_id", ColumnType::Int)];
@@ -29,6 +29,11 @@ impl Subjects {
     ) -> Result<Self, StoreError> {
         let segments = load_segments(tx, criteria, contacts).await?;
         Ok(Self { segments, nothing: Segments::default() })
+    }
+
+    /// A contact with these properties, ready to be evaluated.
+    pub fn subject<'a>(&'a self, contact: Key, properties: &'a HashMap<String, String>) -> Subject<'a> {
+        Subject { properties, segments: self.segments(contact) }
     }
 
     /// The segments that were asked about, as they stand to a contact.

@@ -1,21 +1,17 @@
-//! Into the trash: what a workflow, a person or an import does to contacts, in one transaction.
+//! Into the trash: what a workflow, a person or an import does to contacts, within the transaction of whoever decides.
 
 use serde_json::{Value, json};
 
-use super::audit::{self, Actor};
-use super::contact::locked_contact;
 use super::db::{Tx, args};
 use super::outbox::write_outbox;
 use super::plan;
-use super::users::permitted_user;
-use super::{Store, StoreError, batch_row, batch_text, lifecycle, transaction};
+use super::{StoreError, batch_row, batch_text, lifecycle};
 use crate::domain::effects::Transition;
-use crate::domain::permission::Scope;
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::{Time, format_time};
 
 /// The columns of new trash entries.
-const ENTRY: [Column; 7] = [
+const ENTRY: [Column; 8] = [
     ("account_id", ColumnType::Int),
     ("contact_id", ColumnType::Int),
     ("deleted_at", ColumnType::Time),
@@ -23,6 +19,7 @@ const ENTRY: [Column; 7] = [
     ("workflow_id", ColumnType::Int),
     ("enrollment_id", ColumnType::Int),
     ("user_id", ColumnType::Int),
+    ("deletion_id", ColumnType::Int),
 ];
 
 /// Who put a contact into the trash.
@@ -39,6 +36,8 @@ pub struct Deletion {
     pub account_id: i64,
     pub contact_id: i64,
     pub by: DeletedBy,
+    /// The delete by a person that this is part of.
+    pub deletion_id: Option<i64>,
     pub at: Time,
 }
 
@@ -49,50 +48,13 @@ pub struct Trashed {
     pub entry_id: i64,
 }
 
-impl Store {
-    /// Puts one live contact into the trash, as a user.
-    ///
-    /// # Errors
-    ///
-    /// Refused: an unknown user, no permission, a contact that is not live.
-    pub async fn delete_contact(
-        &self,
-        account_id: i64,
-        user: &str,
-        contact_id: i64,
-    ) -> Result<i64, StoreError> {
-        transaction!(self, tx => delete_contact(tx, account_id, user, contact_id))
-    }
-}
-
-async fn delete_contact(
-    tx: &mut Tx,
-    account_id: i64,
-    user: &str,
-    contact_id: i64,
-) -> Result<i64, StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "delete", Scope::One).await?;
-    let contact = locked_contact(tx, account_id, contact_id).await?;
-    if contact.deleted_at.is_some() {
-        return Err(StoreError::Refused(format!("contact {contact_id} is in the trash already")));
-    }
-    let at = tx.now().await?;
-    let deletion = Deletion { account_id, contact_id, by: DeletedBy::User { user_id }, at };
-    let trashed = put_into_trash(tx, &[deletion]).await?;
-    announce(tx, &trashed).await?;
-    audit::write(tx, at, account_id, &Actor::User(user_id), "trash", &[contact_id], 1).await?;
-    match trashed[..] {
-        [Trashed { entry_id, .. }] => Ok(entry_id),
-        _ => Err(StoreError::Failed("a deletion got no trash entry".to_owned())),
-    }
-}
-
 /// Does the whole trash column of the matrix to contacts that are live and locked.
 pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Result<Vec<Trashed>, StoreError> {
     if deletions.is_empty() {
         return Ok(Vec::new());
     }
-    let columns = "account_id, contact_id, deleted_at, deleted_by, workflow_id, enrollment_id, user_id";
+    let columns: Vec<&str> = ENTRY.iter().map(|(name, _)| *name).collect();
+    let columns = columns.join(", ");
     // Ordered: on PostgreSQL two transactions then meet rows in one order.
     let sql = format!(
         "INSERT INTO trash_entries ({columns}) SELECT {columns} FROM {} WHERE TRUE ORDER BY account_id, contact_id \
@@ -149,7 +111,7 @@ fn entry_row(deletion: &Deletion) -> Row {
     };
     batch_row(json!({"account_id": deletion.account_id, "contact_id": deletion.contact_id,
         "deleted_at": format_time(deletion.at), "deleted_by": kind, "workflow_id": workflow_id,
-        "enrollment_id": enrollment_id, "user_id": user_id}))
+        "enrollment_id": enrollment_id, "user_id": user_id, "deletion_id": deletion.deletion_id}))
 }
 
 /// Puts a `contact.deletion` for each into the outbox: ids, no personal data.

@@ -7,6 +7,8 @@ mod broker;
 mod commands;
 mod company_stage;
 mod decisions;
+mod deletes;
+mod deletes_interrupted;
 mod end_to_end;
 mod erase;
 mod hostile;

@@ -39,11 +39,12 @@ const OF_PERSONS: [(&str, &[&str]); 20] = [
 ];
 
 /// Tables whose words are the service's own, or those of the account and its users.
-const OF_NO_PERSON: [&str; 18] = [
+const OF_NO_PERSON: [&str; 19] = [
     "accounts",
     "activity_associations",
     "audit",
     "deleted_form_submissions",
+    "deletions",
     "erasures",
     "feed_checkpoints",
     "gone_contacts",
@@ -155,7 +156,7 @@ on_both!(every_key_starts_with_the_account_but_those_of_the_service_itself, asyn
         }
         assert_eq!(columns[0], "account_id", "{table}");
         // SQLite numbers rows only through a key of one column; the unique key beside it has the account.
-        let numbered = ["entry_id", "message_id", "audit_id", "erasure_id"];
+        let numbered = ["entry_id", "message_id", "audit_id", "erasure_id", "deletion_id"];
         keys.retain(|key| {
             !(db.url().starts_with("sqlite") && key.len() == 1 && numbered.contains(&key[0].as_str()))
         });

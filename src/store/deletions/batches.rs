@@ -1,0 +1,182 @@
+//! A frozen selection, carried out. Every batch is one transaction, in which the deletion's row is locked first, so that
+//! two processes take turns, and then its contacts: nothing is deleted that is not selected at that moment.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::select::given_up;
+use super::{Progress, Request, Selection, scope};
+use crate::domain::criteria::Filter;
+use crate::domain::decision::Contact;
+use crate::store::db::{Tx, args};
+use crate::store::facts::load_contacts;
+use crate::store::subjects::Subjects;
+use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
+use crate::store::users::permitted_user;
+use crate::store::{CONTACT, Store, StoreError, audit, id_batch, transaction};
+
+/// How many contacts one transaction takes.
+const BATCH: usize = 500;
+
+/// The contacts of a batch that are live, with their properties.
+type Live = HashMap<i64, HashMap<String, String>>;
+
+/// How far a deletion is.
+struct Totals {
+    deleted: u64,
+    skipped: u64,
+    finished: bool,
+}
+
+impl Store {
+    /// Deletes what is left of a frozen selection; how many contacts were deleted and skipped in all.
+    pub(super) async fn carry_out(
+        &self,
+        request: &Request,
+        user_id: i64,
+        deletion_id: i64,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(u64, u64), StoreError> {
+        loop {
+            let totals = transaction!(self, tx => delete_batch(tx, request, user_id, deletion_id))?;
+            progress(Progress::Done(totals.deleted + totals.skipped));
+            if totals.finished {
+                return Ok((totals.deleted, totals.skipped));
+            }
+        }
+    }
+}
+
+async fn delete_batch(
+    tx: &mut Tx,
+    request: &Request,
+    user_id: i64,
+    deletion_id: i64,
+) -> Result<Totals, StoreError> {
+    let account_id = request.account_id;
+    let before = lock(tx, account_id, deletion_id).await?;
+    if before.finished {
+        return Ok(before);
+    }
+    permitted_user(tx, account_id, &user_id.to_string(), "delete", scope(&request.selection)).await?;
+    let items = take(tx, account_id, deletion_id).await?;
+    let to_go = still_selected(tx, request, &items).await?;
+    let at = tx.now().await?;
+    let by = DeletedBy::User { user_id };
+    let deletion = |contact_id: &i64| Deletion {
+        account_id,
+        contact_id: *contact_id,
+        by,
+        deletion_id: Some(deletion_id),
+        at,
+    };
+    let trashed = put_into_trash(tx, &to_go.iter().map(deletion).collect::<Vec<_>>()).await?;
+    announce(tx, &trashed).await?;
+    if !to_go.is_empty() {
+        audit::write_deletion(tx, at, account_id, user_id, deletion_id, &to_go).await?;
+    }
+    let totals = Totals {
+        deleted: before.deleted + to_go.len() as u64,
+        skipped: before.skipped + (items.len() - to_go.len()) as u64,
+        finished: items.len() < BATCH,
+    };
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    tx.execute(
+        "UPDATE deletions SET deleted = $3, skipped = $4, active_at = $5, finished_at = $6 \
+         WHERE account_id = $1 AND deletion_id = $2",
+        args![
+            account_id,
+            deletion_id,
+            count(totals.deleted),
+            count(totals.skipped),
+            at,
+            totals.finished.then_some(at)
+        ],
+    )
+    .await?;
+    Ok(totals)
+}
+
+/// Keeps other processes from the deletion until this transaction ends.
+async fn lock(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Totals, StoreError> {
+    let sql = format!(
+        "SELECT d.deleted, d.skipped, d.given_up_at, d.finished_at FROM deletions d \
+         WHERE d.account_id = $1 AND d.deletion_id = $2{}",
+        tx.dialect().for_update("d")
+    );
+    let row = tx.row(&sql, args![account_id, deletion_id]).await?.ok_or_else(|| given_up(deletion_id))?;
+    if row.optional_time("given_up_at")?.is_some() {
+        return Err(given_up(deletion_id));
+    }
+    let count = |column: &str| Ok::<_, StoreError>(u64::try_from(row.int(column)?).unwrap_or_default());
+    let finished = row.optional_time("finished_at")?.is_some();
+    Ok(Totals { deleted: count("deleted")?, skipped: count("skipped")?, finished })
+}
+
+/// Takes the next contacts off the list. They have had their turn once this transaction commits.
+async fn take(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Vec<i64>, StoreError> {
+    let sql = format!(
+        "SELECT contact_id FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 \
+         ORDER BY contact_id LIMIT {BATCH}"
+    );
+    let rows = tx.rows(&sql, args![account_id, deletion_id]).await?;
+    let items: Vec<i64> = rows.iter().map(|row| row.int("contact_id")).collect::<Result<_, _>>()?;
+    if let Some(last) = items.last() {
+        let sql =
+            "DELETE FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 AND contact_id <= $3";
+        tx.execute(sql, args![account_id, deletion_id, *last]).await?;
+    }
+    Ok(items)
+}
+
+/// Locks the contacts and looks at each as it is now: which of them are live, and still selected.
+async fn still_selected(tx: &mut Tx, request: &Request, items: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let account_id = request.account_id;
+    let keys: BTreeSet<(i64, i64)> = items.iter().map(|contact_id| (account_id, *contact_id)).collect();
+    let mut live = Live::new();
+    for ((_, contact_id), contact) in load_contacts(tx, &keys).await? {
+        if let Contact::Live { properties, .. } = contact {
+            live.insert(contact_id, properties);
+        }
+    }
+    if let Some(segment_id) = request.selection.segment_id() {
+        let members = members(tx, account_id, segment_id, &live).await?;
+        live.retain(|contact_id, _| members.contains(contact_id));
+    }
+    match &request.selection {
+        Selection::Picked { contacts, .. } => live.retain(|contact_id, _| contacts.contains(contact_id)),
+        Selection::Segment(_) => {}
+        Selection::Filter(filter) => retain_accepted(tx, account_id, filter, &mut live).await?,
+    }
+    Ok(items.iter().copied().filter(|contact_id| live.contains_key(contact_id)).collect())
+}
+
+async fn members(
+    tx: &mut Tx,
+    account_id: i64,
+    segment_id: i64,
+    live: &Live,
+) -> Result<BTreeSet<i64>, StoreError> {
+    let sql = format!(
+        "SELECT m.contact_id FROM {} JOIN segment_members m ON m.account_id = b.account_id \
+         AND m.contact_id = b.contact_id AND m.segment_id = $2",
+        tx.dialect().batch(1, &CONTACT)
+    );
+    let batch = id_batch(&CONTACT, live.keys().map(|contact_id| [account_id, *contact_id]));
+    let rows = tx.rows(&sql, args![batch, segment_id]).await?;
+    rows.iter().map(|row| row.int("contact_id")).collect()
+}
+
+/// A contact that the filter leaves open now stays: nobody is deleted on a guess.
+async fn retain_accepted(
+    tx: &mut Tx,
+    account_id: i64,
+    filter: &Filter,
+    live: &mut Live,
+) -> Result<(), StoreError> {
+    let keys = live.keys().map(|contact_id| (account_id, *contact_id)).collect();
+    let subjects = Subjects::load(tx, &[(account_id, filter.criteria())], &keys).await?;
+    live.retain(|contact_id, properties| {
+        filter.accepts(subjects.subject((account_id, *contact_id), properties)) == Ok(true)
+    });
+    Ok(())
+}

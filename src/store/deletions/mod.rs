@@ -1,0 +1,165 @@
+//! Deletes by people. One contact goes in one transaction. Many are selected first: their ids are frozen under the id
+//! of the deletion ([`select`]), and nothing is deleted unless they are as many as the person confirmed. Then they go
+//! in batches, each in a transaction that looks at every contact once more ([`batches`]). Whatever ends the process in
+//! between, the same command goes on where it stopped.
+
+mod batches;
+mod one;
+mod pages;
+mod resume;
+mod select;
+
+use std::collections::BTreeSet;
+
+use super::db::{Tx, args};
+use super::{Store, StoreError, reading, transaction};
+use crate::domain::criteria::Filter;
+use crate::domain::permission::Scope;
+use crate::domain::time::Time;
+
+/// Up to so many contacts an answer lists each with its trash entry.
+pub const LISTED: u64 = 1000;
+
+/// What a person wants deleted.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub account_id: i64,
+    /// Who deletes, by id or address.
+    pub user: String,
+    pub selection: Selection,
+    /// How many contacts that person expects to lose.
+    pub confirm: u64,
+}
+
+/// Which contacts.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// Picked by id; with a segment they must be its members.
+    Picked { contacts: BTreeSet<i64>, segment_id: Option<i64> },
+    /// The members of a segment.
+    Segment(i64),
+    /// Whoever a filter accepts.
+    Filter(Filter),
+}
+
+impl Selection {
+    /// The only contact, where it was named by its id and nothing else.
+    fn only(&self) -> Option<i64> {
+        match self {
+            Self::Picked { contacts, segment_id: None } if contacts.len() == 1 => contacts.first().copied(),
+            _ => None,
+        }
+    }
+
+    fn segment_id(&self) -> Option<i64> {
+        match self {
+            Self::Picked { segment_id, .. } => *segment_id,
+            Self::Segment(segment_id) => Some(*segment_id),
+            Self::Filter(_) => None,
+        }
+    }
+
+    /// As its record names it.
+    fn kind(&self) -> &'static str {
+        match self {
+            _ if self.only().is_some() => "one",
+            Self::Picked { .. } => "picked",
+            Self::Segment(_) => "segment",
+            Self::Filter(_) => "filter",
+        }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    pub deletion_id: i64,
+    pub deleted: u64,
+    /// Contacts that were selected, and no longer were when their turn came.
+    pub skipped: u64,
+    /// Each contact with its trash entry; `None` where more than [`LISTED`] were confirmed.
+    pub entries: Option<Vec<(i64, i64)>>,
+}
+
+/// How far a delete of many is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// So many contacts are selected by now.
+    Selected(u64),
+    /// So many had their turn.
+    Done(u64),
+}
+
+impl Store {
+    /// Puts contacts into the trash, as a user. A delete of many that was interrupted goes on where it stopped.
+    ///
+    /// # Errors
+    ///
+    /// Refused: an unknown user, no permission, a wrong count, a picked contact that is not live, a filter that leaves
+    /// a contact open. Then nothing was deleted. Where the database fails half-way the rest is still to be deleted.
+    pub async fn delete(
+        &self,
+        request: &Request,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Deleted, StoreError> {
+        if let Some(contact_id) = request.selection.only() {
+            return transaction!(self, tx => one::delete(tx, request, contact_id));
+        }
+        let (user_id, deletion_id) = self.select(request, progress).await?;
+        let (deleted, skipped) = self.carry_out(request, user_id, deletion_id, progress).await?;
+        let entries = match request.confirm {
+            ..=LISTED => Some(reading!(self, tx => entries(tx, request.account_id, deletion_id))?),
+            _ => None,
+        };
+        Ok(Deleted { deletion_id, deleted, skipped, entries })
+    }
+
+    /// Puts one live contact into the trash, as a user.
+    ///
+    /// # Errors
+    ///
+    /// Refused: an unknown user, no permission, a contact that is not live.
+    pub async fn delete_contact(
+        &self,
+        account_id: i64,
+        user: &str,
+        contact_id: i64,
+    ) -> Result<Deleted, StoreError> {
+        let selection = Selection::Picked { contacts: [contact_id].into(), segment_id: None };
+        let request = Request { account_id, user: user.to_owned(), selection, confirm: 1 };
+        self.delete(&request, &mut |_| ()).await
+    }
+}
+
+/// The permission that a selection takes.
+fn scope(selection: &Selection) -> Scope {
+    if selection.only().is_some() { Scope::One } else { Scope::Many }
+}
+
+/// Begins the record of a deletion; its id.
+async fn begin(tx: &mut Tx, request: &Request, user_id: i64, at: Time) -> Result<i64, StoreError> {
+    let confirmed = i64::try_from(request.confirm).unwrap_or(i64::MAX);
+    let row = tx
+        .row(
+            "INSERT INTO deletions \
+             (account_id, user_id, kind, segment_id, confirmed, deleted, skipped, started_at, active_at) \
+             VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $6) RETURNING deletion_id",
+            args![
+                request.account_id,
+                user_id,
+                request.selection.kind(),
+                request.selection.segment_id(),
+                confirmed,
+                at
+            ],
+        )
+        .await?;
+    row.ok_or_else(|| StoreError::Failed("a deletion got no id".to_owned()))?.int("deletion_id")
+}
+
+async fn entries(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Vec<(i64, i64)>, StoreError> {
+    let sql = "SELECT contact_id, entry_id FROM trash_entries WHERE account_id = $1 AND deletion_id = $2 \
+               ORDER BY contact_id";
+    let rows = tx.rows(sql, args![account_id, deletion_id]).await?;
+    rows.iter().map(|row| Ok((row.int("contact_id")?, row.int("entry_id")?))).collect()
+}

@@ -1,0 +1,46 @@
+//! One contact, in one transaction.
+
+use super::{Deleted, Request, begin, scope};
+use crate::domain::time::Time;
+use crate::store::StoreError;
+use crate::store::audit;
+use crate::store::contact::locked_contact;
+use crate::store::db::{Tx, args};
+use crate::store::trash::{DeletedBy, Deletion, Trashed, announce, put_into_trash};
+use crate::store::users::permitted_user;
+
+pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> Result<Deleted, StoreError> {
+    let account_id = request.account_id;
+    let user_id = permitted_user(tx, account_id, &request.user, "delete", scope(&request.selection)).await?;
+    if request.confirm != 1 {
+        return Err(StoreError::Refused(format!(
+            "--confirm says {} where 1 contact would be deleted; nothing was deleted",
+            request.confirm
+        )));
+    }
+    let contact = locked_contact(tx, account_id, contact_id).await?;
+    if contact.deleted_at.is_some() {
+        return Err(StoreError::Refused(format!("contact {contact_id} is in the trash already")));
+    }
+    let at = tx.now().await?;
+    let deletion_id = begin(tx, request, user_id, at).await?;
+    let by = DeletedBy::User { user_id };
+    let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at };
+    let trashed = put_into_trash(tx, &[deletion]).await?;
+    announce(tx, &trashed).await?;
+    audit::write_deletion(tx, at, account_id, user_id, deletion_id, &[contact_id]).await?;
+    finish(tx, account_id, deletion_id, at).await?;
+    match trashed[..] {
+        [Trashed { entry_id, .. }] => {
+            Ok(Deleted { deletion_id, deleted: 1, skipped: 0, entries: Some(vec![(contact_id, entry_id)]) })
+        }
+        _ => Err(StoreError::Failed("a deletion got no trash entry".to_owned())),
+    }
+}
+
+async fn finish(tx: &mut Tx, account_id: i64, deletion_id: i64, at: Time) -> Result<(), StoreError> {
+    let sql = "UPDATE deletions SET deleted = 1, frozen_at = $3, finished_at = $3 \
+               WHERE account_id = $1 AND deletion_id = $2";
+    tx.execute(sql, args![account_id, deletion_id, at]).await?;
+    Ok(())
+}

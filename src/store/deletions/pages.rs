@@ -1,0 +1,129 @@
+//! A selection of contacts as it is now, in bounded pages by the order of the ids.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{Request, Selection};
+use crate::domain::criteria::Filter;
+use crate::store::db::{Row, Tx, args};
+use crate::store::subjects::Subjects;
+use crate::store::{CONTACT, StoreError, id_batch};
+
+/// How many contacts one page looks at.
+const PAGE: usize = 1000;
+
+/// How many contacts a refusal names.
+const NAMED: usize = 10;
+
+/// Contacts of a selection, all of them live.
+pub(super) struct Page {
+    pub selected: Vec<i64>,
+    /// The last contact that was looked at, unless it was the last of all.
+    pub next: Option<i64>,
+}
+
+/// The page after this contact.
+///
+/// # Errors
+///
+/// Refused: a picked contact that is not live or no member of the segment; one that the filter leaves open.
+pub(super) async fn page(tx: &mut Tx, request: &Request, after: i64) -> Result<Page, StoreError> {
+    let account_id = request.account_id;
+    match &request.selection {
+        Selection::Picked { contacts, segment_id } => {
+            let picked: Vec<i64> = contacts.range(after + 1..).take(PAGE).copied().collect();
+            refuse_unfit(tx, account_id, &picked, *segment_id).await?;
+            Ok(Page { next: next(&picked), selected: picked })
+        }
+        Selection::Segment(segment_id) => {
+            let sql = format!(
+                "SELECT contact_id FROM crm_segment_members WHERE account_id = $1 AND segment_id = $2 \
+                 AND contact_id > $3 ORDER BY contact_id LIMIT {PAGE}"
+            );
+            let rows = tx.rows(&sql, args![account_id, *segment_id, after]).await?;
+            let selected = rows.iter().map(|row| row.int("contact_id")).collect::<Result<Vec<_>, _>>()?;
+            Ok(Page { next: next(&selected), selected })
+        }
+        Selection::Filter(filter) => accepted(tx, account_id, filter, after).await,
+    }
+}
+
+fn next(looked_at: &[i64]) -> Option<i64> {
+    looked_at.last().copied().filter(|_| looked_at.len() == PAGE)
+}
+
+async fn accepted(tx: &mut Tx, account_id: i64, filter: &Filter, after: i64) -> Result<Page, StoreError> {
+    let sql = format!(
+        "SELECT contact_id, CAST(properties AS text) AS properties FROM crm_contacts \
+         WHERE account_id = $1 AND contact_id > $2 ORDER BY contact_id LIMIT {PAGE}"
+    );
+    let rows = tx.rows(&sql, args![account_id, after]).await?;
+    let looked_at = rows.iter().map(|row| row.int("contact_id")).collect::<Result<Vec<_>, _>>()?;
+    let keys: BTreeSet<(i64, i64)> = looked_at.iter().map(|contact_id| (account_id, *contact_id)).collect();
+    let subjects = Subjects::load(tx, &[(account_id, filter.criteria())], &keys).await?;
+    let mut selected = Vec::new();
+    for (row, contact_id) in rows.iter().zip(&looked_at) {
+        let properties: HashMap<String, String> = row.json("properties")?;
+        match filter.accepts(subjects.subject((account_id, *contact_id), &properties)) {
+            Ok(true) => selected.push(*contact_id),
+            Ok(false) => {}
+            Err(open) => {
+                return Err(StoreError::Refused(format!(
+                    "the filter leaves open whether contact {contact_id} is meant: {open}; nothing was deleted"
+                )));
+            }
+        }
+    }
+    Ok(Page { selected, next: next(&looked_at) })
+}
+
+/// Refuses picked contacts that cannot be deleted, naming them.
+async fn refuse_unfit(
+    tx: &mut Tx,
+    account_id: i64,
+    picked: &[i64],
+    segment_id: Option<i64>,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT b.contact_id, c.contact_id AS known, g.state AS gone, m.contact_id AS member, c.deleted_at FROM {} \
+         LEFT JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
+         LEFT JOIN gone_contacts g ON g.account_id = b.account_id AND g.contact_id = b.contact_id \
+         LEFT JOIN segment_members m ON m.account_id = b.account_id AND m.segment_id = $2 \
+                                    AND m.contact_id = b.contact_id \
+         ORDER BY b.contact_id",
+        tx.dialect().batch(1, &CONTACT)
+    );
+    let batch = id_batch(&CONTACT, picked.iter().map(|contact_id| [account_id, *contact_id]));
+    let mut unfit = Vec::new();
+    for row in tx.rows(&sql, args![batch, segment_id]).await? {
+        unfit.extend(unfitness(&row, account_id, segment_id)?);
+    }
+    if unfit.is_empty() {
+        return Ok(());
+    }
+    let more = match unfit.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and at least {more} more"),
+    };
+    unfit.truncate(NAMED);
+    Err(StoreError::Refused(format!("{}{more}; nothing was deleted", unfit.join(", "))))
+}
+
+/// Why a picked contact cannot be deleted, if it cannot.
+fn unfitness(row: &Row, account_id: i64, segment_id: Option<i64>) -> Result<Option<String>, StoreError> {
+    let contact_id = row.int("contact_id")?;
+    if let Some(state) = row.optional_text("gone")? {
+        return Ok(Some(format!("contact {contact_id} was {state} and is gone for good")));
+    }
+    if row.optional_int("known")?.is_none() {
+        return Ok(Some(format!("account {account_id} has no contact {contact_id}")));
+    }
+    if row.optional_time("deleted_at")?.is_some() {
+        return Ok(Some(format!("contact {contact_id} is in the trash already")));
+    }
+    Ok(match segment_id {
+        Some(segment_id) if row.optional_int("member")?.is_none() => {
+            Some(format!("contact {contact_id} is not in segment {segment_id}"))
+        }
+        _ => None,
+    })
+}
