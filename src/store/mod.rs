@@ -21,6 +21,7 @@ pub mod import;
 pub mod lease;
 pub mod legal_hold;
 mod lifecycle;
+mod members;
 mod migrate;
 pub mod outbox;
 pub mod pages;

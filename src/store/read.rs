@@ -7,32 +7,11 @@ use serde_json::{Value, json};
 
 use super::contact::gone_state;
 use super::db::{Arg, Row, Tx, args};
+use super::members::{Visible, visible_members};
 use super::restore::RESTORABLE;
 use super::trash::{DeletedBy, deleted_by};
 use super::{Store, StoreError, reading};
 use crate::domain::time::format_time;
-
-/// The names under which `inspect contact` lists what is visible.
-pub const MEMBER_CATEGORIES: [&str; 18] = [
-    "activities",
-    "analytics",
-    "associations",
-    "bots",
-    "suppressions",
-    "calls",
-    "conversations",
-    "customEvents",
-    "emails",
-    "feedback",
-    "files",
-    "formSubmissions",
-    "integrations",
-    "lifecycleTransitions",
-    "segments",
-    "notifications",
-    "quotes",
-    "workflows",
-];
 
 /// Which rows of a list.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +75,7 @@ pub struct ContactView {
     pub state: String,
     pub properties: Option<BTreeMap<String, String>>,
     pub trash: Option<Value>,
-    pub visible: BTreeMap<&'static str, Vec<String>>,
+    pub visible: Visible,
 }
 
 impl Store {
@@ -204,8 +183,6 @@ async fn contact(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Contac
             args![account_id, contact_id],
         )
         .await?;
-    let mut visible: BTreeMap<&'static str, Vec<String>> =
-        MEMBER_CATEGORIES.into_iter().map(|category| (category, Vec::new())).collect();
     let (mut properties, mut trash) = (None, None);
     let state = if let Some(row) = found {
         properties = Some(row.json("properties")?);
@@ -213,11 +190,12 @@ async fn contact(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Contac
         if in_trash {
             trash = open_entry(tx, account_id, contact_id).await?;
         }
-        load_members(tx, account_id, contact_id, &mut visible).await?;
         if in_trash { "in_trash" } else { "live" }.to_owned()
     } else {
         gone_state(tx, account_id, contact_id).await?.unwrap_or_else(|| "unknown".to_owned())
     };
+    let visible =
+        visible_members(tx, account_id, &[contact_id]).await?.remove(&contact_id).unwrap_or_default();
     let (account_id, id) = (account_id.to_string(), contact_id.to_string());
     Ok(ContactView { account_id, id, state, properties, trash, visible })
 }
@@ -235,30 +213,6 @@ async fn open_entry(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Opt
     Ok(Some(
         json!({"entryId": entry_id, "deletedAt": deleted_at, "purgeAt": purge_at, "deletedBy": deleted_by}),
     ))
-}
-
-async fn load_members(
-    tx: &mut Tx,
-    account_id: i64,
-    contact_id: i64,
-    visible: &mut BTreeMap<&'static str, Vec<String>>,
-) -> Result<(), StoreError> {
-    let sql = "SELECT category, member FROM crm_contact_members WHERE account_id = $1 AND contact_id = $2";
-    for row in tx.rows(sql, args![account_id, contact_id]).await? {
-        if let Some(members) = visible.get_mut(row.text("category")?.as_str()) {
-            members.push(row.text("member")?);
-        }
-    }
-    let sql = "SELECT stage, at FROM crm_lifecycle_transitions WHERE account_id = $1 AND contact_id = $2";
-    for row in tx.rows(sql, args![account_id, contact_id]).await? {
-        if let Some(members) = visible.get_mut("lifecycleTransitions") {
-            members.push(format!("{}@{}", row.text("stage")?, format_time(row.time("at")?)));
-        }
-    }
-    for members in visible.values_mut() {
-        members.sort_by_key(|member| (member.parse::<i64>().unwrap_or(i64::MAX), member.clone()));
-    }
-    Ok(())
 }
 
 /// The conditions of a list, as text with parameters.
