@@ -1,7 +1,7 @@
 //! Everything that decides, as pure functions of facts and a time: no await, no SQL, no AMQP, no clock.
 //!
 //! Read [`enrollment`] (what comes in), [`decision`] (the checks, in order), [`workflow`] and [`criteria`]
-//! (what they ask), then [`effects`] (what a deletion does).
+//! (what they ask), then [`effects`] (what a deletion does) and [`restore`] (who may come back).
 
 pub mod address;
 pub mod criteria;
@@ -14,6 +14,7 @@ pub mod members;
 pub mod permission;
 pub mod person;
 pub mod record;
+pub mod restore;
 pub mod schedule;
 pub mod suppression;
 pub mod time;
