@@ -67,7 +67,7 @@ enum Command {
     Audit(inspect::Audit),
     /// Put contacts into the trash, as a user of the account
     Delete(delete::Delete),
-    /// Bring a contact back from the trash, as a user of the account
+    /// Bring contacts back from the trash, as a user of the account
     Restore(restore::Restore),
     /// Delete a person for good, for privacy: it cannot be undone
     Erase(erase::Erase),

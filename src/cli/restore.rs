@@ -1,9 +1,13 @@
 //! Bringing contacts back from the trash.
 
+use anyhow::anyhow;
 use clap::Args;
-use serde_json::json;
+use serde::Serialize;
 
 use super::{Context, Failure, id, output};
+use crate::domain::time::{Time, format_time, parse_time};
+use crate::store::restore::{Place, Refused, Request, Wanted};
+use crate::store::{Store, StoreError};
 
 #[derive(Debug, Args)]
 pub struct Restore {
@@ -12,17 +16,122 @@ pub struct Restore {
     /// The user who restores, by id or e-mail address
     #[arg(long = "as", value_name = "USER")]
     user: String,
-    #[arg(long, value_parser = id)]
-    contact: i64,
+    /// These contacts; of two with one address the first restored has it
+    #[arg(long = "contact", value_name = "ID", value_parser = id, num_args = 1..,
+        required_unless_present = "workflow", conflicts_with_all = ["workflow", "since"])]
+    contacts: Vec<i64>,
+    /// What this workflow put into the trash, and nobody else, to undo a bad run
+    #[arg(long, value_parser = id, requires = "since")]
+    workflow: Option<i64>,
+    /// When the bad run began (RFC 3339); what was deleted earlier stays in the trash
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "workflow")]
+    since: Option<Time>,
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    parse_time(text).ok_or_else(|| "a time is written like 2026-11-21T10:00:00Z".to_owned())
+}
+
+/// What a restore did.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    restored: Vec<String>,
+    refused: Vec<Refused>,
+}
+
+impl Report {
+    fn seen(&self) -> usize {
+        self.restored.len() + self.refused.len()
+    }
 }
 
 impl Restore {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let wanted = match (self.workflow, self.since) {
+            (Some(workflow_id), Some(since)) => Wanted::DeletedBy { workflow_id, since },
+            _ => Wanted::contacts(&self.contacts),
+        };
+        let request = Request { account_id: self.account, user: self.user, wanted };
         let store = context.existing_store().await?;
-        store.restore_contact(self.account, &self.user, self.contact).await?;
-        if context.json {
-            return output::document(&json!({"restored": [self.contact.to_string()]}));
-        }
-        output::line(&format!("contact {} is back", self.contact))
+        restore(context, &store, &request).await
     }
+}
+
+async fn restore(context: &Context, store: &Store, request: &Request) -> Result<(), Failure> {
+    let mut report = Report::default();
+    let carried_out = carry_out(store, request, &mut report).await;
+    if report.seen() == 0 {
+        carried_out?;
+        let nothing = nothing_to_restore(store, request).await?;
+        return if context.json { output::document(&report) } else { output::line(&nothing) };
+    }
+    if context.json {
+        output::document(&report)?;
+    } else {
+        print_report(&report)?;
+    }
+    if let Err(error) = carried_out {
+        let back = report.restored.len();
+        return Err(
+            anyhow!("{error}; {back} contacts are back: run the same command again for the rest").into()
+        );
+    }
+    match &report.refused[..] {
+        [] => Ok(()),
+        [one] if report.seen() == 1 => Err(anyhow!("{}", one.message).into()),
+        some => Err(anyhow!(
+            "{} of {} contacts were not restored; the answer says why and what to do",
+            some.len(),
+            report.seen()
+        )
+        .into()),
+    }
+}
+
+/// Restores batch by batch; where one fails, the report holds those before it.
+async fn carry_out(store: &Store, request: &Request, report: &mut Report) -> Result<(), StoreError> {
+    let bar = output::progress("contacts looked at");
+    let mut next = Some(Place::default());
+    while let Some(place) = next {
+        let batch = store.restore(request, place).await?;
+        next = batch.next;
+        report.restored.extend(batch.restored.iter().map(i64::to_string));
+        report.refused.extend(batch.refused);
+        bar.set_position(report.seen() as u64);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+async fn nothing_to_restore(store: &Store, request: &Request) -> Result<String, Failure> {
+    let Wanted::DeletedBy { workflow_id, since } = request.wanted else {
+        return Ok("nothing to restore".to_owned());
+    };
+    let account = request.account_id;
+    let known = store.has_workflow(account, workflow_id).await?;
+    let unknown =
+        if known { String::new() } else { format!("; account {account} has no workflow {workflow_id}") };
+    Ok(format!(
+        "nothing to restore: workflow {workflow_id} deleted nothing since {} that is still in the trash{unknown}",
+        format_time(since)
+    ))
+}
+
+fn print_report(report: &Report) -> Result<(), Failure> {
+    match &report.restored[..] {
+        [] => {}
+        [one] => output::line(&format!("contact {one} is back"))?,
+        some => output::line(&format!("{} contacts are back", some.len()))?,
+    }
+    // A contact that was asked for alone is refused in one sentence.
+    if report.seen() > 1 { print_refused(&report.refused) } else { Ok(()) }
+}
+
+fn print_refused(refused: &[Refused]) -> Result<(), Failure> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let row = |it: &Refused| vec![it.contact_id.clone(), it.reason.to_owned(), it.message.clone()];
+    let rows: Vec<Vec<String>> = refused.iter().map(row).collect();
+    output::table(&["refused", "reason", "why, and what to do"], &rows, "")
 }

@@ -1,13 +1,20 @@
 //! One contact's own row, and why it is not there.
 
-use super::StoreError;
+use serde_json::json;
+
 use super::db::{Tx, args};
+use super::{StoreError, batch_row, batch_text};
 use crate::domain::time::Time;
 
 /// A contact's own row.
 pub(super) struct ContactRow {
     pub deleted_at: Option<Time>,
-    pub entry_id: Option<i64>,
+}
+
+/// Contacts of one account as a batch with the plan's columns; entry and time are null.
+pub(super) fn contact_batch(account_id: i64, contacts: &[i64]) -> String {
+    let row = |contact_id: &i64| batch_row(json!({"account_id": account_id, "contact_id": contact_id}));
+    batch_text(contacts.iter().map(row).collect())
 }
 
 /// Locks a contact that exists, live or in the trash.
@@ -17,14 +24,11 @@ pub(super) async fn locked_contact(
     contact_id: i64,
 ) -> Result<ContactRow, StoreError> {
     let sql = format!(
-        "SELECT c.deleted_at, c.trash_entry_id FROM contacts c WHERE c.account_id = $1 AND c.contact_id = $2{}",
+        "SELECT c.deleted_at FROM contacts c WHERE c.account_id = $1 AND c.contact_id = $2{}",
         tx.dialect().for_update("c")
     );
     if let Some(row) = tx.row(&sql, args![account_id, contact_id]).await? {
-        return Ok(ContactRow {
-            deleted_at: row.optional_time("deleted_at")?,
-            entry_id: row.optional_int("trash_entry_id")?,
-        });
+        return Ok(ContactRow { deleted_at: row.optional_time("deleted_at")? });
     }
     Err(not_there(tx, account_id, contact_id).await?)
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::contact::gone_state;
 use super::db::{Arg, Row, Tx, args};
 use super::members::{Visible, visible_members};
-use super::restore::RESTORABLE;
 use super::trash::{DeletedBy, deleted_by};
 use super::{Store, StoreError, reading};
+use crate::domain::restore::RESTORABLE;
 use crate::domain::time::format_time;
 
 /// Which rows of a list.

@@ -1,83 +1,224 @@
-//! Out of the trash: what people bring back.
+//! Out of the trash: what people bring back, batch by batch, each batch in a transaction of its own.
 
-use serde_json::json;
+mod candidates;
+
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
-use super::contact::locked_contact;
 use super::db::{Tx, args};
+use super::lifecycle;
 use super::outbox::write_outbox;
+use super::plan::BATCH;
 use super::trash::run_plan;
 use super::users::permitted_user;
-use super::{Store, StoreError, lifecycle, transaction};
+use super::{Store, StoreError, batch_row, batch_text, reading, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
-use crate::domain::time::format_time;
+use crate::domain::restore::{Holders, Refusal, Verdict, decide};
+use crate::domain::time::{Time, format_time};
 
-/// How long the trash keeps a contact restorable: 90 × 24 hours, by the database's clock.
-/// Source: the vendor's article "Understand restorable and permanent contact deletions".
-pub const RESTORABLE: chrono::TimeDelta = chrono::TimeDelta::days(90);
+/// How many contacts a transaction looks at.
+const AT_ONCE: usize = 500;
+
+/// Who wants which contacts back.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub account_id: i64,
+    /// The user, by id or e-mail address.
+    pub user: String,
+    pub wanted: Wanted,
+}
+
+/// Which contacts are to come back.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// These, in this order.
+    Contacts(Vec<i64>),
+    /// Those that are in the trash because this workflow deleted them at that time or later, by id.
+    DeletedBy { workflow_id: i64, since: Time },
+}
+
+impl Wanted {
+    /// These contacts, each once.
+    pub fn contacts(ids: &[i64]) -> Self {
+        let mut seen = std::collections::HashSet::new();
+        Self::Contacts(ids.iter().copied().filter(|id| seen.insert(*id)).collect())
+    }
+
+    /// What it takes to ask for them.
+    fn scope(&self) -> Scope {
+        match self {
+            Self::Contacts(ids) if ids.len() == 1 => Scope::One,
+            _ => Scope::Many,
+        }
+    }
+}
+
+/// How far a request was carried out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    /// Contacts looked at.
+    seen: usize,
+    /// The last of them.
+    after: i64,
+}
+
+/// A batch that was carried out.
+#[derive(Debug)]
+pub struct Restored {
+    pub restored: Vec<i64>,
+    pub refused: Vec<Refused>,
+    /// Where the next batch begins; `None` after the last.
+    pub next: Option<Place>,
+}
+
+/// A contact that does not come back, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refused {
+    pub contact_id: String,
+    pub reason: &'static str,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
+}
+
+impl Refused {
+    fn new(account_id: i64, (contact_id, refusal): (i64, Refusal)) -> Self {
+        Self {
+            contact_id: contact_id.to_string(),
+            reason: refusal.code(),
+            message: refusal.sentence(account_id, contact_id),
+            held_by: refusal.held_by().map(|id| id.to_string()),
+        }
+    }
+}
 
 impl Store {
-    /// Brings one contact back from the trash, as a user.
+    /// Brings the next batch of a request back; each contact is restored or refused by itself.
     ///
     /// # Errors
     ///
-    /// Refused: an unknown user, no permission, a contact that is not in the trash or is there for more than
-    /// 90 days, an address that a live contact holds meanwhile.
+    /// Refused as a whole: an unknown user, no permission, a time that is yet to come.
+    pub async fn restore(&self, request: &Request, from: Place) -> Result<Restored, StoreError> {
+        transaction!(self, tx => restore(tx, request, from))
+    }
+
+    /// Is there such a workflow?
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn has_workflow(&self, account_id: i64, workflow_id: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT workflow_id FROM workflows WHERE account_id = $1 AND workflow_id = $2";
+        reading!(self, tx => tx.row(sql, args![account_id, workflow_id])).map(|row| row.is_some())
+    }
+
+    /// Brings one contact back, as a user.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::restore`]; and where the contact is refused.
     pub async fn restore_contact(
         &self,
         account_id: i64,
         user: &str,
         contact_id: i64,
     ) -> Result<(), StoreError> {
-        transaction!(self, tx => restore_contact(tx, account_id, user, contact_id))
+        let wanted = Wanted::Contacts(vec![contact_id]);
+        let request = Request { account_id, user: user.to_owned(), wanted };
+        let batch = self.restore(&request, Place::default()).await?;
+        match batch.refused.into_iter().next() {
+            Some(refused) => Err(StoreError::Refused(refused.message)),
+            None => Ok(()),
+        }
     }
 }
 
-async fn restore_contact(
+async fn restore(tx: &mut Tx, request: &Request, from: Place) -> Result<Restored, StoreError> {
+    let account_id = request.account_id;
+    let Looked { user_id, at, verdict: Verdict { back, refused, .. }, next } =
+        look(tx, request, from, &Holders::new()).await?;
+    if !back.is_empty() {
+        bring_back(tx, account_id, &back, at).await?;
+        announce(tx, account_id, user_id, &back, at).await?;
+    }
+    let refused = refused.into_iter().map(|it| Refused::new(account_id, it)).collect();
+    Ok(Restored { restored: back.into_iter().map(|(contact_id, _)| contact_id).collect(), refused, next })
+}
+
+/// A batch whose contacts are locked and decided on.
+struct Looked {
+    user_id: i64,
+    at: Time,
+    verdict: Verdict,
+    next: Option<Place>,
+}
+
+async fn look(tx: &mut Tx, request: &Request, from: Place, earlier: &Holders) -> Result<Looked, StoreError> {
+    let Request { account_id, user, wanted } = request;
+    let user_id = permitted_user(tx, *account_id, user, "restore", wanted.scope()).await?;
+    let at = tx.now().await?;
+    let (candidates, more) = match wanted {
+        Wanted::Contacts(ids) => {
+            let rest = ids.get(from.seen..).unwrap_or_default();
+            let batch = &rest[..rest.len().min(AT_ONCE)];
+            (candidates::named(tx, *account_id, batch).await?, rest.len() > AT_ONCE)
+        }
+        Wanted::DeletedBy { workflow_id, since } => {
+            if *since > at {
+                return Err(StoreError::Refused(format!(
+                    "--since {} is yet to come, it is {} now: give the time at which the bad run began",
+                    format_time(*since),
+                    format_time(at)
+                )));
+            }
+            let batch = candidates::of_run(tx, *account_id, *workflow_id, *since, from.after).await?;
+            let more = batch.len() == AT_ONCE;
+            (batch, more)
+        }
+    };
+    let last = candidates.last().map_or(from.after, |candidate| candidate.contact_id);
+    let next = more.then_some(Place { seen: from.seen + candidates.len(), after: last });
+    Ok(Looked { user_id, at, verdict: decide(&candidates, at, earlier), next })
+}
+
+/// Does the whole restore column of the matrix to contacts that are in the trash and locked.
+async fn bring_back(tx: &mut Tx, account_id: i64, back: &[(i64, i64)], at: Time) -> Result<(), StoreError> {
+    let contacts: Vec<(i64, i64)> = back.iter().map(|(contact_id, _)| (account_id, *contact_id)).collect();
+    lifecycle::recompute(tx, Transition::Restore, &contacts).await?;
+    let row = |&(contact_id, entry_id): &(i64, i64)| {
+        batch_row(json!({"account_id": account_id, "contact_id": contact_id, "entry_id": entry_id,
+            "at": format_time(at)}))
+    };
+    let batch = batch_text(back.iter().map(row).collect());
+    run_plan(tx, Transition::Restore, &batch).await?;
+    let close = format!(
+        "UPDATE trash_entries SET closed_at = b.at, closed_as = 'restored' FROM {} \
+         WHERE trash_entries.account_id = b.account_id AND trash_entries.entry_id = b.entry_id",
+        tx.dialect().batch(1, &BATCH)
+    );
+    tx.execute(&close, args![batch]).await?;
+    Ok(())
+}
+
+/// Tells the outbox of each contact and the audit of the batch.
+async fn announce(
     tx: &mut Tx,
     account_id: i64,
-    user: &str,
-    contact_id: i64,
+    user_id: i64,
+    back: &[(i64, i64)],
+    at: Time,
 ) -> Result<(), StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "restore", Scope::One).await?;
-    let contact = locked_contact(tx, account_id, contact_id).await?;
-    let at = tx.now().await?;
-    let (Some(deleted_at), Some(entry_id)) = (contact.deleted_at, contact.entry_id) else {
-        return Err(StoreError::Refused(format!("contact {contact_id} is not in the trash")));
+    let message = |&(contact_id, entry_id): &(i64, i64)| -> (i64, &'static str, Value) {
+        let data = json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(),
+            "trashEntryId": entry_id.to_string(), "restoredAt": format_time(at),
+            "restoredBy": {"kind": "user", "userId": user_id.to_string()}});
+        (account_id, "contact.restore", data)
     };
-    if deleted_at < at - RESTORABLE {
-        return Err(StoreError::Refused(format!(
-            "contact {contact_id} was deleted at {}, more than 90 days ago, and cannot be restored",
-            format_time(deleted_at)
-        )));
-    }
-    let blocked = tx
-        .row(
-            "SELECT o.contact_id FROM contact_emails e \
-             JOIN contact_emails o ON o.account_id = e.account_id AND o.email_key = e.email_key AND o.live \
-             WHERE e.account_id = $1 AND e.contact_id = $2 AND o.contact_id <> $2 ORDER BY o.contact_id LIMIT 1",
-            args![account_id, contact_id],
-        )
-        .await?;
-    if let Some(holder) = blocked {
-        return Err(StoreError::Refused(format!(
-            "contact {contact_id} cannot be restored: contact {} holds one of its e-mail addresses; \
-             delete or change that one first",
-            holder.int("contact_id")?
-        )));
-    }
-    let row = json!({"account_id": account_id, "contact_id": contact_id, "entry_id": entry_id, "at": format_time(at)});
-    lifecycle::recompute(tx, Transition::Restore, &[(account_id, contact_id)]).await?;
-    run_plan(tx, Transition::Restore, &json!([row]).to_string()).await?;
-    tx.execute(
-        "UPDATE trash_entries SET closed_at = $3, closed_as = 'restored' WHERE account_id = $1 AND entry_id = $2",
-        args![account_id, entry_id, at],
-    )
-    .await?;
-    let data = json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(),
-        "trashEntryId": entry_id.to_string(), "restoredAt": format_time(at),
-        "restoredBy": {"kind": "user", "userId": user_id.to_string()}});
-    write_outbox(tx, at, vec![(account_id, "contact.restore", data)]).await?;
-    audit::write(tx, at, account_id, &Actor::User(user_id), "restore", &[contact_id], 1).await
+    write_outbox(tx, at, back.iter().map(message).collect()).await?;
+    let ids: Vec<i64> = back.iter().map(|(contact_id, _)| *contact_id).collect();
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    audit::write(tx, at, account_id, &Actor::User(user_id), "restore", &ids, count).await
 }

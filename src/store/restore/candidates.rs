@@ -1,0 +1,107 @@
+//! The contacts of a restore, locked, with what is to be known to decide on them.
+
+use std::collections::HashMap;
+
+use super::AT_ONCE;
+use crate::domain::restore::{Address, Candidate, Standing};
+use crate::domain::time::Time;
+use crate::store::StoreError;
+use crate::store::contact::contact_batch;
+use crate::store::db::{Row, Tx, args};
+use crate::store::plan::BATCH;
+
+/// These contacts, in this order, whether they are in the trash or not.
+pub(super) async fn named(tx: &mut Tx, account_id: i64, ids: &[i64]) -> Result<Vec<Candidate>, StoreError> {
+    let batch = contact_batch(account_id, ids);
+    let sql = format!(
+        "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM {} \
+         JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
+         ORDER BY c.contact_id{}",
+        tx.dialect().batch(1, &BATCH),
+        tx.dialect().for_update("c")
+    );
+    let mut standings = HashMap::with_capacity(ids.len());
+    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+        standings.insert(row.int("contact_id")?, standing(&row)?);
+    }
+    if standings.len() < ids.len() {
+        standings.extend(gone(tx, &batch).await?);
+    }
+    let standing = |id: &i64| (*id, standings.get(id).copied().unwrap_or(Standing::Unknown));
+    with_addresses(tx, account_id, ids.iter().map(standing).collect()).await
+}
+
+/// The next contacts that are in the trash because this workflow deleted them at that time or later, by id. What
+/// makes a contact one of them is asked of its own row too, once that is locked: whoever was restored meanwhile, or
+/// deleted again, has another entry or none.
+pub(super) async fn of_run(
+    tx: &mut Tx,
+    account_id: i64,
+    workflow_id: i64,
+    since: Time,
+    after: i64,
+) -> Result<Vec<Candidate>, StoreError> {
+    let sql = format!(
+        "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM trash_entries e \
+         JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
+                        AND c.trash_entry_id = e.entry_id \
+         WHERE e.account_id = $1 AND e.closed_at IS NULL AND e.workflow_id = $2 AND e.deleted_at >= $3 \
+           AND e.contact_id > $4 ORDER BY e.contact_id LIMIT $5{}",
+        tx.dialect().for_update("c")
+    );
+    let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
+    let rows = tx.rows(&sql, args![account_id, workflow_id, since, after, limit]).await?;
+    let standings = rows.iter().map(|row| Ok((row.int("contact_id")?, standing(row)?)));
+    let standings = standings.collect::<Result<_, StoreError>>()?;
+    with_addresses(tx, account_id, standings).await
+}
+
+fn standing(row: &Row) -> Result<Standing, StoreError> {
+    Ok(match (row.optional_time("deleted_at")?, row.optional_int("trash_entry_id")?) {
+        (Some(deleted_at), Some(entry_id)) => Standing::InTrash { entry_id, deleted_at },
+        _ => Standing::Live,
+    })
+}
+
+/// Those of a batch that are gone for good.
+async fn gone(tx: &mut Tx, batch: &str) -> Result<HashMap<i64, Standing>, StoreError> {
+    let sql = format!(
+        "SELECT g.contact_id, g.state FROM {} JOIN gone_contacts g \
+         ON g.account_id = b.account_id AND g.contact_id = b.contact_id",
+        tx.dialect().batch(1, &BATCH)
+    );
+    let mut gone = HashMap::new();
+    for row in tx.rows(&sql, args![batch]).await? {
+        let standing = if row.text("state")? == "erased" { Standing::Erased } else { Standing::Purged };
+        gone.insert(row.int("contact_id")?, standing);
+    }
+    Ok(gone)
+}
+
+/// Adds the addresses of those in the trash, each with the live contact that holds it.
+async fn with_addresses(
+    tx: &mut Tx,
+    account_id: i64,
+    standings: Vec<(i64, Standing)>,
+) -> Result<Vec<Candidate>, StoreError> {
+    let in_trash = standings.iter().filter(|(_, standing)| matches!(standing, Standing::InTrash { .. }));
+    let in_trash: Vec<i64> = in_trash.map(|(contact_id, _)| *contact_id).collect();
+    let batch = contact_batch(account_id, &in_trash);
+    let sql = format!(
+        "SELECT e.contact_id, e.email_key, o.contact_id AS held_by FROM {} \
+         JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
+         LEFT JOIN contact_emails o ON o.account_id = e.account_id AND o.email_key = e.email_key AND o.live \
+                                 AND o.contact_id <> e.contact_id",
+        tx.dialect().batch(1, &BATCH)
+    );
+    let mut addresses: HashMap<i64, Vec<Address>> = HashMap::new();
+    for row in tx.rows(&sql, args![batch]).await? {
+        let address = Address { key: row.text("email_key")?, held_by: row.optional_int("held_by")? };
+        addresses.entry(row.int("contact_id")?).or_default().push(address);
+    }
+    let candidate = |(contact_id, standing)| {
+        let addresses = addresses.remove(&contact_id).unwrap_or_default();
+        Candidate { contact_id, standing, addresses }
+    };
+    Ok(standings.into_iter().map(candidate).collect())
+}
