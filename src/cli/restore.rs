@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::{Context, Failure, id, output};
 use crate::domain::time::{Time, format_time, parse_time};
-use crate::store::restore::{Place, Refused, Request, Wanted};
-use crate::store::{Store, StoreError};
+use crate::store::restore::{Missing, Place, Preview, Refused, Request, Returning, Wanted};
+use crate::store::{StageChange, Store, StoreError};
 
 #[derive(Debug, Args)]
 pub struct Restore {
@@ -26,6 +26,9 @@ pub struct Restore {
     /// When the bad run began (RFC 3339); what was deleted earlier stays in the trash
     #[arg(long, value_name = "TIME", value_parser = time, requires = "workflow")]
     since: Option<Time>,
+    /// Tell what would come back and what is in the way; write nothing
+    #[arg(long)]
+    preview: bool,
 }
 
 fn time(text: &str) -> Result<Time, String> {
@@ -53,7 +56,11 @@ impl Restore {
         };
         let request = Request { account_id: self.account, user: self.user, wanted };
         let store = context.existing_store().await?;
-        restore(context, &store, &request).await
+        if self.preview {
+            preview(context, &store, &request).await
+        } else {
+            restore(context, &store, &request).await
+        }
     }
 }
 
@@ -134,4 +141,47 @@ fn print_refused(refused: &[Refused]) -> Result<(), Failure> {
     let row = |it: &Refused| vec![it.contact_id.clone(), it.reason.to_owned(), it.message.clone()];
     let rows: Vec<Vec<String>> = refused.iter().map(row).collect();
     output::table(&["refused", "reason", "why, and what to do"], &rows, "")
+}
+
+async fn preview(context: &Context, store: &Store, request: &Request) -> Result<(), Failure> {
+    let bar = progress("contacts looked at");
+    let preview = store.preview_restore(request, &|seen| bar.inc(seen as u64)).await;
+    bar.finish_and_clear();
+    let preview = preview?;
+    if context.json { output::document(&preview) } else { print_preview(&preview) }
+}
+
+fn print_preview(preview: &Preview) -> Result<(), Failure> {
+    let blocked: usize = preview.blocked.values().sum();
+    output::line(&format!(
+        "{} contacts would come back, {blocked} would not; nothing was changed",
+        preview.restorable
+    ))?;
+    if preview.truncated {
+        output::line("(there are many: what follows is of the first ones)")?;
+    }
+    if !preview.contacts.is_empty() {
+        let rows: Vec<Vec<String>> = preview.contacts.iter().map(returning).collect();
+        output::table(&["contact", "comes back with", "but without"], &rows, "")?;
+    }
+    if !preview.companies.is_empty() {
+        let stage = |stage: Option<&str>| output::or_dash(stage);
+        let row = |it: &StageChange| vec![it.company_id.clone(), stage(it.from), stage(it.to)];
+        let rows: Vec<Vec<String>> = preview.companies.iter().map(row).collect();
+        output::table(&["company", "stage now", "stage then"], &rows, "")?;
+    }
+    print_refused(&preview.refused)?;
+    output::line(&format!("{} do not come back with a contact", preview.not_restored.join(" and ")))
+}
+
+fn returning(contact: &Returning) -> Vec<String> {
+    let some = contact.visible.iter().filter(|(_, members)| !members.is_empty());
+    let visible: Vec<String> =
+        some.map(|(category, members)| format!("{} {category}", members.len())).collect();
+    let end = |Missing { object_type, id, state, .. }: &Missing| {
+        format!("{object_type} {id} ({})", state.replace('_', " "))
+    };
+    let missing: Vec<String> = contact.missing.iter().map(end).collect();
+    let words = |words: &[String]| if words.is_empty() { "-".to_owned() } else { words.join(", ") };
+    vec![contact.contact_id.clone(), words(&visible), words(&missing)]
 }

@@ -343,17 +343,22 @@ impl Tx {
     ///
     /// The work's own, or the commit's: whether that took effect is unknown where the connection was lost.
     pub async fn finish<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
-        match work {
-            Ok(value) => {
-                self.script("COMMIT").await?;
-                Ok(value)
-            }
-            Err(error) => {
-                // The connection may be what failed; then the rollback of the next borrower ends it.
-                drop(self.script("ROLLBACK").await);
-                Err(error)
-            }
+        if work.is_err() {
+            return self.take_back(work).await;
         }
+        self.script("COMMIT").await?;
+        work
+    }
+
+    /// Rolls back, whether the work succeeded or failed.
+    ///
+    /// # Errors
+    ///
+    /// The work's own.
+    pub async fn take_back<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
+        // The connection may be what failed; then the rollback of the next borrower ends it.
+        drop(self.script("ROLLBACK").await);
+        work
     }
 }
 

@@ -3,8 +3,9 @@
 //! The companies' rows are locked before their members are read: two deletions around one company see each
 //! other. A stage that does not equal the one derived before the change was set by hand, and is left alone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::db::{Tx, args};
@@ -23,6 +24,15 @@ const STAGE: &str = "lifecyclestage";
 
 type Key = (i64, i64);
 
+/// A company whose stage was computed anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageChange {
+    pub company_id: String,
+    pub from: Option<&'static str>,
+    pub to: Option<&'static str>,
+}
+
 /// One member of a company.
 struct Member {
     contact_id: i64,
@@ -30,21 +40,22 @@ struct Member {
     stage: String,
 }
 
-/// Computes the stages of all companies that these contacts, which are locked and about to change, belong to.
+/// Computes the stages of all companies that these contacts, which are locked and about to change, belong to; answers
+/// what became other.
 pub(super) async fn recompute(
     tx: &mut Tx,
     transition: Transition,
     contacts: &[Key],
-) -> Result<(), StoreError> {
-    let companies = if contacts.is_empty() { HashMap::new() } else { lock_companies(tx, contacts).await? };
+) -> Result<Vec<StageChange>, StoreError> {
+    let companies = if contacts.is_empty() { BTreeMap::new() } else { lock_companies(tx, contacts).await? };
     if companies.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let changing: HashSet<Key> = contacts.iter().copied().collect();
     let batch = rows(&COMPANY, companies.keys().copied());
     let members = members(tx, &batch).await?;
     let deals = deals(tx, &batch).await?;
-    let mut changed = Vec::new();
+    let (mut changes, mut updates) = (Vec::new(), Vec::new());
     for ((account_id, company_id), mut properties) in companies {
         let key = (account_id, company_id);
         let members = members.get(&key).map_or(&[][..], Vec::as_slice);
@@ -62,24 +73,25 @@ pub(super) async fn recompute(
         if in_place != before || before == after {
             continue;
         }
+        changes.push(StageChange { company_id: company_id.to_string(), from: before, to: after });
         match after {
             Some(stage) => properties.insert(STAGE.to_owned(), stage.into()),
             None => properties.remove(STAGE),
         };
-        changed.push(batch_row(
+        updates.push(batch_row(
             json!({"account_id": account_id, "company_id": company_id, "properties": properties}),
         ));
     }
-    if changed.is_empty() {
-        return Ok(());
+    if updates.is_empty() {
+        return Ok(changes);
     }
     let sql = format!(
         "UPDATE objects SET properties = b.properties FROM {} WHERE objects.object_type = 'company' \
          AND objects.account_id = b.account_id AND objects.object_id = b.company_id",
         tx.dialect().batch(1, &STAGED)
     );
-    tx.execute(&sql, args![batch_text(changed)]).await?;
-    Ok(())
+    tx.execute(&sql, args![batch_text(updates)]).await?;
+    Ok(changes)
 }
 
 fn rows(columns: &[Column; 2], keys: impl Iterator<Item = Key>) -> String {
@@ -91,7 +103,7 @@ fn rows(columns: &[Column; 2], keys: impl Iterator<Item = Key>) -> String {
 async fn lock_companies(
     tx: &mut Tx,
     contacts: &[Key],
-) -> Result<HashMap<Key, Map<String, Value>>, StoreError> {
+) -> Result<BTreeMap<Key, Map<String, Value>>, StoreError> {
     let source = tx.dialect().batch(1, &CONTACT);
     let sql = format!(
         "SELECT o.account_id, o.object_id, CAST(o.properties AS text) AS properties FROM objects o \
@@ -103,7 +115,7 @@ async fn lock_companies(
          ORDER BY o.account_id, o.object_id{}",
         tx.dialect().for_update("o")
     );
-    let mut companies = HashMap::new();
+    let mut companies = BTreeMap::new();
     for row in tx.rows(&sql, args![rows(&CONTACT, contacts.iter().copied())]).await? {
         companies.insert((row.int("account_id")?, row.int("object_id")?), row.json("properties")?);
     }

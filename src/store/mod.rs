@@ -41,6 +41,7 @@ use std::time::Duration;
 pub use db::Options;
 pub use decide::Decided;
 pub use error::StoreError;
+pub use lifecycle::StageChange;
 pub use migrate::Schema;
 pub use suppressions::KeyHome;
 
@@ -66,15 +67,15 @@ pub struct Store {
 /// transaction cannot be promised to be `Send`.
 macro_rules! transaction {
     ($store:expr, $tx:ident => $work:expr) => {
-        $crate::store::transaction!($store, begin, $tx => $work)
+        $crate::store::transaction!($store, begin, finish, $tx => $work)
     };
-    ($store:expr, $begin:ident, $tx:ident => $work:expr) => {{
+    ($store:expr, $begin:ident, $end:ident, $tx:ident => $work:expr) => {{
         let mut tries = 0;
         loop {
             let mut transaction = $store.db.$begin().await?;
             let $tx = &mut transaction;
             let work = $work.await;
-            match transaction.finish(work).await {
+            match transaction.$end(work).await {
                 Err(error) if $crate::store::again(&error, tries) => {
                     tries += 1;
                     $crate::store::pause(tries).await;
@@ -89,10 +90,18 @@ use transaction;
 /// As [`transaction`], for one that only reads.
 macro_rules! reading {
     ($store:expr, $tx:ident => $work:expr) => {
-        $crate::store::transaction!($store, begin_read, $tx => $work)
+        $crate::store::transaction!($store, begin_read, finish, $tx => $work)
     };
 }
 use reading;
+
+/// As [`transaction`], for a deed that is done to be looked at, and taken back whatever came of it.
+macro_rules! trying_out {
+    ($store:expr, $tx:ident => $work:expr) => {
+        $crate::store::transaction!($store, begin, take_back, $tx => $work)
+    };
+}
+use trying_out;
 
 /// Is it worth another try at once?
 fn again(error: &StoreError, tries: u32) -> bool {

@@ -1,13 +1,14 @@
 //! Out of the trash: what people bring back, batch by batch, each batch in a transaction of its own.
 
 mod candidates;
+mod preview;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
-use super::lifecycle;
+use super::lifecycle::{self, StageChange};
 use super::outbox::write_outbox;
 use super::plan::BATCH;
 use super::trash::run_plan;
@@ -17,6 +18,8 @@ use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
 use crate::domain::restore::{Holders, Refusal, Verdict, decide};
 use crate::domain::time::{Time, format_time};
+
+pub use preview::{Missing, Preview, Returning};
 
 /// How many contacts a transaction looks at.
 const AT_ONCE: usize = 500;
@@ -185,9 +188,14 @@ async fn look(tx: &mut Tx, request: &Request, from: Place, earlier: &Holders) ->
 }
 
 /// Does the whole restore column of the matrix to contacts that are in the trash and locked.
-async fn bring_back(tx: &mut Tx, account_id: i64, back: &[(i64, i64)], at: Time) -> Result<(), StoreError> {
+async fn bring_back(
+    tx: &mut Tx,
+    account_id: i64,
+    back: &[(i64, i64)],
+    at: Time,
+) -> Result<Vec<StageChange>, StoreError> {
     let contacts: Vec<(i64, i64)> = back.iter().map(|(contact_id, _)| (account_id, *contact_id)).collect();
-    lifecycle::recompute(tx, Transition::Restore, &contacts).await?;
+    let stages = lifecycle::recompute(tx, Transition::Restore, &contacts).await?;
     let row = |&(contact_id, entry_id): &(i64, i64)| {
         batch_row(json!({"account_id": account_id, "contact_id": contact_id, "entry_id": entry_id,
             "at": format_time(at)}))
@@ -200,7 +208,7 @@ async fn bring_back(tx: &mut Tx, account_id: i64, back: &[(i64, i64)], at: Time)
         tx.dialect().batch(1, &BATCH)
     );
     tx.execute(&close, args![batch]).await?;
-    Ok(())
+    Ok(stages)
 }
 
 /// Tells the outbox of each contact and the audit of the batch.
