@@ -21,6 +21,7 @@ mod pages;
 mod people;
 mod purge;
 mod repetition;
+mod restores;
 mod retention;
 mod schema;
 mod service;
