@@ -16,7 +16,7 @@ use crate::broker::{self, EventPublisher, RabbitFeed};
 use crate::config::{FeedKind, RetentionJob, Settings};
 use crate::http::{self, Health};
 use crate::jsonl::{self, JsonlFeed, Source};
-use crate::outbox;
+use crate::outbox::events;
 use crate::pipeline::{self, End, Observer};
 use crate::ports::Stop;
 use crate::scheduler;
@@ -141,11 +141,11 @@ fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options,
 /// Publishes the outbox where there is a broker; without one the events wait in it.
 fn spawn_outbox(settings: &Settings, store: Store, stop: Stop) -> Option<JoinHandle<()>> {
     let options =
-        outbox::Options { holder: holder(), max_retry_delay: settings.feed.rabbitmq.max_reconnect_delay };
+        events::Options { holder: holder(), max_retry_delay: settings.feed.rabbitmq.max_reconnect_delay };
     match settings.feed.kind {
         FeedKind::RabbitMq => {
             let publisher = EventPublisher::new(broker_options(settings));
-            Some(tokio::spawn(outbox::run(publisher, store, options, stop)))
+            Some(tokio::spawn(events::run(publisher, store, options, stop)))
         }
         FeedKind::JsonLines => None,
     }

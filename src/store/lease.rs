@@ -21,7 +21,7 @@ pub enum Duty {
 
 impl Duty {
     /// The name of its row.
-    fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Schedule => "scheduler",
             Self::Outbox => "outbox",
