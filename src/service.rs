@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use metrics::{gauge, histogram};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -13,10 +14,11 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::broker::{self, EventPublisher, RabbitFeed};
-use crate::config::{FeedKind, RetentionJob, Settings};
+use crate::config::{FeedKind, Mail, RetentionJob, Settings};
 use crate::http::{self, Health};
 use crate::jsonl::{self, JsonlFeed, Source};
 use crate::outbox::events;
+use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End, Observer};
 use crate::ports::Stop;
 use crate::scheduler;
@@ -63,6 +65,7 @@ async fn work(
     telemetry: Telemetry,
     asked: &mut watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
+    let mails = mails(settings, store)?;
     if !migrate(store, asked).await? {
         return Ok(());
     }
@@ -73,7 +76,7 @@ async fn work(
     let options = pipeline_options(settings, Some(health.clone()), None);
     let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
     let (stop_outbox, listener) = Stop::channel();
-    let outbox = spawn_outbox(settings, store.clone(), listener);
+    let outbox = join_all(spawn_outbox(settings, store, mails, &listener));
     let ended = tokio::select! {
         ended = &mut pipeline => Some(ended),
         _ = asked.wait_for(|asked| *asked) => None,
@@ -95,13 +98,10 @@ async fn work(
     // After the pipeline, so that its last events leave too. What does not is no failure: it waits in the store.
     stop_outbox.send_replace(true);
     let left = settings.pipeline.drain_timeout.saturating_sub(started.elapsed());
-    if let Some(outbox) = outbox {
-        match tokio::time::timeout(left, outbox).await {
-            Ok(ended) => ended.context("the outbox ended in a panic")?,
-            Err(_) => {
-                warn!("events are left in the outbox; another instance or the next start publishes them");
-            }
-        }
+    if let Ok(ended) = tokio::time::timeout(left, outbox).await {
+        ended.into_iter().collect::<Result<(), _>>().context("the outbox ended in a panic")?;
+    } else {
+        warn!("messages are left in the outbox; another instance or the next start sends them");
     }
     histogram!(telemetry::DRAIN_SECONDS).record(started.elapsed());
     match drained?? {
@@ -138,17 +138,33 @@ fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options,
     }
 }
 
-/// Publishes the outbox where there is a broker; without one the events wait in it.
-fn spawn_outbox(settings: &Settings, store: Store, stop: Stop) -> Option<JoinHandle<()>> {
-    let options =
-        events::Options { holder: holder(), max_retry_delay: settings.feed.rabbitmq.max_reconnect_delay };
-    match settings.feed.kind {
-        FeedKind::RabbitMq => {
-            let publisher = EventPublisher::new(broker_options(settings));
-            Some(tokio::spawn(events::run(publisher, store, options, stop)))
-        }
-        FeedKind::JsonLines => None,
+/// Sends what is in the outbox: events where there is a broker, e-mails where there is a mail server; what has nowhere
+/// to go waits.
+fn spawn_outbox(
+    settings: &Settings,
+    store: &Store,
+    mails: Option<Mails>,
+    stop: &Stop,
+) -> Vec<JoinHandle<()>> {
+    let mails = mails.map(|mails| tokio::spawn(mails.run(stop.clone())));
+    let events = (settings.feed.kind == FeedKind::RabbitMq).then(|| {
+        let max_retry_delay = settings.feed.rabbitmq.max_reconnect_delay;
+        let options = events::Options { holder: holder(), max_retry_delay };
+        let publisher = EventPublisher::new(broker_options(settings));
+        tokio::spawn(events::run(publisher, store.clone(), options, stop.clone()))
+    });
+    mails.into_iter().chain(events).collect()
+}
+
+/// The sender of e-mails; none without `mail.smtp_url`.
+fn mails(settings: &Settings, store: &Store) -> anyhow::Result<Option<Mails>> {
+    let Mail { smtp_url, from, max_retry_delay, give_up_after } = settings.mail.clone();
+    if smtp_url.is_empty() {
+        return Ok(None);
     }
+    let smtp_url = smtp_url.expose().to_owned();
+    let options = mail::Options { holder: holder(), smtp_url, from, max_retry_delay, give_up_after };
+    Mails::new(store.clone(), options).map(Some).map_err(|sentence| anyhow!(sentence))
 }
 
 /// Runs the pipeline on the embedded feed.

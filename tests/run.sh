@@ -4,9 +4,10 @@
 #   tests/run.sh [ARGS…]         the whole check; ARGS go to `cargo test`
 #   tests/run.sh --with [CMD…]   starts the servers, runs CMD (or a shell) and stops them again
 #
-# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, a linker) is
-# installed with apt-get, as root or through sudo. Both servers are private to this run: own directory, own
-# free ports, loopback only; they are gone when it ends, however it ends. CMD and the tests see
+# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, a linker, the Python
+# library of the mail server that tests start themselves) is installed with apt-get, as root or through sudo. The
+# first two servers are private to this run: own directory, own free ports, loopback only; they are gone when it ends,
+# however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
 #   TEST_AMQP_URL       the private RabbitMQ
@@ -98,6 +99,7 @@ missing_packages() {
     postgres_bin >/dev/null || echo postgresql
     [[ -x $RABBITMQ ]] || echo rabbitmq-server
     command -v promtool >/dev/null || echo prometheus
+    /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
     command -v cc >/dev/null || echo gcc libc6-dev
 }
 

@@ -86,13 +86,21 @@ impl Erase {
                  erasure or purge does it"
             );
         }
+        let mail_is_sent = !context.settings.mail.smtp_url.is_empty();
+        let waits_for = if mail_is_sent { "run" } else { "mail.smtp_url" };
+        let user = receipts.first().map(|receipt| receipt.erased_by.clone());
         if context.json {
-            return output::document(&json!({ "receipts": receipts }));
+            let confirmation = json!({"userId": user, "waitsFor": waits_for});
+            return output::document(&json!({"receipts": receipts, "confirmation": confirmation}));
         }
         for receipt in &receipts {
             print_receipt(receipt)?;
         }
-        Ok(())
+        output::line(&format!(
+            "the confirmation e-mail to user {} waits in the outbox {}",
+            output::or_dash(user.as_deref()),
+            if mail_is_sent { "for `contact-reaper run`" } else { "until mail.smtp_url is set" }
+        ))
     }
 }
 

@@ -257,6 +257,10 @@ pub struct Mail {
     pub smtp_url: Secret,
     /// The sender.
     pub from: String,
+    /// Cap of the pause between tries.
+    pub max_retry_delay: Duration,
+    /// From this age on a confirmation that is refused for good is dropped.
+    pub give_up_after: Duration,
 }
 
 /// Permanent deletion.

@@ -11,6 +11,7 @@ use super::{
     AccountGuard, Database, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat, Mail, Mistakes,
     Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, WorkflowGuard,
 };
+use crate::domain::address::is_plain_address;
 use crate::domain::schedule::Schedule;
 
 /// Longest name AMQP can carry.
@@ -37,7 +38,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         guard: guard(r),
         retention: retention(r),
         scheduler: Scheduler { lease: r.duration("scheduler.lease", "2s", "5m") },
-        mail: Mail { smtp_url: r.url("mail.smtp_url", &["smtp", "smtps"], true), from: mail_from(r) },
+        mail: mail(r),
         privacy: Privacy {
             hash_key_file: Some(PathBuf::from(r.text("privacy.hash_key_file"))).filter(|path| path != ""),
         },
@@ -132,13 +133,21 @@ fn retention_job(
     }
 }
 
-fn mail_from(r: &mut Reader) -> String {
-    r.text_as("mail.from", "an e-mail address", String::new(), |text| {
-        let (name, host) = text.split_once('@')?;
-        let blank = |c: char| c.is_whitespace() || c.is_control();
-        (!name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(blank))
-            .then(|| text.to_owned())
-    })
+fn mail(r: &mut Reader) -> Mail {
+    let plain = |text: &str| is_plain_address(text).then(|| text.to_owned());
+    let smtp_url = r.url("mail.smtp_url", &["smtp", "smtps"], true);
+    let parameters = smtp_url.expose().split_once('?').map(|(_, parameters)| parameters);
+    if parameters.is_some_and(|parameters| !["tls=required", "tls=opportunistic"].contains(&parameters)) {
+        let remedy =
+            "write ?tls=required for STARTTLS, or smtps://, and %3F for a question mark in a password";
+        r.mistake("mail.smtp_url", "has a parameter that is not understood".to_owned(), remedy);
+    }
+    Mail {
+        smtp_url,
+        from: r.text_as("mail.from", "an e-mail address", String::new(), plain),
+        max_retry_delay: r.duration("mail.max_retry_delay", "100ms", "1h"),
+        give_up_after: r.duration("mail.give_up_after", "1s", "90d"),
+    }
 }
 
 fn listen(r: &mut Reader) -> SocketAddr {

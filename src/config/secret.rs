@@ -7,7 +7,7 @@ const HIDDEN: &str = "***";
 
 /// Parameters of a connection URL that carry nothing secret. Everything else after `?` is hidden: drivers accept
 /// passwords there too, and more names for them than a list of the secret ones would hold.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 11] = [
     "application_name",
     "cache",
     "connection_timeout",
@@ -17,6 +17,7 @@ const HARMLESS: [&str; 10] = [
     "mode",
     "port",
     "sslmode",
+    "tls",
     "user",
 ];
 

@@ -184,6 +184,7 @@ fn values_that_are_nearly_right() {
         ("store.url", r#""postgres://a:hunter2\n@db/crm""#, "has a line break or another control character"),
         ("store.url", "[\"postgres://a:hunter2@db/crm\"]", "is not a text"),
         ("mail.smtp_url", r#""mail""#, "is not a URL; it must be empty, or smtp://… or smtps://…"),
+        ("mail.smtp_url", r#""smtp://a:hunter2@mx?tls=yes""#, "has a parameter that is not understood"),
         ("mail.from", r#""reaper""#, "it must be an e-mail address"),
         ("log.level", r#""infoo""#, "it must be a level"),
         ("log.format", r#""xml""#, r#"is "xml"; it must be "text" or "json""#),

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::audit::{self, Actor};
 use super::contact::not_there;
 use super::db::{Row, Tx, args};
+use super::mail::{self, Confirmation, ConfirmedErasure};
 use super::outbox::write_outbox;
 use super::plan::{self, Deed};
 use super::redact::{self, Redacted};
@@ -128,7 +129,21 @@ async fn erase(
     let ids: Vec<i64> = subjects.iter().map(|subject| subject.contact_id).collect();
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     audit::write(tx, at, account_id, &Actor::User(user_id), "erase", &ids, count).await?;
+    mail::confirm(tx, at, account_id, &confirmation(user_id, at, &receipts)).await?;
     Ok(receipts)
+}
+
+/// What the user is told: whom it was about is in the ids alone.
+fn confirmation(user_id: i64, at: Time, receipts: &[Receipt]) -> Confirmation {
+    let erasure = |receipt: &Receipt| ConfirmedErasure {
+        erasure_id: receipt.erasure_id.clone(),
+        contact_id: receipt.contact_id.clone(),
+    };
+    Confirmation {
+        user_id: user_id.to_string(),
+        erased_at: format_time(at),
+        erasures: receipts.iter().map(erasure).collect(),
+    }
 }
 
 async fn subjects(tx: &mut Tx, account_id: i64, person: &Person) -> Result<Vec<Subject>, StoreError> {

@@ -15,8 +15,10 @@ use crate::domain::time::Time;
 pub enum Duty {
     /// Run the jobs of retention.
     Schedule,
-    /// Publish what waits in the outbox.
+    /// Publish the events that wait in the outbox.
     Outbox,
+    /// Send the mails that wait in the outbox.
+    Mail,
 }
 
 impl Duty {
@@ -25,6 +27,7 @@ impl Duty {
         match self {
             Self::Schedule => "scheduler",
             Self::Outbox => "outbox",
+            Self::Mail => "mail",
         }
     }
 }

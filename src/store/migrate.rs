@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -42,6 +42,11 @@ const MIGRATIONS: [Migration; 6] = [
         name: "0006_deletions",
         postgres: include_str!("migrations/postgres/0006_deletions.sql"),
         sqlite: include_str!("migrations/sqlite/0006_deletions.sql"),
+    },
+    Migration {
+        name: "0007_after_an_erasure",
+        postgres: include_str!("migrations/postgres/0007_after_an_erasure.sql"),
+        sqlite: include_str!("migrations/sqlite/0007_after_an_erasure.sql"),
     },
 ];
 

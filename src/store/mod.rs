@@ -4,8 +4,8 @@
 //! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`] (what the commands show), [`lease`] (who does
-//! what only one may), [`outbox`] (what is to leave), [`checkpoint`] (the embedded feed's position and dead letters). Only
-//! a deletion of many is more than one transaction.
+//! what only one may), [`outbox`] (what is to leave) and [`mail`] (as e-mail), [`checkpoint`] (the embedded
+//! feed's position and dead letters). Only a deletion of many is more than one transaction.
 
 mod audit;
 pub mod checkpoint;
@@ -21,6 +21,7 @@ pub mod import;
 pub mod lease;
 pub mod legal_hold;
 mod lifecycle;
+pub mod mail;
 mod members;
 mod migrate;
 pub mod outbox;

@@ -15,8 +15,8 @@ use super::{Store, StoreError, batch_row, batch_text, reading, transaction};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 
-/// The messages that are events. A message of any other kind stays where it is: an e-mail, say, names people, and
-/// must never reach those who listen for events.
+/// The messages that are events. A message of any other kind is nothing for those who listen for events: an e-mail
+/// is for one user alone.
 pub const EVENTS: [&str; 4] =
     ["contact.deletion", "contact.privacyDeletion", "contact.restore", "guard.tripped"];
 

@@ -15,6 +15,7 @@ mod hostile;
 mod import;
 mod import_contacts;
 mod lines;
+mod mail;
 mod model;
 mod outbox;
 mod pages;

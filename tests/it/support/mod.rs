@@ -6,6 +6,7 @@ mod broker;
 mod database;
 pub mod every_category;
 pub mod every_kind;
+mod mail_server;
 mod process;
 mod proxy;
 mod reaper;
@@ -16,6 +17,7 @@ mod worker;
 
 pub use broker::Broker;
 pub use database::Database;
+pub use mail_server::MailServer;
 pub use proxy::Proxy;
 pub use reaper::{Output, Reaper};
 pub use worker::Worker;

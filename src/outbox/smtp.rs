@@ -1,0 +1,94 @@
+//! A mail server, by SMTP; the only file that names lettre.
+
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::transport::smtp::Error;
+use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+
+use super::letter::Letter;
+use crate::domain::address::is_plain_address;
+
+/// How long the server may take to answer a command.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a letter did not go out. A server's own words are not repeated: they quote the recipient.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSent {
+    /// The server is away or does not let us in: no letter goes out.
+    #[error("the mail server cannot be used: {0}")]
+    Away(String),
+    /// This letter did not go out this time.
+    #[error("the mail server did not take it: {0}")]
+    NotNow(String),
+    /// This letter is refused, and will be as long as nobody changes anything.
+    #[error("it was refused: {0}")]
+    Refused(String),
+}
+
+/// Sends letters, each on a connection of its own: confirmations are few.
+pub struct Smtp {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    from: Address,
+}
+
+impl Smtp {
+    /// Connects to nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// The setting at fault and what is wrong with it, in one sentence without the setting's value.
+    pub fn new(url: &str, from: &str) -> Result<Self, String> {
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
+            .map_err(|error| format!("mail.smtp_url cannot be used ({}); correct it", said(&error)))?;
+        let from = from.parse().map_err(|error| format!("mail.from cannot be used ({error}); correct it"))?;
+        Ok(Self { transport: transport.timeout(Some(PATIENCE)).build(), from })
+    }
+
+    /// Sends a letter; `Ok` where the server has taken it over.
+    pub async fn send(&self, letter: Letter, to: &str) -> Result<(), NotSent> {
+        let message = self.message(letter, to).map_err(NotSent::Refused)?;
+        let Err(error) = self.transport.send(message).await else { return Ok(()) };
+        // A server that lets nobody in refuses everything: that is not this letter's fault.
+        match self.transport.test_connection().await {
+            Ok(true) => {}
+            Ok(false) => return Err(NotSent::Away("it hung up".to_owned())),
+            Err(error) => return Err(NotSent::Away(said(&error))),
+        }
+        let said = said(&error);
+        Err(if error.is_permanent() || error.is_client() {
+            NotSent::Refused(said)
+        } else {
+            NotSent::NotNow(said)
+        })
+    }
+
+    fn message(&self, letter: Letter, to: &str) -> Result<Message, String> {
+        let to = Some(to).filter(|to| is_plain_address(to)).and_then(|to| to.parse::<Address>().ok());
+        let to = to.ok_or_else(|| "the user's address is none".to_owned())?;
+        Message::builder()
+            .from(Mailbox::new(Some("contact-reaper".to_owned()), self.from.clone()))
+            .to(Mailbox::new(None, to))
+            .subject(letter.subject)
+            .date(letter.date.into())
+            .message_id(Some(format!("<{}@{}>", letter.id, self.from.domain())))
+            // Nobody's holiday greeting answers it.
+            .raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ))
+            .header(ContentType::TEXT_PLAIN)
+            .body(letter.body)
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// What went wrong: the server's code, never its words.
+fn said(error: &Error) -> String {
+    match error.status() {
+        Some(code) => format!("it answered {code}"),
+        None if error.is_response() => "its answer made no sense".to_owned(),
+        None => error.to_string(),
+    }
+}

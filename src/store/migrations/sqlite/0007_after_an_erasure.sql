@@ -1,0 +1,5 @@
+-- A mail that did not go through waits by itself until retry_at.
+ALTER TABLE outbox ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN retry_at TEXT;
+-- Mails are looked for beside events, which may wait in their millions.
+CREATE INDEX outbox_mail ON outbox (message_id) WHERE type = 'mail.erasure';
