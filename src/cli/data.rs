@@ -39,7 +39,7 @@ impl Input {
 
     /// The input as a file that can be read more than once. Standard input is copied into one that has no name: a
     /// transaction must not wait for whoever writes it.
-    fn open_whole(&self) -> anyhow::Result<File> {
+    pub fn open_whole(&self) -> anyhow::Result<File> {
         if !self.is_stdin() {
             return self.file();
         }

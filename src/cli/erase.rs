@@ -4,8 +4,11 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, Failure, id, operator, output};
-use crate::store::erase::{Erased, Person, Receipt};
+use super::data::Input;
+use super::{Context, Failure, id, journal, operator, output};
+use crate::store::StoreError;
+use crate::store::erase::{Erased, Person};
+use crate::store::receipts::Receipt;
 
 #[derive(Debug, Args)]
 pub struct Erase {
@@ -42,6 +45,10 @@ pub enum Erasures {
         #[arg(long, value_parser = id)]
         account: i64,
     },
+    /// The journal of all erasures (JSON Lines, no personal data), to be kept outside the store
+    Export(journal::Output),
+    /// After a backup was restored: erase again whoever is in the journal, before the service runs
+    Apply(Input),
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,12 +87,7 @@ impl Erase {
         let store = context.existing_store().await?;
         let Erased { receipts, scrubbed } =
             store.erase(self.account, &self.user, &person, self.confirm).await?;
-        if let Err(problem) = scrubbed {
-            eprintln!(
-                "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next \
-                 erasure or purge does it"
-            );
-        }
+        warn_of_files(scrubbed);
         let mail_is_sent = !context.settings.mail.smtp_url.is_empty();
         let waits_for = if mail_is_sent { "run" } else { "mail.smtp_url" };
         let user = receipts.first().map(|receipt| receipt.erased_by.clone());
@@ -104,11 +106,23 @@ impl Erase {
     }
 }
 
+/// Says where the files of a SQLite store may hold traces yet.
+pub fn warn_of_files(scrubbed: Result<(), StoreError>) {
+    if let Err(problem) = scrubbed {
+        eprintln!(
+            "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure \
+             or purge does it"
+        );
+    }
+}
+
 impl Erasures {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let store = context.existing_store().await?;
         match self {
+            Self::Export(output) => journal::export(context, &output).await,
+            Self::Apply(input) => journal::apply(context, &input).await,
             Self::List { account, limit } => {
+                let store = context.existing_store().await?;
                 let receipts = store.erasures(account, limit).await?;
                 if context.json {
                     return output::document(&receipts);
@@ -127,6 +141,7 @@ impl Erasures {
                 output::table(&["erasure", "contact", "erased", "by user"], &rows, "nobody was erased")
             }
             Self::Show { account, erasure } => {
+                let store = context.existing_store().await?;
                 let receipts = store.erasures(account, i64::MAX).await?;
                 let wanted = erasure.to_string();
                 let receipt = receipts.into_iter().find(|receipt| receipt.erasure_id == wanted);

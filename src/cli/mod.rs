@@ -5,6 +5,7 @@ mod delete;
 mod demo;
 mod erase;
 mod inspect;
+mod journal;
 mod operate;
 mod output;
 mod pages;
@@ -71,7 +72,7 @@ enum Command {
     Restore(restore::Restore),
     /// Delete a person for good, for privacy: it cannot be undone
     Erase(erase::Erase),
-    /// Receipts of erasures
+    /// Receipts of erasures, and their journal for when a backup is restored
     #[command(subcommand)]
     Erasures(erase::Erasures),
     /// Holds that keep a contact from being erased or purged

@@ -144,7 +144,7 @@ fn print_refused(refused: &[Refused]) -> Result<(), Failure> {
 }
 
 async fn preview(context: &Context, store: &Store, request: &Request) -> Result<(), Failure> {
-    let bar = progress("contacts looked at");
+    let bar = output::progress("contacts looked at");
     let preview = store.preview_restore(request, &|seen| bar.inc(seen as u64)).await;
     bar.finish_and_clear();
     let preview = preview?;

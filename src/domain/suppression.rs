@@ -4,6 +4,12 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+/// The mark of an address whose person is gone, whatever its other statuses.
+pub const ERASED: &str = "erased";
+
+/// Hashed to tell a key; no account's address, because those start with a number.
+const KEY_CHECK: &str = "which key is this";
+
 /// The key's id and its secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HashKey {
@@ -74,11 +80,21 @@ impl HashKeys {
 
     /// Every hash under which an address key may be kept.
     pub fn hashes(&self, account_id: i64, address_key: &str) -> impl Iterator<Item = AddressHash> {
-        std::iter::once(&self.current).chain(&self.older).map(move |key| key.hash(account_id, address_key))
+        self.iter().map(move |key| key.hash(account_id, address_key))
+    }
+
+    /// Every key, the one in use first.
+    pub fn iter(&self) -> impl Iterator<Item = &HashKey> {
+        std::iter::once(&self.current).chain(&self.older)
     }
 }
 
 impl HashKey {
+    /// Tells this key from another of the same id, and nothing of its secret.
+    pub fn check(&self) -> String {
+        keyed_hash(&self.secret, KEY_CHECK)
+    }
+
     fn hash(&self, account_id: i64, address_key: &str) -> AddressHash {
         let text = format!("{account_id}:{address_key}");
         AddressHash { key_id: self.id.clone(), hash: keyed_hash(&self.secret, &text) }
@@ -137,6 +153,14 @@ mod tests {
         let kept = old.hash(1, "ada@example.org");
         assert_ne!(both.hash(1, "ada@example.org"), kept);
         assert!(both.hashes(1, "ada@example.org").any(|hash| hash == kept));
+    }
+
+    #[test]
+    fn a_key_is_told_by_its_secret_not_by_its_id() {
+        let check = |text: &str| HashKeys::parse(text).unwrap().iter().map(HashKey::check).next();
+        let zeros = check("a:00000000000000000000000000000000");
+        assert_eq!(zeros, check("b:00000000000000000000000000000000"));
+        assert_ne!(zeros, check("a:11111111111111111111111111111111"));
     }
 
     #[test]

@@ -3,19 +3,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Serialize;
 use serde_json::json;
 
 use super::audit::{self, Actor};
 use super::contact::not_there;
-use super::db::{Row, Tx, args};
+use super::db::{Tx, args};
 use super::mail::{self, Confirmation, ConfirmedErasure};
 use super::outbox::write_outbox;
 use super::plan::{self, Deed};
+use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::{DeletedBy, deleted_by};
 use super::users::permitted_user;
-use super::{Store, StoreError, batch_row, batch_text, lifecycle, suppressions, transaction};
+use super::{Store, StoreError, lifecycle, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;
@@ -39,31 +39,8 @@ pub struct Erased {
     pub scrubbed: Result<(), StoreError>,
 }
 
-/// What an erasure did to one contact: counts, no person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Receipt {
-    pub erasure_id: String,
-    pub account_id: String,
-    /// Null where nobody had the address.
-    pub contact_id: Option<String>,
-    pub erased_at: String,
-    pub erased_by: String,
-    pub categories: BTreeMap<String, Counts>,
-}
-
-/// Rows of one category.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Counts {
-    pub deleted: u64,
-    pub unlinked: u64,
-    pub redacted: u64,
-    /// Rows found again by the condition that deleted them; an erasure with any fails as a whole.
-    pub survivors: u64,
-}
-
 /// A contact to be erased; its row is locked.
-struct Subject {
+pub(super) struct Subject {
     contact_id: i64,
     live: bool,
     entry_id: Option<i64>,
@@ -87,15 +64,6 @@ impl Store {
         let receipts = transaction!(self, tx => erase(tx, self, account_id, user, person, confirm))?;
         Ok(Erased { receipts, scrubbed: self.scrub().await })
     }
-
-    /// The receipts of an account, newest first.
-    ///
-    /// # Errors
-    ///
-    /// Where the database does not answer.
-    pub async fn erasures(&self, account_id: i64, limit: i64) -> Result<Vec<Receipt>, StoreError> {
-        super::reading!(self, tx => receipts(tx, account_id, limit))
-    }
 }
 
 async fn erase(
@@ -108,6 +76,9 @@ async fn erase(
 ) -> Result<Vec<Receipt>, StoreError> {
     let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
     let subjects = subjects(tx, account_id, person).await?;
+    if let (true, Person::Contact(contact_id)) = (subjects.is_empty(), person) {
+        return Err(not_there(tx, account_id, *contact_id).await?);
+    }
     if subjects.len() as u64 != confirm {
         return Err(StoreError::Refused(format!(
             "--confirm says {confirm} where {} contacts would be erased; nothing was erased",
@@ -120,11 +91,11 @@ async fn erase(
     let mut receipts = Vec::new();
     if let (true, Person::Address(address)) = (subjects.is_empty(), person) {
         suppressions::suppress_unknown(tx, &keys, account_id, &address_key(address), at).await?;
-        receipts.push(write_receipt(tx, account_id, None, user_id, at, BTreeMap::new()).await?);
+        receipts.push(receipts::write(tx, account_id, None, user_id, at, BTreeMap::new()).await?);
     }
     for subject in &subjects {
         let counts = erase_one(tx, &keys, account_id, user_id, subject, at).await?;
-        receipts.push(write_receipt(tx, account_id, Some(subject.contact_id), user_id, at, counts).await?);
+        receipts.push(receipts::write(tx, account_id, Some(subject.contact_id), user_id, at, counts).await?);
     }
     let ids: Vec<i64> = subjects.iter().map(|subject| subject.contact_id).collect();
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
@@ -146,7 +117,12 @@ fn confirmation(user_id: i64, at: Time, receipts: &[Receipt]) -> Confirmation {
     }
 }
 
-async fn subjects(tx: &mut Tx, account_id: i64, person: &Person) -> Result<Vec<Subject>, StoreError> {
+/// The contacts to erase, locked.
+pub(super) async fn subjects(
+    tx: &mut Tx,
+    account_id: i64,
+    person: &Person,
+) -> Result<Vec<Subject>, StoreError> {
     let (condition, wanted) = match person {
         Person::Contact(contact_id) => ("c.contact_id = $2", super::db::Arg::from(*contact_id)),
         Person::Address(address) => (
@@ -169,26 +145,33 @@ async fn subjects(tx: &mut Tx, account_id: i64, person: &Person) -> Result<Vec<S
             properties: row.json("properties")?,
         });
     }
-    if let (true, Person::Contact(contact_id)) = (subjects.is_empty(), person) {
-        return Err(not_there(tx, account_id, *contact_id).await?);
-    }
     Ok(subjects)
 }
 
 async fn refuse_held(tx: &mut Tx, account_id: i64, subjects: &[Subject]) -> Result<(), StoreError> {
     for Subject { contact_id, .. } in subjects {
-        let sql = "SELECT since FROM legal_holds WHERE account_id = $1 AND contact_id = $2";
-        if let Some(hold) = tx.row(sql, args![account_id, *contact_id]).await? {
+        if let Some(since) = held_since(tx, account_id, *contact_id).await? {
             return Err(StoreError::Refused(format!(
                 "contact {contact_id} is under a legal hold since {} and cannot be erased: lift the hold first",
-                format_time(hold.time("since")?)
+                format_time(since)
             )));
         }
     }
     Ok(())
 }
 
-async fn erase_one(
+/// Since when a contact is under a legal hold, where it is.
+pub(super) async fn held_since(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+) -> Result<Option<Time>, StoreError> {
+    let sql = "SELECT since FROM legal_holds WHERE account_id = $1 AND contact_id = $2";
+    tx.row(sql, args![account_id, contact_id]).await?.map(|hold| hold.time("since")).transpose()
+}
+
+/// Erases a contact; what that did, by category.
+pub(super) async fn erase_one(
     tx: &mut Tx,
     keys: &crate::domain::suppression::HashKeys,
     account_id: i64,
@@ -288,42 +271,6 @@ async fn close_entry(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) ->
     )
     .await?;
     Ok(())
-}
-
-async fn write_receipt(
-    tx: &mut Tx,
-    account_id: i64,
-    contact_id: Option<i64>,
-    user_id: i64,
-    at: Time,
-    categories: BTreeMap<String, Counts>,
-) -> Result<Receipt, StoreError> {
-    use crate::domain::record::ColumnType::Json;
-    let sql = format!(
-        "INSERT INTO erasures (account_id, contact_id, at, user_id, counts) SELECT $2, $3, $4, $5, b.counts FROM {} \
-         WHERE TRUE RETURNING account_id, erasure_id, contact_id, at, user_id, CAST(counts AS text) AS counts",
-        tx.dialect().batch(1, &[("counts", Json)])
-    );
-    let batch = batch_text(vec![batch_row(json!({ "counts": categories }))]);
-    let row = tx.row(&sql, args![batch, account_id, contact_id, at, user_id]).await?;
-    receipt(&row.ok_or_else(|| StoreError::Failed("an erasure got no receipt".to_owned()))?)
-}
-
-async fn receipts(tx: &mut Tx, account_id: i64, limit: i64) -> Result<Vec<Receipt>, StoreError> {
-    let sql = "SELECT account_id, erasure_id, contact_id, at, user_id, CAST(counts AS text) AS counts \
-               FROM erasures WHERE account_id = $1 ORDER BY erasure_id DESC LIMIT $2";
-    tx.rows(sql, args![account_id, limit]).await?.iter().map(receipt).collect()
-}
-
-fn receipt(row: &Row) -> Result<Receipt, StoreError> {
-    Ok(Receipt {
-        erasure_id: row.int("erasure_id")?.to_string(),
-        account_id: row.int("account_id")?.to_string(),
-        contact_id: row.optional_int("contact_id")?.map(|id| id.to_string()),
-        erased_at: format_time(row.time("at")?),
-        erased_by: row.int("user_id")?.to_string(),
-        categories: row.json("counts")?,
-    })
 }
 
 /// Tells of an erasure: `contact.deletion` first where the contact was live, then `contact.privacyDeletion`.

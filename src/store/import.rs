@@ -81,7 +81,7 @@ impl Store {
 
 /// One import at a time: two that name the same contacts in different orders would only be in each other's way. It
 /// waits as long as it takes.
-async fn take_turn(tx: &mut Tx) -> Result<Time, StoreError> {
+pub(super) async fn take_turn(tx: &mut Tx) -> Result<Time, StoreError> {
     if tx.dialect() == Dialect::Postgres {
         tx.script("SET LOCAL statement_timeout = 0").await?;
         tx.rows("SELECT 1 AS one FROM pg_advisory_xact_lock(7165905011)", &[]).await?;
@@ -128,7 +128,7 @@ impl Import {
     async fn complete(&mut self) -> Result<(), StoreError> {
         self.flush().await?;
         let accounts = self.missing_accounts.keys().copied().collect();
-        if let Some(account_id) = self.absent_accounts(&accounts).await?.first() {
+        if let Some(account_id) = absent_accounts(&mut self.tx, &accounts).await?.first() {
             let line = self.missing_accounts.get(account_id).copied().unwrap_or_default();
             let problem = format!("names account {account_id}, which neither the file nor the store has");
             return Err(at_line(line, "accountId", &problem));
@@ -227,7 +227,7 @@ impl Import {
             .filter(|(_, record)| record.kind.name != "account")
             .map(|(_, record)| record.account_id)
             .collect();
-        for account_id in self.absent_accounts(&accounts).await? {
+        for account_id in absent_accounts(&mut self.tx, &accounts).await? {
             let line =
                 chunk.iter().find(|(_, record)| record.account_id == account_id).map(|(line, _)| *line);
             self.missing_accounts.entry(account_id).or_insert(line.unwrap_or_default());
@@ -239,20 +239,6 @@ impl Import {
             self.missing_contacts.entry(key).or_insert(line.unwrap_or_default());
         }
         Ok(())
-    }
-
-    async fn absent_accounts(&mut self, accounts: &BTreeSet<i64>) -> Result<Vec<i64>, StoreError> {
-        if accounts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let columns = [("account_id", ColumnType::Int)];
-        let sql = format!(
-            "SELECT b.account_id FROM {} WHERE NOT EXISTS \
-             (SELECT 1 FROM accounts a WHERE a.account_id = b.account_id) ORDER BY b.account_id",
-            self.tx.dialect().batch(1, &columns)
-        );
-        let batch = batch_text(accounts.iter().map(|id| batch_row(json!({ "account_id": id }))).collect());
-        self.tx.rows(&sql, args![batch]).await?.iter().map(|row| row.int("account_id")).collect()
     }
 
     async fn absent_contacts(
@@ -445,6 +431,21 @@ impl Import {
         self.tx.execute(&sql, args![batch_text(chunk.iter().flat_map(members).collect())]).await?;
         Ok(())
     }
+}
+
+/// Those of the accounts that are not there.
+pub(super) async fn absent_accounts(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<Vec<i64>, StoreError> {
+    if accounts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let columns = [("account_id", ColumnType::Int)];
+    let sql = format!(
+        "SELECT b.account_id FROM {} WHERE NOT EXISTS \
+         (SELECT 1 FROM accounts a WHERE a.account_id = b.account_id) ORDER BY b.account_id",
+        tx.dialect().batch(1, &columns)
+    );
+    let batch = batch_text(accounts.iter().map(|id| batch_row(json!({ "account_id": id }))).collect());
+    tx.rows(&sql, args![batch]).await?.iter().map(|row| row.int("account_id")).collect()
 }
 
 /// Is the record of one of these contacts, or shared by none but these?

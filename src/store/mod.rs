@@ -3,9 +3,10 @@
 //!
 //! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`deletions`] and [`restore`] (by people), [`erase`],
-//! [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`] (what the commands show), [`lease`] (who does
-//! what only one may), [`outbox`] (what is to leave) and [`mail`] (as e-mail), [`checkpoint`] (the embedded
-//! feed's position and dead letters). Only a deletion of many is more than one transaction.
+//! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
+//! (what the commands show), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
+//! e-mail), [`checkpoint`] (the embedded feed's position and dead letters). Only a deletion of many is more than one
+//! transaction.
 
 mod audit;
 pub mod checkpoint;
@@ -15,9 +16,11 @@ mod decide;
 pub mod deletions;
 mod dialect;
 pub mod erase;
+pub mod erase_again;
 mod error;
 mod facts;
 pub mod import;
+pub mod journal;
 pub mod lease;
 pub mod legal_hold;
 mod lifecycle;
@@ -29,6 +32,7 @@ pub mod pages;
 mod plan;
 mod purge;
 pub mod read;
+pub mod receipts;
 mod redact;
 pub mod restore;
 pub mod retention;

@@ -10,12 +10,10 @@ use serde_json::json;
 
 use super::db::{Tx, args};
 use super::{StoreError, batch_row, batch_text};
+use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
-use crate::domain::suppression::HashKeys;
+use crate::domain::suppression::{AddressHash, ERASED, HashKeys};
 use crate::domain::time::{Time, format_time};
-
-/// The mark of an address whose person is gone, whatever its other statuses.
-const ERASED: &str = "erased";
 
 const HASH: [Column; 6] = [
     ("account_id", ColumnType::Int),
@@ -42,15 +40,25 @@ pub enum KeyHome {
 
 /// The keys in force; makes one where that is this home's way.
 pub async fn keys(tx: &mut Tx, home: &KeyHome) -> Result<HashKeys, StoreError> {
+    match (existing_keys(tx, home).await?, home) {
+        (Some(keys), _) => Ok(keys),
+        (None, KeyHome::File(path)) => Err(unusable(path, "it does not exist")),
+        (None, KeyHome::Beside(path)) => parse(home, &make(path)?),
+        (None, KeyHome::Database) => parse(home, &keep(tx).await?),
+    }
+}
+
+/// The keys in force, where there are any yet; makes none.
+pub async fn existing_keys(tx: &mut Tx, home: &KeyHome) -> Result<Option<HashKeys>, StoreError> {
     let text = match home {
-        KeyHome::File(path) => read(path)?.ok_or_else(|| unusable(path, "it does not exist"))?,
-        KeyHome::Beside(path) => match read(path)? {
-            Some(text) => text,
-            None => make(path)?,
-        },
-        KeyHome::Database => kept(tx).await?,
+        KeyHome::File(path) | KeyHome::Beside(path) => read(path)?,
+        KeyHome::Database => Some(kept(tx).await?).filter(|text| !text.is_empty()),
     };
-    HashKeys::parse(&text).map_err(|problem| match home {
+    text.map(|text| parse(home, &text)).transpose()
+}
+
+fn parse(home: &KeyHome, text: &str) -> Result<HashKeys, StoreError> {
+    HashKeys::parse(text).map_err(|problem| match home {
         KeyHome::File(path) | KeyHome::Beside(path) => unusable(path, &problem),
         KeyHome::Database => StoreError::Refused(format!("the table hash_keys cannot be used: {problem}")),
     })
@@ -89,11 +97,11 @@ fn make(path: &Path) -> Result<String, StoreError> {
 }
 
 async fn kept(tx: &mut Tx) -> Result<String, StoreError> {
-    let sql = "SELECT key_line FROM hash_keys ORDER BY key_id DESC";
-    let rows = tx.rows(sql, &[]).await?;
-    if !rows.is_empty() {
-        return rows.iter().map(|row| row.text("key_line")).collect();
-    }
+    let rows = tx.rows("SELECT key_line FROM hash_keys ORDER BY key_id DESC", &[]).await?;
+    rows.iter().map(|row| row.text("key_line")).collect()
+}
+
+async fn keep(tx: &mut Tx) -> Result<String, StoreError> {
     let key = fresh_key()?;
     tx.execute(
         "INSERT INTO hash_keys (key_id, key_line) VALUES ('k1', $1) ON CONFLICT DO NOTHING",
@@ -104,8 +112,8 @@ async fn kept(tx: &mut Tx) -> Result<String, StoreError> {
         "a key for the hashes of erased addresses was made in the database, beside the hashes; \
          set privacy.hash_key_file to keep it elsewhere"
     );
-    let rows = tx.rows(sql, &[]).await?;
-    rows.iter().map(|row| row.text("key_line")).collect()
+    // Another process may have been first.
+    kept(tx).await
 }
 
 /// Turns what is kept by these addresses into hashes; how many rows that were.
@@ -159,12 +167,19 @@ async fn write(
     account_id: i64,
     hashes: Vec<(String, String, Time, Option<String>)>,
 ) -> Result<(), StoreError> {
-    let row = |(address, status, at, subscription_id): (String, String, Time, Option<String>)| {
-        let hash = keys.hash(account_id, &address);
-        batch_row(
-            json!({"account_id": account_id, "hash": hash.hash, "status": status, "key_id": hash.key_id,
-            "at": format_time(at), "subscription_id": subscription_id}),
-        )
+    let suppression = |(address, status, at, subscription_id): (String, String, Time, Option<String>)| {
+        let AddressHash { key_id, hash } = keys.hash(account_id, &address);
+        Suppression { account_id, hash, key_id, status, at, subscription_id }
+    };
+    let hashes: Vec<Suppression> = hashes.into_iter().map(suppression).collect();
+    insert(tx, &hashes).await.map(drop)
+}
+
+/// Keeps hashes, as far as they are not kept yet; how many were new.
+pub async fn insert(tx: &mut Tx, hashes: &[Suppression]) -> Result<u64, StoreError> {
+    let row = |kept: &Suppression| {
+        batch_row(json!({"account_id": kept.account_id, "hash": kept.hash, "status": kept.status,
+            "key_id": kept.key_id, "at": format_time(kept.at), "subscription_id": kept.subscription_id}))
     };
     let names: Vec<&str> = HASH.iter().map(|(name, _)| *name).collect();
     let names = names.join(", ");
@@ -172,14 +187,14 @@ async fn write(
         "INSERT INTO address_hashes ({names}) SELECT {names} FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
         tx.dialect().batch(1, &HASH)
     );
-    tx.execute(&sql, args![batch_text(hashes.into_iter().map(row).collect())]).await?;
-    Ok(())
+    tx.execute(&sql, args![batch_text(hashes.iter().map(row).collect())]).await
 }
 
-/// Addresses that come back, with a contact that is created or imported: what was kept of them is in force again.
-pub async fn revive(tx: &mut Tx, home: &KeyHome, addresses: &[(i64, String)]) -> Result<(), StoreError> {
+/// Addresses that come back, with a contact that is created or imported: what was kept of them is in force again. How
+/// many statuses that were.
+pub async fn revive(tx: &mut Tx, home: &KeyHome, addresses: &[(i64, String)]) -> Result<u64, StoreError> {
     if addresses.is_empty() || tx.row("SELECT 1 AS one FROM address_hashes LIMIT 1", &[]).await?.is_none() {
-        return Ok(());
+        return Ok(0);
     }
     let batch = lookups(&keys(tx, home).await?, addresses);
     let sql = format!(
@@ -189,8 +204,7 @@ pub async fn revive(tx: &mut Tx, home: &KeyHome, addresses: &[(i64, String)]) ->
          ON CONFLICT DO NOTHING",
         tx.dialect().batch(1, &LOOKUP)
     );
-    tx.execute(&sql, args![batch]).await?;
-    Ok(())
+    tx.execute(&sql, args![batch]).await
 }
 
 /// Those of the addresses whose person is gone, and that no contact has now: what is told of them is kept as a hash.

@@ -8,7 +8,7 @@ use crate::support::{Database, Reaper, on_both};
 const ACCOUNT: i64 = 1;
 
 /// Values that nobody else has: none may be found afterwards.
-const TRACES: [&str; 8] = [
+pub const TRACES: [&str; 8] = [
     "zebulon.quirke@persönlich.example",
     "zq@old.example",
     "Zebulon",
@@ -20,7 +20,7 @@ const TRACES: [&str; 8] = [
 ];
 
 /// The person is contact 11; contact 12 shares a note, an e-mail and a ticket with them.
-fn graph() -> Vec<Value> {
+pub fn graph() -> Vec<Value> {
     let mut records = entitled_account(ACCOUNT);
     records.push(user(ACCOUNT, ADMIN, &["delete"]));
     let mut person = contact(
@@ -98,7 +98,7 @@ async fn erase(reaper: &Reaper, extra: &[&str]) -> crate::support::Output {
 }
 
 /// Every trace that is still somewhere, in any case.
-async fn found(db: &Database, elsewhere: &str) -> Vec<&'static str> {
+pub async fn found(db: &Database, elsewhere: &str) -> Vec<&'static str> {
     let everything = (db.everything().await + elsewhere).to_lowercase();
     TRACES.into_iter().filter(|trace| everything.contains(&trace.to_lowercase())).collect()
 }

@@ -14,6 +14,7 @@ mod erase;
 mod hostile;
 mod import;
 mod import_contacts;
+mod journal;
 mod lines;
 mod mail;
 mod model;

@@ -24,7 +24,8 @@ const PRODUCTS: &[&str] = &[
 const ACTIVITY_TYPES: &[&str] = &["note", "task", "meeting", "call", "email"];
 const ANALYTICS_TYPES: &[&str] = &["session", "email_open", "email_click", "form_view", "form_submission"];
 const CHANNELS: &[&str] = &["chat", "email", "bot"];
-const DELIVERABILITY: &[&str] = &["bounced", "spam_reported", "unsubscribed", "quarantined"];
+/// What may be told of an address.
+pub const DELIVERABILITY: &[&str] = &["bounced", "spam_reported", "unsubscribed", "quarantined"];
 const OBJECT_TYPES: &[&str] = &["contact", "company", "deal", "ticket"];
 const PROCESSING_TYPES: &[&str] = &["MANUAL", "DYNAMIC", "SNAPSHOT"];
 

@@ -6,6 +6,7 @@
 
 mod kinds;
 
+pub use kinds::DELIVERABILITY;
 use serde_json::{Map, Value};
 
 use super::members::{Fault, Members};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contact_reaper::store::{KeyHome, Options, Store};
 use sqlx::{AssertSqlSafe, ColumnIndex, Connection as _, Decode, PgConnection, Row, SqliteConnection, Type};
 
-use super::{TempDir, server, unique_name};
+use super::{TempDir, server, unique_name, wait_until};
 
 /// A database that nobody else uses; not migrated yet. Gone when dropped.
 pub struct Database {
@@ -33,6 +33,28 @@ impl Database {
         let dir = TempDir::new();
         let url = format!("sqlite://{}", dir.path().join("store.db").display());
         Self { url, kind: Kind::Sqlite { _dir: dir } }
+    }
+
+    /// A backup as it would be restored: a copy of all there is, at another place. Nobody may be at work on it.
+    pub async fn copy(&self) -> Self {
+        if let Kind::Sqlite { .. } = self.kind {
+            let copy = Self::sqlite();
+            let file = |url: &str, end| format!("{}{end}", url.trim_start_matches("sqlite://"));
+            for end in ["", "-wal"] {
+                let copied = std::fs::copy(file(&self.url, end), file(&copy.url, end));
+                assert!(copied.is_ok() || end == "-wal", "{copied:?}");
+            }
+            return copy;
+        }
+        let (address, template) = self.url.rsplit_once('/').expect("the URL ends with a database");
+        let name = unique_name();
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        // The server may not have noticed yet that the last connection is gone.
+        wait_until("the database is copied", Duration::from_secs(10), async || {
+            administer(create.clone()).await.is_ok()
+        })
+        .await;
+        Self { url: format!("{address}/{name}"), kind: Kind::Postgres { name } }
     }
 
     /// The value for `store.url`.

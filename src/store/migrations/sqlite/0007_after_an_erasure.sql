@@ -3,3 +3,6 @@ ALTER TABLE outbox ADD COLUMN tries INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE outbox ADD COLUMN retry_at TEXT;
 -- Mails are looked for beside events, which may wait in their millions.
 CREATE INDEX outbox_mail ON outbox (message_id) WHERE type = 'mail.erasure';
+
+-- Erasures by an address that nobody had are told apart by their time.
+CREATE INDEX erasures_unknown ON erasures (account_id, at) WHERE contact_id IS NULL;

@@ -1,0 +1,289 @@
+//! `erasures export` and `erasures apply`: the journal kept outside the store, and erasing again by it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use indicatif::ProgressBar;
+use serde::Serialize;
+
+use super::data::Input;
+use super::{Context, Failure, operator, output};
+use crate::domain::journal::{Entry, Suppression};
+use crate::domain::members::Fault;
+use crate::store::erase_again::Again;
+use crate::store::journal::Export;
+use crate::store::{Store, StoreError};
+
+/// Suppressions put back in one transaction.
+const CHUNK: usize = 500;
+
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Where the journal goes; - is standard output
+    #[arg(default_value = "-")]
+    file: PathBuf,
+}
+
+/// Lines of a journal, by kind.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Lines {
+    keys: u64,
+    erasures: u64,
+    suppressions: u64,
+}
+
+/// What applying a journal did.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    /// Contacts that were back and are gone again.
+    erased: u64,
+    /// Erasures of contacts that were not there: the store knows them now.
+    recorded: u64,
+    /// Erasures that the store knew already.
+    known: u64,
+    /// Contacts that are back and under a legal hold.
+    held: Vec<Contact>,
+    /// Statuses of addresses put on the suppression list.
+    suppressed: u64,
+    /// Statuses in force again for addresses that contacts have.
+    revived: u64,
+    /// Accounts of the journal that the store does not have.
+    absent_accounts: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Contact {
+    account_id: String,
+    contact_id: String,
+}
+
+pub async fn export(context: &Context, Output { file }: &Output) -> Result<(), Failure> {
+    let to_stdout = file == Path::new("-");
+    if to_stdout && context.json {
+        return Err(Failure::Usage(
+            "the journal itself goes to standard output, where --json puts its document: name a FILE"
+                .to_owned(),
+        ));
+    }
+    let store = context.existing_store().await?;
+    if to_stdout {
+        write_journal(&store, &mut BufWriter::new(std::io::stdout())).await?;
+        return Ok(());
+    }
+    let lines = write_whole(&store, file).await?;
+    if context.json {
+        return output::document(&lines);
+    }
+    output::line(&format!(
+        "{} erasures and {} statuses of suppressed addresses are in {}; keep the hash keys as well, and elsewhere",
+        lines.erasures,
+        lines.suppressions,
+        file.display()
+    ))
+}
+
+/// Writes a file that is there whole or not at all: whoever copies it away never sees half of it.
+async fn write_whole(store: &Store, file: &Path) -> Result<Lines, Failure> {
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = Path::new(&partial);
+    let cannot = || format!("{} cannot be written", file.display());
+    let open = File::options().write(true).create_new(true).mode(0o600).open(partial);
+    let mut out = BufWriter::new(open.with_context(cannot)?);
+    let lines = write_journal(store, &mut out).await;
+    let kept = lines.and_then(|lines| {
+        let moved = out.get_ref().sync_all().and_then(|()| std::fs::rename(partial, file));
+        Ok(moved.map(|()| lines).with_context(cannot)?)
+    });
+    if kept.is_err() {
+        drop(std::fs::remove_file(partial));
+    }
+    kept
+}
+
+async fn write_journal(store: &Store, out: &mut impl Write) -> Result<Lines, Failure> {
+    let mut export = store.begin_export().await?;
+    let written = write_pages(&mut export, out).await;
+    export.finish().await?;
+    written
+}
+
+async fn write_pages(export: &mut Export, out: &mut impl Write) -> Result<Lines, Failure> {
+    let mut lines = Lines::default();
+    loop {
+        let page = export.page().await?;
+        for entry in &page {
+            writeln!(out, "{}", entry.to_line())?;
+            *match entry {
+                Entry::Key(_) => &mut lines.keys,
+                Entry::Erasure(_) => &mut lines.erasures,
+                Entry::Suppression(_) => &mut lines.suppressions,
+            } += 1;
+        }
+        if page.is_empty() {
+            out.flush()?;
+            return Ok(lines);
+        }
+    }
+}
+
+pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
+    let file = input.open_whole()?;
+    let survey = Survey::of(&file)?;
+    let store = context.existing_store().await?;
+    store.knows_keys(&survey.keys_in_use()).await?;
+    let absent = store.absent_accounts(&survey.accounts).await?;
+    let mut report =
+        Report { absent_accounts: absent.iter().map(ToString::to_string).collect(), ..Report::default() };
+    let bar = output::progress("lines applied");
+    let applied = apply_all(&store, &file, &survey.accounts, &mut report, &bar).await;
+    bar.finish_and_clear();
+    applied?;
+    // Whatever was done: an earlier run may have been stopped before it came to this.
+    super::erase::warn_of_files(store.scrub().await);
+    if context.json {
+        output::document(&report)?;
+    } else {
+        print_report(&report)?;
+    }
+    match &report.held[..] {
+        [] => Ok(()),
+        [first, ..] => Err(anyhow!(
+            "{} contacts of the journal are under a legal hold and were not erased, the first of them contact {} of \
+             account {}: lift the holds and apply the journal again",
+            report.held.len(),
+            first.contact_id,
+            first.account_id
+        )
+        .into()),
+    }
+}
+
+/// What a journal asks of a store, known before anything is done.
+#[derive(Debug, Default)]
+struct Survey {
+    accounts: BTreeSet<i64>,
+    /// Keys by their id, with what tells them.
+    checks: BTreeMap<String, String>,
+    in_use: BTreeSet<String>,
+}
+
+impl Survey {
+    /// Reads all of it: a line that makes no sense is found before anything is done.
+    fn of(file: &File) -> Result<Self, Failure> {
+        let mut survey = Self::default();
+        for (number, entry) in entries(file)? {
+            match entry? {
+                Entry::Erasure(erasure) => {
+                    survey.accounts.insert(erasure.account_id);
+                }
+                Entry::Suppression(suppression) => {
+                    survey.accounts.insert(suppression.account_id);
+                    survey.in_use.insert(suppression.key_id);
+                }
+                Entry::Key(key) => {
+                    let known = survey.checks.entry(key.key_id).or_insert_with(|| key.check.clone());
+                    if *known != key.check {
+                        let problem = "tells another key than an earlier line of the same id";
+                        return Err(at_line(number, "check", problem));
+                    }
+                }
+            }
+        }
+        Ok(survey)
+    }
+
+    fn keys_in_use(&self) -> Vec<(String, Option<String>)> {
+        self.in_use.iter().map(|key_id| (key_id.clone(), self.checks.get(key_id).cloned())).collect()
+    }
+}
+
+/// The entries of a journal from its start, each with its line.
+fn entries(mut file: &File) -> Result<impl Iterator<Item = (u64, Result<Entry, Failure>)>, Failure> {
+    file.rewind().context("the journal cannot be read from its start")?;
+    let lines = (1..).zip(BufReader::new(file).lines());
+    let lines = lines.filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim().is_empty()));
+    Ok(lines.map(|(number, line)| {
+        let entry = match line {
+            Ok(line) => {
+                Entry::parse(&line).map_err(|Fault { place, expected }| at_line(number, &place, &expected))
+            }
+            Err(error) => Err(at_line(number, "the line", &format!("cannot be read ({error})"))),
+        };
+        (number, entry)
+    }))
+}
+
+fn at_line(number: u64, place: &str, problem: &str) -> Failure {
+    Failure::Failed(anyhow!("line {number}: {place}: {problem}; nothing was done"))
+}
+
+/// Goes through the journal.
+async fn apply_all(
+    store: &Store,
+    file: &File,
+    accounts: &BTreeSet<i64>,
+    report: &mut Report,
+    bar: &ProgressBar,
+) -> Result<(), Failure> {
+    let operator = operator();
+    let mut chunk = Vec::with_capacity(CHUNK);
+    for (_, entry) in entries(file)? {
+        match entry? {
+            Entry::Key(_) => {}
+            Entry::Suppression(suppression) => chunk.push(suppression),
+            Entry::Erasure(erasure) => match store.erase_again(&erasure, &operator).await? {
+                Again::Erased => report.erased += 1,
+                Again::Recorded => report.recorded += 1,
+                Again::Known => report.known += 1,
+                Again::Held => report.held.push(Contact {
+                    account_id: erasure.account_id.to_string(),
+                    contact_id: erasure.contact_id.map(|id| id.to_string()).unwrap_or_default(),
+                }),
+            },
+        }
+        if chunk.len() == CHUNK {
+            report.suppressed += suppress(store, &mut chunk, &operator).await?;
+        }
+        bar.inc(1);
+    }
+    report.suppressed += suppress(store, &mut chunk, &operator).await?;
+    for account_id in accounts {
+        let mut after = String::new();
+        while let Some((last, revived)) = store.revive_again(*account_id, &after, &operator).await? {
+            report.revived += revived;
+            after = last;
+        }
+    }
+    Ok(())
+}
+
+async fn suppress(store: &Store, chunk: &mut Vec<Suppression>, operator: &str) -> Result<u64, StoreError> {
+    let hashes = std::mem::take(chunk);
+    if hashes.is_empty() { Ok(0) } else { store.suppress_again(&hashes, operator).await }
+}
+
+fn print_report(report: &Report) -> Result<(), Failure> {
+    output::line(&format!(
+        "{} contacts were back and are erased again; {} erasures recorded, {} known already",
+        report.erased, report.recorded, report.known
+    ))?;
+    output::line(&format!(
+        "{} statuses of addresses put on the suppression list; {} in force again for contacts that are there",
+        report.suppressed, report.revived
+    ))?;
+    match &report.absent_accounts[..] {
+        [] => Ok(()),
+        absent => output::line(&format!(
+            "this store has no account {}: their erasures are recorded, for when an import brings them",
+            absent.join(", ")
+        )),
+    }
+}

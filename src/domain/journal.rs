@@ -1,0 +1,184 @@
+//! The journal of erasures: JSON Lines, kept outside the store, so that whoever was erased stays erased when a backup
+//! is restored. Content-free: ids, times, keyed hashes.
+
+use serde_json::{Value, json};
+
+use super::members::{Fault, Members};
+use super::record::DELIVERABILITY;
+use super::suppression::ERASED;
+use super::time::{Time, format_time};
+
+/// A line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Key(Key),
+    Erasure(Erasure),
+    Suppression(Suppression),
+}
+
+/// A key that hashes were made with: enough to tell it from another of the same id, useless to make hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    pub key_id: String,
+    pub check: String,
+}
+
+/// An erasure, of a contact or of an address that nobody had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Erasure {
+    pub account_id: i64,
+    pub erasure_id: i64,
+    pub contact_id: Option<i64>,
+    pub erased_at: Time,
+    /// The user who asked for it.
+    pub erased_by: i64,
+}
+
+/// An address of somebody who is gone, and what is to be in force should it come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppression {
+    pub account_id: i64,
+    pub hash: String,
+    pub key_id: String,
+    /// [`ERASED`] marks the address itself.
+    pub status: String,
+    pub at: Time,
+    pub subscription_id: Option<String>,
+}
+
+impl Entry {
+    /// The line, without its end.
+    pub fn to_line(&self) -> String {
+        match self {
+            Self::Key(Key { key_id, check }) => json!({"kind": "key", "keyId": key_id, "check": check}),
+            Self::Erasure(erasure) => json!({"kind": "erasure", "accountId": erasure.account_id.to_string(),
+                "erasureId": erasure.erasure_id.to_string(),
+                "contactId": erasure.contact_id.map(|id| id.to_string()),
+                "erasedAt": format_time(erasure.erased_at), "erasedBy": erasure.erased_by.to_string()}),
+            Self::Suppression(suppression) => json!({"kind": "suppression",
+                "accountId": suppression.account_id.to_string(), "hash": suppression.hash,
+                "keyId": suppression.key_id, "status": suppression.status, "at": format_time(suppression.at),
+                "subscriptionId": suppression.subscription_id}),
+        }
+        .to_string()
+    }
+
+    /// Reads a line.
+    ///
+    /// # Errors
+    ///
+    /// The member at fault and what it must be. A kind that is not known is a fault: to pass over it could be to
+    /// pass over an erasure.
+    pub fn parse(line: &str) -> Result<Self, Fault> {
+        let whole = |expected: &str| Fault { place: "the line".to_owned(), expected: expected.to_owned() };
+        let value: Value = serde_json::from_str(line).map_err(|_| whole("is not JSON"))?;
+        let members = Members::of(&value, "").map_err(|_| whole("must be a JSON object"))?;
+        match members.text("kind")? {
+            "key" => Ok(Self::Key(Key {
+                key_id: members.text("keyId")?.to_owned(),
+                check: members.text("check")?.to_owned(),
+            })),
+            "erasure" => Ok(Self::Erasure(Erasure {
+                account_id: members.id("accountId")?,
+                erasure_id: members.id("erasureId")?,
+                contact_id: members.optional("contactId").map(|_| members.id("contactId")).transpose()?,
+                erased_at: members.time("erasedAt")?,
+                erased_by: members.id("erasedBy")?,
+            })),
+            "suppression" => suppression(&members).map(Self::Suppression),
+            _ => Err(members.fault("kind", "must be key, erasure or suppression")),
+        }
+    }
+}
+
+fn suppression(members: &Members<'_>) -> Result<Suppression, Fault> {
+    let hash = members.text("hash")?;
+    if hash.len() != 64 || !hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(members.fault("hash", "must be 64 hexadecimal digits"));
+    }
+    let status = members.text("status")?;
+    if status != ERASED && !DELIVERABILITY.contains(&status) {
+        return Err(members.fault("status", "must be erased or a status of deliverability"));
+    }
+    let subscription_id = members.optional("subscriptionId").map(|_| members.text("subscriptionId"));
+    Ok(Suppression {
+        account_id: members.id("accountId")?,
+        hash: hash.to_owned(),
+        key_id: members.text("keyId")?.to_owned(),
+        status: status.to_owned(),
+        at: members.time("at")?,
+        subscription_id: subscription_id.transpose()?.map(str::to_owned),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::parse_time;
+
+    const AT: &str = "2026-11-21T10:00:00.500000Z";
+
+    #[test]
+    fn every_line_is_read_as_it_was_written() {
+        let at = parse_time(AT).unwrap();
+        let erasure =
+            Erasure { account_id: 1, erasure_id: 5, contact_id: Some(11), erased_at: at, erased_by: 7 };
+        let suppression = Suppression {
+            account_id: 1,
+            hash: "0f".repeat(32),
+            key_id: "k1".to_owned(),
+            status: "unsubscribed".to_owned(),
+            at,
+            subscription_id: Some("news".to_owned()),
+        };
+        for entry in [
+            Entry::Key(Key { key_id: "k1".to_owned(), check: "00ff".to_owned() }),
+            Entry::Erasure(erasure.clone()),
+            Entry::Erasure(Erasure { contact_id: None, ..erasure }),
+            Entry::Suppression(suppression.clone()),
+            Entry::Suppression(Suppression {
+                status: ERASED.to_owned(),
+                subscription_id: None,
+                ..suppression
+            }),
+        ] {
+            assert_eq!(Entry::parse(&entry.to_line()), Ok(entry.clone()), "{entry:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_makes_no_sense_names_the_member() {
+        let hash = "0f".repeat(32);
+        for (line, place) in [
+            ("{".to_owned(), "the line"),
+            ("[]".to_owned(), "the line"),
+            (r#"{"kind":"pardon"}"#.to_owned(), "kind"),
+            (
+                format!(
+                    r#"{{"kind":"erasure","accountId":"1","erasureId":"5","contactId":"x","erasedAt":"{AT}","erasedBy":"7"}}"#
+                ),
+                "contactId",
+            ),
+            (
+                format!(
+                    r#"{{"kind":"erasure","accountId":"1","erasureId":"5","contactId":"1","erasedAt":"{AT}"}}"#
+                ),
+                "erasedBy",
+            ),
+            (
+                format!(
+                    r#"{{"kind":"suppression","accountId":"1","hash":"0F","keyId":"k","status":"erased","at":"{AT}"}}"#
+                ),
+                "hash",
+            ),
+            (
+                format!(
+                    r#"{{"kind":"suppression","accountId":"1","hash":"{hash}","keyId":"k","status":"sad","at":"{AT}"}}"#
+                ),
+                "status",
+            ),
+        ] {
+            assert_eq!(Entry::parse(&line).unwrap_err().place, place, "{line}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Erasing again, by the journal, after a backup was restored: by the same code as the first time, one transaction an
+//! erasure, and harmless however often it is done.
+//!
+//! It goes by contact ids, which are never used again: the contact of an id is the person who was erased, or nobody. A
+//! contact that only has an address of the journal may be somebody else, and is left alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::audit::{self, Actor};
+use super::db::{Arg, Tx, args};
+use super::erase::{self, Person};
+use super::import::{absent_accounts, take_turn};
+use super::receipts;
+use super::{KeyHome, Store, StoreError, batch_row, batch_text, reading, suppressions, transaction};
+use crate::domain::journal::{Erasure, Suppression};
+use crate::domain::record::ColumnType;
+use crate::domain::suppression::HashKeys;
+
+/// Addresses looked at in one transaction.
+const PAGE: i64 = 1000;
+
+/// What became of an erasure of the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// The contact was back, and is gone again.
+    Erased,
+    /// Nobody was there; an import will know.
+    Recorded,
+    /// The store knew already.
+    Known,
+    /// The contact is back and under a legal hold.
+    Held,
+}
+
+impl Store {
+    /// Can this store recognise what these keys hashed? Each is told by its id and, where the journal has it, its check.
+    ///
+    /// # Errors
+    ///
+    /// Refused: which key it lacks, and what to do.
+    pub async fn knows_keys(&self, keys: &[(String, Option<String>)]) -> Result<(), StoreError> {
+        reading!(self, tx => know_keys(tx, self.hash_key_home(), keys))
+    }
+
+    /// Those of the accounts that this store does not have.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn absent_accounts(&self, accounts: &BTreeSet<i64>) -> Result<Vec<i64>, StoreError> {
+        reading!(self, tx => absent_accounts(tx, accounts))
+    }
+
+    /// Erases again what was erased before. Whoever asked for it then was told then; nobody is told again.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer, or rows survived: then nothing of this contact was erased.
+    pub async fn erase_again(&self, erasure: &Erasure, operator: &str) -> Result<Again, StoreError> {
+        transaction!(self, tx => again(tx, self, erasure, operator))
+    }
+
+    /// Puts addresses on the suppression list again; how many were not on it.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn suppress_again(&self, hashes: &[Suppression], operator: &str) -> Result<u64, StoreError> {
+        transaction!(self, tx => suppress(tx, hashes, operator))
+    }
+
+    /// Puts what is kept by hash into force again for addresses that the account has, and takes away what it still has
+    /// of addresses whose person is gone; one page of addresses, after `after`. `None`: that was the last.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn revive_again(
+        &self,
+        account_id: i64,
+        after: &str,
+        operator: &str,
+    ) -> Result<Option<(String, u64)>, StoreError> {
+        transaction!(self, tx => revive(tx, self.hash_key_home(), account_id, after, operator))
+    }
+}
+
+async fn know_keys(
+    tx: &mut Tx,
+    home: &KeyHome,
+    wanted: &[(String, Option<String>)],
+) -> Result<(), StoreError> {
+    let keys = suppressions::existing_keys(tx, home).await?;
+    for (key_id, check) in wanted {
+        let known = keys.iter().flat_map(HashKeys::iter).find(|key| key.id == *key_id);
+        let problem = match known {
+            Some(key) if check.as_ref().is_none_or(|check| key.check() == *check) => continue,
+            Some(_) => "has another key of that id",
+            None => "does not have it",
+        };
+        return Err(StoreError::Refused(format!(
+            "the journal's addresses were hashed with the key {key_id}, and this store {problem}: put the line of \
+             that key into the file that privacy.hash_key_file names (where it is lost, take the journal's lines with \
+             this keyId out, and their addresses stay unrecognised); nothing was done"
+        )));
+    }
+    Ok(())
+}
+
+async fn again(tx: &mut Tx, store: &Store, erasure: &Erasure, operator: &str) -> Result<Again, StoreError> {
+    // An import may be about to bring the contact: it ends first, or sees that the contact is gone.
+    let now = take_turn(tx).await?;
+    let &Erasure { account_id, contact_id, erased_at, erased_by, .. } = erasure;
+    let actor = Actor::Operator(operator.to_owned());
+    let Some(contact_id) = contact_id else { return record_unknown(tx, erasure, &actor).await };
+    let subjects = erase::subjects(tx, account_id, &Person::Contact(contact_id)).await?;
+    let Some(subject) = subjects.first() else {
+        // An erasure says more than a purge.
+        let sql = "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) VALUES ($1, $2, 'erased', $3) \
+                   ON CONFLICT (account_id, contact_id) DO UPDATE SET state = 'erased', gone_at = excluded.gone_at \
+                   WHERE gone_contacts.state <> 'erased'";
+        if tx.execute(sql, args![account_id, contact_id, erased_at]).await? == 0 {
+            return Ok(Again::Known);
+        }
+        let none = BTreeMap::new();
+        receipts::write(tx, account_id, Some(contact_id), erased_by, erased_at, none).await?;
+        audit::write(tx, now, account_id, &actor, "record_erasure", &[contact_id], 1).await?;
+        return Ok(Again::Recorded);
+    };
+    if erase::held_since(tx, account_id, contact_id).await?.is_some() {
+        return Ok(Again::Held);
+    }
+    let keys = suppressions::keys(tx, store.hash_key_home()).await?;
+    let counts = erase::erase_one(tx, &keys, account_id, erased_by, subject, now).await?;
+    receipts::write(tx, account_id, Some(contact_id), erased_by, now, counts).await?;
+    audit::write(tx, now, account_id, &actor, "erase_again", &[contact_id], 1).await?;
+    Ok(Again::Erased)
+}
+
+/// An erasure by an address that nobody had: the receipt; the address is among the suppressions.
+async fn record_unknown(tx: &mut Tx, erasure: &Erasure, actor: &Actor) -> Result<Again, StoreError> {
+    let &Erasure { account_id, erased_at, erased_by, .. } = erasure;
+    let sql = "SELECT 1 AS one FROM erasures WHERE account_id = $1 AND contact_id IS NULL AND at = $2";
+    if tx.row(sql, args![account_id, erased_at]).await?.is_some() {
+        return Ok(Again::Known);
+    }
+    receipts::write(tx, account_id, None, erased_by, erased_at, BTreeMap::new()).await?;
+    let now = tx.now().await?;
+    audit::write(tx, now, account_id, actor, "record_erasure", &[], 0).await?;
+    Ok(Again::Recorded)
+}
+
+async fn suppress(tx: &mut Tx, hashes: &[Suppression], operator: &str) -> Result<u64, StoreError> {
+    let new = suppressions::insert(tx, hashes).await?;
+    // Account 0: the hashes may be of many.
+    audit_statuses(tx, 0, operator, "suppress_again", new).await?;
+    Ok(new)
+}
+
+async fn audit_statuses(
+    tx: &mut Tx,
+    account_id: i64,
+    operator: &str,
+    action: &str,
+    statuses: u64,
+) -> Result<(), StoreError> {
+    if statuses == 0 {
+        return Ok(());
+    }
+    let now = tx.now().await?;
+    let count = i64::try_from(statuses).unwrap_or(i64::MAX);
+    audit::write(tx, now, account_id, &Actor::Operator(operator.to_owned()), action, &[], count).await
+}
+
+async fn revive(
+    tx: &mut Tx,
+    home: &KeyHome,
+    account_id: i64,
+    after: &str,
+    operator: &str,
+) -> Result<Option<(String, u64)>, StoreError> {
+    let now = take_turn(tx).await?;
+    let page = |table| {
+        format!(
+            "SELECT * FROM (SELECT DISTINCT email_key FROM {table} WHERE account_id = $1 AND email_key > $2 \
+             ORDER BY email_key LIMIT $3) {table}"
+        )
+    };
+    let sql =
+        format!("{} UNION {} ORDER BY email_key LIMIT $3", page("contact_emails"), page("deliverability"));
+    let rows = tx.rows(&sql, &[account_id.into(), Arg::from(after), PAGE.into()]).await?;
+    let addresses: Vec<(i64, String)> =
+        rows.iter().map(|row| Ok((account_id, row.text("email_key")?))).collect::<Result<_, StoreError>>()?;
+    let Some((_, last)) = addresses.last().cloned() else { return Ok(None) };
+    let gone = suppressions::gone(tx, home, &addresses).await?;
+    if !gone.is_empty() {
+        let keys = suppressions::keys(tx, home).await?;
+        let gone: Vec<String> = gone.into_iter().map(|(_, address)| address).collect();
+        suppressions::hash(tx, &keys, account_id, &gone, now).await?;
+    }
+    let owned = owned(tx, &addresses).await?;
+    let revived = suppressions::revive(tx, home, &owned).await?;
+    audit_statuses(tx, account_id, operator, "revive_suppressions", revived).await?;
+    Ok(Some((last, revived)))
+}
+
+/// Those of the addresses that a contact has.
+async fn owned(tx: &mut Tx, addresses: &[(i64, String)]) -> Result<Vec<(i64, String)>, StoreError> {
+    let row = |(account_id, address): &(i64, String)| {
+        batch_row(json!({"account_id": account_id, "email_key": address}))
+    };
+    let sql = format!(
+        "SELECT DISTINCT e.account_id, e.email_key FROM {} \
+         JOIN contact_emails e ON e.account_id = b.account_id AND e.email_key = b.email_key",
+        tx.dialect().batch(1, &[("account_id", ColumnType::Int), ("email_key", ColumnType::Text)])
+    );
+    let rows = tx.rows(&sql, args![batch_text(addresses.iter().map(row).collect())]).await?;
+    rows.iter().map(|row| Ok((row.int("account_id")?, row.text("email_key")?))).collect()
+}
