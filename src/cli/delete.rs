@@ -8,20 +8,22 @@ use serde_json::json;
 
 use super::{Context, Failure, id, output};
 use crate::domain::criteria::Filter;
+use crate::store::StoreError;
 use crate::store::deletions::{Deleted, Progress, Request, Selection};
 
-/// Puts contacts into the trash, as a user of the account.
-///
-/// One contact takes the permission Delete, several picked ones, a segment or a filter take Bulk delete; Super admin
-/// may do either. The number typed must be that of the live contacts that are selected; a wrong one deletes nothing.
-///
-/// Many go in batches. A contact that is no longer live, or no longer selected when its turn comes, is skipped. Where
-/// the command is interrupted, the same command with the same number goes on with what is left of the same deletion.
-///
-/// With --json, `entries` lists each contact with its trash entry where at most 1000 contacts were confirmed; for more
-/// it is left out.
+/// What the options alone do not tell.
+const HELP: &str = "\
+One contact takes the permission Delete; several picked ones, a segment or a filter take Bulk delete; Super admin may do
+either. The number typed must be that of the live contacts that are selected: a wrong one deletes nothing.
+
+Many go in batches. A contact that is no longer live, or no longer selected, when its turn comes is skipped. Where the
+command is interrupted, the same command with the same number goes on with what is left of the same deletion.
+
+With --json, `entries` lists each contact with its trash entry where at most 1000 contacts were confirmed; for more it is
+left out.";
+
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["contact", "segment", "filter"])))]
+#[command(after_help = HELP, group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["contact", "segment", "filter"])))]
 pub struct Delete {
     #[arg(long, value_parser = id)]
     account: i64,
@@ -54,17 +56,27 @@ impl Delete {
         let store = context.existing_store().await?;
         let request = Request { account_id: self.account, user: self.user, selection, confirm: self.confirm };
         let bar = output::progress("contacts selected");
+        let mut turns = 0;
         let deleted = store
             .delete(&request, &mut |progress| match progress {
                 Progress::Selected(selected) => bar.set_position(selected),
                 Progress::Done(done) => {
+                    turns = done;
                     bar.set_message(format!("of {} contacts done", request.confirm));
                     bar.set_position(done);
                 }
             })
             .await;
         bar.finish_and_clear();
-        answer(context, &deleted?)
+        match deleted {
+            Ok(deleted) => answer(context, &deleted),
+            Err(error) if turns > 0 && !matches!(error, StoreError::Refused(_)) => Err(anyhow!(
+                "{error}; {turns} of {} contacts are done, the same command goes on with the rest",
+                request.confirm
+            )
+            .into()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

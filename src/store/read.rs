@@ -61,7 +61,8 @@ pub struct AuditRow {
     pub action: String,
     pub ids: Vec<String>,
     pub count: i64,
-    /// The delete by a person that it was part of, if it was.
+    /// The delete by a person that it was part of; left out where it was of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_id: Option<String>,
 }
 

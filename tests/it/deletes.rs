@@ -194,13 +194,13 @@ on_both!(a_filter_that_asks_nothing_or_is_not_understood_deletes_nobody, async |
     let dir = TempDir::new();
     let before = db.dump(&[]).await;
     let ada = property("firstname", "STRING", "IS_EQUAL_TO", json!("Ada"));
-    let mut misspelt = branch("AND", &[], &[ada.clone()]);
+    let mut misspelt = branch("AND", &[], std::slice::from_ref(&ada));
     misspelt["Filters"] = json!([property("age", "STRING", "IS_EQUAL_TO", json!("young"))]);
     for (asked, place) in [
         (branch("AND", &[], &[]), "$:"),
         (branch("OR", &[], &[]), "$:"),
         (branch("OR", &[branch("AND", &[], &[])], &[]), "$.filterBranches[0]:"),
-        (branch("OR", &[branch("AND", &[], &[])], &[ada.clone()]), "$.filterBranches[0]:"),
+        (branch("OR", &[branch("AND", &[], &[])], std::slice::from_ref(&ada)), "$.filterBranches[0]:"),
         (
             branch("AND", &[branch("AND", &[branch("OR", &[], &[])], &[])], &[]),
             "$.filterBranches[0].filterBranches[0]:",
@@ -215,7 +215,10 @@ on_both!(a_filter_that_asks_nothing_or_is_not_understood_deletes_nobody, async |
             all_of(&[property("age", "STRING", "SOUNDS_LIKE", json!("old"))]),
             "$.filterBranches[0].filters[0]:",
         ),
-        (branch("OR", &[json!({"filterBranchType": "RESTRICTED"})], &[ada.clone()]), "$.filterBranches[0]:"),
+        (
+            branch("OR", &[json!({"filterBranchType": "RESTRICTED"})], std::slice::from_ref(&ada)),
+            "$.filterBranches[0]:",
+        ),
         (misspelt, "$:"),
     ] {
         let file = filter(&dir, &asked);

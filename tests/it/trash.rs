@@ -69,8 +69,15 @@ on_both!(
         assert_eq!(visible(&reaper, 3).await, neighbours());
         let live = reaper.contact(1, 1).await;
         // What these two do to other tables than these is nothing at all.
-        let others =
-            ["contacts", "segment_members", "workflow_enrollments", "trash_entries", "outbox", "audit"];
+        let others = [
+            "contacts",
+            "segment_members",
+            "workflow_enrollments",
+            "trash_entries",
+            "deletions",
+            "outbox",
+            "audit",
+        ];
         let before = db.dump(&others).await;
         let created_at =
             "SELECT CAST(created_at AS text), CAST(history AS text) FROM contacts WHERE contact_id = 1";
@@ -207,17 +214,21 @@ on_both!(what_is_written_about_a_deed_names_ids_and_never_the_person, async |db:
     for row in audit.as_array_mut().unwrap() {
         assert!(row.as_object_mut().unwrap().remove("at").is_some());
     }
+    let mut by_a_person = account_1("trash", "user:1", json!(["2"]));
+    by_a_person["deletionId"] = json!("1");
     let expected = [
         account_1("purge", "job:purge_trash", json!(["3"])),
         account_1("restore", "user:1", json!(["2"])),
-        account_1("trash", "user:1", json!(["2"])),
+        by_a_person,
         account_1("trash", "workflow:6", json!(["1"])),
     ];
     assert_eq!(audit, json!(expected));
     assert_eq!(db.count("outbox", "type = 'contact.deletion'").await, 2);
     assert_eq!(db.count("outbox", "type = 'contact.restore'").await, 1);
     assert_eq!(db.count("ledger", "TRUE").await, 3);
-    for table in ["audit", "outbox", "ledger", "trash_entries", "gone_contacts", "job_runs", "leases"] {
+    for table in
+        ["audit", "outbox", "ledger", "trash_entries", "deletions", "gone_contacts", "job_runs", "leases"]
+    {
         let rows = db.table(table).await;
         assert!(!rows.is_empty(), "{table} has rows to look at");
         for row in rows {

@@ -7,6 +7,7 @@ use super::select::given_up;
 use super::{Progress, Request, Selection, scope};
 use crate::domain::criteria::Filter;
 use crate::domain::decision::Contact;
+use crate::domain::time::Time;
 use crate::store::db::{Tx, args};
 use crate::store::facts::load_contacts;
 use crate::store::subjects::Subjects;
@@ -79,21 +80,24 @@ async fn delete_batch(
         skipped: before.skipped + (items.len() - to_go.len()) as u64,
         finished: items.len() < BATCH,
     };
-    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    tx.execute(
-        "UPDATE deletions SET deleted = $3, skipped = $4, active_at = $5, finished_at = $6 \
-         WHERE account_id = $1 AND deletion_id = $2",
-        args![
-            account_id,
-            deletion_id,
-            count(totals.deleted),
-            count(totals.skipped),
-            at,
-            totals.finished.then_some(at)
-        ],
-    )
-    .await?;
+    write_down(tx, account_id, deletion_id, &totals, at).await?;
     Ok(totals)
+}
+
+async fn write_down(
+    tx: &mut Tx,
+    account_id: i64,
+    deletion_id: i64,
+    totals: &Totals,
+    at: Time,
+) -> Result<(), StoreError> {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let (deleted, skipped) = (count(totals.deleted), count(totals.skipped));
+    let sql = "UPDATE deletions SET deleted = $3, skipped = $4, active_at = $5, finished_at = $6 \
+               WHERE account_id = $1 AND deletion_id = $2";
+    let finished_at = totals.finished.then_some(at);
+    tx.execute(sql, args![account_id, deletion_id, deleted, skipped, at, finished_at]).await?;
+    Ok(())
 }
 
 /// Keeps other processes from the deletion until this transaction ends.

@@ -5,6 +5,7 @@
 use super::pages::{Page, page};
 use super::resume::{Found, Open, find, open, which};
 use super::{Progress, Request, begin, scope};
+use crate::domain::time::Time;
 use crate::store::db::{Tx, args};
 use crate::store::users::permitted_user;
 use crate::store::{CONTACT, Store, StoreError, id_batch, reading, transaction};
@@ -148,8 +149,19 @@ async fn confirm(
     if tx.execute(sql, args![account_id, own, now]).await? == 0 {
         return Err(given_up(own));
     }
-    // What was killed while it was selected or dropped, whose ever it is. Of this user's own of this kind: those whose
-    // contacts this one takes over, and what nobody has worked on for long.
+    Ok(Verdict::Confirmed(give_up_others(tx, request, user_id, own, now).await?))
+}
+
+/// Ends unfinished deletions that nobody will finish; which.
+async fn give_up_others(
+    tx: &mut Tx,
+    request: &Request,
+    user_id: i64,
+    own: i64,
+    now: Time,
+) -> Result<Vec<i64>, StoreError> {
+    // What was killed while it was selected or dropped, whoever began it. Of this user's own of this kind those whose
+    // contacts this one takes over, and those that nobody has worked on for long.
     let sql = "UPDATE deletions SET given_up_at = $5 \
                WHERE account_id = $1 AND finished_at IS NULL AND deletion_id <> $6 \
                  AND (active_at < $7 AND (frozen_at IS NULL OR given_up_at IS NOT NULL) \
@@ -161,8 +173,7 @@ async fn confirm(
                RETURNING deletion_id";
     let mut args = which(request, user_id).to_vec();
     args.extend([now.into(), own.into(), (now - QUIET).into()]);
-    let rows = tx.rows(sql, &args).await?;
-    Ok(Verdict::Confirmed(rows.iter().map(|row| row.int("deletion_id")).collect::<Result<_, _>>()?))
+    tx.rows(sql, &args).await?.iter().map(|row| row.int("deletion_id")).collect()
 }
 
 fn wrong_count(request: &Request, selected: u64, interrupted: Option<&Open>) -> StoreError {
