@@ -52,10 +52,11 @@ pub struct Step {
 pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
     use Category as C;
     let order = [
+        // Their tickets first: an activity that was on one of them and on nothing else is of the contact alone.
+        C::Conversations,
         C::Activities,
         C::Calls,
         C::Emails,
-        C::Conversations,
         C::BotConversations,
         C::Associations,
         C::Analytics,
@@ -120,8 +121,23 @@ fn mark(table: &'static str, assignments: &'static str, predicate: &'static str)
     Rows { table, deed: Deed::Mark(assignments), predicate }
 }
 
-/// Activities of the first types leave a stub where nothing else is associated with them; links to the contact
-/// go from those of the second types.
+/// Activities of a contact of the batch.
+macro_rules! activities_of {
+    ($types:literal) => {
+        concat!(
+            "(account_id, activity_id) IN (SELECT a.account_id, a.activity_id FROM {batch} ",
+            "JOIN activity_associations l ON l.account_id = b.account_id ",
+            "AND l.object_type = 'contact' AND l.object_id = b.contact_id ",
+            "JOIN activities a ON a.account_id = l.account_id AND a.activity_id = l.activity_id ",
+            "WHERE a.type IN (",
+            $types,
+            "))",
+        )
+    };
+}
+
+/// Activities of the first types leave a stub where nothing else that exists is associated with them; the links of a
+/// stub go, and links to the contact from activities of the second types.
 macro_rules! release_activities {
     ($leaving_a_stub:literal, $all:literal) => {
         vec![
@@ -129,26 +145,27 @@ macro_rules! release_activities {
                 "activities",
                 "properties = '{}', stub = TRUE",
                 concat!(
-                    "NOT stub AND type IN (",
-                    $leaving_a_stub,
-                    ") ",
-                    "AND (account_id, activity_id) IN (SELECT l.account_id, l.activity_id FROM {batch} ",
-                    "JOIN activity_associations l ON l.account_id = b.account_id ",
-                    "AND l.object_type = 'contact' AND l.object_id = b.contact_id) ",
-                    "AND NOT EXISTS (SELECT 1 FROM activity_associations o ",
+                    "NOT stub AND ",
+                    activities_of!($leaving_a_stub),
+                    " AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN objects r ",
+                    "ON r.account_id = o.account_id AND r.object_type = o.object_type AND r.object_id = o.object_id ",
+                    "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id) ",
+                    "AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN contacts c ",
+                    "ON c.account_id = o.account_id AND c.contact_id = o.object_id ",
                     "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id ",
-                    "AND NOT (o.object_type = 'contact' AND (o.account_id, o.object_id) IN ({contacts})))",
+                    "AND o.object_type = 'contact' AND (c.account_id, c.contact_id) NOT IN ({contacts}))",
                 ),
             ),
             delete(
                 "activity_associations",
                 concat!(
-                    "object_type = 'contact' AND (account_id, object_id) IN ({contacts}) ",
-                    "AND EXISTS (SELECT 1 FROM activities a ",
-                    "WHERE a.account_id = activity_associations.account_id ",
-                    "AND a.activity_id = activity_associations.activity_id AND a.type IN (",
-                    $all,
-                    "))",
+                    activities_of!($all),
+                    " AND (object_type = 'contact' AND (account_id, object_id) IN ({contacts}) ",
+                    "OR (account_id, activity_id) IN (SELECT a.account_id, a.activity_id FROM {batch} ",
+                    "JOIN activity_associations l ON l.account_id = b.account_id ",
+                    "AND l.object_type = 'contact' AND l.object_id = b.contact_id ",
+                    "JOIN activities a ON a.account_id = l.account_id AND a.activity_id = l.activity_id ",
+                    "WHERE a.stub))",
                 ),
             ),
         ]

@@ -1,0 +1,73 @@
+//! What counts as "also associated with another record" (rows 1, 6 and 10 of the matrix): a record that is there.
+
+use serde_json::{Value, json};
+
+use crate::support::records::{ADMIN, contact, days_ago, entitled_account};
+use crate::support::{Database, Reaper, on_both};
+
+const AT: &str = "2026-01-03T10:00:00Z";
+
+fn activity(id: i64, kind: &str, ends: &[(&str, i64)]) -> Value {
+    let ends: Vec<Value> =
+        ends.iter().map(|(kind, id)| json!({"type": kind, "id": id.to_string()})).collect();
+    json!({"kind": "activity", "accountId": "1", "id": id.to_string(), "type": kind, "timestamp": AT,
+        "properties": {"body": "Something"}, "associations": ends})
+}
+
+/// The rows of a page, each as id and contact.
+async fn page(reaper: &Reaper, name: &str) -> Vec<(String, Value)> {
+    let view = reaper.json(&["inspect", "page", name, "--account", "1"]).await;
+    let rows = view["rows"].as_array().expect("rows").iter();
+    rows.map(|row| (row["id"].as_str().expect("an id").to_owned(), row["contact"].clone())).collect()
+}
+
+async fn stubs(db: &Database) -> Vec<Vec<String>> {
+    db.rows("SELECT CAST(activity_id AS text) FROM activities WHERE stub ORDER BY activity_id").await
+}
+
+on_both!(a_record_that_never_came_keeps_no_activity, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut person = contact(1, 11, json!({}));
+    person["archived"] = json!(true);
+    person["archivedAt"] = json!(days_ago(91));
+    let mut records = entitled_account(1);
+    records.extend([
+        person,
+        contact(1, 12, json!({})),
+        activity(101, "call", &[("contact", 11), ("company", 77)]),
+        activity(102, "call", &[("contact", 11), ("contact", 78)]),
+        activity(103, "call", &[("contact", 11), ("contact", 12)]),
+        activity(104, "note", &[("contact", 11), ("deal", 77)]),
+    ]);
+    reaper.import(&records).await;
+    let shared = [("103".to_owned(), json!("12"))];
+    assert_eq!(page(&reaper, "calls").await, shared, "in the trash");
+    reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    assert_eq!(page(&reaper, "calls").await, shared, "purged");
+    assert_eq!(stubs(&db).await, [["101"], ["102"], ["104"]]);
+    // Who comes later under the id that was named does not find itself in the reports.
+    reaper.import(&[contact(1, 78, json!({}))]).await;
+    let report = page(&reaper, "engagement-report").await;
+    assert!(report.contains(&("102".to_owned(), Value::Null)), "{report:?}");
+});
+
+on_both!(a_ticket_that_goes_with_its_conversation_keeps_no_activity, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut records = entitled_account(1);
+    records.extend([
+        contact(1, 11, json!({})),
+        json!({"kind": "ticket", "accountId": "1", "id": "7", "properties": {"subject": "It halts"}}),
+        json!({"kind": "conversation", "accountId": "1", "id": "51", "channel": "chat", "contactId": "11",
+            "ticketIds": ["7"], "messages": []}),
+        activity(101, "call", &[("contact", 11), ("ticket", 7)]),
+        activity(102, "note", &[("contact", 11), ("ticket", 7)]),
+        activity(103, "task", &[("contact", 11), ("ticket", 7)]),
+    ]);
+    reaper.import(&records).await;
+    let user = ADMIN.to_string();
+    reaper.json(&["erase", "--account", "1", "--as", &user, "--contact", "11", "--confirm", "1"]).await;
+    assert_eq!(page(&reaper, "tickets").await, []);
+    assert_eq!(page(&reaper, "calls").await, []);
+    assert_eq!(page(&reaper, "tasks").await, [("103".to_owned(), Value::Null)]);
+    assert_eq!(stubs(&db).await, [["101"], ["102"]]);
+});
