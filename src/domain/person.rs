@@ -3,7 +3,7 @@
 //! Rule 4 of the matrix: an exact occurrence, in any case, escaped or not, of an address, a phone number or a full
 //! name of an erased person becomes `[redacted]`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write;
 
 use caseless::Caseless;
@@ -17,51 +17,95 @@ pub const REDACTED: &str = "[redacted]";
 /// Fewer digits are no phone number but any number.
 const MIN_PHONE_DIGITS: usize = 5;
 
-/// The texts that identify a person, folded for comparison.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Traces {
-    /// The longest first: an address is taken out whole before a name inside it is looked for.
-    needles: Vec<Vec<char>>,
-    patterns: Vec<String>,
+/// Properties that hold addresses, several of them parted by semicolons.
+const ADDRESS_PROPERTIES: [&str; 2] = ["email", "hs_additional_emails"];
+
+/// The former values of a contact's properties.
+pub type History = HashMap<String, Vec<Version>>;
+
+/// A value that a property had.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Version {
+    pub value: String,
 }
 
+/// What is known of a person, now and before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Person {
+    pub properties: HashMap<String, String>,
+    pub history: History,
+}
+
+impl Person {
+    /// Every value that a property has or had.
+    fn values<'a>(&'a self, property: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let former = self.history.get(property).into_iter().flatten().map(|version| version.value.as_str());
+        former
+            .chain(self.properties.get(property).map(String::as_str))
+            .map(str::trim)
+            .filter(|it| !it.is_empty())
+    }
+
+    /// The addresses among the properties, as they are compared. Somebody else may have one by now.
+    pub fn addresses(&self) -> BTreeSet<String> {
+        let values = ADDRESS_PROPERTIES.into_iter().flat_map(|property| self.values(property));
+        values.flat_map(|value| value.split(';')).map(address_key).filter(|it| it.contains('@')).collect()
+    }
+
+    fn phones(&self) -> impl Iterator<Item = &str> {
+        let names = self.properties.keys().chain(self.history.keys()).filter(|name| name.contains("phone"));
+        let digits = |value: &&str| value.chars().filter(char::is_ascii_digit).count() >= MIN_PHONE_DIGITS;
+        names.flat_map(|name| self.values(name)).filter(digits)
+    }
+
+    fn full_names(&self) -> impl Iterator<Item = String> {
+        let both = |first| self.values("lastname").map(move |last| (first, last));
+        let names = self.values("firstname").flat_map(both);
+        names.flat_map(|(first, last)| [format!("{first} {last}"), format!("{last}, {first}")])
+    }
+}
+
+/// The texts that identify people, folded for comparison.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traces {
+    /// By their first characters. The longest first: an address is taken out whole before a name inside it is looked
+    /// for.
+    needles: HashMap<[char; HEAD], Vec<Vec<char>>>,
+}
+
+/// So many characters of a needle are looked up at once; there is none as short.
+const HEAD: usize = 3;
+
 impl Traces {
-    /// The traces of a contact: its addresses, the values of its phone properties, first and last name together.
-    pub fn of<'a>(
-        properties: &HashMap<String, String>,
-        addresses: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
-        let mut texts: Vec<String> =
-            addresses.into_iter().map(address_key).filter(|it| it.contains('@')).collect();
-        for (name, value) in properties {
-            let digits = value.chars().filter(char::is_ascii_digit).count();
-            if name.contains("phone") && digits >= MIN_PHONE_DIGITS {
-                texts.push(value.trim().to_owned());
+    /// The traces of a person: these addresses, and of now and before the phone numbers and full names.
+    pub fn of<'a>(person: &Person, addresses: impl IntoIterator<Item = &'a str>) -> Self {
+        let addresses = addresses.into_iter().map(address_key).filter(|it| it.contains('@'));
+        let texts: Vec<String> =
+            addresses.chain(person.phones().map(str::to_owned)).chain(person.full_names()).collect();
+        let mut traces = Self::default();
+        traces.take(texts.iter().map(String::as_str).map(folded));
+        traces.take(texts.iter().map(|text| folded(&escape(text))));
+        traces
+    }
+
+    /// Those of others too.
+    pub fn extend(&mut self, others: Self) {
+        self.take(others.needles.into_values().flatten());
+    }
+
+    fn take(&mut self, needles: impl Iterator<Item = Vec<char>>) {
+        for needle in needles {
+            let Some(head) = needle.first_chunk() else { continue };
+            let alike = self.needles.entry(*head).or_default();
+            if let Err(place) = alike.binary_search_by_key(&order(&needle), |other| order(other)) {
+                alike.insert(place, needle);
             }
         }
-        let name = |property: &str| properties.get(property).map_or("", |value| value.trim());
-        let (first, last) = (name("firstname"), name("lastname"));
-        if !first.is_empty() && !last.is_empty() {
-            texts.push(format!("{first} {last}"));
-            texts.push(format!("{last}, {first}"));
-        }
-        let patterns = texts.iter().map(|text| like_pattern(text)).collect();
-        let escaped: Vec<String> = texts.iter().map(|text| escape(text)).collect();
-        let mut needles: Vec<Vec<char>> = texts.iter().chain(&escaped).map(|text| folded(text)).collect();
-        needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-        needles.dedup();
-        Self { needles, patterns }
     }
 
     /// Nothing to look for?
     pub fn is_empty(&self) -> bool {
         self.needles.is_empty()
-    }
-
-    /// Patterns for SQL's `LIKE`, blind to ASCII case, that find every text with a trace, and some without: what
-    /// databases fold, escape or match in ways of their own is a gap.
-    pub fn like_patterns(&self) -> &[String] {
-        &self.patterns
     }
 
     /// The text without the traces; `None` where it has none.
@@ -70,21 +114,17 @@ impl Traces {
             .char_indices()
             .flat_map(|(start, character)| fold(character).map(move |folded| (folded, start)))
             .collect();
-        let ends_at = |index: usize| haystack.get(index).map_or(text.len(), |(_, start)| *start);
+        let letters: Vec<char> = haystack.iter().map(|(letter, _)| *letter).collect();
+        let start_of = |index: usize| haystack.get(index).map_or(text.len(), |(_, start)| *start);
         let mut clean = String::new();
         let (mut index, mut copied) = (0, 0);
-        while index < haystack.len() {
-            let found = self.needles.iter().find(|needle| {
-                let rest = &haystack[index..];
-                rest.len() >= needle.len()
-                    && needle.iter().zip(rest).all(|(wanted, (actual, _))| wanted == actual)
-            });
-            match found {
-                Some(needle) => {
-                    clean.push_str(&text[copied..haystack[index].1]);
+        while index < letters.len() {
+            match self.at(&letters, index) {
+                Some(length) => {
+                    clean.push_str(&text[copied..start_of(index)]);
                     clean.push_str(REDACTED);
-                    index += needle.len();
-                    copied = ends_at(index);
+                    index += length;
+                    copied = start_of(index);
                 }
                 None => index += 1,
             }
@@ -94,6 +134,15 @@ impl Traces {
         }
         clean.push_str(&text[copied..]);
         Some(clean)
+    }
+
+    /// How long the trace is that stands here.
+    fn at(&self, letters: &[char], index: usize) -> Option<usize> {
+        let here = &letters[index..];
+        let alike = self.needles.get(here.first_chunk::<HEAD>()?)?;
+        let found =
+            alike.iter().find(|needle| here.starts_with(needle) && stands_alone(letters, index, needle));
+        found.map(Vec::len)
     }
 
     /// Takes the traces out of every string of a JSON value, member names included; whether there were any.
@@ -142,21 +191,48 @@ fn fold(character: char) -> impl Iterator<Item = char> {
     std::iter::once(character).default_case_fold()
 }
 
-fn like_pattern(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in text.chars() {
-        match character {
-            '%' | '_' | '\\' | '"' if !pattern.ends_with('%') => pattern.push('%'),
-            '%' | '_' | '\\' | '"' => {}
-            ascii if ascii.is_ascii() => pattern.push(ascii),
-            _ if pattern.ends_with('%') => {}
-            _ => pattern.push('%'),
+/// Longest first, and equal ones together.
+fn order(needle: &[char]) -> (std::cmp::Reverse<usize>, &[char]) {
+    (std::cmp::Reverse(needle.len()), needle)
+}
+
+/// Is it not a part of something longer, which may be somebody else's? `ann@x.example` is no part of
+/// `joann@x.example`, nor `Ann Lee` of `Joann Leeds`.
+fn stands_alone(letters: &[char], index: usize, needle: &[char]) -> bool {
+    let (before, after) = (&letters[..index], &letters[index + needle.len()..]);
+    let (Some(first), Some(last)) = (needle.first(), needle.last()) else { return false };
+    if needle.contains(&'@') {
+        let longer_before = match before {
+            [.., other, '.' | '_' | '%' | '+' | '-'] => {
+                other.is_alphanumeric() && !ends_an_escape(&before[..before.len() - 1])
+            }
+            [.., other] => other.is_alphanumeric() && !ends_an_escape(before),
+            [] => false,
+        };
+        let longer_after = match after {
+            ['.' | '-', other, ..] | [other, ..] => other.is_alphanumeric(),
+            [] => false,
+        };
+        return !longer_before && !longer_after;
+    }
+    let one_word = |one: &char, other: &char| {
+        one.is_alphabetic() && other.is_alphabetic() || one.is_numeric() && other.is_numeric()
+    };
+    let longer_before = before.last().is_some_and(|other| one_word(other, first) && !ends_an_escape(before));
+    !longer_before && !after.first().is_some_and(|other| one_word(last, other))
+}
+
+/// Does the text end with what stands in JSON for a character that is no part of a word, such as `\n` or `\u0022`?
+fn ends_an_escape(text: &[char]) -> bool {
+    match text {
+        [.., '\\', 'u', a, b, c, d] => {
+            let code: String = [a, b, c, d].into_iter().collect();
+            let letter = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
+            letter.is_some_and(|letter| !letter.is_alphanumeric())
         }
+        [.., '\\', 'b' | 'f' | 'n' | 'r' | 't'] => true,
+        _ => false,
     }
-    if !pattern.ends_with('%') {
-        pattern.push('%');
-    }
-    pattern
 }
 
 /// As a program that escapes everything beyond ASCII writes it into JSON.
@@ -184,16 +260,32 @@ mod tests {
 
     use super::*;
 
+    fn person(properties: &[(&str, &str)], history: &[(&str, &[&str])]) -> Person {
+        let version = |value: &&str| Version { value: (*value).to_owned() };
+        Person {
+            properties: properties
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            history: history
+                .iter()
+                .map(|(name, values)| ((*name).to_owned(), values.iter().map(version).collect()))
+                .collect(),
+        }
+    }
+
     fn traces() -> Traces {
-        let properties = [
-            ("firstname", "Zoë"),
-            ("lastname", "Strauß"),
-            ("phone", "+48 600 700 800"),
-            ("mobilephone", "12"),
-            ("city", "Gdynia"),
-        ];
-        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        Traces::of(&properties, ["Zoe.S@Example.org", "not an address"])
+        let zoe = person(
+            &[
+                ("firstname", "Zoë"),
+                ("lastname", "Strauß"),
+                ("phone", "+48 600 700 800"),
+                ("mobilephone", "12"),
+                ("city", "Gdynia"),
+            ],
+            &[("lastname", &["Lindt"]), ("phone", &["555-0199"]), ("email", &["zoe@old.example"])],
+        );
+        Traces::of(&zoe, ["Zoe.S@Example.org", "not an address"])
     }
 
     #[test]
@@ -203,7 +295,9 @@ mod tests {
             ("ZOË STRAUSS rang: +48 600 700 800.", "[redacted] rang: [redacted]."),
             ("Strauß, Zoë", "[redacted]"),
             (r#"{\"n\":\"Zo\u00eb Strau\u00df\"}"#, r#"{\"n\":\"[redacted]\"}"#),
-            ("zoe.s@example.orgzoe.s@example.org", "[redacted][redacted]"),
+            ("zoe.s@example.org;<zoe.s@example.org>.", "[redacted];<[redacted]>."),
+            (r"line\nzoe.s@example.org\u000aZoë Strauß", r"line\n[redacted]\u000a[redacted]"),
+            ("Once Zoë Lindt, 555-0199", "Once [redacted], [redacted]"),
         ] {
             assert_eq!(traces().redact(text).as_deref(), Some(clean));
         }
@@ -215,7 +309,47 @@ mod tests {
         {
             assert_eq!(traces().redact(text), None, "{text}");
         }
-        assert!(Traces::of(&HashMap::new(), []).is_empty());
+        assert!(Traces::of(&Person::default(), []).is_empty());
+    }
+
+    #[test]
+    fn what_holds_a_trace_within_something_longer_is_somebody_elses() {
+        for text in [
+            "azoe.s@example.org",
+            "anna.zoe.s@example.org",
+            r"\u00ebzoe.s@example.org",
+            "zoe.s@example.org.pl",
+            "zoe.s@example.orgs",
+            "Chezoë Strauß",
+            "Zoë Straußberg",
+            "1555-0199",
+            "555-01990",
+        ] {
+            assert_eq!(traces().redact(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_addresses_of_a_person_are_those_of_now_and_before() {
+        let person = person(
+            &[
+                ("email", " A@x.example"),
+                ("hs_additional_emails", "b@x.example;C@x.example"),
+                ("city", "d@x"),
+            ],
+            &[("email", &["old@x.example", "none"])],
+        );
+        assert_eq!(
+            person.addresses().into_iter().collect::<Vec<_>>(),
+            ["a@x.example", "b@x.example", "c@x.example", "old@x.example"]
+        );
+    }
+
+    #[test]
+    fn the_traces_of_several_people_are_looked_for_together() {
+        let mut both = traces();
+        both.extend(Traces::of(&Person::default(), ["bo@x.example"]));
+        assert_eq!(both.redact("bo@x.example, Zoë Strauß").as_deref(), Some("[redacted], [redacted]"));
     }
 
     #[test]
@@ -225,12 +359,5 @@ mod tests {
         assert!(traces().redact_json(&mut value));
         assert_eq!(value, json!({"note": ["[redacted]", 5, null], "[redacted]": {"seen": true}, "z": "z"}));
         assert!(!traces().redact_json(&mut value));
-    }
-
-    #[test]
-    fn patterns_leave_a_gap_for_what_databases_treat_differently() {
-        assert!(traces().like_patterns().contains(&"%Zo% Strau%".to_owned()), "{:?}", traces().patterns);
-        let odd = Traces::of(&HashMap::new(), ["50%_off@x.example"]);
-        assert_eq!(odd.like_patterns(), ["%50%off@x.example%"]);
     }
 }

@@ -42,14 +42,6 @@ impl Dialect {
         }
     }
 
-    /// The operator that compares with a pattern, blind to case.
-    pub fn like_any_case(self) -> &'static str {
-        match self {
-            Self::Postgres => "ILIKE",
-            Self::Sqlite => "LIKE",
-        }
-    }
-
     /// Locks the rows of `table` until the end of the transaction. SQLite has one writer and needs none.
     pub fn for_update(self, table: &str) -> String {
         self.lock("UPDATE", table)

@@ -1,7 +1,7 @@
 //! Erasing for good, for privacy: everything of a contact goes at once, the receipt says what did, and what was
 //! counted as gone is looked for once more.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
@@ -10,6 +10,7 @@ use super::contact::not_there;
 use super::db::{Tx, args};
 use super::mail::{self, Confirmation, ConfirmedErasure};
 use super::outbox::write_outbox;
+use super::person::{self, People};
 use super::plan::{self, Deed};
 use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
@@ -19,7 +20,6 @@ use super::{Store, StoreError, lifecycle, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;
-use crate::domain::person::Traces;
 use crate::domain::time::{Time, format_time};
 
 /// Whom to erase.
@@ -44,7 +44,6 @@ pub(super) struct Subject {
     contact_id: i64,
     live: bool,
     entry_id: Option<i64>,
-    properties: HashMap<String, String>,
 }
 
 impl Store {
@@ -132,8 +131,7 @@ pub(super) async fn subjects(
         ),
     };
     let sql = format!(
-        "SELECT c.contact_id, c.deleted_at, c.trash_entry_id, CAST(c.properties AS text) AS properties \
-         FROM contacts c WHERE c.account_id = $1 AND {condition} ORDER BY c.contact_id{}",
+        "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM contacts c WHERE c.account_id = $1 AND {condition} ORDER BY c.contact_id{}",
         tx.dialect().for_update("c")
     );
     let mut subjects = Vec::new();
@@ -142,7 +140,6 @@ pub(super) async fn subjects(
             contact_id: row.int("contact_id")?,
             live: row.optional_time("deleted_at")?.is_none(),
             entry_id: row.optional_int("trash_entry_id")?,
-            properties: row.json("properties")?,
         });
     }
     Ok(subjects)
@@ -183,16 +180,14 @@ pub(super) async fn erase_one(
     let batch = json!([{"account_id": account_id, "contact_id": contact_id, "entry_id": subject.entry_id,
         "at": format_time(at)}])
     .to_string();
-    // An address that another contact has too is that one's address as well, and stays.
-    let own = addresses_of_nobody_else(tx, account_id, contact_id).await?;
-    let traces = Traces::of(&subject.properties, own.iter().map(String::as_str));
+    let People { addresses, traces } =
+        person::people(tx, &batch).await?.remove(&account_id).unwrap_or_default();
     if subject.live {
         lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
     }
     let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
-    let traces_of = BTreeMap::from([((account_id, contact_id), traces.clone())]);
-    add_redacted(&mut counts, redact::linked(tx, &batch, &traces_of).await?);
-    let suppressed = suppressions::hash(tx, keys, account_id, &own, at).await?;
+    add_redacted(&mut counts, redact::headers(tx, &batch).await?);
+    let suppressed = suppressions::hash(tx, keys, account_id, &addresses, at).await?;
     counts.entry(Category::Suppressions.title().to_owned()).or_default().redacted += suppressed;
     mark_quotes(tx, account_id, contact_id, at).await?;
     close_entry(tx, account_id, contact_id, at).await?;
@@ -206,7 +201,8 @@ pub(super) async fn erase_one(
             Deed::CountByForm => {}
         }
     }
-    add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces).await?);
+    add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces, &[]).await?);
+    redact::dead_letters(tx, &traces).await?;
     let mut survivors = 0;
     for step in steps.iter().filter(|step| matches!(step.deed, Deed::Delete | Deed::Unlink(_))) {
         let found = tx.row(&step.survivors, args![batch.as_str()]).await?;
@@ -220,7 +216,7 @@ pub(super) async fn erase_one(
         )));
     }
     counts.retain(|_, counts| *counts != Counts::default());
-    announce_erasure(tx, account_id, contact_id, user_id, subject.live, at).await?;
+    announce_erasure(tx, account_id, subject, user_id, at).await?;
     Ok(counts)
 }
 
@@ -228,18 +224,6 @@ fn add_redacted(counts: &mut BTreeMap<String, Counts>, redacted: Redacted) {
     for (category, rows) in redacted {
         counts.entry(category.to_owned()).or_default().redacted += rows;
     }
-}
-
-async fn addresses_of_nobody_else(
-    tx: &mut Tx,
-    account_id: i64,
-    contact_id: i64,
-) -> Result<Vec<String>, StoreError> {
-    let sql = "SELECT e.email_key FROM contact_emails e WHERE e.account_id = $1 AND e.contact_id = $2 \
-               AND NOT EXISTS (SELECT 1 FROM contact_emails o WHERE o.account_id = e.account_id \
-                               AND o.email_key = e.email_key AND o.contact_id <> e.contact_id) \
-               ORDER BY e.email_key";
-    tx.rows(sql, args![account_id, contact_id]).await?.iter().map(|row| row.text("email_key")).collect()
 }
 
 /// The contact's quotes stay for now; the schedule deletes them unless another live contact is on them.
@@ -277,17 +261,17 @@ async fn close_entry(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) ->
 async fn announce_erasure(
     tx: &mut Tx,
     account_id: i64,
-    contact_id: i64,
+    Subject { contact_id, live, entry_id }: &Subject,
     user_id: i64,
-    was_live: bool,
     at: Time,
 ) -> Result<(), StoreError> {
+    let entry_id = entry_id.map(|id| id.to_string());
     let by = deleted_by(DeletedBy::User { user_id });
     let data = |when: &str, who: &str| {
-        json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(), "trashEntryId": null,
+        json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(), "trashEntryId": entry_id,
             when: format_time(at), who: by})
     };
-    let deletion = was_live.then(|| (account_id, "contact.deletion", data("deletedAt", "deletedBy")));
+    let deletion = live.then(|| (account_id, "contact.deletion", data("deletedAt", "deletedBy")));
     let erasure = (account_id, "contact.privacyDeletion", data("erasedAt", "erasedBy"));
     write_outbox(tx, at, deletion.into_iter().chain([erasure]).collect()).await
 }

@@ -29,6 +29,7 @@ mod members;
 mod migrate;
 pub mod outbox;
 pub mod pages;
+mod person;
 mod plan;
 mod purge;
 pub mod read;

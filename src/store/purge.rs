@@ -1,18 +1,17 @@
 //! Purging: all of the matrix's purge column, for contacts whose trash entry is past its time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 
 use super::db::{Row, Tx, args};
+use super::person::{self, People};
 use super::plan::BATCH;
 use super::retention::{Sweep, lock_clause};
 use super::{Store, StoreError, batch_row, batch_text, redact, suppressions, trash};
-use crate::domain::effects::Transition;
+use crate::domain::effects::{Category, Transition};
 use crate::domain::person::Traces;
 use crate::domain::time::{Time, format_time};
-
-type Key = (i64, i64);
 
 /// Purges one batch; by account, which contacts. One under a legal hold stays, and stays due.
 pub async fn purge(
@@ -25,8 +24,7 @@ pub async fn purge(
     // The conditions stand on the contact's own row: PostgreSQL asks them again once it has the lock, and a
     // contact restored meanwhile no longer meets them.
     let sql = format!(
-        "SELECT e.account_id, e.contact_id, e.entry_id, CAST(c.properties AS text) AS properties \
-         FROM trash_entries e \
+        "SELECT e.account_id, e.contact_id, e.entry_id FROM trash_entries e \
          JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
                         AND c.trash_entry_id = e.entry_id AND c.deleted_at < $1 \
          WHERE e.closed_at IS NULL AND e.deleted_at < $1 \
@@ -52,9 +50,9 @@ pub async fn purge(
         return Ok(by_account);
     }
     let batch = batch_text(contacts);
-    let addresses = addresses(tx, &batch).await?;
-    redact::linked(tx, &batch, &traces(&rows, &addresses)?).await?;
-    hash_addresses(tx, store, &addresses, now).await?;
+    let people = person::people(tx, &batch).await?;
+    redact::headers(tx, &batch).await?;
+    hash_addresses(tx, store, &people, now).await?;
     let source = tx.dialect().batch(1, &BATCH);
     let gone = format!(
         "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) \
@@ -67,12 +65,13 @@ pub async fn purge(
     );
     tx.execute(&close, args![batch.as_str()]).await?;
     trash::run_plan(tx, Transition::Purge, &batch).await?;
+    redact_texts(tx, people).await?;
     Ok(by_account)
 }
 
 /// Which of these contacts, whose rows are locked by now, are under a hold: one that was set while the lock was waited
 /// for was not to be seen before.
-async fn held_now(tx: &mut Tx, rows: &[Row]) -> Result<HashSet<Key>, StoreError> {
+async fn held_now(tx: &mut Tx, rows: &[Row]) -> Result<HashSet<(i64, i64)>, StoreError> {
     let row = |row: &Row| -> Result<_, StoreError> {
         Ok(batch_row(json!({"account_id": row.int("account_id")?, "contact_id": row.int("contact_id")?})))
     };
@@ -86,51 +85,27 @@ async fn held_now(tx: &mut Tx, rows: &[Row]) -> Result<HashSet<Key>, StoreError>
     held.iter().map(|row| Ok((row.int("account_id")?, row.int("contact_id")?))).collect()
 }
 
-/// The addresses of a batch of contacts that no contact outside of it has.
-async fn addresses(tx: &mut Tx, batch: &str) -> Result<HashMap<Key, Vec<String>>, StoreError> {
-    let source = tx.dialect().batch(1, &BATCH);
-    let sql = format!(
-        "SELECT e.account_id, e.contact_id, e.email_key FROM {source} \
-         JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
-         WHERE NOT EXISTS (SELECT 1 FROM contact_emails o WHERE o.account_id = e.account_id \
-                           AND o.email_key = e.email_key \
-                           AND (o.account_id, o.contact_id) NOT IN (SELECT b.account_id, b.contact_id FROM {source}))"
-    );
-    let mut addresses: HashMap<Key, Vec<String>> = HashMap::new();
-    for row in tx.rows(&sql, args![batch]).await? {
-        let key = (row.int("account_id")?, row.int("contact_id")?);
-        addresses.entry(key).or_default().push(row.text("email_key")?);
-    }
-    Ok(addresses)
-}
-
-fn traces(rows: &[Row], addresses: &HashMap<Key, Vec<String>>) -> Result<BTreeMap<Key, Traces>, StoreError> {
-    let mut traces = BTreeMap::new();
-    for row in rows {
-        let key = (row.int("account_id")?, row.int("contact_id")?);
-        let properties: HashMap<String, String> = row.json("properties")?;
-        let own = addresses.get(&key).into_iter().flatten().map(String::as_str);
-        traces.insert(key, Traces::of(&properties, own));
-    }
-    Ok(traces)
-}
-
 async fn hash_addresses(
     tx: &mut Tx,
     store: &Store,
-    addresses: &HashMap<Key, Vec<String>>,
+    people: &BTreeMap<i64, People>,
     now: Time,
 ) -> Result<(), StoreError> {
-    if addresses.is_empty() {
-        return Ok(());
-    }
     let keys = suppressions::keys(tx, store.hash_key_home()).await?;
-    let mut by_account: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    for ((account_id, _), addresses) in addresses {
-        by_account.entry(*account_id).or_default().extend(addresses.iter().cloned());
-    }
-    for (account_id, addresses) in by_account {
-        suppressions::hash(tx, &keys, account_id, &addresses, now).await?;
+    for (account_id, People { addresses, .. }) in people {
+        suppressions::hash(tx, &keys, *account_id, addresses, now).await?;
     }
     Ok(())
+}
+
+/// Takes the people out of what stays: each account is searched once, whoever of it goes.
+async fn redact_texts(tx: &mut Tx, people: BTreeMap<i64, People>) -> Result<(), StoreError> {
+    // Rows 17 and 18 of the matrix keep the name and the address that they carry.
+    let kept = [Category::Notifications, Category::Quotes];
+    let mut all = Traces::default();
+    for (account_id, People { traces, .. }) in people {
+        redact::account_wide(tx, account_id, &traces, &kept).await?;
+        all.extend(traces);
+    }
+    redact::dead_letters(tx, &all).await
 }

@@ -1,19 +1,22 @@
-//! Taking a person out of what stays for somebody else's sake: rule 4 of the matrix.
+//! Taking people out of what stays for somebody else's sake: rule 4 of the matrix.
 //!
-//! An erase looks at every text of the account; a purge, which comes by the hundred, at the texts that hang on the
-//! contact. SQL finds the rows that may hold a trace, [`Traces`] decides and rewrites.
+//! An erase and a purge look at every text of the account, page by page, once for all the people who go together.
+//! [`Traces`] decides, so that both databases redact the same; what it finds is locked, read again, and rewritten.
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::db::{Row, Tx, args};
-use super::{StoreError, batch_row, batch_text};
+use super::db::{Arg, Row, Tx, args};
+use super::{StoreError, batch_text};
 use crate::domain::effects::Category;
 use crate::domain::person::{REDACTED, Traces};
-use crate::domain::record::{Column, ColumnType};
+use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 
 use ColumnType::{Int, Json, Text};
+
+/// How many rows are read at once: a page is held in memory.
+const PAGE: i64 = 1000;
 
 /// A table with texts that people write into.
 struct Texts {
@@ -23,45 +26,24 @@ struct Texts {
     /// Its key beside `account_id`.
     key: &'static [Column],
     columns: &'static [Column],
-    /// Its rows that hang on the contacts of `{batch}`: account, key and `contact_id`.
-    linked: Option<&'static str>,
 }
 
-/// Activities, by their associations.
-const ACTIVITIES: &str = "SELECT l.account_id, l.activity_id, b.contact_id FROM {batch} \
-     JOIN activity_associations l \
-     ON l.account_id = b.account_id AND l.object_type = 'contact' AND l.object_id = b.contact_id";
-
-const CONVERSATIONS: &str = "SELECT v.account_id, v.conversation_id, b.contact_id FROM {batch} \
-     JOIN conversations v ON v.account_id = b.account_id AND v.contact_id = b.contact_id";
-
-/// Companies, deals and tickets, by association in either direction, and tickets by a conversation.
-const OBJECTS: &str = "SELECT a.account_id, a.to_type AS object_type, a.to_id AS object_id, b.contact_id FROM {batch} \
-     JOIN associations a ON a.account_id = b.account_id AND a.from_type = 'contact' AND a.from_id = b.contact_id \
-     UNION SELECT a.account_id, a.from_type, a.from_id, b.contact_id FROM {batch} \
-     JOIN associations a ON a.account_id = b.account_id AND a.to_type = 'contact' AND a.to_id = b.contact_id \
-     UNION SELECT t.account_id, 'ticket', t.ticket_id, b.contact_id FROM {batch} \
-     JOIN conversations v ON v.account_id = b.account_id AND v.contact_id = b.contact_id \
-     JOIN conversation_tickets t ON t.account_id = v.account_id AND t.conversation_id = v.conversation_id";
-
-const FILES: &str = "SELECT f.account_id, f.file_id, b.contact_id FROM {batch} \
-     JOIN file_contacts f ON f.account_id = b.account_id AND f.contact_id = b.contact_id";
+/// The e-mails among the activities have headers.
+const ACTIVITIES: Texts =
+    texts(Category::Activities, "activities", &[("activity_id", Int)], &[("properties", Json)]);
 
 /// Every table and column that can hold what somebody wrote about a contact.
 const TEXTS: [Texts; 13] = [
-    texts(Category::Activities, "activities", &[("activity_id", Int)], &[("properties", Json)])
-        .by(ACTIVITIES),
-    texts(Category::Conversations, "conversations", &[("conversation_id", Int)], &[("messages", Json)])
-        .by(CONVERSATIONS),
+    ACTIVITIES,
+    texts(Category::Conversations, "conversations", &[("conversation_id", Int)], &[("messages", Json)]),
     texts(
         Category::Associations,
         "objects",
         &[("object_type", Text), ("object_id", Int)],
         &[("properties", Json)],
-    )
-    .by(OBJECTS),
+    ),
     texts(Category::Quotes, "quotes", &[("quote_id", Int)], &[("title", Text)]),
-    texts(Category::Files, "files", &[("file_id", Int)], &[("name", Text)]).by(FILES),
+    texts(Category::Files, "files", &[("file_id", Int)], &[("name", Text)]),
     texts(Category::Segments, "segments", &[("segment_id", Int)], &[("name", Text)]),
     texts(
         Category::Notifications,
@@ -98,94 +80,68 @@ const fn texts(
     key: &'static [Column],
     columns: &'static [Column],
 ) -> Texts {
-    Texts { category, table, key, columns, linked: None }
+    Texts { category, table, key, columns }
 }
 
 /// Rows redacted, by category.
 pub type Redacted = BTreeMap<&'static str, u64>;
 
-/// Redacts every text of an account. The person's own rows must be gone already.
-pub async fn account_wide(tx: &mut Tx, account_id: i64, traces: &Traces) -> Result<Redacted, StoreError> {
+/// Redacts every text of an account but those of the categories that are `kept`. The people's own rows must be gone
+/// already.
+pub async fn account_wide(
+    tx: &mut Tx,
+    account_id: i64,
+    traces: &Traces,
+    kept: &[Category],
+) -> Result<Redacted, StoreError> {
     let mut redacted = Redacted::new();
     if traces.is_empty() {
         return Ok(redacted);
     }
-    let patterns =
-        traces.like_patterns().iter().map(|pattern| batch_row(json!({ "pattern": pattern }))).collect();
-    let patterns = batch_text(patterns);
-    for texts in &TEXTS {
-        let matches = texts.columns.iter().map(|(column, _)| {
-            format!("CAST(t.{column} AS text) {} b.pattern", tx.dialect().like_any_case())
-        });
-        let condition = format!(
-            "t.account_id = $2 AND EXISTS (SELECT 1 FROM {} WHERE {})",
-            tx.dialect().batch(1, &[("pattern", Text)]),
-            matches.collect::<Vec<_>>().join(" OR ")
-        );
-        let rows = tx.rows(&texts.select(&condition), args![patterns.as_str(), account_id]).await?;
-        let count = texts.rewrite(tx, &rows, |_, value| traces.redact_json(value)).await?;
+    for texts in TEXTS.iter().filter(|texts| !kept.contains(&texts.category)) {
+        let count = texts.redact(tx, account_id, traces).await?;
         if count > 0 {
             *redacted.entry(texts.category.title()).or_default() += count;
         }
     }
-    dead_letters(tx, traces).await?;
     Ok(redacted)
 }
 
-/// Messages of the embedded feed that could not be decided may hold anything, of any account. Few of them are kept, so
-/// all are looked at; one that is no text is searched as if its odd bytes were not there.
-async fn dead_letters(tx: &mut Tx, traces: &Traces) -> Result<(), StoreError> {
-    for row in tx.rows("SELECT dead_letter_id, body FROM dead_letters", &[]).await? {
-        if let Some(clean) = traces.redact(&String::from_utf8_lossy(&row.bytes("body")?)) {
-            tx.execute(
-                "UPDATE dead_letters SET body = $2 WHERE dead_letter_id = $1",
-                args![row.int("dead_letter_id")?, clean.into_bytes()],
-            )
-            .await?;
-        }
-    }
-    Ok(())
-}
-
-/// Redacts the texts that hang on contacts, each by its own contact's traces; the headers and derived properties of
-/// their e-mails go whole. The links must still be there.
-pub async fn linked(
-    tx: &mut Tx,
-    contacts: &str,
-    traces: &BTreeMap<(i64, i64), Traces>,
-) -> Result<Redacted, StoreError> {
-    let batch = tx.dialect().batch(1, &super::plan::BATCH);
-    let mut redacted = Redacted::new();
-    for texts in &TEXTS {
-        let Some(linked) = texts.linked else { continue };
-        let keys = texts.key.iter().map(|(column, _)| format!(" AND t.{column} = l.{column}"));
-        let sql = format!(
-            "SELECT l.contact_id, {} FROM ({}) l JOIN {} t ON t.account_id = l.account_id{}",
-            texts.selected(),
-            linked.replace("{batch}", &batch),
-            texts.table,
-            keys.collect::<String>()
-        );
-        let rows = tx.rows(&sql, args![contacts]).await?;
-        // A row that hangs on several contacts comes once for each: the traces of all of them go.
-        let mut of_row: BTreeMap<String, Vec<&Traces>> = BTreeMap::new();
-        for row in &rows {
-            if let Some(traces) = traces.get(&(row.int("account_id")?, row.int("contact_id")?)) {
-                of_row.entry(texts.key_of(row)?.to_string()).or_default().push(traces);
+/// Messages of the embedded feed that could not be decided may hold anything, of any account; one that is no text is
+/// searched as if its odd bytes were not there.
+pub async fn dead_letters(tx: &mut Tx, traces: &Traces) -> Result<(), StoreError> {
+    const BODIES: i64 = 50;
+    let mut last = 0;
+    loop {
+        let sql = "SELECT dead_letter_id, body FROM dead_letters WHERE dead_letter_id > $1 \
+                   ORDER BY dead_letter_id LIMIT $2";
+        let page = tx.rows(sql, args![last, BODIES]).await?;
+        let Some(end) = page.last() else { return Ok(()) };
+        last = end.int("dead_letter_id")?;
+        for row in &page {
+            if let Some(clean) = traces.redact(&String::from_utf8_lossy(&row.bytes("body")?)) {
+                tx.execute(
+                    "UPDATE dead_letters SET body = $2 WHERE dead_letter_id = $1",
+                    args![row.int("dead_letter_id")?, clean.into_bytes()],
+                )
+                .await?;
             }
         }
-        let count = texts
-            .rewrite(tx, &rows, |key, value| {
-                let headers = texts.category == Category::Activities && redact_headers(value);
-                let traces = of_row.get(&key.to_string()).map_or(&[][..], Vec::as_slice);
-                traces.iter().fold(headers, |found, traces| traces.redact_json(value) || found)
-            })
-            .await?;
-        if count > 0 {
-            *redacted.entry(texts.category.title()).or_default() += count;
-        }
     }
-    Ok(redacted)
+}
+
+/// Takes the headers, and what was derived from them, from the e-mails of a batch of contacts. The links must still
+/// be there.
+pub async fn headers(tx: &mut Tx, contacts: &str) -> Result<Redacted, StoreError> {
+    let sql = format!(
+        "SELECT DISTINCT l.account_id, l.activity_id FROM {} JOIN activity_associations l \
+         ON l.account_id = b.account_id AND l.object_type = 'contact' AND l.object_id = b.contact_id",
+        tx.dialect().batch(1, &super::plan::BATCH)
+    );
+    let rows = tx.rows(&sql, args![contacts]).await?;
+    let keys = rows.iter().map(|row| ACTIVITIES.key_of(row)).collect::<Result<_, _>>()?;
+    let count = ACTIVITIES.rewrite(tx, keys, redact_headers).await?;
+    Ok(Redacted::from_iter((count > 0).then_some((ACTIVITIES.category.title(), count))))
 }
 
 /// Row 10: the header of an e-mail, and what was derived from it, tells who wrote to whom. An activity without them is
@@ -210,19 +166,14 @@ fn redact_headers(properties: &mut Value) -> bool {
 }
 
 impl Texts {
-    /// With the way from a contact to its rows.
-    const fn by(self, linked: &'static str) -> Self {
-        Self { linked: Some(linked), ..self }
-    }
-
     /// Account and key of a row.
-    fn key_of(&self, row: &Row) -> Result<Value, StoreError> {
+    fn key_of(&self, row: &Row) -> Result<JsonRow, StoreError> {
         let mut key = Map::from_iter([("account_id".to_owned(), row.int("account_id")?.into())]);
         for (column, kind) in self.key {
             let value: Value = if *kind == Int { row.int(column)?.into() } else { row.text(column)?.into() };
             key.insert((*column).to_owned(), value);
         }
-        Ok(Value::Object(key))
+        Ok(key)
     }
 
     /// The columns of a row, with JSON as text.
@@ -233,63 +184,100 @@ impl Texts {
         columns.join(", ")
     }
 
-    fn select(&self, condition: &str) -> String {
-        format!("SELECT {} FROM {} t WHERE {condition}", self.selected(), self.table)
+    /// The texts of a row, each with its column.
+    fn texts_of(&self, row: &Row) -> Result<Vec<(&'static str, Value)>, StoreError> {
+        let text = |(column, kind): &Column| -> Result<_, StoreError> {
+            Ok((*column, if *kind == Json { row.json(column)? } else { row.text(column)?.into() }))
+        };
+        self.columns.iter().map(text).collect()
     }
 
-    /// Writes back what `clean`, which is given a row's key and one of its texts, changed; how many rows.
+    /// Redacts all rows of an account; how many had a trace.
+    async fn redact(&self, tx: &mut Tx, account_id: i64, traces: &Traces) -> Result<u64, StoreError> {
+        let names: Vec<String> = self.key.iter().map(|(column, _)| format!("t.{column}")).collect();
+        let places: Vec<String> = (2..).take(names.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT {} FROM {} t WHERE t.account_id = $1 AND ({names}) > ({}) ORDER BY {names} LIMIT {PAGE}",
+            self.selected(),
+            self.table,
+            places.join(", "),
+            names = names.join(", ")
+        );
+        let first = |(_, kind): &Column| if *kind == Int { Arg::from(0) } else { Arg::from("") };
+        let mut after: Vec<Arg> = self.key.iter().map(first).collect();
+        let mut count = 0;
+        loop {
+            let page = tx.rows(&sql, &[vec![account_id.into()], after].concat()).await?;
+            let Some(end) = page.last() else { return Ok(count) };
+            let last = |(column, kind): &Column| -> Result<Arg, StoreError> {
+                Ok(if *kind == Int { end.int(column)?.into() } else { end.text(column)?.into() })
+            };
+            after = self.key.iter().map(last).collect::<Result<_, _>>()?;
+            let mut found = Vec::new();
+            for row in &page {
+                if self.texts_of(row)?.iter_mut().any(|(_, text)| traces.redact_json(text)) {
+                    found.push(self.key_of(row)?);
+                }
+            }
+            count += self.rewrite(tx, found, |text| traces.redact_json(text)).await?;
+        }
+    }
+
+    /// Locks rows, by their keys, and writes back what `clean` changes in their texts; how many rows it changed.
     async fn rewrite(
         &self,
         tx: &mut Tx,
-        rows: &[Row],
-        clean: impl Fn(&Value, &mut Value) -> bool,
+        keys: Vec<JsonRow>,
+        clean: impl Fn(&mut Value) -> bool,
     ) -> Result<u64, StoreError> {
-        // By key: a row that came for several contacts is written once.
-        let mut changed = BTreeMap::new();
-        for row in rows {
-            let key = self.key_of(row)?;
-            let mut columns = batch_row(key.clone());
-            let mut found = false;
-            for (column, kind) in self.columns {
-                let mut value: Value = match kind {
-                    Json => row.json(column)?,
-                    _ => row.text(column)?.into(),
-                };
-                found = clean(&key, &mut value) || found;
-                columns.insert((*column).to_owned(), value);
-            }
-            if found {
-                changed.insert(key.to_string(), columns);
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let key: Vec<Column> = [("account_id", Int)].into_iter().chain(self.key.iter().copied()).collect();
+        let on = |alias: &str| -> String {
+            let columns = key.iter().map(|(column, _)| format!("{alias}.{column} = b.{column}"));
+            columns.collect::<Vec<_>>().join(" AND ")
+        };
+        let order: Vec<&str> = key.iter().map(|(column, _)| *column).collect();
+        let sql = format!(
+            "SELECT {} FROM {} JOIN {} t ON {} ORDER BY t.{}{}",
+            self.selected(),
+            tx.dialect().batch(1, &key),
+            self.table,
+            on("t"),
+            order.join(", t."),
+            tx.dialect().for_update("t")
+        );
+        let mut changed = Vec::new();
+        for row in tx.rows(&sql, args![batch_text(keys)]).await? {
+            let mut texts = self.texts_of(&row)?;
+            if texts.iter_mut().fold(false, |found, (_, text)| clean(text) || found) {
+                let mut row = self.key_of(&row)?;
+                row.extend(texts.into_iter().map(|(column, text)| (column.to_owned(), text)));
+                changed.push(row);
             }
         }
         if changed.is_empty() {
             return Ok(0);
         }
-        let all: Vec<Column> = [("account_id", Int)]
-            .into_iter()
-            .chain(self.key.iter().copied())
-            .chain(self.columns.iter().copied())
-            .collect();
+        let all: Vec<Column> = key.iter().chain(self.columns).copied().collect();
         let assignments: Vec<String> =
             self.columns.iter().map(|(column, _)| format!("{column} = b.{column}")).collect();
-        let keys: Vec<String> = [("account_id", Int)]
-            .iter()
-            .chain(self.key)
-            .map(|(column, _)| format!("{table}.{column} = b.{column}", table = self.table))
-            .collect();
         let sql = format!(
             "UPDATE {} SET {} FROM {} WHERE {}",
             self.table,
             assignments.join(", "),
             tx.dialect().batch(1, &all),
-            keys.join(" AND ")
+            on(self.table)
         );
-        tx.execute(&sql, args![batch_text(changed.into_values().collect())]).await
+        tx.execute(&sql, args![batch_text(changed)]).await
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -8,7 +8,7 @@ use crate::support::{Database, Reaper, on_both};
 const ACCOUNT: i64 = 1;
 
 /// Values that nobody else has: none may be found afterwards.
-pub const TRACES: [&str; 8] = [
+pub const TRACES: [&str; 11] = [
     "zebulon.quirke@persönlich.example",
     "zq@old.example",
     "Zebulon",
@@ -17,6 +17,9 @@ pub const TRACES: [&str; 8] = [
     "Gdynia-Orłowo",
     "unique-custom-value",
     "typed-by-them-alone",
+    "z.maiden@former.example",
+    "Zebulon Maiden",
+    "+48 999 888 777",
 ];
 
 /// The person is contact 11; contact 12 shares a note, an e-mail and a ticket with them.
@@ -30,10 +33,17 @@ pub fn graph() -> Vec<Value> {
             "city": TRACES[5], "custom": TRACES[6], "lifecyclestage": "lead"}),
     );
     person["additionalEmails"] = json!([TRACES[1]]);
-    person["propertiesWithHistory"] =
-        json!({"city": [{"value": "unique-custom-value", "timestamp": days_ago(9)}]});
+    person["propertiesWithHistory"] = json!({"city": [{"value": "unique-custom-value", "timestamp": days_ago(9)}],
+            "email": [{"value": TRACES[0], "timestamp": days_ago(9)}, {"value": TRACES[8], "timestamp": days_ago(99)}],
+            "lastname": [{"value": "Quirke", "timestamp": days_ago(9)}, {"value": "Maiden", "timestamp": days_ago(99)}],
+            "phone": [{"value": TRACES[10], "timestamp": days_ago(99)}]});
     records.push(person);
     records.push(contact(ACCOUNT, 12, json!({"email": "other@x.example", "firstname": "Otto"})));
+    // Nobody's: it names the person as they were, and is associated with nothing.
+    records.push(json!({"kind": "deal", "accountId": "1", "id": "22", "properties": {
+        "dealname": "zebulon MAIDEN: z.maiden@former.example, +48 999 888 777"}}));
+    records.push(json!({"kind": "deliverability", "accountId": "1", "email": TRACES[8], "status": "bounced",
+        "at": days_ago(99)}));
     let object = |kind: &str, id: &str, properties: Value| json!({"kind": kind, "accountId": "1", "id": id, "properties": properties});
     records.push(object("company", "21", json!({"name": "ACME", "about": "ZEBULON QUIRKE runs it"})));
     records.push(object("ticket", "31", json!({"subject": "From zq@OLD.example"})));
@@ -155,7 +165,7 @@ on_both!(erased_stays_erased_and_unsubscribed_stays_unsubscribed, async |db: Dat
     // The same file again: nothing of the person comes back, not even by their suppression.
     let mut again = graph();
     // What others wrote may name anybody, and is theirs to bring.
-    let others = ["company", "ticket", "quote", "activity", "file"];
+    let others = ["company", "deal", "ticket", "quote", "activity", "file"];
     again.retain(|record| !others.contains(&record["kind"].as_str().unwrap()));
     reaper.import(&again).await;
     assert_eq!(found(&db, "").await, Vec::<&str>::new());
@@ -195,26 +205,70 @@ on_both!(an_unknown_address_is_suppressed_all_the_same, async |db: Database| {
     assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:stranger@x.example"]));
 });
 
-on_both!(a_purge_leaves_nothing_of_the_person_in_what_hung_on_them, async |db: Database| {
+on_both!(a_purge_leaves_nothing_of_the_person_but_on_notifications_and_quotes, async |db: Database| {
     let reaper = Reaper::new(&db);
     let mut records = graph();
     let person =
         records.iter_mut().find(|record| record["kind"] == "contact" && record["id"] == "11").unwrap();
     person["archived"] = json!(true);
     person["archivedAt"] = json!(days_ago(91));
-    // Notifications and quotes are kept as they are; a company that is not associated is not the purge's to search.
-    let elsewhere = ["company", "quote", "notification"];
-    records.retain(|record| !elsewhere.contains(&record["kind"].as_str().unwrap()));
     reaper.import(&records).await;
+    reaper.decide_lines("{\"note\": \"for Zebulon Quirke, zq@old.example\"\n").await;
     assert_eq!(found(&db, "").await, TRACES);
+    let kept = "SELECT title, contact_name, contact_email FROM notifications";
+    let notification = db.rows(kept).await;
     let report = reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
     assert_eq!(report["jobs"][0]["deleted"], json!(1));
+    // Rows 17 and 18 keep them as they were; without them nothing is left.
+    assert_eq!(db.rows(kept).await, notification);
+    assert_eq!(db.rows("SELECT title FROM quotes").await, [["For Zebulon Quirke"]]);
+    db.execute("DELETE FROM notifications; DELETE FROM quotes").await;
+    db.open().scrub().await.unwrap();
     assert_eq!(found(&db, "").await, ["typed-by-them-alone"], "a chat stays, and what was said in it");
     let note = db.rows("SELECT properties ->> 'body' FROM activities WHERE activity_id = 41").await;
     assert_eq!(note, [["[redacted] and Otto met, [redacted]"]]);
+    assert_eq!(db.count("dead_letters", "TRUE").await, 1);
     reaper.import(&[contact(ACCOUNT, 99, json!({"email": "zq@old.example"}))]).await;
     let newcomer = reaper.json(&["inspect", "contact", "99", "--account", "1"]).await;
     assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:zq@old.example"]));
+});
+
+on_both!(an_erasure_takes_nothing_from_those_whose_address_or_name_is_longer, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut records = entitled_account(ACCOUNT);
+    records.push(user(ACCOUNT, ADMIN, &["delete"]));
+    let named = |id: i64, email: &str, first: &str, last: &str| {
+        contact(ACCOUNT, id, json!({"email": email, "firstname": first, "lastname": last}))
+    };
+    records.push(named(11, "ann@x.example", "Ann", "Lee"));
+    records.push(named(12, "joann@x.example", "Joann", "Leeds"));
+    records.push(named(13, "ann@x.example.net", "Anna", "Lee"));
+    records.push(json!({"kind": "company", "accountId": "1", "id": "21",
+        "properties": {"about": "ANN LEE <ann@x.example>, Joann Leeds <joann@x.example>"}}));
+    reaper.import(&records).await;
+    let others = async || (reaper.contact(1, 12).await, reaper.contact(1, 13).await);
+    let before = others().await;
+    assert_eq!(erase(&reaper, &["--contact", "11", "--confirm", "1"]).await.code, 0);
+    assert_eq!(others().await, before);
+    let about = db.rows("SELECT properties ->> 'about' FROM objects").await;
+    assert_eq!(about, [["[redacted] <[redacted]>, Joann Leeds <joann@x.example>"]]);
+});
+
+on_both!(an_event_of_an_erasure_names_the_trash_entry_that_it_ends, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    reaper.delete(ACCOUNT, 11).await;
+    let entry = reaper.contact(ACCOUNT, 11).await["trash"]["entryId"].clone();
+    assert_eq!(erase(&reaper, &["--contact", "11", "--confirm", "1"]).await.code, 0);
+    assert_eq!(erase(&reaper, &["--contact", "12", "--confirm", "1"]).await.code, 0);
+    let told = db.rows("SELECT type, data FROM outbox ORDER BY message_id").await;
+    let told: Vec<(&str, Value)> = told
+        .iter()
+        .map(|row| (row[0].as_str(), serde_json::from_str::<Value>(&row[1]).unwrap()["trashEntryId"].clone()))
+        .collect();
+    let of_12 = [("contact.deletion", Value::Null), ("contact.privacyDeletion", Value::Null)];
+    assert_eq!(told[..2], [("contact.deletion", entry.clone()), ("contact.privacyDeletion", entry)]);
+    assert_eq!(told[2..], of_12);
 });
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
