@@ -1,5 +1,7 @@
 //! Erasing for good: nothing of the person is left, and what others need stays.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::records::{ADMIN, contact, days_ago, entitled_account, segment, user};
@@ -270,6 +272,24 @@ on_both!(an_event_of_an_erasure_names_the_trash_entry_that_it_ends, async |db: D
     assert_eq!(told[..2], [("contact.deletion", entry.clone()), ("contact.privacyDeletion", entry)]);
     assert_eq!(told[2..], of_12);
 });
+
+/// Somebody writes on, in a transaction that is still open when the erasure comes to the text.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_changes_during_an_erasure_keeps_the_change() {
+    let db = Database::postgres().await;
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    let change = "BEGIN; UPDATE objects SET properties = '{\"name\": \"ACME, of Zebulon Quirke once\"}' \
+                  WHERE object_type = 'company'; SELECT pg_sleep(2); COMMIT";
+    let erasing = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        erase(&reaper, &["--contact", "11", "--confirm", "1"]).await
+    };
+    let (_, output) = tokio::join!(db.execute(change), erasing);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let name = db.rows("SELECT properties ->> 'name' FROM objects WHERE object_type = 'company'").await;
+    assert_eq!(name, [["ACME, of [redacted] once"]]);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erasure_that_cannot_scrub_the_files_is_done_and_says_so() {

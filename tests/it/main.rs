@@ -30,5 +30,6 @@ mod schema;
 mod service;
 mod support;
 mod tidy;
+mod traces;
 mod transactions;
 mod trash;

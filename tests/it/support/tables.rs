@@ -79,7 +79,7 @@ impl Database {
     /// Everything the store holds, to search in: on PostgreSQL all rows, on SQLite the bytes of its files.
     pub async fn everything(&self) -> String {
         if let Some(file) = self.url().strip_prefix("sqlite://") {
-            let files = [file.to_owned(), format!("{file}-wal")];
+            let files = [file.to_owned(), format!("{file}-wal"), format!("{file}-shm")];
             let bytes = files.iter().filter_map(|file| std::fs::read(file).ok()).flatten();
             return String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned();
         }
