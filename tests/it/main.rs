@@ -12,6 +12,7 @@ mod deletes;
 mod deletes_interrupted;
 mod end_to_end;
 mod erase;
+mod erase_column;
 mod hostile;
 mod import;
 mod import_contacts;

@@ -25,7 +25,7 @@ fn integration(contact: i64) -> Value {
 }
 
 /// The rows of account 1, columns joined by commas, sorted as text.
-async fn left(db: &Database, columns: &str, table: &str) -> Vec<String> {
+pub async fn left(db: &Database, columns: &str, table: &str) -> Vec<String> {
     let casts: Vec<String> = columns.split(", ").map(|column| format!("CAST({column} AS text)")).collect();
     let sql = format!("SELECT {} FROM {table} WHERE account_id = 1", casts.join(", "));
     let mut rows: Vec<String> = db.rows(&sql).await.into_iter().map(|row| row.join(",")).collect();
@@ -34,7 +34,7 @@ async fn left(db: &Database, columns: &str, table: &str) -> Vec<String> {
 }
 
 /// The rows of one account, of every table that has accounts.
-async fn of_account(db: &Database, account: i64) -> Vec<String> {
+pub async fn of_account(db: &Database, account: i64) -> Vec<String> {
     let mut rows = Vec::new();
     for table in db.tables().await {
         if db.columns(&table).await.first().is_some_and(|column| column == "account_id") {

@@ -253,6 +253,24 @@ on_both!(every_page_follows_a_contact_to_its_end, async |db: Database| {
     }
 });
 
+on_both!(
+    every_page_after_an_erasure_is_as_after_a_purge_but_for_conversations_and_notifications,
+    async |db: Database| {
+        let reaper = Reaper::new(&db);
+        reaper.import(&[graph::records(1), graph::records(2)].concat()).await;
+        deed(&reaper, "erase", 11).await;
+        expect(&reaper, "erased", 1, |case| match case.page {
+            ["inbox"] => &["154 12", "155 12"],
+            ["notifications"] => &["202 12 A Contact contact12@account1.example Something happened"],
+            _ => case.purged,
+        })
+        .await;
+        for case in CASES.iter().filter(|case| case.page != ["notifications"]) {
+            assert_eq!(shown(&reaper, 2, case.page, case.members).await, case.live, "{:?}", case.page);
+        }
+    }
+);
+
 on_both!(what_both_contacts_share_goes_with_the_second, async |db: Database| {
     let reaper = Reaper::new(&db);
     reaper.import(&graph::records(1)).await;
