@@ -19,6 +19,7 @@ mod import_contacts;
 mod journal;
 mod lines;
 mod mail;
+mod matrix;
 mod model;
 mod outbox;
 mod pages;

@@ -80,9 +80,10 @@ impl<'a> Scene<'a> {
         wait_until("the outbox is empty", SOON, async || self.db.count("outbox", "TRUE").await == 0).await;
         let sent = self.broker.drain(&self.heard).await;
         assert!(!sent.is_empty(), "events were heard");
-        sent.iter()
-            .map(|message| format!("{:?}{}", message.headers, String::from_utf8_lossy(&message.body)))
-            .collect()
+        let said = sent
+            .iter()
+            .map(|message| format!("{:?}{}", message.headers, String::from_utf8_lossy(&message.body)));
+        said.collect::<Vec<_>>().join("\n")
     }
 
     /// The embedded feed, too, meets lines about the person.

@@ -1,0 +1,227 @@
+//! What an import does to the model: the contract's "Records for `import`", and rule 10.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::deeds::Refusal;
+use super::model::{
+    Account, Activity, Analytics, Contact, Conversation, File, Notification, Object, Owned, Quote,
+    Submission, Words,
+};
+
+/// What an activity is associated with.
+pub type Ends = BTreeSet<Object>;
+
+/// What makes a whole file fail.
+#[derive(Default)]
+struct Wrong {
+    unknown: BTreeSet<i64>,
+}
+
+impl Account {
+    /// All of the records, which are of this account, or none.
+    pub fn import(&mut self, records: &[Value]) -> Result<(), Refusal> {
+        let mut after = self.clone();
+        let mut wrong = Wrong::default();
+        for record in records {
+            after.take(record, &mut wrong);
+        }
+        if let Some(contact) = wrong.unknown.iter().find(|id| !after.contacts.contains_key(*id)) {
+            return Err(format!("names contact {contact}, which neither the file nor the store has"));
+        }
+        let live = || after.contacts.iter().filter(|(_, it)| it.trash.is_none());
+        for (id, it) in live() {
+            if live().any(|(other, held)| other > id && !held.addresses.is_disjoint(&it.addresses)) {
+                return Err("an address belongs to one".to_owned());
+            }
+        }
+        *self = after;
+        Ok(())
+    }
+
+    fn take(&mut self, record: &Value, wrong: &mut Wrong) {
+        let kind = text(record, "kind");
+        if let Some(contact) = record.get("contactId").and_then(parse) {
+            if self.gone.contains_key(&contact) {
+                return;
+            }
+            wrong.unknown.insert(contact);
+            self.take_owned(&kind, contact, record);
+            return;
+        }
+        match kind.as_str() {
+            "contact" => self.take_contact(record),
+            "company" | "deal" | "ticket" => {
+                self.objects.insert((kind, id(record, "id")), words(&record["properties"]));
+            }
+            "association" => {
+                let (from, to) = (end(&record["from"]), end(&record["to"]));
+                if !self.is_gone(&from) && !self.is_gone(&to) {
+                    self.associations.insert((from, to, text(record, "label")));
+                }
+            }
+            "activity" => self.take_activity(record),
+            "deliverability" => {
+                let (address, status) = (text(record, "email").to_lowercase(), text(record, "status"));
+                let of_nobody = self.of_address(&address).is_empty();
+                self.deliverability.insert((address.clone(), status));
+                if of_nobody && self.hashed.contains(&(address.clone(), "erased".to_owned())) {
+                    self.hash([address].into());
+                }
+            }
+            "segment" => {
+                let joined = |contact: &i64| {
+                    !self.gone.contains_key(contact)
+                        && self.contacts.get(contact).is_none_or(|it| it.trash.is_none())
+                };
+                let members = ids(record, "members").into_iter().filter(joined).collect();
+                self.segments.insert(id(record, "id"), members);
+            }
+            "file" | "quote" => self.take_shared(&kind, record),
+            other => panic!("the model knows no record of kind {other}"),
+        }
+    }
+
+    fn is_gone(&self, (kind, id): &Object) -> bool {
+        kind == "contact" && self.gone.contains_key(id)
+    }
+
+    fn take_contact(&mut self, record: &Value) {
+        let contact = id(record, "id");
+        if self.gone.contains_key(&contact) {
+            return;
+        }
+        let known = self.contacts.contains_key(&contact);
+        let properties = words(&record["properties"]);
+        let additional = record["additionalEmails"].as_array().into_iter().flatten();
+        let additional = additional.map(|address| address.as_str().expect("an address").to_owned());
+        let addresses: BTreeSet<String> = additional
+            .chain(properties.get("email").cloned())
+            .map(|address| address.to_lowercase())
+            .collect();
+        let history = record["propertiesWithHistory"].as_object().into_iter().flatten();
+        let values = |versions: &Value| -> Vec<String> {
+            versions.as_array().into_iter().flatten().map(|version| text(version, "value")).collect()
+        };
+        let it = Contact {
+            history: history.map(|(name, versions)| (name.clone(), values(versions))).collect(),
+            properties,
+            addresses: addresses.clone(),
+            ..self.contacts.remove(&contact).unwrap_or_default()
+        };
+        self.contacts.insert(contact, it);
+        if !known && record["archived"] == true {
+            let old =
+                record["archivedAt"].as_str().expect("a time") < super::graph::ninety_days_ago().as_str();
+            self.put_into_trash(contact, "import", old);
+        }
+        // Suppression outlives the person: what was kept of an address is in force with whoever has it now.
+        let back = |(address, status): &&(String, String)| addresses.contains(address) && status != "erased";
+        self.deliverability.extend(self.hashed.iter().filter(back).cloned());
+    }
+
+    fn take_activity(&mut self, record: &Value) {
+        let ends: Ends = record["associations"].as_array().into_iter().flatten().map(end).collect();
+        if !ends.is_empty() && ends.iter().all(|end| self.is_gone(end)) {
+            return;
+        }
+        let activity = Activity {
+            kind: text(record, "type"),
+            at: text(record, "timestamp"),
+            stub: false,
+            properties: words(&record["properties"]),
+            ends: ends.into_iter().filter(|end| !self.is_gone(end)).collect(),
+        };
+        self.activities.insert(id(record, "id"), activity);
+    }
+
+    /// Files and quotes: skipped where all their contacts are gone.
+    fn take_shared(&mut self, kind: &str, record: &Value) {
+        let (named, key) = (ids(record, "contactIds"), id(record, "id"));
+        let contacts: BTreeSet<i64> =
+            named.iter().copied().filter(|contact| !self.gone.contains_key(contact)).collect();
+        if contacts.is_empty() && !named.is_empty() {
+            return;
+        }
+        if kind == "file" {
+            let submission = record.get("formSubmissionId").and_then(parse);
+            self.files.insert(key, File { name: text(record, "name"), submission, contacts });
+        } else {
+            let orphaned = self.quotes.get(&key).is_some_and(|it| it.orphaned);
+            self.quotes.insert(key, Quote { title: text(record, "title"), contacts, orphaned });
+        }
+    }
+
+    fn take_owned(&mut self, kind: &str, contact: i64, record: &Value) {
+        let key = record.get("id").and_then(parse).unwrap_or_default();
+        let owned = |text: String| Owned { contact, text };
+        match kind {
+            "customEvent" => {
+                drop(self.custom_events.insert(key, owned(text(&record["properties"], "about"))));
+            }
+            "feedback" => drop(self.feedback.insert(key, owned(text(record, "text")))),
+            "formSubmission" => {
+                let text = text(&record["values"], "about");
+                let form = self::text(record, "formId");
+                self.submissions.insert(key, Submission { contact, form, text });
+            }
+            "integration" => {
+                let text = text(&record["payload"], "about");
+                self.integrations.insert((contact, self::text(record, "source")), text);
+            }
+            "lifecycleTransition" => {
+                self.transitions.insert((contact, text(record, "stage"), text(record, "at")));
+            }
+            "conversation" => {
+                let (channel, tickets) = (text(record, "channel"), ids(record, "ticketIds"));
+                let text = text(&record["messages"][0], "text");
+                self.conversations
+                    .insert(key, Conversation { contact: Some(contact), channel, tickets, text });
+            }
+            "analyticsEvent" => {
+                let (kind, source, at) =
+                    (text(record, "type"), text(record, "source"), text(record, "occurredAt"));
+                self.analytics.insert(key, Analytics { contact: Some(contact), kind, source, at });
+            }
+            "notification" => {
+                let old = text(record, "createdAt") < super::graph::thirty_days_ago();
+                let [name, email, title] =
+                    ["contactName", "contactEmail", "title"].map(|name| text(record, name));
+                self.notifications
+                    .insert(key, Notification { contact: Some(contact), name, email, title, old });
+            }
+            "enrollment" => {
+                let live = self.contacts.get(&contact).is_none_or(|it| it.trash.is_none());
+                let key = (id(record, "workflowId"), contact, text(record, "enrolledAt"));
+                self.enrollments.insert(key, record["active"] == true && live);
+            }
+            other => panic!("the model knows no record of kind {other}"),
+        }
+    }
+}
+
+fn parse(value: &Value) -> Option<i64> {
+    value.as_str()?.parse().ok()
+}
+
+fn id(record: &Value, member: &str) -> i64 {
+    parse(&record[member]).unwrap_or_else(|| panic!("{member} of {record}"))
+}
+
+fn ids(record: &Value, member: &str) -> BTreeSet<i64> {
+    record[member].as_array().into_iter().flatten().filter_map(parse).collect()
+}
+
+fn text(record: &Value, member: &str) -> String {
+    record[member].as_str().unwrap_or_default().to_owned()
+}
+
+fn end(value: &Value) -> Object {
+    (text(value, "type"), id(value, "id"))
+}
+
+fn words(properties: &Value) -> Words {
+    let members = properties.as_object().expect("properties");
+    members.iter().map(|(name, value)| (name.clone(), value.as_str().expect("a string").to_owned())).collect()
+}

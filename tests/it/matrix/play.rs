@@ -1,0 +1,313 @@
+//! Steps, taken in the store and in the model alike; after each, both are compared.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use contact_reaper::domain::enrollment::parse_event;
+use contact_reaper::store::erase::Person;
+use contact_reaper::store::pages::{Page, Subject};
+use contact_reaper::store::retention::{Locked, Sweep, Target};
+use contact_reaper::store::{Store, StoreError};
+use serde_json::{Value, json};
+
+use super::deeds::Refusal;
+use super::graph::{self, COMPANIES, CONTACTS, DEALS, ONCE, SEGMENTS, TICKETS};
+use super::model::{Account, Object};
+use super::rows::stored;
+use crate::support::Database;
+use crate::support::records::{ADMIN, event, lines, seconds_ago};
+
+/// Both have the same ids.
+pub const ACCOUNTS: [i64; 2] = [1, 2];
+
+/// How often what is shown is looked at, beside the rows: after every so many steps, and at the end.
+const SHOWN_EVERY: usize = 8;
+
+const DAY: Duration = Duration::from_hours(24);
+const LEDGER: Duration = DAY.saturating_mul(120);
+
+/// One thing that happens, whatever the state is then. The first number is the account, the second the contact.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Import(i64, Vec<Value>),
+    Delete(i64, i64),
+    /// (workflow, enrollment), and whether it was made just now or an hour ago.
+    Enroll(i64, i64, (i64, i64), bool),
+    Restore(i64, i64),
+    /// All that are named, in this order.
+    RestoreAll(i64, Vec<i64>),
+    Erase(i64, i64),
+    EraseAddress(i64, &'static str),
+    Hold(i64, i64),
+    Lift(i64, i64),
+    /// More than 90 days pass for a contact in the trash.
+    Age(i64, i64),
+    Purge,
+    ExpireNotifications,
+    /// More than 30 days pass for all quotes of erased people, and the job runs.
+    DeleteQuotes,
+}
+
+/// The store and the model of it.
+pub struct Scene {
+    db: Database,
+    store: Store,
+    model: BTreeMap<i64, Account>,
+}
+
+impl Scene {
+    pub async fn new(db: Database) -> Self {
+        let store = db.open_with(1);
+        store.migrate().await.expect("the schema");
+        for account in ACCOUNTS {
+            import(&store, &graph::ground(account)).await.expect("an account");
+        }
+        let model = ACCOUNTS.map(|account| (account, Account::default())).into();
+        Self { db, store, model }
+    }
+
+    /// Plays the steps; where the store and the model part, which step it was, and how they differ.
+    pub async fn play(&mut self, steps: &[Step]) -> Result<(), (usize, String)> {
+        for (number, step) in steps.iter().enumerate() {
+            let differs = |what: String| (number, what);
+            self.take(step).await.map_err(differs)?;
+            // Imports in a row are looked at together.
+            if matches!((step, steps.get(number + 1)), (Step::Import(..), Some(Step::Import(..)))) {
+                continue;
+            }
+            self.compare_rows().await.map_err(differs)?;
+            if number % SHOWN_EVERY == 0 || number + 1 == steps.len() {
+                self.compare_shown().await.map_err(differs)?;
+            }
+        }
+        self.store.close().await;
+        Ok(())
+    }
+
+    async fn take(&mut self, step: &Step) -> Result<(), String> {
+        let people = match step {
+            Step::EraseAddress(id, address) => self.model[id].of_address(&address.to_lowercase()).len(),
+            _ => 1,
+        };
+        let answer = self.in_the_store(step, people as u64).await;
+        match (answer, self.in_the_model(step)) {
+            (Ok(()), Ok(())) => Ok(()),
+            (Err(StoreError::Refused(said)), Err(why)) if said.contains(&why) => Ok(()),
+            (answer, expected) => Err(format!("the store answers {answer:?}, the matrix says {expected:?}")),
+        }
+    }
+
+    fn account(&mut self, id: i64) -> &mut Account {
+        self.model.get_mut(&id).expect("an account of ours")
+    }
+
+    fn in_the_model(&mut self, step: &Step) -> Result<(), Refusal> {
+        match step {
+            Step::Import(id, records) => self.account(*id).import(records),
+            Step::Delete(id, contact) => self.account(*id).trash(*contact, "user"),
+            Step::Enroll(id, contact, (workflow, enrollment), lately) => {
+                self.account(*id).enroll(*enrollment, (*workflow, *contact), *workflow == ONCE, *lately);
+                Ok(())
+            }
+            Step::Restore(id, contact) => self.account(*id).restore(*contact),
+            Step::RestoreAll(id, contacts) => {
+                self.account(*id).restore_all(contacts);
+                Ok(())
+            }
+            Step::Erase(id, contact) => self.account(*id).erase(*contact),
+            Step::EraseAddress(id, address) => self.account(*id).erase_address(&address.to_lowercase()),
+            Step::Hold(id, contact) => self.account(*id).hold(*contact, true),
+            Step::Lift(id, contact) => self.account(*id).hold(*contact, false),
+            Step::Age(id, contact) => {
+                if let Some(trash) =
+                    self.account(*id).contacts.get_mut(contact).and_then(|it| it.trash.as_mut())
+                {
+                    trash.old = true;
+                }
+                Ok(())
+            }
+            Step::Purge => {
+                self.model.values_mut().for_each(Account::purge);
+                Ok(())
+            }
+            Step::ExpireNotifications => {
+                self.model.values_mut().for_each(Account::expire_notifications);
+                Ok(())
+            }
+            Step::DeleteQuotes => {
+                self.model.values_mut().for_each(Account::delete_quotes);
+                Ok(())
+            }
+        }
+    }
+
+    async fn in_the_store(&self, step: &Step, people: u64) -> Result<(), StoreError> {
+        let (store, user) = (&self.store, ADMIN.to_string());
+        let user = user.as_str();
+        match step {
+            Step::Import(_, records) => import(store, records).await,
+            Step::Delete(account, contact) => store.delete_contact(*account, user, *contact).await.map(drop),
+            Step::Enroll(account, contact, (workflow, enrollment), lately) => {
+                let mut event = event(*account, *workflow, *contact, *enrollment);
+                event["data"]["cause"] = json!("MANUAL");
+                event["data"]["enrolledAt"] = json!(seconds_ago(if *lately { -240 } else { 3600 }));
+                let event = parse_event(event.to_string().as_bytes()).expect("well-formed");
+                store.decide(&[event], LEDGER).await.map(drop)
+            }
+            Step::Restore(account, contact) => store.restore_contact(*account, user, *contact).await,
+            Step::RestoreAll(account, contacts) => {
+                for contact in contacts {
+                    match store.restore_contact(*account, user, *contact).await {
+                        Ok(()) | Err(StoreError::Refused(_)) => {}
+                        Err(other) => return Err(other),
+                    }
+                }
+                Ok(())
+            }
+            Step::Erase(account, contact) => {
+                store.erase(*account, user, &Person::Contact(*contact), people).await.map(drop)
+            }
+            Step::EraseAddress(account, address) => {
+                let address = Person::Address((*address).to_owned());
+                store.erase(*account, user, &address, people).await.map(drop)
+            }
+            Step::Hold(account, contact) => store.set_legal_hold(*account, *contact, "me", "a case").await,
+            Step::Lift(account, contact) => store.lift_legal_hold(*account, *contact, "me").await,
+            Step::Age(account, contact) => self.age(*account, *contact).await,
+            Step::Purge => self.sweep(Target::Trash, 90).await,
+            Step::ExpireNotifications => self.sweep(Target::Notifications, 30).await,
+            Step::DeleteQuotes => {
+                let old = "UPDATE quotes SET orphaned_at = '2020-01-01T00:00:00.000000Z' WHERE orphaned_at IS NOT NULL";
+                self.db.execute(old).await;
+                self.sweep(Target::Quotes, 30).await
+            }
+        }
+    }
+
+    async fn age(&self, account: i64, contact: i64) -> Result<(), StoreError> {
+        let old = "deleted_at = '2020-01-01T00:00:00.000000Z'";
+        let of = format!("account_id = {account} AND contact_id = {contact}");
+        let contacts = format!("UPDATE contacts SET {old} WHERE {of} AND deleted_at IS NOT NULL");
+        let entries = format!("UPDATE trash_entries SET {old} WHERE {of} AND closed_at IS NULL");
+        self.db.execute(&format!("{contacts}; {entries}")).await;
+        Ok(())
+    }
+
+    async fn sweep(&self, target: Target, days: u32) -> Result<(), StoreError> {
+        let sweep =
+            Sweep { job: "job", target, after: DAY * days, limit: 500, locked: Locked::Wait, lease: None };
+        self.store.sweep(&sweep).await.map(drop)
+    }
+
+    async fn compare_rows(&self) -> Result<(), String> {
+        for (id, account) in &self.model {
+            let (stored, expected) = (stored(&self.db, *id).await, account.rows());
+            for (table, expected) in expected {
+                same(&format!("account {id}, table {table}"), &stored[table], &expected)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn compare_shown(&self) -> Result<(), String> {
+        for (id, account) in &self.model {
+            for contact in 1..=i64::try_from(CONTACTS).expect("few") {
+                let shown = self.store.contact(*id, contact).await.expect("a contact");
+                let mut visible = json!(shown.visible);
+                for members in visible.as_object_mut().expect("categories").values_mut() {
+                    members.as_array_mut().expect("members").sort_by_key(ToString::to_string);
+                }
+                let by = shown.trash.map(|trash| trash["deletedBy"]["kind"].clone());
+                let shown = json!({"state": shown.state, "properties": shown.properties, "deletedBy": by,
+                    "visible": visible});
+                same(
+                    &format!("account {id}, contact {contact}"),
+                    &[shown],
+                    &[account.contact_view(contact)],
+                )?;
+            }
+            for (page, subject, expected) in pages(account) {
+                let shown = self.store.page(*id, Page::named(page).expect(page), &subject).await;
+                let shown = shown.expect("a page").rows.into_iter().map(Value::Object).collect();
+                let what = format!("account {id}, page {page} {subject:?}");
+                same(&what, &sorted(shown), &sorted(expected))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Imports as the command does: all of the records or none.
+pub async fn import(store: &Store, records: &[Value]) -> Result<(), StoreError> {
+    let mut import = store.begin_import("me").await?;
+    let mut taken = Ok(());
+    for (number, line) in (1..).zip(lines(records).lines()) {
+        if taken.is_ok() {
+            taken = import.line(number, line).await;
+        }
+    }
+    import.finish(taken).await.map(drop)
+}
+
+/// Every page, with what the model shows on it.
+fn pages(account: &Account) -> Vec<(&'static str, Subject, Vec<Value>)> {
+    let ids = |count: usize| 1..=i64::try_from(count).expect("few");
+    let mut pages: Vec<_> = WHOLE.iter().map(|page| (*page, Subject::Account, account.page(page))).collect();
+    for (kind, count) in [("contact", CONTACTS), ("company", COMPANIES), ("deal", DEALS), ("ticket", TICKETS)]
+    {
+        for object in ids(count).map(|id| (kind.to_owned(), id)) {
+            let rows = account.timeline(&object);
+            let (object_type, object_id): Object = object;
+            pages.push(("timeline", Subject::Record { object_type, object_id }, rows));
+        }
+    }
+    pages.extend(ids(COMPANIES).map(|id| ("company", Subject::Id(id), account.company(id))));
+    pages.extend(ids(SEGMENTS).map(|id| ("segment", Subject::Id(id), account.segment(id))));
+    pages
+}
+
+/// The pages about a whole account.
+const WHOLE: [&str; 14] = [
+    "calls",
+    "tasks",
+    "inbox",
+    "feedback",
+    "form-submissions",
+    "files",
+    "notifications",
+    "quotes",
+    "tickets",
+    "contact-report",
+    "engagement-report",
+    "email-report",
+    "sources-report",
+    "form-report",
+];
+
+fn sorted(mut rows: Vec<Value>) -> Vec<Value> {
+    rows.sort_by_key(ToString::to_string);
+    rows
+}
+
+/// Are both the same rows? If not, which are on one side only.
+pub fn same<T: PartialEq + std::fmt::Display>(what: &str, found: &[T], expected: &[T]) -> Result<(), String> {
+    if found == expected {
+        return Ok(());
+    }
+    let mut difference = format!("{what}:");
+    let (mut found, mut expected): (Vec<&T>, Vec<&T>) = (found.iter().collect(), expected.iter().collect());
+    found.retain(|row| match expected.iter().position(|other| other == row) {
+        Some(place) => {
+            expected.remove(place);
+            false
+        }
+        None => true,
+    });
+    for (title, rows) in [("only in the store", found), ("only in the matrix", expected)] {
+        for row in rows {
+            let _ = write!(difference, "\n  {title}: {row}");
+        }
+    }
+    Err(difference)
+}

@@ -1,0 +1,56 @@
+//! Row 15 of the matrix in the model: the stage of a company.
+
+use std::collections::BTreeMap;
+
+use super::model::{Account, Object};
+
+impl Account {
+    /// Each company's furthest stage among its live contacts and its deals.
+    pub fn stages(&self) -> BTreeMap<i64, Option<String>> {
+        let companies = self.objects.keys().filter(|(kind, _)| kind == "company");
+        companies.map(|company| (company.1, self.furthest_stage(company))).collect()
+    }
+
+    fn furthest_stage(&self, company: &Object) -> Option<String> {
+        const ORDER: [&str; 7] = [
+            "subscriber",
+            "lead",
+            "marketingqualifiedlead",
+            "salesqualifiedlead",
+            "opportunity",
+            "customer",
+            "evangelist",
+        ];
+        let stage_of = |other: &Object| match other.0.as_str() {
+            "contact" if self.is_live(other.1) => {
+                self.contacts[&other.1].properties.get("lifecyclestage").cloned()
+            }
+            "deal" => match self.objects.get(other)?.get("dealstage")?.as_str() {
+                "open" => Some("opportunity".to_owned()),
+                "closedwon" => Some("customer".to_owned()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let stages = self.partners(company).into_iter().filter_map(|other| stage_of(&other));
+        let ranks = stages.filter_map(|stage| ORDER.iter().position(|known| *known == stage));
+        ranks.max().map(|rank| ORDER[rank].to_owned())
+    }
+
+    /// Where the stage in place was the one derived before, it becomes the one derived now.
+    pub fn stages_follow(&mut self, before: &BTreeMap<i64, Option<String>>, contact: i64) {
+        let (now, own) = (self.stages(), self.partners(&("contact".to_owned(), contact)));
+        for (company, derived) in before {
+            let company = ("company".to_owned(), *company);
+            let stage = self.objects[&company].get("lifecyclestage").filter(|it| !it.is_empty()).cloned();
+            if !own.contains(&company) || stage != *derived {
+                continue;
+            }
+            let properties = self.objects.get_mut(&company).expect("a company");
+            match &now[&company.1] {
+                Some(stage) => properties.insert("lifecyclestage".to_owned(), stage.clone()),
+                None => properties.remove("lifecyclestage"),
+            };
+        }
+    }
+}
