@@ -201,23 +201,24 @@ fn order(needle: &[char]) -> (std::cmp::Reverse<usize>, &[char]) {
 fn stands_alone(letters: &[char], index: usize, needle: &[char]) -> bool {
     let (before, after) = (&letters[..index], &letters[index + needle.len()..]);
     let (Some(first), Some(last)) = (needle.first(), needle.last()) else { return false };
+    // Letters that have a case, folded to the small one: scripts without write names and addresses with no space between.
+    let in_word = |letter: &char| letter.is_lowercase() || letter.is_numeric();
     if needle.contains(&'@') {
         let longer_before = match before {
             [.., other, '.' | '_' | '%' | '+' | '-'] => {
-                other.is_alphanumeric() && !ends_an_escape(&before[..before.len() - 1])
+                in_word(other) && !ends_an_escape(&before[..before.len() - 1])
             }
-            [.., other] => other.is_alphanumeric() && !ends_an_escape(before),
+            [.., other] => in_word(other) && !ends_an_escape(before),
             [] => false,
         };
         let longer_after = match after {
-            ['.' | '-', other, ..] | [other, ..] => other.is_alphanumeric(),
+            ['.' | '-', other, ..] | [other, ..] => in_word(other),
             [] => false,
         };
         return !longer_before && !longer_after;
     }
-    let one_word = |one: &char, other: &char| {
-        one.is_alphabetic() && other.is_alphabetic() || one.is_numeric() && other.is_numeric()
-    };
+    let one_word =
+        |one: &char, other: &char| in_word(one) && in_word(other) && one.is_numeric() == other.is_numeric();
     let longer_before = before.last().is_some_and(|other| one_word(other, first) && !ends_an_escape(before));
     !longer_before && !after.first().is_some_and(|other| one_word(last, other))
 }
@@ -298,6 +299,7 @@ mod tests {
             ("zoe.s@example.org;<zoe.s@example.org>.", "[redacted];<[redacted]>."),
             (r"line\nzoe.s@example.org\u000aZoë Strauß", r"line\n[redacted]\u000a[redacted]"),
             ("Once Zoë Lindt, 555-0199", "Once [redacted], [redacted]"),
+            ("邮箱zoe.s@example.org今天Zoë Strauß见", "邮箱[redacted]今天[redacted]见"),
         ] {
             assert_eq!(traces().redact(text).as_deref(), Some(clean));
         }

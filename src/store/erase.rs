@@ -131,7 +131,8 @@ pub(super) async fn subjects(
         ),
     };
     let sql = format!(
-        "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM contacts c WHERE c.account_id = $1 AND {condition} ORDER BY c.contact_id{}",
+        "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM contacts c \
+         WHERE c.account_id = $1 AND {condition} ORDER BY c.contact_id{}",
         tx.dialect().for_update("c")
     );
     let mut subjects = Vec::new();

@@ -91,6 +91,9 @@ async fn hash_addresses(
     people: &BTreeMap<i64, People>,
     now: Time,
 ) -> Result<(), StoreError> {
+    if people.values().all(|people| people.addresses.is_empty()) {
+        return Ok(());
+    }
     let keys = suppressions::keys(tx, store.hash_key_home()).await?;
     for (account_id, People { addresses, .. }) in people {
         suppressions::hash(tx, &keys, *account_id, addresses, now).await?;
