@@ -130,6 +130,9 @@ impl Scene {
             self.broker.count(&self.broker.queue()).await == 0
         })
         .await;
+        // The lease of a worker that was killed may have to end first.
+        wait_until("every event is out", DEADLINE, async || self.database.count("outbox", "TRUE").await == 0)
+            .await;
     }
 
     async fn check(&self) {

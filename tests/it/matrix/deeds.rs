@@ -155,6 +155,7 @@ impl Account {
             return Err(format!("contact {contact} is under a legal hold"));
         }
         self.erase_for_good(contact);
+        self.confirmed.push(vec![contact]);
         Ok(())
     }
 
@@ -168,9 +169,10 @@ impl Account {
             self.hash([address.to_owned()].into());
             self.hashed.insert((address.to_owned(), "unsubscribed".to_owned()));
         }
-        for contact in people {
-            self.erase_for_good(contact);
+        for contact in &people {
+            self.erase_for_good(*contact);
         }
+        self.confirmed.push(people);
         Ok(())
     }
 }

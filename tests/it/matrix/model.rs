@@ -46,6 +46,8 @@ pub struct Account {
     pub entries: Vec<(i64, &'static str, Option<&'static str>)>,
     /// What others were told, in order: the event and the contact.
     pub told: Vec<(&'static str, i64)>,
+    /// Erasures that the user who asked is to hear of by e-mail: the contacts of each. There is no mail server.
+    pub confirmed: Vec<Vec<i64>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

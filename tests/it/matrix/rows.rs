@@ -70,10 +70,15 @@ fn sorted(mut rows: Rows) -> Rows {
     rows
 }
 
-/// A row with its JSON written in one way, as the databases do not, and of an event only whom it is about.
+/// A row with its JSON written in one way, as the databases do not, and of an event or a confirmation only whom it is
+/// about.
 fn same_json(row: &str) -> String {
     let cell = |cell: &str| match serde_json::from_str::<Value>(cell) {
         Ok(Value::Object(event)) if event.contains_key("contactId") => event["contactId"].to_string(),
+        Ok(Value::Object(mail)) if mail.contains_key("erasures") => {
+            let erasures = mail["erasures"].as_array().into_iter().flatten();
+            erasures.filter_map(|it| it["contactId"].as_str()).collect::<Vec<_>>().join(" ")
+        }
         Ok(object @ Value::Object(_)) => object.to_string(),
         _ => cell.to_owned(),
     };
@@ -127,6 +132,10 @@ impl Account {
         }
         for (event, contact) in &self.told {
             add("outbox", format!("{event} | \"{contact}\""));
+        }
+        for contacts in &self.confirmed {
+            let contacts: Vec<String> = contacts.iter().map(i64::to_string).collect();
+            add("outbox", format!("mail.erasure | {}", contacts.join(" ")));
         }
         for (id, it) in &self.ledger {
             add("ledger", format!("{id} | {} | {} | {}", it.contact, it.outcome, it.reason));
