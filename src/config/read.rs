@@ -11,7 +11,6 @@ use super::{
     AccountGuard, Database, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat, Mail, Mistakes,
     Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, WorkflowGuard,
 };
-use crate::domain::address::is_plain_address;
 use crate::domain::schedule::Schedule;
 
 /// Longest name AMQP can carry.
@@ -134,7 +133,6 @@ fn retention_job(
 }
 
 fn mail(r: &mut Reader) -> Mail {
-    let plain = |text: &str| is_plain_address(text).then(|| text.to_owned());
     let smtp_url = r.url("mail.smtp_url", &["smtp", "smtps"], true);
     let parameters = smtp_url.expose().split_once('?').map(|(_, parameters)| parameters);
     if parameters.is_some_and(|parameters| !["tls=required", "tls=opportunistic"].contains(&parameters)) {
@@ -144,10 +142,19 @@ fn mail(r: &mut Reader) -> Mail {
     }
     Mail {
         smtp_url,
-        from: r.text_as("mail.from", "an e-mail address", String::new(), plain),
+        from: mail_from(r),
         max_retry_delay: r.duration("mail.max_retry_delay", "100ms", "1h"),
         give_up_after: r.duration("mail.give_up_after", "1s", "90d"),
     }
+}
+
+fn mail_from(r: &mut Reader) -> String {
+    r.text_as("mail.from", "an e-mail address", String::new(), |text| {
+        let (name, host) = text.split_once('@')?;
+        let blank = |c: char| c.is_whitespace() || c.is_control();
+        (!name.is_empty() && !host.is_empty() && !host.contains('@') && !text.contains(blank))
+            .then(|| text.to_owned())
+    })
 }
 
 fn listen(r: &mut Reader) -> SocketAddr {

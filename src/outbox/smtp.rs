@@ -8,7 +8,6 @@ use lettre::transport::smtp::Error;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::letter::Letter;
-use crate::domain::address::is_plain_address;
 
 /// How long the server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,8 +64,8 @@ impl Smtp {
     }
 
     fn message(&self, letter: Letter, to: &str) -> Result<Message, String> {
-        let to = Some(to).filter(|to| is_plain_address(to)).and_then(|to| to.parse::<Address>().ok());
-        let to = to.ok_or_else(|| "the user's address is none".to_owned())?;
+        // Nothing that a header or a server could read as more than one address parses. The text is not repeated.
+        let to = to.parse::<Address>().map_err(|_| "the user's address is none".to_owned())?;
         Message::builder()
             .from(Mailbox::new(Some("contact-reaper".to_owned()), self.from.clone()))
             .to(Mailbox::new(None, to))

@@ -65,7 +65,8 @@ pub enum Outcome {
 }
 
 impl Store {
-    /// The oldest mails that are due, in the order of their ids.
+    /// The mails that are due: the oldest first, and one that was tried before by the time of its next try, so that
+    /// many of those do not keep a new one waiting.
     ///
     /// # Errors
     ///
@@ -104,7 +105,8 @@ async fn mails(tx: &mut Tx, limit: u32) -> Result<Vec<Mail>, StoreError> {
     let now = tx.now().await?;
     let sql = format!(
         "SELECT account_id, message_id, data, created_at, tries FROM outbox \
-         WHERE type = '{CONFIRMATION}' AND (retry_at IS NULL OR retry_at <= $1) ORDER BY message_id LIMIT $2"
+         WHERE type = '{CONFIRMATION}' AND (retry_at IS NULL OR retry_at <= $1) \
+         ORDER BY coalesce(retry_at, created_at), message_id LIMIT $2"
     );
     let rows = tx.rows(&sql, args![now, i64::from(limit)]).await?;
     let mut mails: Vec<Mail> = rows.iter().map(|row| mail(row, now)).collect::<Result<_, _>>()?;
