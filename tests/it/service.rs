@@ -108,6 +108,10 @@ async fn drains(signal: &str) {
         // Holds up what is under way, so that the drain lasts until we have seen it.
         let mut lock = PgConnection::connect(scene.database.url()).await.expect("a connection");
         lock.execute("BEGIN; LOCK TABLE ledger IN SHARE MODE").await.expect("locked");
+        let waiting =
+            "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = 'ledger'::regclass";
+        wait_until("something is in hand", DEADLINE, async || scene.database.rows(waiting).await != [["0"]])
+            .await;
         worker.signal(signal);
         wait_until("it drains", DEADLINE, async || {
             worker.get("/readyz").await == (503, "the service is stopping\n".to_owned())
