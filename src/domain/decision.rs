@@ -3,16 +3,17 @@
 //! [`decide`] is a pure function of one enrollment, the facts the store loaded under its locks, and the
 //! database's `now`. A new check is a line in [`CHECKS`].
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 
-use super::criteria::{Segments, Subject, Truth};
-use super::enrollment::{Cause, DeadLetterReason, Identity, NewEnrollment, Rejection};
+use super::criteria::Truth;
+use super::criteria::subject::{Record, Subject, Surroundings};
+use super::enrollment::{DeadLetterReason, Identity, NewEnrollment, Rejection};
 use super::entitlement::{Subscription, may_delete_by_workflow};
 use super::time::Time;
-use super::workflow::{CONTACT_TYPE, Triggers, Understood, Workflow};
+use super::workflow::{CONTACT_TYPE, Understood, Workflow};
 
 /// How far a producer's clock may run ahead of the database's.
 const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
@@ -87,6 +88,8 @@ reasons! {
         RestoredSinceEnrollment = "restored_since_enrollment",
         AlreadyEnrolled = "already_enrolled",
         ReEnrollmentOff = "re_enrollment_off",
+        GoalMet = "goal_met",
+        Suppressed = "suppressed",
         CriteriaNotMet = "criteria_not_met",
     }
 }
@@ -112,7 +115,7 @@ pub enum Contact {
     Live {
         /// The last restore, if there was one.
         restored_at: Option<Time>,
-        properties: HashMap<String, String>,
+        record: Record,
     },
     InTrash,
     /// Erased or purged.
@@ -155,13 +158,25 @@ pub struct Facts<'a> {
     pub contact: &'a Contact,
     /// Other enrollments of this contact in this workflow: imported ones, and those of the ledger.
     pub enrolled: &'a [PastEnrollment],
-    pub segments: &'a Segments,
+    /// The account's time zone; `None` where its name is not known.
+    pub zone: Option<Tz>,
+    /// What the store knows about the contact besides its own row.
+    pub around: &'a Surroundings,
+}
+
+impl<'a> Facts<'a> {
+    /// The contact as conditions look at it; `None` where it is not live.
+    fn subject(&self, enrollment: &'a NewEnrollment) -> Option<Subject<'a>> {
+        let Contact::Live { record, .. } = self.contact else { return None };
+        let (around, event) = (Some(self.around), enrollment.event.as_ref());
+        Some(Subject { now: self.now, zone: self.zone, record, around, event })
+    }
 }
 
 type Check = fn(&NewEnrollment, &Facts<'_>) -> Result<(), Decision>;
 
 /// In the order in which they decide.
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 15] = [
     not_in_the_future,
     not_decided_before,
     not_too_old,
@@ -173,6 +188,8 @@ const CHECKS: [Check; 13] = [
     contact_is_live,
     not_restored_since,
     may_enroll,
+    has_not_met_its_goal,
+    is_not_suppressed,
     criteria_are_met,
     moment_is_open,
 ];
@@ -288,26 +305,32 @@ fn may_enroll(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decis
     Ok(())
 }
 
-/// Goal, suppression and enrollment criteria: the three that look at the contact itself.
+fn has_not_met_its_goal(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    let goal = facts.workflow.and_then(|workflow| workflow.goal.as_ref());
+    let met = goal.zip(facts.subject(enrollment)).map(|(goal, subject)| goal.evaluate(subject));
+    unless(met.unwrap_or(Truth::False), SkipReason::GoalMet)
+}
+
+fn is_not_suppressed(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    let segments = facts.workflow.and_then(|workflow| workflow.suppression.as_ref());
+    let member =
+        segments.zip(facts.subject(enrollment)).map(|(segments, subject)| segments.evaluate(subject));
+    unless(member.unwrap_or(Truth::False), SkipReason::Suppressed)
+}
+
 fn criteria_are_met(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
-    let (Some(workflow), Contact::Live { properties, .. }) = (facts.workflow, facts.contact) else {
-        return refuse(RefuseReason::CriteriaUnsupported);
-    };
-    if workflow.goal == Understood::No || workflow.suppression == Understood::No {
-        return refuse(RefuseReason::CriteriaUnsupported);
-    }
-    let subject = Subject { properties, segments: facts.segments };
-    let truth = match (enrollment.cause, &workflow.triggers) {
-        (Cause::Manual, _) => Truth::True,
-        (_, Triggers::Unsupported) => Truth::Unknown,
-        // Nobody meets criteria that do not exist: such a workflow enrolls by hand only.
-        (_, Triggers::Manual) => Truth::False,
-        (Cause::ReEnrollment, Triggers::Criteria { re_enroll, .. }) => re_enroll.evaluate(subject),
-        (Cause::Criteria | Cause::Event, Triggers::Criteria { enroll, .. }) => enroll.evaluate(subject),
-    };
+    let triggers = facts.workflow.map(|workflow| &workflow.triggers);
+    let met = triggers
+        .zip(facts.subject(enrollment))
+        .map(|(triggers, subject)| triggers.met(enrollment.cause, subject));
+    unless(met.unwrap_or(Truth::Unknown).negate(), SkipReason::CriteriaNotMet)
+}
+
+/// Skips where it is so, and refuses where nobody can tell: never delete on a guess.
+fn unless(truth: Truth, reason: SkipReason) -> Result<(), Decision> {
     match truth {
-        Truth::True => Ok(()),
-        Truth::False => skip(SkipReason::CriteriaNotMet),
+        Truth::False => Ok(()),
+        Truth::True => skip(reason),
         Truth::Unknown => refuse(RefuseReason::CriteriaUnsupported),
     }
 }

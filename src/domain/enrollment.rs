@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::criteria::subject::{Occurrence, texts};
 use super::members::{Fault, Members};
 use super::time::Time;
 
@@ -64,6 +65,8 @@ pub struct NewEnrollment {
     pub object_id: i64,
     pub enrolled_at: Time,
     pub cause: Cause,
+    /// What happened, where the cause is an event.
+    pub event: Option<Occurrence>,
 }
 
 impl NewEnrollment {
@@ -174,12 +177,7 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
     let cause = Cause::parse(data.text("cause")?).ok_or_else(|| {
         Rejection::malformed("$.data.cause", "must be CRITERIA, EVENT, RE_ENROLLMENT or MANUAL")
     })?;
-    if cause == Cause::Event {
-        let event = data.object("event")?;
-        event.text("eventTypeId")?;
-        event.time("occurredAt")?;
-        event.object("properties")?;
-    }
+    let event = if cause == Cause::Event { Some(occurrence(&data.object("event")?)?) } else { None };
     Ok(NewEnrollment {
         key: EnrollmentKey {
             account_id: account_id(&data)?,
@@ -191,7 +189,14 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
         object_id: data.id("objectId")?,
         enrolled_at: data.time("enrolledAt")?,
         cause,
+        event,
     })
+}
+
+/// The event that enrolled the contact.
+fn occurrence(event: &Members<'_>) -> Result<Occurrence, Fault> {
+    let properties = texts(event.object("properties")?.iter());
+    Ok(Occurrence::new(event.text("eventTypeId")?.to_owned(), event.time("occurredAt")?, properties))
 }
 
 /// The vendor's are as short as `0-1` and `2-12345678`: the ledger keeps it, and is no place for a text.

@@ -19,4 +19,5 @@ pub mod restore;
 pub mod schedule;
 pub mod suppression;
 pub mod time;
+pub mod wall;
 pub mod workflow;

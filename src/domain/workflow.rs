@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::criteria::Criteria;
+use super::criteria::subject::{Asks, Subject};
+use super::criteria::{Concern, Criteria, Finding, Truth, parse};
+use super::enrollment::Cause;
 use super::members::parse_id;
 
 /// The `actionTypeId` of *Delete contact*.
-const DELETE_CONTACT: &str = "0-18224765";
+pub const DELETE_CONTACT: &str = "0-18224765";
 
 /// The `objectTypeId` of contacts.
 pub const CONTACT_TYPE: &str = "0-1";
@@ -27,9 +29,11 @@ pub struct Workflow {
     pub delete_actions: BTreeSet<i64>,
     pub should_re_enroll: bool,
     pub triggers: Triggers,
+    /// Whoever meets it has no need of the workflow any more.
+    pub goal: Option<Criteria>,
+    /// Whoever meets it is never enrolled: the suppression segments.
+    pub suppression: Option<Criteria>,
     /// Parts that would have to be asked before deleting, and that are not understood yet.
-    pub goal: Understood,
-    pub suppression: Understood,
     pub time_windows: Understood,
     pub blocked_dates: Understood,
 }
@@ -46,18 +50,24 @@ pub enum Understood {
 /// How contacts enroll.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Triggers {
-    /// `LIST_BASED`: what a first enrollment must meet, and what a re-enrollment must (one of its triggers
-    /// as well as the criteria).
-    Criteria { enroll: Criteria, re_enroll: Criteria },
+    /// `LIST_BASED`: what a first enrollment must meet, and of what a re-enrollment must meet one part as well.
+    List { enroll: Criteria, re_enroll: Criteria },
+    /// `EVENT_BASED`: one of the events must have happened, and the contact must meet the conditions.
+    Events { events: Vec<Criteria>, conditions: Criteria },
     /// `MANUAL`: by hand only.
     Manual,
-    /// `EVENT_BASED`, `DATASET`, absent or unreadable.
+    /// `DATASET`, absent or unreadable.
     Unsupported,
 }
 
 impl Workflow {
     /// Reads a definition.
     pub fn parse(flow: &Value) -> Self {
+        Self::read(flow, &mut Vec::new())
+    }
+
+    /// Reads a definition and adds what is to be said about the conditions in it.
+    pub fn read(flow: &Value, findings: &mut Vec<Finding>) -> Self {
         let text = |name: &str| flow.get(name).and_then(Value::as_str);
         let criteria = flow.get("enrollmentCriteria");
         Self {
@@ -68,30 +78,69 @@ impl Workflow {
             delete_actions: delete_actions(flow),
             should_re_enroll: criteria.and_then(|criteria| criteria.get("shouldReEnroll"))
                 == Some(&Value::Bool(true)),
-            triggers: criteria.map_or(Triggers::Unsupported, triggers),
-            goal: match flow.get("goalFilterBranch") {
-                None | Some(Value::Null) => Understood::Unused,
-                Some(_) => Understood::No,
-            },
-            suppression: used(flow, "suppressionListIds"),
+            triggers: criteria.map_or(Triggers::Unsupported, |criteria| triggers(criteria, findings)),
+            goal: given(flow, "goalFilterBranch")
+                .map(|goal| parse::criteria(goal, "$.goalFilterBranch", findings)),
+            suppression: suppression(flow, findings),
             time_windows: used(flow, "timeWindows"),
             blocked_dates: used(flow, "blockedDates"),
         }
     }
 
-    /// The criteria that a decision evaluates.
-    pub fn criteria(&self) -> Vec<&Criteria> {
+    /// Adds what the store has to know of a contact before its enrollment can be decided.
+    pub fn asks(&self, asks: &mut Asks) {
+        self.goal.iter().chain(&self.suppression).for_each(|criteria| criteria.asks(asks));
         match &self.triggers {
-            Triggers::Criteria { enroll, re_enroll } => vec![enroll, re_enroll],
-            Triggers::Manual | Triggers::Unsupported => Vec::new(),
+            Triggers::List { enroll, re_enroll } => {
+                enroll.asks(asks);
+                re_enroll.asks(asks);
+            }
+            Triggers::Events { events, conditions } => {
+                events.iter().for_each(|event| event.asks(asks));
+                conditions.asks(asks);
+            }
+            Triggers::Manual | Triggers::Unsupported => {}
         }
     }
 }
 
+impl Triggers {
+    /// Does the contact meet the triggers, enrolled for this cause?
+    pub fn met(&self, cause: Cause, subject: Subject<'_>) -> Truth {
+        match (cause, self) {
+            (Cause::Manual, _) => Truth::True,
+            (_, Self::Unsupported) => Truth::Unknown,
+            // Nobody meets criteria that do not exist: such a workflow enrolls by hand only.
+            (_, Self::Manual) | (Cause::ReEnrollment, Self::Events { .. }) => Truth::False,
+            (Cause::ReEnrollment, Self::List { enroll, re_enroll }) => {
+                re_enroll.evaluate(subject).and(enroll.evaluate(subject))
+            }
+            (Cause::Criteria | Cause::Event, Self::List { enroll, .. }) => enroll.evaluate(subject),
+            (Cause::Criteria, Self::Events { events, conditions }) => {
+                any(events, |event| event.evaluate(subject)).and(conditions.evaluate(subject))
+            }
+            // It is the event of the message that enrolls, however often it happened before.
+            (Cause::Event, Self::Events { events, conditions }) => {
+                any(events, |event| event.evaluate(subject).and(event.met_by_event(subject)))
+                    .and(conditions.evaluate(subject))
+            }
+        }
+    }
+}
+
+fn any(criteria: &[Criteria], met: impl Fn(&Criteria) -> Truth) -> Truth {
+    criteria.iter().map(met).fold(Truth::False, Truth::or)
+}
+
+/// A member that is there and not null.
+pub fn given<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value.get(name).filter(|member| !member.is_null())
+}
+
 /// Absent, null and the empty list mean that a part is not used.
 fn used(flow: &Value, name: &str) -> Understood {
-    match flow.get(name) {
-        None | Some(Value::Null) => Understood::Unused,
+    match given(flow, name) {
+        None => Understood::Unused,
         Some(Value::Array(items)) if items.is_empty() => Understood::Unused,
         Some(_) => Understood::No,
     }
@@ -114,29 +163,79 @@ fn delete_actions(flow: &Value) -> BTreeSet<i64> {
     deletes.into_iter().filter_map(id_of).filter(|id| !others.contains(id)).collect()
 }
 
-fn triggers(criteria: &Value) -> Triggers {
+/// Membership of any of the suppression segments.
+fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
+    let at = "$.suppressionListIds";
+    let parts = match given(flow, "suppressionListIds")? {
+        Value::Array(ids) if ids.is_empty() => return None,
+        Value::Array(ids) => ids
+            .iter()
+            .enumerate()
+            .map(|(index, id)| {
+                let at = format!("{at}[{index}]");
+                match parse_id(id) {
+                    Some(segment_id) => Criteria::in_segment(segment_id, &at),
+                    None => unread(&at, "a suppression segment that is no id", findings),
+                }
+            })
+            .collect(),
+        _ => vec![unread(at, "suppression segments that are no list", findings)],
+    };
+    Some(Criteria::any(parts, at))
+}
+
+fn unread(at: &str, says: &str, findings: &mut Vec<Finding>) -> Criteria {
+    findings.push(Finding { at: at.to_owned(), concern: Concern::Unsupported, says: says.to_owned() });
+    Criteria::unsupported(at, says)
+}
+
+fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
+    let at = "$.enrollmentCriteria";
+    let foreign = |names: &[&str]| names.iter().any(|name| used(criteria, name) == Understood::No);
     match criteria.get("type").and_then(Value::as_str) {
         // What belongs to another type of criteria would be left unasked.
         Some("LIST_BASED")
-            if [used(criteria, "eventFilterBranches"), used(criteria, "refinementCriteria")]
-                .contains(&Understood::No) =>
+            if !foreign(&["eventFilterBranches", "refinementCriteria", "listMembershipFilterBranches"]) =>
         {
-            Triggers::Unsupported
+            let branch = criteria.get("listFilterBranch").unwrap_or(&Value::Null);
+            let enroll = parse::criteria(branch, &format!("{at}.listFilterBranch"), findings);
+            let re_enroll = branches(criteria, at, "reEnrollmentTriggersFilterBranches", findings);
+            Triggers::List { enroll, re_enroll: Criteria::any(re_enroll, at) }
         }
-        Some("LIST_BASED") => {
-            let enroll = criteria.get("listFilterBranch").map_or_else(
-                || Criteria::Unsupported("criteria without a branch".to_owned()),
-                Criteria::parse,
-            );
-            let trigger = match criteria.get("reEnrollmentTriggersFilterBranches") {
-                None | Some(Value::Null) => Criteria::Any(Vec::new()),
-                Some(Value::Array(branches)) => Criteria::Any(branches.iter().map(Criteria::parse).collect()),
-                Some(_) => Criteria::Unsupported("re-enrollment triggers that are no list".to_owned()),
-            };
-            Triggers::Criteria { re_enroll: Criteria::All(vec![trigger, enroll.clone()]), enroll }
+        Some("EVENT_BASED") if !foreign(&["listFilterBranch", "reEnrollmentTriggersFilterBranches"]) => {
+            let events = branches(criteria, at, "eventFilterBranches", findings);
+            let lists = branches(criteria, at, "listMembershipFilterBranches", findings);
+            let mut conditions = Vec::new();
+            if !lists.is_empty() {
+                conditions.push(Criteria::any(lists, at));
+            }
+            if let Some(refinement) = given(criteria, "refinementCriteria") {
+                conditions.push(parse::criteria(refinement, &format!("{at}.refinementCriteria"), findings));
+            }
+            Triggers::Events { events, conditions: Criteria::all(conditions, at) }
         }
         Some("MANUAL") => Triggers::Manual,
-        _ => Triggers::Unsupported,
+        _ => {
+            findings.push(Finding {
+                at: at.to_owned(),
+                concern: Concern::Unsupported,
+                says: "enrollment criteria of a type that is not supported".to_owned(),
+            });
+            Triggers::Unsupported
+        }
+    }
+}
+
+/// A member that is a list of branches; absent it is empty.
+fn branches(criteria: &Value, at: &str, name: &str, findings: &mut Vec<Finding>) -> Vec<Criteria> {
+    match given(criteria, name) {
+        None => Vec::new(),
+        Some(Value::Array(branches)) => branches
+            .iter()
+            .enumerate()
+            .map(|(index, branch)| parse::criteria(branch, &format!("{at}.{name}[{index}]"), findings))
+            .collect(),
+        Some(_) => vec![unread(&format!("{at}.{name}"), &format!("{name} is no list"), findings)],
     }
 }
 
@@ -162,11 +261,11 @@ mod tests {
         let workflow = Workflow::parse(&flow());
         assert!(workflow.is_contact_workflow && workflow.is_enabled && !workflow.should_re_enroll);
         assert_eq!(workflow.delete_actions, [2].into());
-        let nobody = Criteria::Any(Vec::new());
-        let re_enroll = Criteria::All(vec![nobody.clone(), nobody.clone()]);
-        assert_eq!(workflow.triggers, Triggers::Criteria { enroll: nobody, re_enroll });
-        let unused = [workflow.goal, workflow.suppression, workflow.time_windows, workflow.blocked_dates];
-        assert_eq!(unused, [Understood::Unused; 4]);
+        let nobody = Criteria::any(Vec::new(), "$.enrollmentCriteria.listFilterBranch");
+        let re_enroll = Criteria::any(Vec::new(), "$.enrollmentCriteria");
+        assert_eq!(workflow.triggers, Triggers::List { enroll: nobody, re_enroll });
+        assert_eq!((workflow.goal, workflow.suppression), (None, None));
+        assert_eq!([workflow.time_windows, workflow.blocked_dates], [Understood::Unused; 2]);
     }
 
     #[test]
@@ -187,12 +286,19 @@ mod tests {
             flow["isEnabled"] = enabled;
             assert!(!Workflow::parse(&flow).is_enabled);
         }
-        for part in ["goalFilterBranch", "suppressionListIds", "timeWindows", "blockedDates"] {
+        for part in ["timeWindows", "blockedDates"] {
             let mut flow = flow();
             flow[part] = json!({"any": "thing"});
             let workflow = Workflow::parse(&flow);
-            let parts = [workflow.goal, workflow.suppression, workflow.time_windows, workflow.blocked_dates];
+            let parts = [workflow.time_windows, workflow.blocked_dates];
             assert_eq!(parts.iter().filter(|part| **part == Understood::No).count(), 1, "{part}");
+        }
+        for part in ["goalFilterBranch", "suppressionListIds"] {
+            let mut flow = flow();
+            flow[part] = json!({"any": "thing"});
+            let mut findings = Vec::new();
+            Workflow::read(&flow, &mut findings);
+            assert!(findings.iter().any(|finding| finding.at == format!("$.{part}")), "{findings:?}");
         }
         assert_eq!(Workflow::parse(&json!({"id": "5"})).triggers, Triggers::Unsupported);
     }

@@ -410,6 +410,13 @@ impl Row {
         })
     }
 
+    pub fn optional_json<T: serde::de::DeserializeOwned>(
+        &self,
+        column: &str,
+    ) -> Result<Option<T>, StoreError> {
+        self.optional_text(column)?.map(|_| self.json(column)).transpose()
+    }
+
     pub fn time(&self, column: &str) -> Result<Time, StoreError> {
         self.optional_time(column)?
             .ok_or_else(|| StoreError::Failed(format!("the column {column} holds no time")))

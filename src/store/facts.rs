@@ -1,17 +1,20 @@
 //! What the checks ask about, loaded for a whole batch under its locks.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use chrono_tz::Tz;
+
 use super::db::{Tx, args};
-use super::subjects::Subjects;
+use super::subjects::{self, record};
 use super::{CONTACT, StoreError, id_batch};
-use crate::domain::criteria::Criteria;
+use crate::domain::criteria::subject::{Asks, Surroundings};
 use crate::domain::decision::{Contact, Decision, Facts, PastEnrollment, decide};
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
+use crate::domain::wall::zone_of_account;
 use crate::domain::workflow::Workflow;
 
 const WORKFLOW: [Column; 2] = [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int)];
@@ -24,13 +27,14 @@ const ENROLLED: [Column; 3] =
 /// What the database knew when the batch was decided, and what the batch itself has done since.
 pub struct Known {
     now: Time,
-    accounts: BTreeSet<i64>,
+    /// The accounts there are, with their zones.
+    accounts: BTreeMap<i64, Option<Tz>>,
     workflows: HashMap<(i64, i64), Workflow>,
     subscriptions: HashMap<i64, Vec<Subscription>>,
     contacts: HashMap<(i64, i64), Contact>,
     decided: HashMap<EnrollmentKey, Identity>,
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
-    subjects: Subjects,
+    surroundings: HashMap<(i64, i64), Surroundings>,
 }
 
 impl Known {
@@ -42,22 +46,21 @@ impl Known {
         let workflows = load_workflows(tx, batch).await?;
         let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
         let (accounts, subscriptions) = load_accounts(tx, &accounts).await?;
-        let asked: Vec<(i64, &Criteria)> = workflows
-            .iter()
-            .flat_map(|((account_id, _), workflow)| {
-                workflow.criteria().into_iter().map(|it| (*account_id, it))
-            })
-            .collect();
-        let subjects = Subjects::load(tx, &asked, &contact_keys).await?;
+        let mut asked: BTreeMap<i64, Asks> = BTreeMap::new();
+        for ((account_id, _), workflow) in &workflows {
+            workflow.asks(asked.entry(*account_id).or_default());
+        }
+        let surroundings = subjects::load(tx, &asked, &contact_keys).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
-        Ok(Self { now, accounts, workflows, subscriptions, contacts, decided, enrolled, subjects })
+        Ok(Self { now, accounts, workflows, subscriptions, contacts, decided, enrolled, surroundings })
     }
 
     /// Decides one enrollment by what is known.
     pub fn decide(&self, enrollment: &NewEnrollment, ledger_retention: Duration) -> Decision {
         let account_id = enrollment.key.account_id;
         let contact = (account_id, enrollment.object_id);
+        let nothing = Surroundings::default();
         let enrolled = self.enrolled.get(&(account_id, enrollment.workflow_id, enrollment.object_id));
         decide(
             enrollment,
@@ -65,12 +68,13 @@ impl Known {
                 now: self.now,
                 ledger_retention,
                 decided: self.decided.get(&enrollment.key),
-                account_exists: self.accounts.contains(&account_id),
+                account_exists: self.accounts.contains_key(&account_id),
                 workflow: self.workflows.get(&(account_id, enrollment.workflow_id)),
                 subscriptions: self.subscriptions.get(&account_id).map_or(&[], Vec::as_slice),
                 contact: self.contacts.get(&contact).unwrap_or(&Contact::Unknown),
                 enrolled: enrolled.map_or(&[], Vec::as_slice),
-                segments: self.subjects.segments(contact),
+                zone: self.accounts.get(&account_id).copied().flatten(),
+                around: self.surroundings.get(&contact).unwrap_or(&nothing),
             },
         )
     }
@@ -96,7 +100,8 @@ pub(super) async fn load_contacts(
     let batch = id_batch(&CONTACT, keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]));
     let source = tx.dialect().batch(1, &CONTACT);
     let sql = format!(
-        "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, CAST(c.properties AS text) AS properties \
+        "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, c.created_at, \
+         CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history \
          FROM {source} JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
          ORDER BY c.account_id, c.contact_id{}",
         tx.dialect().for_update("c")
@@ -107,7 +112,7 @@ pub(super) async fn load_contacts(
             Some(_) => Contact::InTrash,
             None => Contact::Live {
                 restored_at: row.optional_time("restored_at")?,
-                properties: row.json("properties")?,
+                record: record(&row, row.optional_time("created_at")?)?,
             },
         };
         contacts.insert((row.int("account_id")?, row.int("contact_id")?), contact);
@@ -148,13 +153,16 @@ async fn load_workflows(
 async fn load_accounts(
     tx: &mut Tx,
     accounts: &BTreeSet<i64>,
-) -> Result<(BTreeSet<i64>, HashMap<i64, Vec<Subscription>>), StoreError> {
+) -> Result<(BTreeMap<i64, Option<Tz>>, HashMap<i64, Vec<Subscription>>), StoreError> {
     let batch = id_batch(&ACCOUNT, accounts.iter().map(|account_id| [*account_id]));
     let source = tx.dialect().batch(1, &ACCOUNT);
-    let sql = format!("SELECT a.account_id FROM {source} JOIN accounts a ON a.account_id = b.account_id");
-    let mut existing = BTreeSet::new();
+    let sql = format!(
+        "SELECT a.account_id, a.time_zone FROM {source} JOIN accounts a ON a.account_id = b.account_id"
+    );
+    let mut existing = BTreeMap::new();
     for row in tx.rows(&sql, args![batch.as_str()]).await? {
-        existing.insert(row.int("account_id")?);
+        let zone = row.optional_text("time_zone")?;
+        existing.insert(row.int("account_id")?, zone_of_account(zone.as_deref()));
     }
     let sql = format!(
         "SELECT s.account_id, s.tier, s.starts_at, s.ends_at FROM {source} JOIN subscriptions s \

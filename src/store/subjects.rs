@@ -1,87 +1,267 @@
 //! From contacts and criteria to what can be evaluated: whatever criteria ask about a contact beyond its own row, loaded
-//! for many contacts at once. Enrollments and deletes by a filter both come this way.
+//! for many contacts at once; nothing where they ask nothing. Enrollments and deletes by a filter both come this way.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::db::{Tx, args};
+use super::db::{Row, Tx, args};
 use super::{CONTACT, StoreError, id_batch};
-use crate::domain::criteria::{Criteria, Segments, Subject};
+use crate::domain::criteria::subject::{
+    Asks, Neighbour, Occurrence, Past, Record, Submission, Surroundings, texts,
+};
 use crate::domain::record::{Column, ColumnType};
+use crate::domain::time::{Time, parse_time};
 
-const SEGMENT: [Column; 2] = [("account_id", ColumnType::Int), ("segment_id", ColumnType::Int)];
+const NAMED: [Column; 2] = [("account_id", ColumnType::Int), ("id", ColumnType::Int)];
+const ENROLLED: [Column; 3] =
+    [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
 
-/// An account and a contact.
-type Key = (i64, i64);
+/// The types of associated objects that are rows of `objects`, and those that are activities.
+const OBJECTS: [&str; 3] = ["company", "deal", "ticket"];
+const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
 
-/// What criteria may ask about these contacts.
-#[derive(Debug)]
-pub struct Subjects {
-    segments: HashMap<Key, Segments>,
-    nothing: Segments,
-}
+type Found = HashMap<(i64, i64), Surroundings>;
 
-impl Subjects {
-    /// Loads what these criteria, each of an account, ask about these contacts; nothing where they ask nothing.
-    pub async fn load(
-        tx: &mut Tx,
-        criteria: &[(i64, &Criteria)],
-        contacts: &BTreeSet<Key>,
-    ) -> Result<Self, StoreError> {
-        let segments = load_segments(tx, criteria, contacts).await?;
-        Ok(Self { segments, nothing: Segments::default() })
-    }
-
-    /// A contact with these properties, ready to be evaluated.
-    pub fn subject<'a>(&'a self, contact: Key, properties: &'a HashMap<String, String>) -> Subject<'a> {
-        Subject { properties, segments: self.segments(contact) }
-    }
-
-    /// The segments that were asked about, as they stand to a contact.
-    pub fn segments(&self, contact: Key) -> &Segments {
-        self.segments.get(&contact).unwrap_or(&self.nothing)
-    }
-}
-
-async fn load_segments(
+/// What each of these contacts has of what is asked about in its account.
+pub async fn load(
     tx: &mut Tx,
-    criteria: &[(i64, &Criteria)],
-    contacts: &BTreeSet<Key>,
-) -> Result<HashMap<Key, Segments>, StoreError> {
-    let mut asked: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
-    for (account_id, criteria) in criteria {
-        criteria.segments(asked.entry(*account_id).or_default());
+    asked: &BTreeMap<i64, Asks>,
+    contacts: &BTreeSet<(i64, i64)>,
+) -> Result<Found, StoreError> {
+    let concerned: Vec<(i64, i64)> =
+        contacts.iter().copied().filter(|(account_id, _)| asked.contains_key(account_id)).collect();
+    let mut found: Found = concerned.iter().map(|key| (*key, Surroundings::default())).collect();
+    let those_who = |wants: fn(&Asks) -> bool| -> String {
+        let wanting = concerned.iter().filter(|(account_id, _)| asked.get(account_id).is_some_and(wants));
+        id_batch(&CONTACT, wanting.map(|(account_id, contact_id)| [*account_id, *contact_id]))
+    };
+    if asked.values().any(|asks| !asks.segments.is_empty()) {
+        segments(tx, asked, &those_who(|asks| !asks.segments.is_empty()), &mut found).await?;
     }
-    asked.retain(|_, segments| !segments.is_empty());
-    let mut found: HashMap<Key, Segments> = HashMap::new();
-    if asked.is_empty() {
-        return Ok(found);
+    if asked.values().any(|asks| !asks.workflows.is_empty()) {
+        enrollments(tx, asked, &concerned, &mut found).await?;
     }
-    let pairs =
-        asked.iter().flat_map(|(account, segments)| segments.iter().map(|segment| [*account, *segment]));
+    if asked.values().any(|asks| !asks.neighbours.is_empty()) {
+        neighbours(tx, asked, &those_who(|asks| !asks.neighbours.is_empty()), &mut found).await?;
+    }
+    if asked.values().any(|asks| !asks.events.is_empty()) {
+        events(tx, asked, &those_who(|asks| !asks.events.is_empty()), &mut found).await?;
+    }
+    if asked.values().any(|asks| asks.submissions) {
+        submissions(tx, &those_who(|asks| asks.submissions), &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// A record of the store as conditions look at it: the columns `properties` and `history`.
+pub fn record(row: &Row, created_at: Option<Time>) -> Result<Record, StoreError> {
+    let mut history: HashMap<String, Vec<Past>> = HashMap::new();
+    if let Some(versions) = row.optional_json::<HashMap<String, Vec<HashMap<String, String>>>>("history")? {
+        for (property, versions) in versions {
+            let past = |mut version: HashMap<String, String>| {
+                let at = version.get("timestamp").and_then(|at| parse_time(at))?;
+                Some(Past { value: version.remove("value").unwrap_or_default(), at })
+            };
+            history.insert(property, versions.into_iter().filter_map(past).collect());
+        }
+    }
+    let properties: serde_json::Map<String, serde_json::Value> = row.json("properties")?;
+    Ok(Record { properties: texts(&properties), history, created_at })
+}
+
+fn key(row: &Row) -> Result<(i64, i64), StoreError> {
+    Ok((row.int("account_id")?, row.int("contact_id")?))
+}
+
+/// Which of the ids that are asked about there are, by account.
+async fn existing(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    ids: fn(&Asks) -> &BTreeSet<i64>,
+    table: &str,
+    column: &str,
+) -> Result<HashMap<i64, BTreeSet<i64>>, StoreError> {
+    let pairs = asked.iter().flat_map(|(account, asks)| ids(asks).iter().map(|id| [*account, *id]));
     let sql = format!(
-        "SELECT s.account_id, s.segment_id FROM {} JOIN segments s \
-         ON s.account_id = b.account_id AND s.segment_id = b.segment_id",
-        tx.dialect().batch(1, &SEGMENT)
+        "SELECT t.account_id, t.{column} AS id FROM {} JOIN {table} t ON t.account_id = b.account_id AND t.{column} = b.id",
+        tx.dialect().batch(1, &NAMED)
     );
     let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
-    for row in tx.rows(&sql, args![id_batch(&SEGMENT, pairs)]).await? {
-        known.entry(row.int("account_id")?).or_default().insert(row.int("segment_id")?);
+    for row in tx.rows(&sql, args![id_batch(&NAMED, pairs)]).await? {
+        known.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
     }
-    let concerned = contacts.iter().filter(|(account_id, _)| asked.contains_key(account_id));
-    for (account_id, contact_id) in concerned.clone() {
-        let known = known.get(account_id).cloned().unwrap_or_default();
-        found.insert((*account_id, *contact_id), Segments { known, joined: BTreeSet::new() });
+    Ok(known)
+}
+
+async fn segments(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    contacts: &str,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let known = existing(tx, asked, |asks| &asks.segments, "segments", "segment_id").await?;
+    for ((account_id, _), around) in found.iter_mut() {
+        around.known_segments = known.get(account_id).cloned().unwrap_or_default();
     }
     let sql = format!(
         "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN segment_members m \
          ON m.account_id = b.account_id AND m.contact_id = b.contact_id",
         tx.dialect().batch(1, &CONTACT)
     );
-    let batch = id_batch(&CONTACT, concerned.map(|(account_id, contact_id)| [*account_id, *contact_id]));
-    for row in tx.rows(&sql, args![batch]).await? {
-        if let Some(segments) = found.get_mut(&(row.int("account_id")?, row.int("contact_id")?)) {
-            segments.joined.insert(row.int("segment_id")?);
+    for row in tx.rows(&sql, args![contacts]).await? {
+        if let Some(around) = found.get_mut(&key(&row)?) {
+            around.segments.insert(row.int("segment_id")?);
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// Enrollments that the CRM tells of, and those that the service carried out itself.
+async fn enrollments(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    contacts: &[(i64, i64)],
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let known = existing(tx, asked, |asks| &asks.workflows, "workflows", "workflow_id").await?;
+    for ((account_id, _), around) in found.iter_mut() {
+        around.known_workflows = known.get(account_id).cloned().unwrap_or_default();
+    }
+    let triples = contacts.iter().flat_map(|(account_id, contact_id)| {
+        let workflows = asked.get(account_id).into_iter().flat_map(|asks| &asks.workflows);
+        workflows.map(|workflow_id| [*account_id, *workflow_id, *contact_id])
+    });
+    let source = tx.dialect().batch(1, &ENROLLED);
+    let sql = format!(
+        "SELECT e.account_id, e.workflow_id, e.contact_id, e.active FROM {source} JOIN workflow_enrollments e \
+         ON e.account_id = b.account_id AND e.workflow_id = b.workflow_id AND e.contact_id = b.contact_id \
+         UNION ALL \
+         SELECT l.account_id, l.workflow_id, l.object_id, FALSE FROM {source} JOIN ledger l \
+         ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
+         WHERE l.outcome = 'deleted'"
+    );
+    for row in tx.rows(&sql, args![id_batch(&ENROLLED, triples)]).await? {
+        if let Some(around) = found.get_mut(&key(&row)?) {
+            *around.enrollments.entry(row.int("workflow_id")?).or_default() |= row.bool("active")?;
+        }
+    }
+    Ok(())
+}
+
+/// Live objects at the other end of an association, whichever end the contact is.
+async fn neighbours(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    contacts: &str,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let types: BTreeSet<&'static str> =
+        asked.values().flat_map(|asks| asks.neighbours.iter().copied()).collect();
+    let source = tx.dialect().batch(1, &CONTACT);
+    let named = |of: &[&str]| {
+        let of: Vec<&str> = of.iter().copied().filter(|it| types.contains(it)).collect();
+        (!of.is_empty()).then(|| format!("('{}')", of.join("', '")))
+    };
+    let ends = [("from", "to"), ("to", "from")];
+    let mut selects = Vec::new();
+    if let Some(objects) = named(&OBJECTS) {
+        selects.extend(ends.iter().map(|(own, other)| {
+            format!(
+                "SELECT b.account_id, b.contact_id, o.object_type, a.association_type_id, \
+                 CAST(o.properties AS text) AS properties, NULL AS history \
+                 FROM {source} JOIN associations a ON a.account_id = b.account_id \
+                 AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type IN {objects} \
+                 JOIN objects o ON o.account_id = a.account_id AND o.object_type = a.{other}_type \
+                 AND o.object_id = a.{other}_id"
+            )
+        }));
+    }
+    let of_object = |_: &Row| Ok(None);
+    for sql in &selects {
+        meet(tx, sql, contacts, of_object, &types, found).await?;
+    }
+    if types.contains("contact") {
+        for (own, other) in ends {
+            let sql = format!(
+                "SELECT b.account_id, b.contact_id, 'contact' AS object_type, a.association_type_id, \
+                 CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.created_at \
+                 FROM {source} JOIN associations a ON a.account_id = b.account_id \
+                 AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type = 'contact' \
+                 JOIN contacts c ON c.account_id = a.account_id AND c.contact_id = a.{other}_id \
+                 AND c.deleted_at IS NULL"
+            );
+            meet(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found).await?;
+        }
+    }
+    if let Some(activities) = named(&ACTIVITIES) {
+        let sql = format!(
+            "SELECT b.account_id, b.contact_id, v.type AS object_type, NULL AS association_type_id, \
+             CAST(v.properties AS text) AS properties, NULL AS history, v.occurred_at AS created_at \
+             FROM {source} JOIN activity_associations l ON l.account_id = b.account_id \
+             AND l.object_type = 'contact' AND l.object_id = b.contact_id \
+             JOIN activities v ON v.account_id = l.account_id AND v.activity_id = l.activity_id \
+             AND NOT v.stub AND v.type IN {activities}"
+        );
+        meet(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found).await?;
+    }
+    Ok(())
+}
+
+/// Adds the neighbours that a query finds.
+async fn meet(
+    tx: &mut Tx,
+    sql: &str,
+    contacts: &str,
+    created_at: impl Fn(&Row) -> Result<Option<Time>, StoreError>,
+    types: &BTreeSet<&'static str>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    for row in tx.rows(sql, args![contacts]).await? {
+        let object_type = row.text("object_type")?;
+        let object_type = types.iter().copied().find(|it| *it == object_type);
+        if let (Some(around), Some(object_type)) = (found.get_mut(&key(&row)?), object_type) {
+            let association_type = row.optional_text("association_type_id")?;
+            let record = record(&row, created_at(&row)?)?;
+            around.neighbours.push(Neighbour { object_type, association_type, record });
+        }
+    }
+    Ok(())
+}
+
+async fn events(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    contacts: &str,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT e.account_id, e.contact_id, e.event_type_id, e.occurred_at, CAST(e.properties AS text) AS properties \
+         FROM {} JOIN custom_events e ON e.account_id = b.account_id AND e.contact_id = b.contact_id",
+        tx.dialect().batch(1, &CONTACT)
+    );
+    for row in tx.rows(&sql, args![contacts]).await? {
+        let (account_id, contact_id) = key(&row)?;
+        let event_type = row.text("event_type_id")?;
+        let wanted = asked.get(&account_id).is_some_and(|asks| asks.events.contains(&event_type));
+        if let Some(around) = found.get_mut(&(account_id, contact_id)).filter(|_| wanted) {
+            let properties: serde_json::Map<String, serde_json::Value> = row.json("properties")?;
+            around.events.push(Occurrence::new(event_type, row.time("occurred_at")?, texts(&properties)));
+        }
+    }
+    Ok(())
+}
+
+async fn submissions(tx: &mut Tx, contacts: &str, found: &mut Found) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT s.account_id, s.contact_id, s.form_id, s.submitted_at FROM {} JOIN form_submissions s \
+         ON s.account_id = b.account_id AND s.contact_id = b.contact_id",
+        tx.dialect().batch(1, &CONTACT)
+    );
+    for row in tx.rows(&sql, args![contacts]).await? {
+        if let Some(around) = found.get_mut(&key(&row)?) {
+            around
+                .submissions
+                .push(Submission { form_id: row.text("form_id")?, at: row.time("submitted_at")? });
+        }
+    }
+    Ok(())
 }

@@ -1,13 +1,10 @@
 //! A filter by which a person deletes. It is held to more than a workflow's criteria: a part that is not understood, or
-//! a branch without a condition, is refused before anybody is looked at, wherever in the filter it stands.
+//! one that may accept whom nobody asked for, is refused before anybody is looked at, wherever in the filter it stands.
 
 use serde_json::Value;
 
-use super::operation::Operation;
-use super::{Criteria, Subject, Truth};
-
-/// The members of an `AND` or `OR` branch. Another one could be a condition that is misspelt, and left unasked.
-const MEMBERS: [&str; 4] = ["filterBranchType", "filterBranchOperator", "filterBranches", "filters"];
+use super::subject::Subject;
+use super::{Concern, Criteria, Kind, Truth, parse};
 
 /// One filter branch, understood in every part, with a condition in every branch.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +17,11 @@ impl Filter {
     ///
     /// The place of the first part that selects whom nobody asked for, or might, and what is wrong there.
     pub fn parse(branch: &Value) -> Result<Self, String> {
-        let criteria = Criteria::parse(branch);
-        match complaint(&criteria, branch, "$") {
-            Some(complaint) => Err(complaint),
+        let mut findings = Vec::new();
+        let criteria = parse::criteria(branch, "$", &mut findings);
+        match findings.iter().find(|finding| finding.concern != Concern::Ambiguous) {
             None => Ok(Self(criteria)),
+            Some(finding) => Err(format!("{}: {}", finding.at, finding.says)),
         }
     }
 
@@ -46,51 +44,13 @@ impl Filter {
     }
 }
 
-/// What is wrong with the first part that is not fit to delete by.
-fn complaint(part: &Criteria, value: &Value, place: &str) -> Option<String> {
-    let not_understood = |what: &str| Some(format!("{place}: {what} is not understood"));
-    match part {
-        Criteria::All(parts) | Criteria::Any(parts) => {
-            if parts.is_empty() {
-                return Some(format!(
-                    "{place}: a branch without a condition is no filter; give it one or remove it"
-                ));
-            }
-            let unread = value.as_object()?.keys().find(|name| !MEMBERS.contains(&name.as_str()));
-            if let Some(name) = unread {
-                return not_understood(&format!("the member {name}"));
-            }
-            // The order of the parts is that of parsing: the filters of a branch, then its branches.
-            let items = |name: &'static str| {
-                let items = value.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-                items.iter().enumerate().map(move |(index, item)| (format!("{place}.{name}[{index}]"), item))
-            };
-            let mut places = items("filters").chain(items("filterBranches"));
-            parts.iter().find_map(|part| {
-                let (place, value) = places.next().unwrap_or_else(|| (place.to_owned(), value));
-                complaint(part, value, &place)
-            })
-        }
-        Criteria::Property { operation: Operation::Unsupported(what), .. } | Criteria::Unsupported(what) => {
-            not_understood(what)
-        }
-        Criteria::Property { .. } | Criteria::InSegment { .. } => None,
-    }
-}
-
 /// The first part whose verdict is unknown, where that of the whole is.
 fn open_part(part: &Criteria, subject: Subject<'_>) -> String {
-    match part {
-        Criteria::All(parts) | Criteria::Any(parts) => {
-            let open = parts.iter().find(|part| part.evaluate(subject) == Truth::Unknown);
-            open.map_or_else(String::new, |part| open_part(part, subject))
-        }
-        Criteria::InSegment { segment_id, .. } => format!("the account has no segment {segment_id}"),
-        Criteria::Property { name, .. } => {
-            format!("the value of the property {name} is not of the kind that the filter compares")
-        }
-        Criteria::Unsupported(what) => format!("{what} is not understood"),
+    if let Kind::Branch { parts, .. } = &part.kind {
+        let open = parts.iter().find(|part| part.evaluate(subject) == Truth::Unknown);
+        return open.map_or_else(String::new, |part| open_part(part, subject));
     }
+    format!("{}: nobody can tell whether the contact {}", part.at, part.says)
 }
 
 #[cfg(test)]
@@ -120,7 +80,7 @@ mod tests {
         ] {
             assert_eq!(
                 Filter::parse(&branch).map(|filter| filter.criteria().clone()),
-                Ok(Criteria::parse(&branch))
+                Ok(Criteria::parse(&branch, "$"))
             );
         }
     }
@@ -148,13 +108,13 @@ mod tests {
         let mut misspelt = and(&[known("a")], &[]);
         misspelt["filter"] = json!([known("b")]);
         for (branch, place, what) in [
-            (json!({}), "$:", "without a type"),
-            (json!([]), "$:", "without a type"),
-            (json!({"listFilterBranch": and(&[known("a")], &[])}), "$:", "without a type"),
+            (json!({}), "$:", "without filterBranchType"),
+            (json!([]), "$:", "without filterBranchType"),
+            (json!({"listFilterBranch": and(&[known("a")], &[])}), "$:", "without filterBranchType"),
             (json!({"filterBranchType": "AND"}), "$:", "without filters"),
             (and(&[known("a"), strange.clone()], &[]), "$.filters[1]:", "PAGE_VIEW"),
             (or(&[known("a")], &[and(&[sounds], &[])]), "$.filterBranches[0].filters[0]:", "SOUNDS_LIKE"),
-            (or(&[], &[json!({"filterBranchType": "NOT_ANY"})]), "$.filterBranches[0]:", "NOT_ANY"),
+            (or(&[], &[json!({"filterBranchType": "RESTRICTED"})]), "$.filterBranches[0]:", "RESTRICTED"),
             (or(&[], &[misspelt]), "$.filterBranches[0]:", "the member filter"),
         ] {
             let said = Filter::parse(&branch).expect_err("refused");

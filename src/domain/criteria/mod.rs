@@ -1,20 +1,26 @@
 //! The filter language of enrollment criteria: parsed once, evaluated in three values.
 //!
 //! Nothing unknown deletes: a part that is not understood is [`Truth::Unknown`], which stays unknown unless
-//! a part beside it decides alone (`false AND unknown` is false). Understood so far: the branches `OR` and
-//! `AND`, the filter `IN_LIST` on segments, and the property operations `ALL_PROPERTY`, `BOOL`, `NUMBER`,
-//! `STRING`, `MULTISTRING` and `ENUMERATION` without their history operators.
+//! a part beside it decides alone (`false AND unknown` is false). [`parse`] reads the vendor's JSON and says what in
+//! it is unsupported, ambiguous or dangerous; [`subject`] is what criteria look at; [`operation`] holds the tests of
+//! property values, [`moment`] those of points in time, [`event`] those of what happened; [`filter`] is what people delete by, [`seen`] the account that
+//! `explain` gives of an evaluation.
 
 mod decimal;
+mod event;
 mod filter;
+mod moment;
 mod operation;
-mod parse;
+pub mod parse;
+mod seen;
+pub mod subject;
 
-use std::collections::{BTreeSet, HashMap};
-
+use event::Refinements;
 pub use filter::Filter;
-
 use operation::Operation;
+pub use parse::{Concern, Finding};
+pub use seen::Seen;
+use subject::{Asks, Neighbour, Occurrence, Subject, Submission, Surroundings};
 
 /// What is known of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,251 +36,310 @@ impl Truth {
         if value { Self::True } else { Self::False }
     }
 
-    fn negate(self) -> Self {
+    /// The opposite; what is unknown stays so.
+    #[must_use]
+    pub fn negate(self) -> Self {
         match self {
             Self::True => Self::False,
             Self::False => Self::True,
             Self::Unknown => Self::Unknown,
         }
     }
+
+    fn negate_if(self, negated: bool) -> Self {
+        if negated { self.negate() } else { self }
+    }
+
+    /// Kleene's conjunction.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::False, _) | (_, Self::False) => Self::False,
+            (Self::True, Self::True) => Self::True,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Kleene's disjunction.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        self.negate().and(other.negate()).negate()
+    }
 }
 
 /// A parsed filter branch or filter.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Criteria {
-    /// `AND`: every part accepts; without parts it accepts.
-    All(Vec<Criteria>),
-    /// `OR`: any part accepts; without parts it accepts nobody.
-    Any(Vec<Criteria>),
-    /// `IN_LIST` and `NOT_IN_LIST` on a segment.
+pub struct Criteria {
+    /// Its place in the definition, as a JSON path.
+    at: String,
+    /// What it asks, in words.
+    says: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    /// `AND`, `OR`, and their negations `NOT_ALL` and `NOT_ANY`. An empty `AND` accepts everybody, an empty `OR`
+    /// nobody.
+    Branch { decisive: Truth, negated: bool, parts: Vec<Criteria> },
+    /// `ASSOCIATION`: an associated object passes.
+    Associated {
+        object_type: &'static str,
+        association_type: Option<String>,
+        negated: bool,
+        filters: Box<Criteria>,
+    },
+    /// `UNIFIED_EVENTS`.
+    Completed { event_type: String, negated: bool, filters: Box<Criteria>, refinements: Refinements },
+    /// `FORM_SUBMISSION`, of one form or of any.
+    FilledOut { form_id: Option<String>, negated: bool, refinements: Refinements },
+    /// `IN_LIST` on a segment.
     InSegment { segment_id: i64, negated: bool },
+    /// `IN_LIST` on the enrollments of a workflow.
+    Enrolled { workflow_id: i64, stage: Stage, negated: bool },
     /// `PROPERTY`.
     Property { name: String, operation: Operation },
-    /// A part that is not understood; which one, for whoever reads the refusal.
-    Unsupported(String),
+    /// `CONSTANT`.
+    Constant(bool),
+    /// A part that is not understood.
+    Unsupported,
 }
 
-/// What the store knows of the segments that criteria ask about.
-#[derive(Clone, Debug, Default)]
-pub struct Segments {
-    /// The segments that exist.
-    pub known: BTreeSet<i64>,
-    /// Those the contact is a member of.
-    pub joined: BTreeSet<i64>,
-}
-
-/// The contact as it is now.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    pub properties: &'a HashMap<String, String>,
-    pub segments: &'a Segments,
+/// How far somebody is in a workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    EverEnrolled,
+    Active,
+    Completed,
 }
 
 impl Criteria {
-    /// Reads one filter branch of the vendor's shape. Never fails: what cannot be read is
-    /// [`Criteria::Unsupported`].
-    pub fn parse(branch: &serde_json::Value) -> Self {
-        parse::branch(branch)
+    /// Reads one filter branch of the vendor's shape that stands at this place. Never fails: what cannot be read is
+    /// a part that is unknown.
+    pub fn parse(branch: &serde_json::Value, at: &str) -> Self {
+        parse::criteria(branch, at, &mut Vec::new())
+    }
+
+    /// All of these.
+    pub fn all(parts: Vec<Self>, at: &str) -> Self {
+        let kind = Kind::Branch { decisive: Truth::False, negated: false, parts };
+        Self { at: at.to_owned(), says: "all of".to_owned(), kind }
+    }
+
+    /// Any of these.
+    pub fn any(parts: Vec<Self>, at: &str) -> Self {
+        let kind = Kind::Branch { decisive: Truth::True, negated: false, parts };
+        Self { at: at.to_owned(), says: "any of".to_owned(), kind }
+    }
+
+    /// Membership of a segment.
+    pub fn in_segment(segment_id: i64, at: &str) -> Self {
+        let kind = Kind::InSegment { segment_id, negated: false };
+        Self { at: at.to_owned(), says: format!("is in segment {segment_id}"), kind }
+    }
+
+    /// A part that is not understood.
+    pub fn unsupported(at: &str, says: &str) -> Self {
+        Self { at: at.to_owned(), says: says.to_owned(), kind: Kind::Unsupported }
     }
 
     /// Does this contact meet the criteria?
     pub fn evaluate(&self, subject: Subject<'_>) -> Truth {
-        match self {
-            Self::All(parts) => fold(parts, subject, Truth::False),
-            Self::Any(parts) => fold(parts, subject, Truth::True),
-            Self::InSegment { segment_id, negated } => {
-                if !subject.segments.known.contains(segment_id) {
-                    return Truth::Unknown;
-                }
-                Truth::from_bool(subject.segments.joined.contains(segment_id) != *negated)
+        self.judge(subject, None)
+    }
+
+    /// The same, with an account of every part and what it saw.
+    pub fn explain(&self, subject: Subject<'_>) -> Seen {
+        let mut parts = Vec::new();
+        let verdict = self.judge(subject, Some(&mut parts));
+        Seen { at: self.at.clone(), says: self.says.clone(), saw: self.saw(subject), verdict, parts }
+    }
+
+    /// Does the event of the enrollment itself pass, where this is a condition on events?
+    pub fn met_by_event(&self, subject: Subject<'_>) -> Truth {
+        match (&self.kind, subject.event) {
+            (Kind::Completed { event_type, filters, refinements, .. }, Some(event))
+                if event.event_type == *event_type =>
+            {
+                let passes = filters.evaluate(beside(subject, &event.record));
+                let once = Refinements { coalesce: event::Coalesce::AT_LEAST_ONE, ..refinements.clone() };
+                once.holds(std::iter::once((event.at, passes)), subject)
             }
-            Self::Property { name, operation } => {
-                let value = subject.properties.get(name).map(String::as_str);
-                operation.evaluate(value.filter(|value| !value.is_empty()))
-            }
-            Self::Unsupported(_) => Truth::Unknown,
+            (Kind::Unsupported, _) => Truth::Unknown,
+            _ => Truth::False,
         }
     }
 
-    /// Adds the segments that the criteria ask about, so that the store can load their members.
-    pub fn segments(&self, found: &mut BTreeSet<i64>) {
-        match self {
-            Self::All(parts) | Self::Any(parts) => {
-                for part in parts {
-                    part.segments(found);
+    /// Adds what the store has to know before these criteria can be evaluated.
+    pub fn asks(&self, asks: &mut Asks) {
+        match &self.kind {
+            Kind::Branch { parts, .. } => parts.iter().for_each(|part| part.asks(asks)),
+            Kind::Associated { object_type, filters, .. } => {
+                asks.neighbours.insert(object_type);
+                filters.asks(asks);
+            }
+            Kind::Completed { event_type, .. } => drop(asks.events.insert(event_type.clone())),
+            Kind::FilledOut { .. } => asks.submissions = true,
+            Kind::InSegment { segment_id, .. } => drop(asks.segments.insert(*segment_id)),
+            Kind::Enrolled { workflow_id, .. } => drop(asks.workflows.insert(*workflow_id)),
+            Kind::Property { operation, .. } => asks.history |= operation.asks_history(),
+            Kind::Constant(_) | Kind::Unsupported => {}
+        }
+    }
+
+    /// With `seen` every part of a branch is evaluated, without it only as many as decide: the verdict is the same.
+    fn judge(&self, subject: Subject<'_>, seen: Option<&mut Vec<Seen>>) -> Truth {
+        match &self.kind {
+            Kind::Branch { decisive, negated, parts } => {
+                fold(parts, subject, *decisive, seen).negate_if(*negated)
+            }
+            Kind::Associated { .. } | Kind::Completed { .. } | Kind::FilledOut { .. }
+                if subject.around.is_none() =>
+            {
+                Truth::Unknown
+            }
+            Kind::Associated { object_type, association_type, negated, filters } => {
+                neighbours(subject, object_type, association_type.as_deref())
+                    .map(|neighbour| filters.evaluate(beside(subject, &neighbour.record)))
+                    .fold(Truth::False, Truth::or)
+                    .negate_if(*negated)
+            }
+            Kind::Completed { event_type, negated, filters, refinements } => {
+                let answers = occurrences(subject, event_type)
+                    .map(|event| (event.at, filters.evaluate(beside(subject, &event.record))));
+                refinements.holds(answers, subject).negate_if(*negated)
+            }
+            Kind::FilledOut { form_id, negated, refinements } => {
+                let filled = submissions(subject, form_id.as_deref()).map(|it| (it.at, Truth::True));
+                refinements.holds(filled, subject).negate_if(*negated)
+            }
+            Kind::InSegment { segment_id, negated } => match subject.around {
+                Some(around) if around.known_segments.contains(segment_id) => {
+                    Truth::from_bool(around.segments.contains(segment_id) != *negated)
                 }
+                _ => Truth::Unknown,
+            },
+            Kind::Enrolled { workflow_id, stage, negated } => match subject.around {
+                Some(around) if around.known_workflows.contains(workflow_id) => {
+                    stage.is_of(around, *workflow_id).negate_if(*negated)
+                }
+                _ => Truth::Unknown,
+            },
+            Kind::Property { name, operation } => operation.evaluate(name, subject),
+            Kind::Constant(accepts) => Truth::from_bool(*accepts),
+            Kind::Unsupported => Truth::Unknown,
+        }
+    }
+
+    /// What a filter looked at, for people.
+    fn saw(&self, subject: Subject<'_>) -> Option<String> {
+        let count = |number: usize, what: &str| Some(format!("{number} {what}"));
+        match &self.kind {
+            Kind::Branch { .. } | Kind::Constant(_) | Kind::Unsupported => None,
+            Kind::Associated { object_type, association_type, .. } => count(
+                neighbours(subject, object_type, association_type.as_deref()).count(),
+                &format!("associated ({object_type})"),
+            ),
+            Kind::Completed { event_type, .. } => {
+                count(occurrences(subject, event_type).count(), "events of the type")
             }
-            Self::InSegment { segment_id, .. } => {
-                found.insert(*segment_id);
+            Kind::FilledOut { form_id, .. } => {
+                count(submissions(subject, form_id.as_deref()).count(), "submissions")
             }
-            Self::Property { .. } | Self::Unsupported(_) => {}
+            Kind::InSegment { segment_id, .. } => {
+                let around = subject.around?;
+                let member = if around.segments.contains(segment_id) { "a member" } else { "no member" };
+                let known = around.known_segments.contains(segment_id);
+                Some(if known { member } else { "no such segment" }.to_owned())
+            }
+            Kind::Enrolled { workflow_id, .. } => {
+                let around = subject.around?;
+                let known = around.known_workflows.contains(workflow_id);
+                Some(match around.enrollments.get(workflow_id) {
+                    _ if !known => "no such workflow".to_owned(),
+                    None => "never enrolled".to_owned(),
+                    Some(true) => "actively enrolled".to_owned(),
+                    Some(false) => "enrolled before".to_owned(),
+                })
+            }
+            Kind::Property { name, operation } => Some(operation.saw(name, subject)),
         }
     }
 }
 
+impl Stage {
+    fn is_of(self, around: &Surroundings, workflow_id: i64) -> Truth {
+        let enrollment = around.enrollments.get(&workflow_id).copied();
+        Truth::from_bool(match self {
+            Self::EverEnrolled => enrollment.is_some(),
+            Self::Active => enrollment == Some(true),
+            Self::Completed => enrollment == Some(false),
+        })
+    }
+}
+
+/// The same moment, looking at a record that is not the contact.
+fn beside<'a>(subject: Subject<'a>, record: &'a subject::Record) -> Subject<'a> {
+    Subject { record, around: None, event: None, ..subject }
+}
+
+fn neighbours<'a>(
+    subject: Subject<'a>,
+    object_type: &'a str,
+    association_type: Option<&'a str>,
+) -> impl Iterator<Item = &'a Neighbour> {
+    let all = subject.around.map_or(&[][..], |around| around.neighbours.as_slice());
+    all.iter().filter(move |neighbour| {
+        neighbour.object_type == object_type
+            && match (association_type, neighbour.association_type.as_deref()) {
+                (Some(wanted), Some(carried)) => wanted == carried,
+                _ => true,
+            }
+    })
+}
+
+/// The stored events of a type, and the event of the enrollment unless it is stored already.
+fn occurrences<'a>(subject: Subject<'a>, event_type: &'a str) -> impl Iterator<Item = &'a Occurrence> {
+    let stored = subject.around.map_or(&[][..], |around| around.events.as_slice());
+    let of_type = move |event: &&Occurrence| event.event_type == event_type;
+    let new = subject.event.filter(|event| !stored.contains(event));
+    stored.iter().filter(of_type).chain(new.filter(of_type))
+}
+
+fn submissions<'a>(subject: Subject<'a>, form_id: Option<&'a str>) -> impl Iterator<Item = &'a Submission> {
+    let all = subject.around.map_or(&[][..], |around| around.submissions.as_slice());
+    all.iter().filter(move |it| form_id.is_none_or(|wanted| wanted == it.form_id))
+}
+
 /// Kleene's conjunction (`decisive` false) or disjunction (`decisive` true).
-fn fold(parts: &[Criteria], subject: Subject<'_>, decisive: Truth) -> Truth {
+fn fold(
+    parts: &[Criteria],
+    subject: Subject<'_>,
+    decisive: Truth,
+    mut seen: Option<&mut Vec<Seen>>,
+) -> Truth {
     let mut verdict = decisive.negate();
     for part in parts {
-        match part.evaluate(subject) {
-            truth if truth == decisive => return decisive,
-            Truth::Unknown => verdict = Truth::Unknown,
-            _ => {}
+        let truth = match &mut seen {
+            None => part.judge(subject, None),
+            Some(seen) => {
+                let part = part.explain(subject);
+                let verdict = part.verdict;
+                seen.push(part);
+                verdict
+            }
+        };
+        if truth == decisive {
+            verdict = decisive;
+            if seen.is_none() {
+                break;
+            }
+        } else if truth == Truth::Unknown && verdict != decisive {
+            verdict = Truth::Unknown;
         }
     }
     verdict
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// Evaluates one PROPERTY filter on the property `p`.
-    fn property(operation: &Value, value: Option<&str>) -> Truth {
-        let branch = json!({"filterBranchType": "AND", "filterBranches": [],
-            "filters": [{"filterType": "PROPERTY", "property": "p", "operation": operation}]});
-        judge(&branch, &value.map(|value| ("p", value)).into_iter().collect::<Vec<_>>())
-    }
-
-    fn judge(branch: &Value, properties: &[(&str, &str)]) -> Truth {
-        let properties =
-            properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let segments = Segments { known: [4, 5].into(), joined: [4].into() };
-        Criteria::parse(branch).evaluate(Subject { properties: &properties, segments: &segments })
-    }
-
-    const T: Truth = Truth::True;
-    const F: Truth = Truth::False;
-    const U: Truth = Truth::Unknown;
-
-    #[test]
-    fn operations_mean_what_they_say() {
-        let text = |kind: &str, operator: &str, values: Value| json!({"operationType": kind, "operator": operator, "values": values});
-        let one = |kind: &str, operator: &str, value: Value| json!({"operationType": kind, "operator": operator, "value": value});
-        let cases: Vec<(Value, Option<&str>, Truth)> = vec![
-            (json!({"operationType": "ALL_PROPERTY", "operator": "IS_KNOWN"}), Some("x"), T),
-            (json!({"operationType": "ALL_PROPERTY", "operator": "IS_KNOWN"}), Some(""), F),
-            (json!({"operationType": "ALL_PROPERTY", "operator": "IS_UNKNOWN"}), None, T),
-            (json!({"operationType": "ALL_PROPERTY", "operator": "IS_NOT_KNOWN"}), Some("x"), F),
-            (one("BOOL", "IS_EQUAL_TO", json!(true)), Some("true"), T),
-            (one("BOOL", "IS_EQUAL_TO", json!(true)), Some("false"), F),
-            (one("BOOL", "IS_NOT_EQUAL_TO", json!(true)), Some("false"), T),
-            (one("BOOL", "IS_EQUAL_TO", json!(true)), Some("yes"), U),
-            (one("BOOL", "IS_EQUAL_TO", json!(true)), None, F),
-            (one("BOOL", "HAS_EVER_BEEN_EQUAL_TO", json!(true)), Some("true"), U),
-            (one("NUMBER", "IS_EQUAL_TO", json!(0.1)), Some("0.10"), T),
-            (one("NUMBER", "IS_EQUAL_TO", json!(1000)), Some(" 1e3 "), T),
-            (one("NUMBER", "IS_EQUAL_TO", json!(7)), Some("007"), T),
-            (one("NUMBER", "IS_NOT_EQUAL_TO", json!(7)), Some("8"), T),
-            (one("NUMBER", "IS_GREATER_THAN", json!(5)), Some("5"), F),
-            (one("NUMBER", "IS_GREATER_THAN", json!(5)), Some("5.0000000000000000000000000001"), T),
-            (one("NUMBER", "IS_GREATER_THAN_OR_EQUAL_TO", json!(5)), Some("5"), T),
-            (one("NUMBER", "IS_LESS_THAN", json!(-1)), Some("-1.5"), T),
-            (one("NUMBER", "IS_LESS_THAN_OR_EQUAL_TO", json!(-1)), Some("-1"), T),
-            (one("NUMBER", "IS_LESS_THAN", json!(5)), Some("many"), U),
-            (one("NUMBER", "IS_LESS_THAN", json!("many")), Some("5"), U),
-            (one("STRING", "IS_EQUAL_TO", json!("Straße")), Some("STRASSE"), T),
-            (one("STRING", "IS_NOT_EQUAL_TO", json!("john")), Some("John"), F),
-            (one("STRING", "CONTAINS", json!("test")), Some("My TEST account"), T),
-            (one("STRING", "CONTAINS", json!("")), Some("anybody"), U),
-            (one("STRING", "DOES_NOT_CONTAIN", json!("test")), Some("real"), T),
-            (one("STRING", "STARTS_WITH", json!("ab")), Some("ABC"), T),
-            (one("STRING", "ENDS_WITH", json!("ab")), Some("ABC"), F),
-            (one("STRING", "SOUNDS_LIKE", json!("ab")), Some("ab"), U),
-            (text("MULTISTRING", "IS_EQUAL_TO", json!(["a", "b"])), Some("B"), T),
-            (text("MULTISTRING", "IS_NOT_EQUAL_TO", json!(["a", "b"])), Some("b"), F),
-            (text("MULTISTRING", "IS_NOT_EQUAL_TO", json!(["a", "b"])), Some("c"), T),
-            (text("MULTISTRING", "CONTAINS_EXACTLY", json!(["art"])), Some("state of the art"), T),
-            (text("MULTISTRING", "CONTAINS_EXACTLY", json!(["art"])), Some("party"), F),
-            (text("MULTISTRING", "DOES_NOT_CONTAIN_EXACTLY", json!(["art"])), Some("party"), T),
-            (text("MULTISTRING", "DOES_NOT_CONTAIN_EXACTLY", json!(["da da"])), Some("yada da da"), F),
-            (text("MULTISTRING", "CONTAINS_EXACTLY", json!(["cafe"])), Some("cafe\u{301}"), F),
-            (text("MULTISTRING", "IS_EQUAL_TO", json!([])), Some("a"), U),
-            (text("MULTISTRING", "IS_EQUAL_TO", json!(["a", 1])), Some("a"), U),
-            (text("ENUMERATION", "IS_ANY_OF", json!(["lead", "customer"])), Some("lead"), T),
-            (text("ENUMERATION", "IS_ANY_OF", json!(["lead"])), Some("Lead"), F),
-            (text("ENUMERATION", "IS_ANY_OF", json!(["b"])), Some("a;b"), T),
-            (text("ENUMERATION", "IS_NONE_OF", json!(["b"])), Some("a;b"), F),
-            (text("ENUMERATION", "IS_NONE_OF", json!([])), Some("a"), U),
-            (text("ENUMERATION", "IS_NONE_OF", json!(["a;b"])), Some("a;b"), U),
-            (text("ENUMERATION", "IS_NONE_OF", json!(["b"])), Some("a; b"), F),
-            (
-                json!({"operationType": "STRING", "operator": "IS_NOT_EQUAL_TO", "value": "z", "values": ["y"]}),
-                Some("z"),
-                U,
-            ),
-            (text("ENUMERATION", "IS_EXACTLY", json!(["b", "a"])), Some("a;b"), T),
-            (text("ENUMERATION", "IS_NOT_EXACTLY", json!(["a"])), Some("a;b"), T),
-            (text("ENUMERATION", "CONTAINS_ALL", json!(["a", "b"])), Some("a;c;b"), T),
-            (text("ENUMERATION", "DOES_NOT_CONTAIN_ALL", json!(["a", "b"])), Some("a;c"), T),
-            (text("ENUMERATION", "HAS_EVER_BEEN_ANY_OF", json!(["a"])), Some("a"), U),
-            (one("TIME_POINT", "IS_AFTER", json!(1)), Some("2"), U),
-        ];
-        for (operation, value, expected) in cases {
-            assert_eq!(property(&operation, value), expected, "{operation} on {value:?}");
-        }
-    }
-
-    #[test]
-    fn no_value_rejects_unless_it_is_included_whatever_the_operator() {
-        let mut operation = json!({"operationType": "STRING", "operator": "IS_NOT_EQUAL_TO", "value": "x"});
-        assert_eq!(property(&operation, None), F);
-        assert_eq!(property(&operation, Some("")), F);
-        operation["includeObjectsWithNoValueSet"] = json!(true);
-        assert_eq!(property(&operation, None), T);
-        operation["operator"] = json!("IS_EQUAL_TO");
-        assert_eq!(property(&operation, Some("")), T);
-        operation["includeObjectsWithNoValueSet"] = json!("yes");
-        assert_eq!(property(&operation, None), U);
-    }
-
-    #[test]
-    fn branches_combine_in_three_values() {
-        let yes = json!({"filterType": "IN_LIST", "listId": "4", "operator": "IN_LIST"});
-        let no = json!({"filterType": "IN_LIST", "listId": "5", "operator": "IN_LIST"});
-        let unknown = json!({"filterType": "PAGE_VIEW"});
-        let branch = |kind: &str, filters: &[&Value]| json!({"filterBranchType": kind, "filterBranches": [], "filters": filters});
-        let cases = [
-            (branch("AND", &[]), T),
-            (branch("OR", &[]), F),
-            (branch("AND", &[&yes, &yes]), T),
-            (branch("AND", &[&yes, &unknown]), U),
-            (branch("AND", &[&unknown, &no]), F),
-            (branch("OR", &[&no, &unknown]), U),
-            (branch("OR", &[&unknown, &yes]), T),
-            (branch("NOT_ANY", &[&no]), U),
-            (
-                json!({"filterBranchType": "OR", "filters": [],
-                "filterBranches": [branch("AND", &[&no]), branch("AND", &[&yes])]}),
-                T,
-            ),
-            (json!({"filterBranchType": "AND"}), U),
-            (json!({"filterBranchType": "AND", "filters": null, "filterBranches": []}), U),
-            (json!({"filterBranchType": "AND", "filters": [yes]}), T),
-            (json!({"filterBranchType": "AND", "filterBranchOperator": "OR", "filters": [yes]}), U),
-            (json!({"filterBranchType": "AND", "filters": {}}), U),
-            (json!({"filters": []}), U),
-            (json!("AND"), U),
-        ];
-        for (branch, expected) in cases {
-            assert_eq!(judge(&branch, &[]), expected, "{branch}");
-        }
-    }
-
-    #[test]
-    fn segments_that_do_not_exist_are_unknown_both_ways() {
-        let filter = |operator: &str, id: &str| {
-            json!({"filterBranchType": "AND",
-                "filters": [{"filterType": "IN_LIST", "listId": id, "operator": operator}]})
-        };
-        assert_eq!(judge(&filter("NOT_IN_LIST", "5"), &[]), T);
-        assert_eq!(judge(&filter("NOT_IN_LIST", "4"), &[]), F);
-        assert_eq!(judge(&filter("IN_LIST", "6"), &[]), U);
-        assert_eq!(judge(&filter("NOT_IN_LIST", "6"), &[]), U);
-        let mut workflow = filter("IN_LIST", "4");
-        workflow["filters"][0]["metadata"] = json!({"id": "4", "inListType": "WORKFLOWS_ACTIVE"});
-        assert_eq!(judge(&workflow, &[]), U);
-    }
-}
+mod tests;

@@ -1,11 +1,14 @@
 //! The property operations.
 
-use caseless::default_case_fold_str;
+use caseless::{Caseless, default_case_fold_str};
 
 use super::Truth;
 use super::decimal::Decimal;
+use super::moment::{When, instant_of};
+use super::subject::Subject;
+use crate::domain::time::format_time;
 
-/// A parsed operation on one property value.
+/// A parsed operation on one property.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
     /// `IS_KNOWN` and its negation: they look at the value alone.
@@ -13,13 +16,13 @@ pub enum Operation {
     /// An operation that needs a value to look at.
     OnValue {
         test: Test,
+        /// `HAS_EVER_…` and `HAS_NEVER_…`: any value that the property has or had.
+        ever: bool,
         /// The operators that deny: the test must fail.
         negated: bool,
         /// `includeObjectsWithNoValueSet`: the verdict where there is no value.
         accepts_no_value: bool,
     },
-    /// An operation that is not understood; which one.
-    Unsupported(String),
 }
 
 /// What is asked of a value; negations are the operation's.
@@ -30,15 +33,26 @@ pub enum Test {
         comparison: Comparison,
         operands: Vec<Decimal>,
     },
+    /// Both bounds included.
+    NumberBetween(Decimal, Decimal),
     /// The operands are folded already.
     Text {
         comparison: TextComparison,
         operands: Vec<String>,
     },
+    /// Equal to what another property holds, or to this where it holds nothing.
+    SameText {
+        property: String,
+        default: Option<String>,
+    },
     Options {
         comparison: SetComparison,
         operands: Vec<String>,
     },
+    /// The value, read as an instant.
+    Value(When),
+    /// The instant at which the property changed last.
+    UpdatedAt(When),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,40 +81,85 @@ pub enum SetComparison {
 }
 
 impl Operation {
-    /// `value` is `None` where the property is absent or empty.
-    pub fn evaluate(&self, value: Option<&str>) -> Truth {
+    /// Does the property of this record pass?
+    pub fn evaluate(&self, property: &str, subject: Subject<'_>) -> Truth {
+        let value = subject.record.value(property);
         match (self, value) {
             (Self::Known { negated }, value) => Truth::from_bool(value.is_some() != *negated),
             (Self::OnValue { accepts_no_value, .. }, None) => Truth::from_bool(*accepts_no_value),
-            (Self::OnValue { test, negated, .. }, Some(value)) => {
-                let truth = test.evaluate(value);
+            (Self::OnValue { test, ever, negated, .. }, Some(value)) => {
+                let now = test.evaluate(property, value, subject);
+                let truth = if *ever {
+                    let past = subject.record.past(property);
+                    past.fold(now, |truth, past| truth.or(test.evaluate(property, past, subject)))
+                } else {
+                    now
+                };
                 if *negated { truth.negate() } else { truth }
             }
-            (Self::Unsupported(_), _) => Truth::Unknown,
+        }
+    }
+
+    /// What it looked at, for people.
+    pub fn saw(&self, property: &str, subject: Subject<'_>) -> String {
+        let value = subject.record.value(property).map_or("no value".to_owned(), |it| format!("{it:?}"));
+        match self {
+            Self::OnValue { ever: true, .. } => {
+                let past: Vec<String> = subject.record.past(property).map(|it| format!("{it:?}")).collect();
+                format!(
+                    "{value}; before: {}",
+                    if past.is_empty() { "nothing".to_owned() } else { past.join(", ") }
+                )
+            }
+            Self::OnValue { test: Test::UpdatedAt(_), .. } => {
+                let updated_at = subject.record.updated_at(property).map(format_time);
+                format!("{value}, last changed {}", updated_at.unwrap_or("nobody knows when".to_owned()))
+            }
+            _ => value,
+        }
+    }
+
+    /// Whether it asks what properties were before.
+    pub fn asks_history(&self) -> bool {
+        match self {
+            Self::Known { .. } => false,
+            Self::OnValue { ever: true, .. } | Self::OnValue { test: Test::UpdatedAt(_), .. } => true,
+            Self::OnValue { test: Test::Value(when), .. } => when.asks_history(),
+            Self::OnValue { .. } => false,
         }
     }
 }
 
 impl Test {
-    fn evaluate(&self, value: &str) -> Truth {
+    fn evaluate(&self, property: &str, value: &str, subject: Subject<'_>) -> Truth {
         match self {
-            Self::Bool(expected) => match parse_bool(value) {
-                Some(actual) => Truth::from_bool(actual == *expected),
-                None => Truth::Unknown,
-            },
-            Self::Number { comparison, operands } => match Decimal::parse(value) {
-                Some(actual) => {
-                    Truth::from_bool(operands.iter().any(|operand| comparison.holds(&actual, operand)))
-                }
-                None => Truth::Unknown,
-            },
+            Self::Bool(expected) => known(parse_bool(value), |actual| actual == *expected),
+            Self::Number { comparison, operands } => known(Decimal::parse(value), |actual| {
+                operands.iter().any(|operand| comparison.holds(&actual, operand))
+            }),
+            Self::NumberBetween(low, high) => {
+                known(Decimal::parse(value), |actual| *low <= actual && actual <= *high)
+            }
             Self::Text { comparison, operands } => {
-                let actual = default_case_fold_str(value);
-                Truth::from_bool(operands.iter().any(|operand| comparison.holds(&actual, operand)))
+                Truth::from_bool(operands.iter().any(|operand| comparison.holds(value, operand)))
+            }
+            Self::SameText { property, default } => {
+                let other = subject.record.value(property).or(default.as_deref());
+                known(other, |other| value.chars().default_caseless_match(other.chars()))
             }
             Self::Options { comparison, operands } => Truth::from_bool(comparison.holds(value, operands)),
+            Self::Value(when) => instant_of(value).map_or(Truth::Unknown, |it| when.holds(it, subject)),
+            Self::UpdatedAt(when) => {
+                let updated_at = subject.record.updated_at(property);
+                updated_at.map_or(Truth::Unknown, |it| when.holds(it, subject))
+            }
         }
     }
+}
+
+/// Unknown where there is nothing to look at.
+fn known<T>(value: Option<T>, holds: impl FnOnce(T) -> bool) -> Truth {
+    value.map_or(Truth::Unknown, |value| Truth::from_bool(holds(value)))
 }
 
 /// `true` and `false` in any case; anything else is no boolean.
@@ -128,19 +187,27 @@ impl Comparison {
 }
 
 impl TextComparison {
-    fn holds(self, actual: &str, operand: &str) -> bool {
+    /// The operand is folded, the value is not.
+    fn holds(self, value: &str, operand: &str) -> bool {
         match self {
-            Self::Equal => actual == operand,
-            Self::Contains => actual.contains(operand),
-            Self::StartsWith => actual.starts_with(operand),
-            Self::EndsWith => actual.ends_with(operand),
-            Self::ContainsWords => actual.char_indices().any(|(start, _)| {
-                let before = actual[..start].chars().next_back();
-                let after = actual[start..].strip_prefix(operand).map(|rest| rest.chars().next());
-                after.is_some_and(|after| ![before, after].into_iter().flatten().any(belongs_to_a_word))
-            }),
+            Self::Equal => value.chars().default_case_fold().eq(operand.chars()),
+            Self::StartsWith => {
+                let mut folded = value.chars().default_case_fold();
+                operand.chars().all(|expected| folded.next() == Some(expected))
+            }
+            Self::Contains => default_case_fold_str(value).contains(operand),
+            Self::EndsWith => default_case_fold_str(value).ends_with(operand),
+            Self::ContainsWords => contains_words(&default_case_fold_str(value), operand),
         }
     }
+}
+
+fn contains_words(value: &str, words: &str) -> bool {
+    value.char_indices().any(|(start, _)| {
+        let before = value[..start].chars().next_back();
+        let after = value[start..].strip_prefix(words).map(|rest| rest.chars().next());
+        after.is_some_and(|after| ![before, after].into_iter().flatten().any(belongs_to_a_word))
+    })
 }
 
 /// Letters, digits, and the accents that combine with the letter before them.

@@ -1,6 +1,8 @@
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
-use super::super::enrollment::{EnrollmentKey, parse_event};
+use super::super::enrollment::{Cause, EnrollmentKey, parse_event};
 use super::super::entitlement::Tier;
 use super::super::time::parse_time;
 use super::*;
@@ -31,6 +33,7 @@ impl World {
                 object_id: 512,
                 enrolled_at: time("2026-11-21T10:00:00Z"),
                 cause: Cause::Criteria,
+                event: None,
             },
             now: time("2026-11-21T10:00:01Z"),
             decided: None,
@@ -58,7 +61,8 @@ impl World {
                 subscriptions: &self.subscriptions,
                 contact: &self.contact,
                 enrolled: &self.enrolled,
-                segments: &Segments::default(),
+                zone: Some(Tz::UTC),
+                around: &Surroundings::default(),
             },
         )
     }
@@ -72,7 +76,7 @@ impl World {
 
 fn live(stage: &str, restored_at: Option<Time>) -> Contact {
     let properties = [("lifecyclestage".to_owned(), stage.to_owned())].into();
-    Contact::Live { restored_at, properties }
+    Contact::Live { restored_at, record: Record { properties, history: HashMap::new(), created_at: None } }
 }
 
 fn flow() -> Value {

@@ -1,0 +1,263 @@
+//! Conditions on instants: points in time that move with the clock, the calendar or another property.
+
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono_tz::Tz;
+
+use super::Truth;
+use super::subject::Subject;
+use crate::domain::time::{Time, parse_time};
+use crate::domain::wall::{self, Unit};
+
+/// The zone in which a point is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    Account,
+    Named(Tz),
+}
+
+impl Zone {
+    fn resolve(self, subject: Subject<'_>) -> Option<Tz> {
+        match self {
+            Self::Account => subject.zone,
+            Self::Named(zone) => Some(zone),
+        }
+    }
+}
+
+/// A condition on an instant.
+#[derive(Clone, Debug, PartialEq)]
+pub enum When {
+    Before(Bound),
+    After(Bound),
+    Between(Bound, Bound),
+}
+
+/// A point, and whether it still belongs to what it bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bound {
+    pub point: Point,
+    pub inclusive: bool,
+}
+
+/// A point in time.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Point {
+    Instant(Time),
+    /// A wall-clock date and time.
+    Wall(NaiveDateTime, Zone),
+    Indexed(Indexed),
+    /// The beginning of a calendar unit, so many units from the one that now is in.
+    Calendar {
+        unit: Unit,
+        /// The month that quarters and years begin with.
+        first_month: u32,
+        shift: i64,
+    },
+    /// What another property says.
+    Property {
+        name: String,
+        reading: Reading,
+        zone: Zone,
+        /// What counts where the property has no value.
+        default: Option<String>,
+    },
+}
+
+/// How another property is read as a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    Value,
+    UpdatedAt,
+    /// Its next yearly return.
+    Anniversary,
+}
+
+/// The beginning of a unit with members set on it, and then an offset in calendar units.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Indexed {
+    /// `None`: now itself.
+    pub unit: Option<Unit>,
+    pub set: Set,
+    pub offset: Offset,
+    pub zone: Zone,
+}
+
+/// The members that are set on the beginning of a unit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Set {
+    /// Days after Monday.
+    pub day_of_week: Option<u32>,
+    /// In the quarter (1 to 3) or in the year (1 to 12).
+    pub month: Option<u32>,
+    pub day: Option<u32>,
+    pub hour: Option<u32>,
+    pub minute: Option<u32>,
+    pub second: Option<u32>,
+    pub millisecond: Option<u32>,
+}
+
+/// How far from there; what is finer than a day is counted in real time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offset {
+    pub years: i64,
+    pub quarters: i64,
+    pub months: i64,
+    pub weeks: i64,
+    pub days: i64,
+    pub milliseconds: i64,
+}
+
+/// A property's value as an instant: epoch milliseconds, an ISO date (its start in UTC) or an ISO date-time.
+pub fn instant_of(value: &str) -> Option<Time> {
+    let value = value.trim();
+    if let Ok(milliseconds) = value.parse::<i64>() {
+        return Time::from_timestamp_millis(milliseconds);
+    }
+    // NaiveDate would take 2026-1-1 and years of any length as well.
+    if value.len() == 10
+        && let Ok(day) = NaiveDate::parse_from_str(value, "%Y-%m-%d")
+    {
+        return Some(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    parse_time(value)
+}
+
+impl When {
+    /// Is it true of this instant? Unknown where a point is.
+    pub fn holds(&self, instant: Time, subject: Subject<'_>) -> Truth {
+        match self {
+            Self::Before(bound) => bound.after_or_at(instant, subject),
+            Self::After(bound) => bound.before_or_at(instant, subject),
+            Self::Between(low, high) => {
+                low.before_or_at(instant, subject).and(high.after_or_at(instant, subject))
+            }
+        }
+    }
+
+    /// Whether it asks what properties were before.
+    pub fn asks_history(&self) -> bool {
+        let asks = |bound: &Bound| matches!(bound.point, Point::Property { reading: Reading::UpdatedAt, .. });
+        match self {
+            Self::Before(bound) | Self::After(bound) => asks(bound),
+            Self::Between(low, high) => asks(low) || asks(high),
+        }
+    }
+}
+
+impl Bound {
+    pub fn inclusive(point: Point) -> Self {
+        Self { point, inclusive: true }
+    }
+
+    pub fn exclusive(point: Point) -> Self {
+        Self { point, inclusive: false }
+    }
+
+    fn before_or_at(&self, instant: Time, subject: Subject<'_>) -> Truth {
+        self.point.resolve(subject).map_or(Truth::Unknown, |point| {
+            Truth::from_bool(instant > point || self.inclusive && instant == point)
+        })
+    }
+
+    fn after_or_at(&self, instant: Time, subject: Subject<'_>) -> Truth {
+        self.point.resolve(subject).map_or(Truth::Unknown, |point| {
+            Truth::from_bool(instant < point || self.inclusive && instant == point)
+        })
+    }
+}
+
+impl Point {
+    /// Now, shifted by whole days of the calendar in a zone.
+    pub fn days_from_now(days: i64, zone: Zone) -> Self {
+        let offset = Offset { days, ..Offset::default() };
+        Self::Indexed(Indexed { unit: None, set: Set::default(), offset, zone })
+    }
+
+    /// The instant it stands for at this moment; `None` where it stands for none.
+    pub fn resolve(&self, subject: Subject<'_>) -> Option<Time> {
+        match self {
+            Self::Instant(instant) => Some(*instant),
+            Self::Wall(wall, zone) => wall::instant(*wall, zone.resolve(subject)?),
+            Self::Indexed(indexed) => indexed.resolve(subject),
+            Self::Calendar { unit, first_month, shift } => {
+                let zone = subject.zone?;
+                let today = subject.now.with_timezone(&zone).date_naive();
+                let start = wall::start_of(*unit, today, *first_month)?;
+                wall::start_of_day(wall::shift(start, *unit, *shift)?, zone)
+            }
+            Self::Property { name, reading, zone, default } => {
+                let value = subject.record.value(name).or(default.as_deref());
+                match reading {
+                    Reading::Value => instant_of(value?),
+                    Reading::UpdatedAt => value.and_then(|_| subject.record.updated_at(name)),
+                    Reading::Anniversary => {
+                        anniversary(instant_of(value?)?, subject.now, zone.resolve(subject)?)
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Indexed {
+    fn resolve(&self, subject: Subject<'_>) -> Option<Time> {
+        let zone = self.zone.resolve(subject)?;
+        let Offset { years, quarters, months, weeks, days, milliseconds } = self.offset;
+        let by_calendar = [years, quarters, months, weeks, days] != [0; 5];
+        // Now is an instant already: by way of the wall clock it could lose the second of two equal hours.
+        let start = if self.unit.is_none() && self.set == Set::default() && !by_calendar {
+            subject.now
+        } else {
+            let wall = self.set_on(subject.now.with_timezone(&zone).naive_local())?;
+            let day = wall::shift(wall.date(), Unit::Year, years)?;
+            let day = wall::shift(day, Unit::Quarter, quarters)?;
+            let day = wall::shift(day, Unit::Month, months)?;
+            let day = wall::shift(day, Unit::Week, weeks)?;
+            wall::instant(wall::shift(day, Unit::Day, days)?.and_time(wall.time()), zone)?
+        };
+        start.checked_add_signed(TimeDelta::try_milliseconds(milliseconds)?)
+    }
+
+    /// The beginning of the unit that this wall time is in, with the members set.
+    fn set_on(&self, wall: NaiveDateTime) -> Option<NaiveDateTime> {
+        let Set { day_of_week, month, day, hour, minute, second, millisecond } = self.set;
+        let Some(unit) = self.unit else { return set_time(wall, hour, minute, second, millisecond) };
+        let mut date = wall::start_of(unit, wall.date(), 1)?;
+        if let Some(days) = day_of_week {
+            date = wall::shift(date, Unit::Day, i64::from(days))?;
+        }
+        if let Some(month) = month {
+            date = wall::shift(date, Unit::Month, i64::from(month) - 1)?;
+        }
+        if let Some(day) = day {
+            date = date.with_day(day)?;
+        }
+        set_time(date.and_time(NaiveTime::MIN), hour, minute, second, millisecond)
+    }
+}
+
+fn set_time(
+    wall: NaiveDateTime,
+    hour: Option<u32>,
+    minute: Option<u32>,
+    second: Option<u32>,
+    millisecond: Option<u32>,
+) -> Option<NaiveDateTime> {
+    let nanosecond = millisecond.map_or(Some(wall.nanosecond()), |it| it.checked_mul(1_000_000))?;
+    wall.with_hour(hour.unwrap_or(wall.hour()))?
+        .with_minute(minute.unwrap_or(wall.minute()))?
+        .with_second(second.unwrap_or(wall.second()))?
+        .with_nanosecond(nanosecond)
+}
+
+/// The next time, now included, that the day and time of an instant come round; 29 February comes on the 28th where
+/// a year has no other.
+fn anniversary(of: Time, now: Time, zone: Tz) -> Option<Time> {
+    let wall = of.with_timezone(&zone).naive_local();
+    let this_year = i64::from(now.with_timezone(&zone).year() - wall.year());
+    (this_year..=this_year + 1).filter(|years| *years >= 0).chain([0]).find_map(|years| {
+        let day = wall::shift(wall.date(), Unit::Year, years)?;
+        let instant = wall::instant(day.and_time(wall.time()), zone)?;
+        (instant >= now).then_some(instant)
+    })
+}

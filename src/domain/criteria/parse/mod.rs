@@ -1,0 +1,305 @@
+//! The vendor's JSON → [`Criteria`]. What cannot be read becomes an unsupported part, never an error and
+//! never a part that accepts; each such part, and whatever is ambiguous or dangerous, is a [`Finding`].
+
+mod operation;
+mod time;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::event::{Coalesce, Refinements};
+use super::{Criteria, Kind, Stage, Truth};
+use crate::domain::members::parse_id;
+
+/// Something about a definition that a person should know before it is switched on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its place in the definition, as a JSON path.
+    pub at: String,
+    pub concern: Concern,
+    /// One sentence.
+    pub says: String,
+}
+
+/// What is the matter with a part of a definition, the gravest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concern {
+    /// It is there and decides nothing.
+    Ignored,
+    /// It can be read in two ways.
+    Ambiguous,
+    /// It is not understood: where it could change the verdict, nothing is deleted.
+    Unsupported,
+    /// It may delete more than its author thinks.
+    Dangerous,
+}
+
+impl Concern {
+    /// As the commands say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignored => "ignored",
+            Self::Ambiguous => "ambiguous",
+            Self::Unsupported => "unsupported",
+            Self::Dangerous => "dangerous",
+        }
+    }
+}
+
+/// Reads the branch that stands at this place, and adds what is to be said about it.
+pub fn criteria(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
+    Reader { findings }.branch(branch, at, false)
+}
+
+/// The members of a branch that combines others.
+const MEMBERS: [&str; 4] = ["filterBranchType", "filterBranchOperator", "filterBranches", "filters"];
+
+/// Why a part is not understood.
+type Unread = String;
+
+struct Reader<'a> {
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Reader<'_> {
+    fn find(&mut self, at: &str, concern: Concern, says: impl Into<String>) {
+        self.findings.push(Finding { at: at.to_owned(), concern, says: says.into() });
+    }
+
+    /// A part as it was read, or an unsupported one.
+    fn part(&mut self, at: &str, read: Result<(Kind, String), Unread>) -> Criteria {
+        let (kind, says) = read.unwrap_or_else(|why| {
+            self.find(at, Concern::Unsupported, why.clone());
+            (Kind::Unsupported, why)
+        });
+        Criteria { at: at.to_owned(), says, kind }
+    }
+
+    /// `within_and`: the branch stands in an `AND`, the only place for an `ASSOCIATION`.
+    fn branch(&mut self, value: &Value, at: &str, within_and: bool) -> Criteria {
+        let read = match value.get("filterBranchType").and_then(Value::as_str) {
+            Some(kind @ ("AND" | "OR" | "NOT_ALL" | "NOT_ANY")) => self.combination(value, kind, at),
+            Some("ASSOCIATION") if within_and => self.association(value, at),
+            Some("ASSOCIATION") => {
+                Err("a condition on associated objects is only read within an AND".to_owned())
+            }
+            Some("UNIFIED_EVENTS") => self.events(value, at),
+            Some(other) => Err(format!("filter branches of the type {other} are not supported")),
+            None => Err("a filter branch without filterBranchType".to_owned()),
+        };
+        self.part(at, read)
+    }
+
+    fn combination(&mut self, value: &Value, kind: &str, at: &str) -> Result<(Kind, String), Unread> {
+        operator_is(value, kind)?;
+        // A condition that is misspelt would be left unasked.
+        let strange =
+            value.as_object().into_iter().flatten().find(|(name, _)| !MEMBERS.contains(&name.as_str()));
+        if let Some((name, _)) = strange {
+            self.find(at, Concern::Ignored, format!("nobody reads the member {name}"));
+        }
+        let parts = self.parts(value, at, kind == "AND")?;
+        let (decisive, negated, says) = match kind {
+            "AND" => (Truth::False, false, "all of"),
+            "NOT_ALL" => (Truth::False, true, "not all of"),
+            "OR" => (Truth::True, false, "any of"),
+            _ => (Truth::True, true, "none of"),
+        };
+        if parts.is_empty() {
+            let who = if matches!(kind, "AND" | "NOT_ANY") { "everybody" } else { "nobody" };
+            self.find(at, Concern::Dangerous, format!("{kind} without a condition accepts {who}"));
+        }
+        Ok((Kind::Branch { decisive, negated, parts }, says.to_owned()))
+    }
+
+    fn parts(&mut self, value: &Value, at: &str, within_and: bool) -> Result<Vec<Criteria>, Unread> {
+        let (filters, branches) = (list(value, "filters")?, list(value, "filterBranches")?);
+        // An empty branch may accept everybody: only where the definition says in so many words that it is empty.
+        let is_list = |name: &str| value.get(name).is_some_and(Value::is_array);
+        if filters.is_empty() && branches.is_empty() && !(is_list("filters") && is_list("filterBranches")) {
+            return Err("a filter branch without filters and filterBranches".to_owned());
+        }
+        let mut parts = Vec::with_capacity(filters.len() + branches.len());
+        for (index, filter) in filters.iter().enumerate() {
+            parts.push(self.filter(filter, &format!("{at}.filters[{index}]")));
+        }
+        for (index, branch) in branches.iter().enumerate() {
+            parts.push(self.branch(branch, &format!("{at}.filterBranches[{index}]"), within_and));
+        }
+        Ok(parts)
+    }
+
+    fn association(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
+        operator_is(value, "AND")?;
+        let negated = in_or_not_in(value)?;
+        let type_id = text(value, "objectTypeId").ok_or("an ASSOCIATION without objectTypeId")?;
+        let object_type = match type_id {
+            "0-1" => "contact",
+            "0-2" => "company",
+            "0-3" => "deal",
+            "0-5" => "ticket",
+            "0-27" => "task",
+            "0-46" => "note",
+            "0-47" => "meeting",
+            "0-48" => "call",
+            "0-49" => "email",
+            _ => return Err(format!("associated objects of the type {type_id} are not supported")),
+        };
+        let association_type = match value.get("associationTypeId") {
+            None | Some(Value::Null) => None,
+            Some(id) => Some(parse_id(id).ok_or("associationTypeId is no id")?.to_string()),
+        };
+        let filters = Criteria::all(self.parts(value, at, true)?, at);
+        let says = format!("{} associated {object_type} with", if negated { "no" } else { "an" });
+        Ok((Kind::Associated { object_type, association_type, negated, filters: Box::new(filters) }, says))
+    }
+
+    fn events(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
+        operator_is(value, "AND")?;
+        let negated = match text(value, "operator") {
+            Some("HAS_COMPLETED") => false,
+            Some("HAS_NOT_COMPLETED") => true,
+            _ => return Err("UNIFIED_EVENTS with an operator that is not supported".to_owned()),
+        };
+        let event_type = text(value, "eventTypeId").ok_or("UNIFIED_EVENTS without eventTypeId")?.to_owned();
+        let refinements = self.refinements(value, at)?;
+        // An event without conditions on its properties is common, and its lists are often left out.
+        let parts = if list(value, "filters")?.is_empty() && list(value, "filterBranches")?.is_empty() {
+            Vec::new()
+        } else {
+            self.parts(value, at, false)?
+        };
+        let filters = Box::new(Criteria::all(parts, at));
+        let says =
+            format!("{} the event {event_type}", if negated { "has not completed" } else { "has completed" });
+        Ok((Kind::Completed { event_type, negated, filters, refinements }, says))
+    }
+
+    fn refinements(&mut self, value: &Value, at: &str) -> Result<Refinements, Unread> {
+        let member = |name: &str| value.get(name).filter(|it| !it.is_null());
+        Ok(Refinements {
+            prune: member("pruningRefineBy").map_or(Ok(None), |it| self.prune(it, at))?,
+            coalesce: member("coalescingRefineBy")
+                .map_or(Ok(Coalesce::AT_LEAST_ONE), |it| self.coalesce(it, at))?,
+        })
+    }
+
+    fn filter(&mut self, value: &Value, at: &str) -> Criteria {
+        let read = match text(value, "filterType") {
+            Some("PROPERTY") => self.property(value, at),
+            Some("IN_LIST") => in_list(value),
+            Some("FORM_SUBMISSION") => self.form_submission(value, at),
+            Some("CONSTANT") => self.constant(value, at),
+            Some(other) => Err(format!("filters of the type {other} are not supported")),
+            None => Err("a filter without filterType".to_owned()),
+        };
+        self.part(at, read)
+    }
+
+    fn property(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
+        let name = text(value, "property").ok_or("a PROPERTY filter without property")?;
+        let operation = value.get("operation").ok_or("a PROPERTY filter without operation")?;
+        let says = format!("{name} {}", in_words(operation));
+        let operation = self.operation(operation, &format!("{at}.operation"))?;
+        Ok((Kind::Property { name: name.to_owned(), operation }, says))
+    }
+
+    fn form_submission(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
+        let negated = match text(value, "operator") {
+            Some("FILLED_OUT") => false,
+            Some("NOT_FILLED_OUT") => true,
+            _ => return Err("FORM_SUBMISSION with an operator that is not supported".to_owned()),
+        };
+        let form_id = match value.get("formId") {
+            None | Some(Value::Null) => None,
+            Some(_) => {
+                Some(text(value, "formId").ok_or("FORM_SUBMISSION whose formId is no text")?.to_owned())
+            }
+        };
+        let refinements = self.refinements(value, at)?;
+        let says = format!(
+            "{} {}",
+            if negated { "has not filled out" } else { "has filled out" },
+            form_id.as_ref().map_or("any form".to_owned(), |id| format!("form {id}"))
+        );
+        Ok((Kind::FilledOut { form_id, negated, refinements }, says))
+    }
+
+    fn constant(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
+        let accepts = value
+            .get("shouldAccept")
+            .and_then(Value::as_bool)
+            .ok_or("CONSTANT whose shouldAccept is neither true nor false")?;
+        if accepts {
+            self.find(at, Concern::Dangerous, "this CONSTANT accepts everybody");
+        }
+        Ok((Kind::Constant(accepts), if accepts { "always" } else { "never" }.to_owned()))
+    }
+}
+
+fn in_list(value: &Value) -> Result<(Kind, String), Unread> {
+    let negated = in_or_not_in(value)?;
+    let is_not = if negated { "is not" } else { "is" };
+    let Some(metadata) = value.get("metadata").filter(|metadata| !metadata.is_null()) else {
+        let segment_id = value.get("listId").and_then(parse_id).ok_or("IN_LIST without a segment's id")?;
+        let says = format!("{is_not} in segment {segment_id}");
+        return Ok((Kind::InSegment { segment_id, negated }, says));
+    };
+    let (stage, words) = match text(metadata, "inListType") {
+        Some("WORKFLOWS_ENROLLMENT") => (Stage::EverEnrolled, "enrolled at any time"),
+        Some("WORKFLOWS_ACTIVE") => (Stage::Active, "actively enrolled"),
+        Some("WORKFLOWS_COMPLETED") => (Stage::Completed, "enrolled and through"),
+        Some(other) => return Err(format!("IN_LIST of the type {other} is not supported")),
+        None => return Err("IN_LIST with metadata without inListType".to_owned()),
+    };
+    let workflow_id =
+        metadata.get("id").and_then(parse_id).ok_or("IN_LIST with metadata without a workflow's id")?;
+    let says = format!("{is_not} {words} in workflow {workflow_id}");
+    Ok((Kind::Enrolled { workflow_id, stage, negated }, says))
+}
+
+/// Where a branch repeats its type as its operator, the two must agree.
+fn operator_is(value: &Value, expected: &str) -> Result<(), Unread> {
+    match value.get("filterBranchOperator") {
+        None | Some(Value::Null) => Ok(()),
+        Some(operator) if operator.as_str() == Some(expected) => Ok(()),
+        Some(_) => Err(format!("filterBranchOperator is not {expected}")),
+    }
+}
+
+fn in_or_not_in(value: &Value) -> Result<bool, Unread> {
+    match text(value, "operator") {
+        Some("IN_LIST") => Ok(false),
+        Some("NOT_IN_LIST") => Ok(true),
+        _ => Err("an operator that is neither IN_LIST nor NOT_IN_LIST".to_owned()),
+    }
+}
+
+/// The member as a list; absent means empty, as published examples leave it out.
+fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], Unread> {
+    match value.get(name) {
+        None | Some(Value::Null) => Ok(&[]),
+        Some(Value::Array(items)) => Ok(items),
+        Some(_) => Err(format!("{name} is no list")),
+    }
+}
+
+/// A text with something in it.
+fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
+    value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// An operation as people read it: its operator, and what it compares with.
+fn in_words(operation: &Value) -> String {
+    let operator = text(operation, "operator").unwrap_or("(no operator)");
+    let hidden = ["operator", "operationType", "type", "includeObjectsWithNoValueSet"];
+    let members = operation.as_object().into_iter().flatten();
+    members.filter(|(name, value)| !hidden.contains(&name.as_str()) && !value.is_null()).fold(
+        operator.to_owned(),
+        |said, (name, value)| match name.as_str() {
+            "value" | "values" => format!("{said} {value}"),
+            _ => format!("{said} {name} {value}"),
+        },
+    )
+}

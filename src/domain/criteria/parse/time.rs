@@ -1,0 +1,337 @@
+//! Points in time, and what narrows down events by their time.
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::operation::before_or_after;
+use super::{Concern, Reader, Unread, text};
+use crate::domain::criteria::event::{Coalesce, Moment, SetType};
+use crate::domain::criteria::moment::{Bound, Indexed, Offset, Point, Reading, Set, When, Zone};
+use crate::domain::time::Time;
+use crate::domain::wall::Unit;
+
+const MONTHS: [&str; 12] = [
+    "JANUARY",
+    "FEBRUARY",
+    "MARCH",
+    "APRIL",
+    "MAY",
+    "JUNE",
+    "JULY",
+    "AUGUST",
+    "SEPTEMBER",
+    "OCTOBER",
+    "NOVEMBER",
+    "DECEMBER",
+];
+
+const DAYS: [&str; 7] = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
+
+/// A month by its name or its number (1 to 12).
+pub fn month_of(value: Option<&Value>) -> Option<u32> {
+    let number = match value? {
+        Value::String(text) => match MONTHS.iter().position(|month| text.eq_ignore_ascii_case(month)) {
+            Some(index) => u64::try_from(index).ok()? + 1,
+            None => text.parse().ok()?,
+        },
+        other => other.as_u64()?,
+    };
+    u32::try_from(number).ok().filter(|month| (1..=12).contains(month))
+}
+
+/// Days after Monday.
+pub fn day_of_week(value: &Value) -> Option<u32> {
+    let name = value.as_str()?;
+    u32::try_from(DAYS.iter().position(|day| *day == name)?).ok()
+}
+
+/// A member that holds epoch milliseconds.
+pub fn epoch(value: &Value, name: &str) -> Result<Time, Unread> {
+    let milliseconds = value.get(name).and_then(Value::as_i64);
+    milliseconds.and_then(Time::from_timestamp_millis).ok_or(format!("{name} is not in epoch milliseconds"))
+}
+
+pub fn zone_if(converted: bool) -> Option<Zone> {
+    converted.then_some(Zone::Account)
+}
+
+/// `zoneId`; without it the account's own.
+fn zone(value: &Value) -> Result<Zone, Unread> {
+    match value.get("zoneId") {
+        None | Some(Value::Null) => Ok(Zone::Account),
+        Some(id) => {
+            let zone = id.as_str().and_then(|id| id.parse::<Tz>().ok());
+            zone.map(Zone::Named).ok_or("zoneId is no time zone of the IANA database".to_owned())
+        }
+    }
+}
+
+/// A whole number from a range that may be left out.
+fn within(value: &Value, name: &str, from: u32, to: u32) -> Result<Option<u32>, Unread> {
+    match value.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(number) => number
+            .as_u64()
+            .and_then(|number| u32::try_from(number).ok())
+            .filter(|number| (from..=to).contains(number))
+            .map(Some)
+            .ok_or(format!("{name} is not within {from} and {to}")),
+    }
+}
+
+impl Reader<'_> {
+    /// `TIME_POINT` and `TIME_RANGED`, on a property or on when an event occurred; and whether it is denied.
+    pub(super) fn when(&mut self, value: &Value, at: &str) -> Result<(When, bool), Unread> {
+        let operator = text(value, "operator").ok_or("an operation without operator")?;
+        if value.get("timePoint").is_some() {
+            let point = self.point(value, "timePoint", at)?;
+            if operator == "IS_AFTER" && is_back(&point) {
+                self.find(
+                    at,
+                    Concern::Ambiguous,
+                    "IS_AFTER a point in the past is within that time, not more than that long ago",
+                );
+            }
+            let inclusive = inclusive(value, "endpointBehavior", false)?;
+            return Ok((before_or_after(operator, Bound { point, inclusive })?, false));
+        }
+        let mut bound = |point: &str, behavior: &str| -> Result<Bound, Unread> {
+            Ok(Bound { point: self.point(value, point, at)?, inclusive: inclusive(value, behavior, true)? })
+        };
+        let low = bound("lowerBoundTimePoint", "lowerBoundEndpointBehavior")?;
+        let high = bound("upperBoundTimePoint", "upperBoundEndpointBehavior")?;
+        match operator {
+            "IS_BETWEEN" => Ok((When::Between(low, high), false)),
+            "IS_NOT_BETWEEN" => Ok((When::Between(low, high), true)),
+            _ => Err("an operator that is neither IS_BETWEEN nor IS_NOT_BETWEEN".to_owned()),
+        }
+    }
+
+    fn point(&mut self, value: &Value, name: &str, at: &str) -> Result<Point, Unread> {
+        let point = value.get(name).ok_or(format!("no {name}"))?;
+        match text(point, "timeType") {
+            Some("DATE") => wall_clock(point),
+            Some("INDEXED") => self.indexed(point, &format!("{at}.{name}")),
+            Some("PROPERTY_REFERENCED") => referenced(point),
+            _ => Err(format!("a {name} with a timeType that is not supported")),
+        }
+    }
+
+    fn indexed(&mut self, value: &Value, at: &str) -> Result<Point, Unread> {
+        let reference = value.get("indexReference").ok_or("an INDEXED point without indexReference")?;
+        let kind = text(reference, "referenceType").ok_or("an indexReference without referenceType")?;
+        let (unit, last_month) = match kind {
+            "NOW" => (None, 0),
+            "TODAY" => (Some(Unit::Day), 0),
+            "WEEK" => (Some(Unit::Week), 0),
+            "MONTH" => (Some(Unit::Month), 0),
+            "QUARTER" | "FISCAL_QUARTER" => (Some(Unit::Quarter), 3),
+            "YEAR" | "FISCAL_YEAR" => (Some(Unit::Year), 12),
+            _ => return Err(format!("the reference {kind} is not supported")),
+        };
+        if kind.starts_with("FISCAL") {
+            self.find(at, Concern::Ambiguous, "the fiscal year is taken to begin in January");
+        }
+        let day_of_week = match reference.get("dayOfWeek").filter(|day| !day.is_null()) {
+            Some(day) if unit == Some(Unit::Week) => Some(day_of_week(day).ok_or("dayOfWeek is no day")?),
+            _ => None,
+        };
+        let month = if last_month > 0 { within(reference, "month", 1, last_month)? } else { None };
+        let has_day = matches!(unit, Some(Unit::Month | Unit::Quarter | Unit::Year));
+        let day = if has_day { within(reference, "day", 1, 31)? } else { None };
+        if day.is_some_and(|day| day > 28) {
+            self.find(
+                at,
+                Concern::Ambiguous,
+                "not every month has this day: in one without it nothing is deleted",
+            );
+        }
+        let set = Set {
+            day_of_week,
+            month,
+            day,
+            hour: within(reference, "hour", 0, 23)?,
+            minute: within(reference, "minute", 0, 59)?,
+            second: within(reference, "second", 0, 59)?,
+            millisecond: within(reference, "millisecond", 0, 999)?,
+        };
+        Ok(Point::Indexed(Indexed { unit, set, offset: offset(value)?, zone: zone(value)? }))
+    }
+
+    /// `pruningRefineBy`: which of the events count.
+    pub(super) fn prune(&mut self, value: &Value, at: &str) -> Result<Option<Moment>, Unread> {
+        match refinement(value)? {
+            "ALL_HISTORY" => Ok(None),
+            "NUM_OCCURRENCES" | "SET_OCCURRENCES" => {
+                Err("pruningRefineBy by the number of occurrences is not supported".to_owned())
+            }
+            kind => self.moment(kind, value, at).map(Some),
+        }
+    }
+
+    /// `coalescingRefineBy`: what the events that are left must amount to.
+    pub(super) fn coalesce(&mut self, value: &Value, at: &str) -> Result<Coalesce, Unread> {
+        match refinement(value)? {
+            "ALL_HISTORY" => Ok(Coalesce::AT_LEAST_ONE),
+            "NUM_OCCURRENCES" => {
+                let bound = |name: &str| match value.get(name) {
+                    None | Some(Value::Null) => Ok(None),
+                    Some(number) => number.as_u64().map(Some).ok_or(format!("{name} is no number")),
+                };
+                let (min, max) = (bound("minOccurrences")?, bound("maxOccurrences")?);
+                // Who has completed an event at most twice has completed it.
+                Ok(Coalesce::Count { min: min.unwrap_or(u64::from(max != Some(0))), max })
+            }
+            "SET_OCCURRENCES" => match text(value, "setType") {
+                Some("ALL") => Ok(Coalesce::Set(SetType::All)),
+                Some("ALL_INCLUDE_EMPTY") => Ok(Coalesce::Set(SetType::AllOrEmpty)),
+                Some("ANY") => Ok(Coalesce::Set(SetType::Any)),
+                Some("ANY_INCLUDE_EMPTY") => Ok(Coalesce::Set(SetType::AnyOrEmpty)),
+                Some("NONE") => Ok(Coalesce::Set(SetType::None)),
+                Some("NONE_EXCLUDE_EMPTY") => Ok(Coalesce::Set(SetType::NoneOfSome)),
+                _ => Err("SET_OCCURRENCES with a setType that is not supported".to_owned()),
+            },
+            kind => self.moment(kind, value, at).map(Coalesce::At),
+        }
+    }
+
+    fn moment(&mut self, kind: &str, value: &Value, at: &str) -> Result<Moment, Unread> {
+        let (when, negated) = match kind {
+            "RELATIVE_COMPARATIVE" => (comparison(value, from_now(value, "timeOffset")?)?, false),
+            "ABSOLUTE_COMPARATIVE" => (comparison(value, Point::Instant(epoch(value, "timestamp")?))?, false),
+            "RELATIVE_RANGED" => {
+                range(value, from_now(value, "lowerBoundOffset")?, from_now(value, "upperBoundOffset")?)?
+            }
+            "ABSOLUTE_RANGED" => {
+                let bound = |name| epoch(value, name).map(Point::Instant);
+                range(value, bound("lowerTimestamp")?, bound("upperTimestamp")?)?
+            }
+            "TIME_POINT" | "TIME_RANGED" => self.when(value, at)?,
+            _ => return Err(format!("refinements of the type {kind} are not supported")),
+        };
+        Ok(Moment { when, negated })
+    }
+}
+
+fn refinement(value: &Value) -> Result<&str, Unread> {
+    text(value, "type").or(text(value, "operationType")).ok_or("a refinement without type".to_owned())
+}
+
+fn comparison(value: &Value, point: Point) -> Result<When, Unread> {
+    match text(value, "comparison") {
+        Some("BEFORE") => Ok(When::Before(Bound::exclusive(point))),
+        Some("AFTER") => Ok(When::After(Bound::exclusive(point))),
+        _ => Err("a comparison that is neither BEFORE nor AFTER".to_owned()),
+    }
+}
+
+fn range(value: &Value, low: Point, high: Point) -> Result<(When, bool), Unread> {
+    let between = When::Between(Bound::inclusive(low), Bound::inclusive(high));
+    match text(value, "rangeType") {
+        Some("BETWEEN") => Ok((between, false)),
+        Some("NOT_BETWEEN") => Ok((between, true)),
+        _ => Err("a rangeType that is neither BETWEEN nor NOT_BETWEEN".to_owned()),
+    }
+}
+
+fn inclusive(value: &Value, name: &str, default: bool) -> Result<bool, Unread> {
+    match value.get(name) {
+        None | Some(Value::Null) => Ok(default),
+        Some(behavior) if behavior == "INCLUSIVE" => Ok(true),
+        Some(behavior) if behavior == "EXCLUSIVE" => Ok(false),
+        Some(_) => Err(format!("{name} is neither INCLUSIVE nor EXCLUSIVE")),
+    }
+}
+
+/// A wall-clock date and time.
+fn wall_clock(value: &Value) -> Result<Point, Unread> {
+    let year = value.get("year").and_then(Value::as_i64).and_then(|year| i32::try_from(year).ok());
+    let month = month_of(value.get("month"));
+    let day = within(value, "day", 1, 31)?;
+    let date =
+        year.zip(month).zip(day).and_then(|((year, month), day)| NaiveDate::from_ymd_opt(year, month, day));
+    let wall = date.ok_or("day, month and year are no date")?.and_hms_milli_opt(
+        within(value, "hour", 0, 23)?.unwrap_or(0),
+        within(value, "minute", 0, 59)?.unwrap_or(0),
+        within(value, "second", 0, 59)?.unwrap_or(0),
+        within(value, "millisecond", 0, 999)?.unwrap_or(0),
+    );
+    Ok(Point::Wall(wall.ok_or("no time of day")?, zone(value)?))
+}
+
+fn referenced(value: &Value) -> Result<Point, Unread> {
+    let name = text(value, "property").ok_or("a PROPERTY_REFERENCED point without property")?.to_owned();
+    let reading = match text(value, "referenceType") {
+        Some("VALUE") => Reading::Value,
+        Some("UPDATED_AT") => Reading::UpdatedAt,
+        Some("ANNIVERSARY") => Reading::Anniversary,
+        _ => return Err("a PROPERTY_REFERENCED point with a referenceType that is not supported".to_owned()),
+    };
+    if value.get("offset").is_some_and(|offset| !offset.is_null()) {
+        return Err("an offset from another property is not supported".to_owned());
+    }
+    Ok(Point::Property { name, reading, zone: zone(value)?, default: None })
+}
+
+/// `offset` of an indexed point, in calendar units; what is finer than a day in milliseconds.
+fn offset(value: &Value) -> Result<Offset, Unread> {
+    let Some(offset) = value.get("offset").filter(|offset| !offset.is_null()) else {
+        return Ok(Offset::default());
+    };
+    let members = offset.as_object().ok_or("offset is no object")?;
+    let mut read = Offset::default();
+    for (name, amount) in members.iter().filter(|(_, amount)| !amount.is_null()) {
+        let amount = amount.as_i64().ok_or_else(|| format!("offset.{name} is no whole number"))?;
+        let (sum, factor) = match name.as_str() {
+            "years" => (&mut read.years, 1),
+            "quarters" => (&mut read.quarters, 1),
+            "months" => (&mut read.months, 1),
+            "weeks" => (&mut read.weeks, 1),
+            "days" => (&mut read.days, 1),
+            "hours" => (&mut read.milliseconds, 3_600_000),
+            "minutes" => (&mut read.milliseconds, 60_000),
+            "seconds" => (&mut read.milliseconds, 1_000),
+            "milliseconds" => (&mut read.milliseconds, 1),
+            _ => return Err(format!("an offset in {name} is not supported")),
+        };
+        *sum = amount
+            .checked_mul(factor)
+            .and_then(|it| sum.checked_add(it))
+            .ok_or("an offset beyond all times")?;
+    }
+    Ok(read)
+}
+
+/// A `timeOffset` from now.
+fn from_now(value: &Value, name: &str) -> Result<Point, Unread> {
+    let given = value.get(name).ok_or(format!("no {name}"))?;
+    let amount = given.get("amount").and_then(Value::as_i64).filter(|amount| *amount >= 0);
+    let amount = amount.ok_or(format!("{name}.amount is no number"))?;
+    let amount = match text(given, "offsetDirection") {
+        Some("PAST") => -amount,
+        Some("FUTURE") => amount,
+        _ => return Err(format!("{name}.offsetDirection is neither PAST nor FUTURE")),
+    };
+    let milliseconds = |factor| amount.checked_mul(factor).ok_or("an offset beyond all times");
+    let mut offset = Offset::default();
+    match text(given, "timeUnit") {
+        Some("YEARS") => offset.years = amount,
+        Some("QUARTERS") => offset.quarters = amount,
+        Some("MONTHS") => offset.months = amount,
+        Some("WEEKS") => offset.weeks = amount,
+        Some("DAYS") => offset.days = amount,
+        Some("HOURS") => offset.milliseconds = milliseconds(3_600_000)?,
+        Some("MINUTES") => offset.milliseconds = milliseconds(60_000)?,
+        Some("SECONDS") => offset.milliseconds = milliseconds(1_000)?,
+        _ => return Err(format!("{name}.timeUnit is not supported")),
+    }
+    Ok(Point::Indexed(Indexed { unit: None, set: Set::default(), offset, zone: Zone::Account }))
+}
+
+/// Does the point lie a while before its unit or now?
+fn is_back(point: &Point) -> bool {
+    let Point::Indexed(Indexed { offset, .. }) = point else { return false };
+    let Offset { years, quarters, months, weeks, days, milliseconds } = *offset;
+    [years, quarters, months, weeks, days, milliseconds].iter().any(|amount| *amount < 0)
+}

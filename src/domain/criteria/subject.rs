@@ -1,0 +1,133 @@
+//! What criteria look at: the record in question, what surrounds it, and the moment.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use crate::domain::time::Time;
+
+/// A contact, or whatever else filters look at: an associated object, an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// As the vendor's API gives them; an empty value is no value.
+    pub properties: HashMap<String, String>,
+    /// What each property was, in any order; a property that is not here was never changed.
+    pub history: HashMap<String, Vec<Past>>,
+    /// `None`: nobody keeps it.
+    pub created_at: Option<Time>,
+}
+
+/// A value that a property had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    pub value: String,
+    /// Since when.
+    pub at: Time,
+}
+
+/// Property values as texts, which is how they are compared; null is no value.
+pub fn texts<'a>(members: impl IntoIterator<Item = (&'a String, &'a Value)>) -> HashMap<String, String> {
+    let text = |value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    members.into_iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
+}
+
+impl Record {
+    /// The value of a property; `None` where it is absent or empty.
+    pub fn value(&self, property: &str) -> Option<&str> {
+        self.properties.get(property).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// The values a property had before, the empty ones left out.
+    pub fn past(&self, property: &str) -> impl Iterator<Item = &str> {
+        let past = self.history.get(property).map_or(&[][..], Vec::as_slice);
+        past.iter().map(|past| past.value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// When a property changed last. Without history: when the record was made.
+    pub fn updated_at(&self, property: &str) -> Option<Time> {
+        let past = self.history.get(property).map_or(&[][..], Vec::as_slice);
+        past.iter().map(|past| past.at).max().or(self.created_at)
+    }
+}
+
+/// A custom event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Occurrence {
+    pub event_type: String,
+    pub at: Time,
+    pub record: Record,
+}
+
+impl Occurrence {
+    /// An event with these properties.
+    pub fn new(event_type: String, at: Time, properties: HashMap<String, String>) -> Self {
+        let record = Record { properties, history: HashMap::new(), created_at: Some(at) };
+        Self { event_type, at, record }
+    }
+}
+
+/// A live object that the contact is associated with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Neighbour {
+    pub object_type: &'static str,
+    /// `None`: the association carries none.
+    pub association_type: Option<String>,
+    pub record: Record,
+}
+
+/// A form that the contact filled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    pub form_id: String,
+    pub at: Time,
+}
+
+/// What the store knows about the contact besides its own row, as far as the criteria ask (see [`Asks`]).
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The segments that exist, of those asked about.
+    pub known_segments: BTreeSet<i64>,
+    /// Those that the contact is a member of.
+    pub segments: BTreeSet<i64>,
+    /// The workflows that exist, of those asked about.
+    pub known_workflows: BTreeSet<i64>,
+    /// Those the contact was ever enrolled in, and whether it is still on its way through.
+    pub enrollments: BTreeMap<i64, bool>,
+    pub neighbours: Vec<Neighbour>,
+    pub events: Vec<Occurrence>,
+    pub submissions: Vec<Submission>,
+}
+
+/// What has to be known before criteria can be evaluated.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asks {
+    pub segments: BTreeSet<i64>,
+    /// Workflows whose enrollments are asked about.
+    pub workflows: BTreeSet<i64>,
+    /// The types of associated objects, as the store names them.
+    pub neighbours: BTreeSet<&'static str>,
+    /// The types of events.
+    pub events: BTreeSet<String>,
+    pub submissions: bool,
+    /// What properties were before.
+    pub history: bool,
+}
+
+/// The contact as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The database's clock.
+    pub now: Time,
+    /// The account's time zone; `None` where its name is not known.
+    pub zone: Option<Tz>,
+    pub record: &'a Record,
+    /// `None` where the record is no contact: nobody asked for what surrounds an event or a company.
+    pub around: Option<&'a Surroundings>,
+    /// The event that the enrollment tells of.
+    pub event: Option<&'a Occurrence>,
+}
