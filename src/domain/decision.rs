@@ -3,6 +3,8 @@
 //! [`decide`] is a pure function of one enrollment, the facts the store loaded under its locks, and the
 //! database's `now`. A new check is a line in [`CHECKS`].
 
+mod explain;
+
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -14,6 +16,8 @@ use super::enrollment::{DeadLetterReason, Identity, NewEnrollment, Rejection};
 use super::entitlement::{Subscription, may_delete_by_workflow};
 use super::time::Time;
 use super::workflow::{CONTACT_TYPE, Understood, Workflow};
+use explain::Saw;
+pub use explain::{Explanation, explain};
 
 /// How far a producer's clock may run ahead of the database's.
 const MAX_AHEAD: TimeDelta = TimeDelta::minutes(5);
@@ -45,6 +49,15 @@ impl Decision {
             Self::Refuse(_) => "refused",
             Self::Duplicate => "duplicate",
             Self::DeadLetter(_) => "dead_letter",
+        }
+    }
+
+    /// The outcome, as `explain` says what would happen.
+    pub fn verdict(&self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Skip(_) | Self::Duplicate => "skip",
+            Self::Refuse(_) | Self::DeadLetter(_) => "refuse",
         }
     }
 
@@ -173,30 +186,43 @@ impl<'a> Facts<'a> {
     }
 }
 
-type Check = fn(&NewEnrollment, &Facts<'_>) -> Result<(), Decision>;
+/// One of the checks.
+struct Check {
+    /// As `explain` names it.
+    name: &'static str,
+    run: fn(&NewEnrollment, &Facts<'_>) -> Result<(), Decision>,
+    /// What it looked at, for `explain`.
+    saw: fn(&NewEnrollment, &Facts<'_>) -> Saw,
+}
+
+macro_rules! checks {
+    ($($check:ident saw $saw:ident),+ $(,)?) => {
+        [$(Check { name: stringify!($check), run: $check, saw: explain::$saw }),+]
+    };
+}
 
 /// In the order in which they decide.
-const CHECKS: [Check; 15] = [
-    not_in_the_future,
-    not_decided_before,
-    not_too_old,
-    object_is_a_contact,
-    account_exists,
-    workflow_deletes_contacts,
-    workflow_is_on,
-    subscription_is_active,
-    contact_is_live,
-    not_restored_since,
-    may_enroll,
-    has_not_met_its_goal,
-    is_not_suppressed,
-    criteria_are_met,
-    moment_is_open,
+const CHECKS: &[Check] = &checks![
+    not_in_the_future saw enrolled_at,
+    not_decided_before saw enrollment,
+    not_too_old saw enrolled_at,
+    object_is_a_contact saw object,
+    account_exists saw account,
+    workflow_deletes_contacts saw action,
+    workflow_is_on saw switch,
+    subscription_is_active saw subscriptions,
+    contact_is_live saw contact,
+    not_restored_since saw restore,
+    may_enroll saw enrollments,
+    has_not_met_its_goal saw goal,
+    is_not_suppressed saw suppression,
+    criteria_are_met saw criteria,
+    moment_is_open saw moment,
 ];
 
 /// Decides one enrollment.
 pub fn decide(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Decision {
-    CHECKS.iter().find_map(|check| check(enrollment, facts).err()).unwrap_or(Decision::Delete)
+    CHECKS.iter().find_map(|check| (check.run)(enrollment, facts).err()).unwrap_or(Decision::Delete)
 }
 
 fn skip(reason: SkipReason) -> Result<(), Decision> {

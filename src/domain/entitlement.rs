@@ -23,6 +23,16 @@ impl Tier {
             _ => return None,
         })
     }
+
+    /// As people say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "Free",
+            Self::Starter => "Starter",
+            Self::Professional => "Professional",
+            Self::Enterprise => "Enterprise",
+        }
+    }
 }
 
 /// A subscription of any product.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::criteria::subject::{Asks, Subject};
-use super::criteria::{Concern, Criteria, Finding, Truth, parse};
+use super::criteria::{Concern, Criteria, Finding, Seen, Truth, parse};
 use super::enrollment::Cause;
 use super::members::parse_id;
 
@@ -105,6 +105,17 @@ impl Workflow {
 }
 
 impl Triggers {
+    /// An account of every condition in them.
+    pub fn explain(&self, subject: Subject<'_>) -> Vec<Seen> {
+        match self {
+            Self::List { enroll, .. } => vec![enroll.explain(subject)],
+            Self::Events { events, conditions } => {
+                events.iter().chain([conditions]).map(|criteria| criteria.explain(subject)).collect()
+            }
+            Self::Manual | Self::Unsupported => Vec::new(),
+        }
+    }
+
     /// Does the contact meet the triggers, enrolled for this cause?
     pub fn met(&self, cause: Cause, subject: Subject<'_>) -> Truth {
         match (cause, self) {

@@ -188,15 +188,15 @@ impl Db {
 
     /// Begins a transaction that writes. It must be [finished](Tx::finish), whatever happens in it.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        self.open_transaction(self.dialect().begin(self.statement_timeout.as_millis())).await
+        self.open_transaction(self.dialect().begin(self.statement_timeout.as_millis()), true).await
     }
 
     /// Begins a transaction that only reads. It must be finished like any other.
     pub async fn begin_read(&self) -> Result<Tx, StoreError> {
-        self.open_transaction(self.dialect().begin_read(self.statement_timeout.as_millis())).await
+        self.open_transaction(self.dialect().begin_read(self.statement_timeout.as_millis()), false).await
     }
 
-    async fn open_transaction(&self, begin: String) -> Result<Tx, StoreError> {
+    async fn open_transaction(&self, begin: String, writes: bool) -> Result<Tx, StoreError> {
         let connection = match &self.pool {
             Pool::Postgres(pool) => {
                 let mut connection = pool.acquire().await?;
@@ -209,7 +209,7 @@ impl Db {
                 Connection::Sqlite(connection)
             }
         };
-        Ok(Tx { connection })
+        Ok(Tx { connection, writes })
     }
 
     /// SQLite: rewrites the file without what was deleted and empties the write-ahead log. PostgreSQL: nothing.
@@ -264,6 +264,8 @@ enum Connection {
 #[derive(Debug)]
 pub struct Tx {
     connection: Connection,
+    /// One that only reads takes no locks: it sees one moment as it is.
+    writes: bool,
 }
 
 /// Binds every argument to a query; what differs is how a time travels.
@@ -289,6 +291,16 @@ impl Tx {
             Connection::Postgres(_) => Dialect::Postgres,
             Connection::Sqlite(_) => Dialect::Sqlite,
         }
+    }
+
+    /// Locks the rows of `table` that a query finds until the end of a transaction that writes.
+    pub fn for_update(&self, table: &str) -> String {
+        if self.writes { self.dialect().for_update(table) } else { String::new() }
+    }
+
+    /// Keeps the rows of `table` that a query finds from being changed until the end of a transaction that writes.
+    pub fn for_share(&self, table: &str) -> String {
+        if self.writes { self.dialect().for_share(table) } else { String::new() }
     }
 
     /// Runs a statement; how many rows it touched.

@@ -104,7 +104,7 @@ pub(super) async fn load_contacts(
          CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history \
          FROM {source} JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
          ORDER BY c.account_id, c.contact_id{}",
-        tx.dialect().for_update("c")
+        tx.for_update("c")
     );
     let mut contacts = HashMap::with_capacity(keys.len());
     for row in tx.rows(&sql, args![batch.as_str()]).await? {
@@ -140,7 +140,7 @@ async fn load_workflows(
          ON w.account_id = b.account_id AND w.workflow_id = b.workflow_id \
          ORDER BY w.account_id, w.workflow_id{}",
         tx.dialect().batch(1, &WORKFLOW),
-        tx.dialect().for_share("w")
+        tx.for_share("w")
     );
     let mut workflows = HashMap::with_capacity(keys.len());
     for row in tx.rows(&sql, args![id_batch(&WORKFLOW, keys)]).await? {
@@ -167,7 +167,7 @@ async fn load_accounts(
     let sql = format!(
         "SELECT s.account_id, s.tier, s.starts_at, s.ends_at FROM {source} JOIN subscriptions s \
          ON s.account_id = b.account_id ORDER BY s.account_id, s.product, s.starts_at{}",
-        tx.dialect().for_share("s")
+        tx.for_share("s")
     );
     let mut subscriptions: HashMap<i64, Vec<Subscription>> = HashMap::new();
     for row in tx.rows(&sql, args![batch]).await? {

@@ -1,0 +1,190 @@
+//! The same checks as an account: each in order, whether it passed, and what it saw.
+
+use serde::Serialize;
+
+use super::{CHECKS, Contact, Decision, Facts};
+use crate::domain::criteria::{Criteria, Seen, Truth};
+use crate::domain::enrollment::NewEnrollment;
+use crate::domain::time::format_time;
+use crate::domain::workflow::Understood;
+
+/// What would become of an enrollment, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// `delete`, `skip`, `refuse`, `hold` or `defer`.
+    pub verdict: &'static str,
+    pub reason: Option<&'static str>,
+    /// In their order. After one that fails come only those that can still be asked.
+    pub checks: Vec<Checked>,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    pub check: &'static str,
+    pub passed: bool,
+    /// One sentence.
+    pub detail: String,
+    /// Every filter with the value it saw and its verdict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Seen>,
+}
+
+/// What a check looked at.
+pub(super) struct Saw {
+    detail: String,
+    filters: Vec<Seen>,
+}
+
+impl From<String> for Saw {
+    fn from(detail: String) -> Self {
+        Self { detail, filters: Vec::new() }
+    }
+}
+
+impl From<&str> for Saw {
+    fn from(detail: &str) -> Self {
+        detail.to_owned().into()
+    }
+}
+
+/// Explains what [`decide`](super::decide) would decide.
+pub fn explain(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Explanation {
+    let mut decision = Decision::Delete;
+    let mut checks = Vec::with_capacity(CHECKS.len());
+    for check in CHECKS {
+        let failed = (check.run)(enrollment, facts).err();
+        let Saw { detail, filters } = (check.saw)(enrollment, facts);
+        checks.push(Checked { check: check.name, passed: failed.is_none(), detail, filters });
+        if let (Some(failed), Decision::Delete) = (failed, &decision) {
+            decision = failed;
+        }
+        // Without a workflow and a live contact the later checks have nothing to look at.
+        let can_go_on = facts.workflow.is_some() && matches!(facts.contact, Contact::Live { .. });
+        if decision != Decision::Delete && !can_go_on {
+            break;
+        }
+    }
+    Explanation { verdict: decision.verdict(), reason: decision.reason(), checks }
+}
+
+pub(super) fn enrolled_at(enrollment: &NewEnrollment, _: &Facts<'_>) -> Saw {
+    format!("enrolled at {}", format_time(enrollment.enrolled_at)).into()
+}
+
+pub(super) fn enrollment(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    if facts.decided.is_some() { "decided before" } else { "not decided before" }.into()
+}
+
+pub(super) fn object(enrollment: &NewEnrollment, _: &Facts<'_>) -> Saw {
+    format!("an object of the type {}", enrollment.object_type_id).into()
+}
+
+pub(super) fn account(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let is = if facts.account_exists { "exists" } else { "does not exist" };
+    format!("account {} {is}", enrollment.key.account_id).into()
+}
+
+pub(super) fn action(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let (id, action) = (enrollment.workflow_id, enrollment.key.action_id);
+    match facts.workflow {
+        None => format!("the account has no workflow {id}"),
+        Some(workflow) if !workflow.is_contact_workflow => format!("workflow {id} is not about contacts"),
+        Some(workflow) if workflow.delete_actions.contains(&action) => {
+            format!("action {action} of workflow {id} is Delete contact")
+        }
+        Some(workflow) if workflow.delete_actions.is_empty() => {
+            format!("workflow {id} has no Delete contact action")
+        }
+        Some(_) => format!("action {action} of workflow {id} is not Delete contact"),
+    }
+    .into()
+}
+
+pub(super) fn switch(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let on = facts.workflow.is_some_and(|workflow| workflow.is_enabled);
+    if on { "the workflow is on" } else { "the workflow is off" }.into()
+}
+
+pub(super) fn subscriptions(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let words: Vec<String> = facts
+        .subscriptions
+        .iter()
+        .map(|subscription| {
+            let ends_at =
+                subscription.ends_at.map_or_else(String::new, |at| format!(" to {}", format_time(at)));
+            format!("{} from {}{ends_at}", subscription.tier.as_str(), format_time(subscription.starts_at))
+        })
+        .collect();
+    if words.is_empty() { "the account has no subscription".into() } else { words.join("; ").into() }
+}
+
+pub(super) fn contact(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let is = match facts.contact {
+        Contact::Unknown => "is unknown",
+        Contact::Live { .. } => "is live",
+        Contact::InTrash => "is in the trash",
+        Contact::Gone => "was erased or purged",
+    };
+    format!("contact {} {is}", enrollment.object_id).into()
+}
+
+pub(super) fn restore(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    match facts.contact {
+        Contact::Live { restored_at: Some(at), .. } => format!("restored at {}", format_time(*at)).into(),
+        _ => "never restored".into(),
+    }
+}
+
+pub(super) fn enrollments(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let before = facts.enrolled.iter().filter(|past| past.precedes(enrollment));
+    let active = before.clone().filter(|past| past.active).count();
+    let again = facts.workflow.is_some_and(|workflow| workflow.should_re_enroll);
+    let again = if again { "on" } else { "off" };
+    format!("enrolled {} times before, {active} of them active; re-enrollment is {again}", before.count())
+        .into()
+}
+
+pub(super) fn goal(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    match facts.workflow.and_then(|workflow| workflow.goal.as_ref()) {
+        None => "the workflow has no goal".into(),
+        Some(goal) => conditions("the goal", goal, enrollment, facts),
+    }
+}
+
+pub(super) fn suppression(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    match facts.workflow.and_then(|workflow| workflow.suppression.as_ref()) {
+        None => "the workflow has no suppression segments".into(),
+        Some(segments) => conditions("the suppression", segments, enrollment, facts),
+    }
+}
+
+pub(super) fn criteria(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let (Some(workflow), Some(subject)) = (facts.workflow, facts.subject(enrollment)) else {
+        return "there is nothing to look at".into();
+    };
+    let verdict = workflow.triggers.met(enrollment.cause, subject);
+    let detail = format!("the enrollment criteria: {}", verdict.as_str());
+    Saw { detail, filters: workflow.triggers.explain(subject) }
+}
+
+pub(super) fn moment(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let used = |of: fn(&crate::domain::workflow::Workflow) -> Understood| {
+        facts.workflow.is_some_and(|workflow| of(workflow) == Understood::No)
+    };
+    match (used(|it| it.time_windows), used(|it| it.blocked_dates)) {
+        (false, false) => "the workflow runs at any time".into(),
+        _ => "time windows and blocked dates are not understood yet".into(),
+    }
+}
+
+fn conditions(what: &str, criteria: &Criteria, enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    match facts.subject(enrollment) {
+        None => "there is nothing to look at".into(),
+        Some(subject) => {
+            let seen = criteria.explain(subject);
+            let verdict: Truth = seen.verdict;
+            Saw { detail: format!("{what}: {}", verdict.as_str()), filters: vec![seen] }
+        }
+    }
+}
