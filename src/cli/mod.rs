@@ -4,6 +4,7 @@ mod data;
 mod delete;
 mod demo;
 mod erase;
+mod explain;
 mod inspect;
 mod journal;
 mod operate;
@@ -11,6 +12,7 @@ mod output;
 mod pages;
 mod restore;
 mod retention;
+mod workflow;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -54,6 +56,11 @@ enum Command {
     Import(data::Input),
     /// Publish enrollment events (JSON Lines) to RabbitMQ, confirmed
     Enroll(data::Input),
+    /// Would this contact be deleted by this workflow now, and why? Writes nothing
+    Explain(explain::Explain),
+    /// Look at a workflow before it is switched on
+    #[command(subcommand)]
+    Workflow(workflow::Workflow),
     /// What was decided on enrollments
     #[command(subcommand)]
     Enrollments(inspect::Enrollments),
@@ -201,6 +208,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::CheckConfig => operate::check_config(&context),
         Command::Import(input) => data::import(&context, &input).await,
         Command::Enroll(input) => data::enroll(&context, &input).await,
+        Command::Explain(explain) => explain.run(&context).await,
+        Command::Workflow(workflow) => workflow.run(&context).await,
         Command::Enrollments(enrollments) => enrollments.run(&context).await,
         Command::Inspect(inspect) => inspect.run(&context).await,
         Command::Trash(trash) => trash.run(&context).await,

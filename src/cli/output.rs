@@ -49,6 +49,16 @@ pub fn progress(what: &'static str) -> ProgressBar {
     bar
 }
 
+/// How far a long work is, on a terminal; nothing elsewhere.
+pub fn progress_of(all: u64, what: &'static str) -> ProgressBar {
+    let bar = ProgressBar::new(all);
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}, {eta} left")
+    {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}
+
 /// A time without its microseconds, for people.
 pub fn short_time(time: &str) -> String {
     match (time.split_once('.'), time.ends_with('Z')) {

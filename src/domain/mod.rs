@@ -11,6 +11,7 @@ pub mod enrollment;
 pub mod entitlement;
 pub mod journal;
 pub mod lifecycle;
+pub mod lint;
 pub mod members;
 pub mod permission;
 pub mod person;

@@ -49,6 +49,7 @@ pub enum Understood {
 
 /// How contacts enroll.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them a workflow")]
 pub enum Triggers {
     /// `LIST_BASED`: what a first enrollment must meet, and of what a re-enrollment must meet one part as well.
     List { enroll: Criteria, re_enroll: Criteria },
@@ -96,8 +97,7 @@ impl Workflow {
                 re_enroll.asks(asks);
             }
             Triggers::Events { events, conditions } => {
-                events.iter().for_each(|event| event.asks(asks));
-                conditions.asks(asks);
+                events.iter().chain([conditions]).for_each(|criteria| criteria.asks(asks));
             }
             Triggers::Manual | Triggers::Unsupported => {}
         }

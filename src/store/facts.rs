@@ -9,7 +9,7 @@ use super::db::{Tx, args};
 use super::subjects::{self, record};
 use super::{CONTACT, StoreError, id_batch};
 use crate::domain::criteria::subject::{Asks, Surroundings};
-use crate::domain::decision::{Contact, Decision, Facts, PastEnrollment, decide};
+use crate::domain::decision::{Contact, Decision, Explanation, Facts, PastEnrollment, decide, explain};
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
 use crate::domain::record::{Column, ColumnType};
@@ -58,11 +58,25 @@ impl Known {
 
     /// Decides one enrollment by what is known.
     pub fn decide(&self, enrollment: &NewEnrollment, ledger_retention: Duration) -> Decision {
+        self.with_facts(enrollment, ledger_retention, decide)
+    }
+
+    /// Explains what would be decided.
+    pub fn explain(&self, enrollment: &NewEnrollment, ledger_retention: Duration) -> Explanation {
+        self.with_facts(enrollment, ledger_retention, explain)
+    }
+
+    fn with_facts<T>(
+        &self,
+        enrollment: &NewEnrollment,
+        ledger_retention: Duration,
+        ask: impl FnOnce(&NewEnrollment, &Facts<'_>) -> T,
+    ) -> T {
         let account_id = enrollment.key.account_id;
         let contact = (account_id, enrollment.object_id);
         let nothing = Surroundings::default();
         let enrolled = self.enrolled.get(&(account_id, enrollment.workflow_id, enrollment.object_id));
-        decide(
+        ask(
             enrollment,
             &Facts {
                 now: self.now,
@@ -77,6 +91,11 @@ impl Known {
                 around: self.surroundings.get(&contact).unwrap_or(&nothing),
             },
         )
+    }
+
+    /// The workflow that is asked about, to look at or to suppose something of it.
+    pub fn workflow(&mut self, account_id: i64, workflow_id: i64) -> Option<&mut Workflow> {
+        self.workflows.get_mut(&(account_id, workflow_id))
     }
 
     /// The rest of the batch sees what this decision does.

@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono_tz::Tz;
+
 use super::db::{Row, Tx, args};
 use super::{CONTACT, StoreError, id_batch};
+use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
-    Asks, Neighbour, Occurrence, Past, Record, Submission, Surroundings, texts,
+    Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
 };
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, parse_time};
+use crate::domain::wall::zone_of_account;
 
 const NAMED: [Column; 2] = [("account_id", ColumnType::Int), ("id", ColumnType::Int)];
 const ENROLLED: [Column; 3] =
@@ -50,6 +54,39 @@ pub async fn load(
         submissions(tx, &those_who(|asks| asks.submissions), &mut found).await?;
     }
     Ok(found)
+}
+
+/// Contacts of one account, ready to be looked at by a person's filter.
+pub struct Scene {
+    now: Time,
+    zone: Option<Tz>,
+    found: Found,
+    nothing: Surroundings,
+}
+
+impl Scene {
+    /// Loads what is asked about these contacts.
+    pub async fn load(
+        tx: &mut Tx,
+        account_id: i64,
+        criteria: &Criteria,
+        contacts: &BTreeSet<(i64, i64)>,
+    ) -> Result<Self, StoreError> {
+        let mut asks = Asks::default();
+        criteria.asks(&mut asks);
+        let now = tx.now().await?;
+        let sql = "SELECT time_zone FROM accounts WHERE account_id = $1";
+        let account = tx.row(sql, args![account_id]).await?;
+        let name = account.map(|row| row.optional_text("time_zone")).transpose()?.flatten();
+        let found = load(tx, &[(account_id, asks)].into(), contacts).await?;
+        Ok(Self { now, zone: zone_of_account(name.as_deref()), found, nothing: Surroundings::default() })
+    }
+
+    /// A contact with this record.
+    pub fn subject<'a>(&'a self, contact: (i64, i64), record: &'a Record) -> Subject<'a> {
+        let around = Some(self.found.get(&contact).unwrap_or(&self.nothing));
+        Subject { now: self.now, zone: self.zone, record, around, event: None }
+    }
 }
 
 /// A record of the store as conditions look at it: the columns `properties` and `history`.

@@ -170,6 +170,34 @@ impl Criteria {
         }
     }
 
+    /// The verdict whatever the contact is like, where it is always the same: that of the branches alone, with every
+    /// condition in them unknown.
+    pub fn whoever(&self) -> Truth {
+        match &self.kind {
+            Kind::Branch { decisive, negated, parts } => {
+                let verdicts = parts.iter().map(Self::whoever);
+                let verdict = match decisive {
+                    Truth::True => verdicts.fold(Truth::False, Truth::or),
+                    _ => verdicts.fold(Truth::True, Truth::and),
+                };
+                verdict.negate_if(*negated)
+            }
+            Kind::Constant(accepts) => Truth::from_bool(*accepts),
+            _ => Truth::Unknown,
+        }
+    }
+
+    /// Is it an `OR` of `AND`s, as the vendor builds them?
+    pub fn is_or_of_ands(&self) -> bool {
+        let is = |part: &Self, wanted: Truth| matches!(&part.kind, Kind::Branch { decisive, negated: false, .. } if *decisive == wanted);
+        match &self.kind {
+            Kind::Branch { parts, .. } => {
+                is(self, Truth::True) && parts.iter().all(|part| is(part, Truth::False))
+            }
+            _ => false,
+        }
+    }
+
     /// Adds what the store has to know before these criteria can be evaluated.
     pub fn asks(&self, asks: &mut Asks) {
         match &self.kind {

@@ -45,7 +45,7 @@ pub enum Point {
     Instant(Time),
     /// A wall-clock date and time.
     Wall(NaiveDateTime, Zone),
-    Indexed(Indexed),
+    Indexed(Box<Indexed>),
     /// The beginning of a calendar unit, so many units from the one that now is in.
     Calendar {
         unit: Unit,
@@ -170,7 +170,7 @@ impl Point {
     /// Now, shifted by whole days of the calendar in a zone.
     pub fn days_from_now(days: i64, zone: Zone) -> Self {
         let offset = Offset { days, ..Offset::default() };
-        Self::Indexed(Indexed { unit: None, set: Set::default(), offset, zone })
+        Self::Indexed(Box::new(Indexed { unit: None, set: Set::default(), offset, zone }))
     }
 
     /// The instant it stands for at this moment; `None` where it stands for none.

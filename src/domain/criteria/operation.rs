@@ -122,10 +122,9 @@ impl Operation {
     /// Whether it asks what properties were before.
     pub fn asks_history(&self) -> bool {
         match self {
-            Self::Known { .. } => false,
             Self::OnValue { ever: true, .. } | Self::OnValue { test: Test::UpdatedAt(_), .. } => true,
             Self::OnValue { test: Test::Value(when), .. } => when.asks_history(),
-            Self::OnValue { .. } => false,
+            Self::Known { .. } | Self::OnValue { .. } => false,
         }
     }
 }

@@ -6,11 +6,12 @@ use std::collections::{BTreeSet, HashMap};
 use super::select::given_up;
 use super::{Progress, Request, Selection, scope};
 use crate::domain::criteria::Filter;
+use crate::domain::criteria::subject::Record;
 use crate::domain::decision::Contact;
 use crate::domain::time::Time;
 use crate::store::db::{Tx, args};
 use crate::store::facts::load_contacts;
-use crate::store::subjects::Subjects;
+use crate::store::subjects::Scene;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::users::permitted_user;
 use crate::store::{CONTACT, Store, StoreError, audit, id_batch, transaction};
@@ -18,8 +19,8 @@ use crate::store::{CONTACT, Store, StoreError, audit, id_batch, transaction};
 /// How many contacts one transaction takes.
 const BATCH: usize = 500;
 
-/// The contacts of a batch that are live, with their properties.
-type Live = HashMap<i64, HashMap<String, String>>;
+/// The contacts of a batch that are live, as they are now.
+type Live = HashMap<i64, Record>;
 
 /// How far a deletion is.
 struct Totals {
@@ -138,8 +139,8 @@ async fn still_selected(tx: &mut Tx, request: &Request, items: &[i64]) -> Result
     let keys: BTreeSet<(i64, i64)> = items.iter().map(|contact_id| (account_id, *contact_id)).collect();
     let mut live = Live::new();
     for ((_, contact_id), contact) in load_contacts(tx, &keys).await? {
-        if let Contact::Live { properties, .. } = contact {
-            live.insert(contact_id, properties);
+        if let Contact::Live { record, .. } = contact {
+            live.insert(contact_id, record);
         }
     }
     if let Some(segment_id) = request.selection.segment_id() {
@@ -178,9 +179,9 @@ async fn retain_accepted(
     live: &mut Live,
 ) -> Result<(), StoreError> {
     let keys = live.keys().map(|contact_id| (account_id, *contact_id)).collect();
-    let subjects = Subjects::load(tx, &[(account_id, filter.criteria())], &keys).await?;
-    live.retain(|contact_id, properties| {
-        filter.accepts(subjects.subject((account_id, *contact_id), properties)) == Ok(true)
+    let scene = Scene::load(tx, account_id, filter.criteria(), &keys).await?;
+    live.retain(|contact_id, record| {
+        filter.accepts(scene.subject((account_id, *contact_id), record)) == Ok(true)
     });
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
 use crate::store::db::{Row, Tx, args};
-use crate::store::subjects::Subjects;
+use crate::store::subjects::{Scene, record};
 use crate::store::{CONTACT, StoreError, id_batch};
 
 /// How many contacts one page looks at.
@@ -53,17 +53,18 @@ fn next(looked_at: &[i64]) -> Option<i64> {
 
 async fn accepted(tx: &mut Tx, account_id: i64, filter: &Filter, after: i64) -> Result<Page, StoreError> {
     let sql = format!(
-        "SELECT contact_id, CAST(properties AS text) AS properties FROM crm_contacts \
-         WHERE account_id = $1 AND contact_id > $2 ORDER BY contact_id LIMIT {PAGE}"
+        "SELECT contact_id, CAST(properties AS text) AS properties, CAST(history AS text) AS history, created_at \
+         FROM contacts WHERE account_id = $1 AND contact_id > $2 AND deleted_at IS NULL \
+         ORDER BY contact_id LIMIT {PAGE}"
     );
     let rows = tx.rows(&sql, args![account_id, after]).await?;
     let looked_at = rows.iter().map(|row| row.int("contact_id")).collect::<Result<Vec<_>, _>>()?;
     let keys: BTreeSet<(i64, i64)> = looked_at.iter().map(|contact_id| (account_id, *contact_id)).collect();
-    let subjects = Subjects::load(tx, &[(account_id, filter.criteria())], &keys).await?;
+    let scene = Scene::load(tx, account_id, filter.criteria(), &keys).await?;
     let mut selected = Vec::new();
     for (row, contact_id) in rows.iter().zip(&looked_at) {
-        let properties: HashMap<String, String> = row.json("properties")?;
-        match filter.accepts(subjects.subject((account_id, *contact_id), &properties)) {
+        let record = record(row, row.optional_time("created_at")?)?;
+        match filter.accepts(scene.subject((account_id, *contact_id), &record)) {
             Ok(true) => selected.push(*contact_id),
             Ok(false) => {}
             Err(open) => {

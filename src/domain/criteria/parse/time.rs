@@ -156,7 +156,7 @@ impl Reader<'_> {
             second: within(reference, "second", 0, 59)?,
             millisecond: within(reference, "millisecond", 0, 999)?,
         };
-        Ok(Point::Indexed(Indexed { unit, set, offset: offset(value)?, zone: zone(value)? }))
+        Ok(Point::Indexed(Box::new(Indexed { unit, set, offset: offset(value)?, zone: zone(value)? })))
     }
 
     /// `pruningRefineBy`: which of the events count.
@@ -326,12 +326,12 @@ fn from_now(value: &Value, name: &str) -> Result<Point, Unread> {
         Some("SECONDS") => offset.milliseconds = milliseconds(1_000)?,
         _ => return Err(format!("{name}.timeUnit is not supported")),
     }
-    Ok(Point::Indexed(Indexed { unit: None, set: Set::default(), offset, zone: Zone::Account }))
+    Ok(Point::Indexed(Box::new(Indexed { unit: None, set: Set::default(), offset, zone: Zone::Account })))
 }
 
 /// Does the point lie a while before its unit or now?
 fn is_back(point: &Point) -> bool {
-    let Point::Indexed(Indexed { offset, .. }) = point else { return false };
-    let Offset { years, quarters, months, weeks, days, milliseconds } = *offset;
+    let Point::Indexed(indexed) = point else { return false };
+    let Offset { years, quarters, months, weeks, days, milliseconds } = indexed.offset;
     [years, quarters, months, weeks, days, milliseconds].iter().any(|amount| *amount < 0)
 }

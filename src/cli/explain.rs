@@ -1,0 +1,42 @@
+//! `explain`: would this contact be deleted now, and why.
+
+use clap::Args;
+
+use super::{Context, Failure, id, output};
+use crate::domain::criteria::Seen;
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[arg(long, value_parser = id)]
+    account: i64,
+    #[arg(long, value_parser = id)]
+    workflow: i64,
+    #[arg(long, value_parser = id)]
+    contact: i64,
+}
+
+impl Explain {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let store = context.existing_store().await?;
+        let retention = context.settings.ledger.retention;
+        let explanation = store.explain(self.account, self.workflow, self.contact, retention).await?;
+        if context.json {
+            return output::document(&explanation);
+        }
+        for checked in &explanation.checks {
+            let mark = if checked.passed { "passed" } else { "FAILED" };
+            output::line(&format!("{mark}  {}: {}", checked.check.replace('_', " "), checked.detail))?;
+            checked.filters.iter().try_for_each(|filter| filters(filter, 1))?;
+        }
+        let reason = explanation.reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        output::line(&format!("verdict: {}{reason}", explanation.verdict))
+    }
+}
+
+/// Each part under the one it belongs to.
+fn filters(seen: &Seen, depth: usize) -> Result<(), Failure> {
+    let saw = seen.saw.as_ref().map_or_else(String::new, |saw| format!(" [{saw}]"));
+    let indent = "  ".repeat(depth + 3);
+    output::line(&format!("{indent}{}: {}{saw}", seen.verdict.as_str(), seen.says))?;
+    seen.parts.iter().try_for_each(|part| filters(part, depth + 1))
+}

@@ -1,0 +1,168 @@
+//! What would be decided now, without deciding it: nothing is written, nothing is locked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::db::{Tx, args};
+use super::facts::Known;
+use super::{Store, StoreError, reading};
+use crate::domain::decision::{Decision, Explanation};
+use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment};
+use crate::domain::time::Time;
+use crate::domain::workflow::CONTACT_TYPE;
+
+/// An enrollment that nobody made: later than all that were.
+const NOBODYS: i64 = i64::MAX;
+/// Contacts looked at in one transaction.
+const PAGE: i64 = 1000;
+/// Contacts named for each outcome.
+const SAMPLES: usize = 10;
+
+/// What a workflow would do to the live contacts of its account if it were on.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    pub live_contacts: u64,
+    pub would_delete: Group,
+    /// By reason.
+    pub would_not_delete: BTreeMap<&'static str, Group>,
+    #[serde(skip)]
+    last: i64,
+}
+
+/// Contacts that fare alike.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Group {
+    pub count: u64,
+    /// Some of them.
+    pub samples: Vec<String>,
+}
+
+impl Store {
+    /// Explains whether a workflow would delete a contact now.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn explain(
+        &self,
+        account_id: i64,
+        workflow_id: i64,
+        contact_id: i64,
+        ledger_retention: Duration,
+    ) -> Result<Explanation, StoreError> {
+        reading!(self, tx => explain(tx, account_id, workflow_id, contact_id, ledger_retention))
+    }
+
+    /// How many live contacts an account has.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn live_contacts(&self, account_id: i64) -> Result<u64, StoreError> {
+        reading!(self, tx => live_contacts(tx, account_id))
+    }
+
+    /// Looks at the next contacts; whether there are more.
+    ///
+    /// # Errors
+    ///
+    /// Refused where the account has no such workflow.
+    pub async fn preview(
+        &self,
+        account_id: i64,
+        workflow_id: i64,
+        ledger_retention: Duration,
+        preview: &mut Preview,
+    ) -> Result<bool, StoreError> {
+        let after = preview.last;
+        let page = reading!(self, tx => page(tx, account_id, workflow_id, after, ledger_retention))?;
+        let Some((last, _)) = page.last() else { return Ok(false) };
+        preview.last = *last;
+        for (contact_id, decision) in page {
+            preview.live_contacts += 1;
+            let group = match decision.reason() {
+                None => &mut preview.would_delete,
+                Some(reason) => preview.would_not_delete.entry(reason).or_default(),
+            };
+            group.count += 1;
+            if group.samples.len() < SAMPLES {
+                group.samples.push(contact_id.to_string());
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn supposed(account_id: i64, workflow_id: i64, contact_id: i64, now: Time) -> NewEnrollment {
+    NewEnrollment {
+        key: EnrollmentKey { account_id, enrollment_id: NOBODYS, action_id: NOBODYS },
+        workflow_id,
+        object_type_id: CONTACT_TYPE.to_owned(),
+        object_id: contact_id,
+        enrolled_at: now,
+        cause: Cause::Criteria,
+        event: None,
+    }
+}
+
+async fn explain(
+    tx: &mut Tx,
+    account_id: i64,
+    workflow_id: i64,
+    contact_id: i64,
+    ledger_retention: Duration,
+) -> Result<Explanation, StoreError> {
+    let now = tx.now().await?;
+    let mut enrollment = supposed(account_id, workflow_id, contact_id, now);
+    let mut known = Known::load(tx, std::slice::from_ref(&enrollment), now).await?;
+    reach_the_delete(&mut known, &mut enrollment);
+    Ok(known.explain(&enrollment, ledger_retention))
+}
+
+/// The enrollment arrives at the workflow's Delete contact action; where it has none, at an action that is none.
+fn reach_the_delete(known: &mut Known, enrollment: &mut NewEnrollment) {
+    let workflow = known.workflow(enrollment.key.account_id, enrollment.workflow_id);
+    if let Some(action) = workflow.and_then(|workflow| workflow.delete_actions.first()) {
+        enrollment.key.action_id = *action;
+    }
+}
+
+async fn live_contacts(tx: &mut Tx, account_id: i64) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) AS live FROM contacts WHERE account_id = $1 AND deleted_at IS NULL";
+    let live = tx.row(sql, args![account_id]).await?.map_or(Ok(0), |row| row.int("live"))?;
+    Ok(live.unsigned_abs())
+}
+
+async fn page(
+    tx: &mut Tx,
+    account_id: i64,
+    workflow_id: i64,
+    after: i64,
+    ledger_retention: Duration,
+) -> Result<Vec<(i64, Decision)>, StoreError> {
+    let now = tx.now().await?;
+    let sql = "SELECT contact_id FROM contacts WHERE account_id = $1 AND contact_id > $2 AND deleted_at IS NULL \
+               ORDER BY contact_id LIMIT $3";
+    let mut batch = Vec::new();
+    for row in tx.rows(sql, args![account_id, after, PAGE]).await? {
+        batch.push(supposed(account_id, workflow_id, row.int("contact_id")?, now));
+    }
+    let mut known = Known::load(tx, &batch, now).await?;
+    match known.workflow(account_id, workflow_id) {
+        // The preview is for before it is switched on.
+        Some(workflow) => workflow.is_enabled = true,
+        None if batch.is_empty() => {}
+        None => {
+            return Err(StoreError::Refused(format!("account {account_id} has no workflow {workflow_id}")));
+        }
+    }
+    let mut decided = Vec::with_capacity(batch.len());
+    for mut enrollment in batch {
+        reach_the_delete(&mut known, &mut enrollment);
+        decided.push((enrollment.object_id, known.decide(&enrollment, ledger_retention)));
+    }
+    Ok(decided)
+}
