@@ -1,6 +1,6 @@
 //! Conditions on instants: points in time that move with the clock, the calendar or another property.
 
-use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono::{Datelike, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use super::Truth;
@@ -111,13 +111,12 @@ pub struct Offset {
 pub fn instant_of(value: &str) -> Option<Time> {
     let value = value.trim();
     if let Ok(milliseconds) = value.parse::<i64>() {
-        return Time::from_timestamp_millis(milliseconds);
+        // The years of all other times; at the calendar's ends a zone's clock could leave it.
+        return Time::from_timestamp_millis(milliseconds).filter(|time| (1..=9999).contains(&time.year()));
     }
-    // NaiveDate would take 2026-1-1 and years of any length as well.
-    if value.len() == 10
-        && let Ok(day) = NaiveDate::parse_from_str(value, "%Y-%m-%d")
-    {
-        return Some(day.and_time(NaiveTime::MIN).and_utc());
+    // NaiveDate would take signs, blanks and years of any length as well.
+    if value.len() == "2026-11-21".len() {
+        return parse_time(&format!("{value}T00:00:00Z"));
     }
     parse_time(value)
 }
@@ -251,11 +250,14 @@ fn set_time(
 }
 
 /// The next time, now included, that the day and time of an instant come round; 29 February comes on the 28th where
-/// a year has no other.
+/// a year has no other. What is still ahead has no yearly return yet.
 fn anniversary(of: Time, now: Time, zone: Tz) -> Option<Time> {
+    if of > now {
+        return None;
+    }
     let wall = of.with_timezone(&zone).naive_local();
     let this_year = i64::from(now.with_timezone(&zone).year() - wall.year());
-    (this_year..=this_year + 1).filter(|years| *years >= 0).chain([0]).find_map(|years| {
+    (this_year..=this_year + 1).find_map(|years| {
         let day = wall::shift(wall.date(), Unit::Year, years)?;
         let instant = wall::instant(day.and_time(wall.time()), zone)?;
         (instant >= now).then_some(instant)
