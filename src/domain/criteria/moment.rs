@@ -96,13 +96,10 @@ pub struct Set {
     pub millisecond: Option<u32>,
 }
 
-/// How far from there; what is finer than a day is counted in real time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How far from there: whole months of the calendar first, then days of it, then real time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offset {
-    pub years: i64,
-    pub quarters: i64,
     pub months: i64,
-    pub weeks: i64,
     pub days: i64,
     pub milliseconds: i64,
 }
@@ -166,6 +163,11 @@ impl Bound {
 }
 
 impl Point {
+    /// This very moment, whatever the clocks show.
+    pub fn now() -> Self {
+        Self::days_from_now(0, Zone::Named(Tz::UTC))
+    }
+
     /// Now, shifted by whole days of the calendar in a zone.
     pub fn days_from_now(days: i64, zone: Zone) -> Self {
         let offset = Offset { days, ..Offset::default() };
@@ -201,17 +203,14 @@ impl Point {
 impl Indexed {
     fn resolve(&self, subject: Subject<'_>) -> Option<Time> {
         let zone = self.zone.resolve(subject)?;
-        let Offset { years, quarters, months, weeks, days, milliseconds } = self.offset;
-        let by_calendar = [years, quarters, months, weeks, days] != [0; 5];
+        let Offset { months, days, milliseconds } = self.offset;
+        let by_calendar = (months, days) != (0, 0);
         // Now is an instant already: by way of the wall clock it could lose the second of two equal hours.
         let start = if self.unit.is_none() && self.set == Set::default() && !by_calendar {
             subject.now
         } else {
             let wall = self.set_on(subject.now.with_timezone(&zone).naive_local())?;
-            let day = wall::shift(wall.date(), Unit::Year, years)?;
-            let day = wall::shift(day, Unit::Quarter, quarters)?;
-            let day = wall::shift(day, Unit::Month, months)?;
-            let day = wall::shift(day, Unit::Week, weeks)?;
+            let day = wall::shift(wall.date(), Unit::Month, months)?;
             wall::instant(wall::shift(day, Unit::Day, days)?.and_time(wall.time()), zone)?
         };
         start.checked_add_signed(TimeDelta::try_milliseconds(milliseconds)?)

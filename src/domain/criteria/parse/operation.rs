@@ -51,7 +51,14 @@ impl Reader<'_> {
                 compared(&operator, value).map(|(when, negated)| (Test::UpdatedAt(when), negated))
             }
             "CALENDAR_DATE" => calendar(&operator, value),
-            "TIME_POINT" | "TIME_RANGED" => self.time_test(value, at),
+            "TIME_POINT" => {
+                let when = self.time_point(value, at)?;
+                parsed(value, when).map(|test| (test, false))
+            }
+            "TIME_RANGED" => {
+                let (when, negated) = self.time_range(value, at)?;
+                parsed(value, when).map(|test| (test, negated))
+            }
             _ => Err(not_supported(kind, &operator)),
         }?;
         Ok(Operation::OnValue { test, ever, negated, accepts_no_value })
@@ -74,18 +81,15 @@ impl Reader<'_> {
         let when = When::Between(Bound::inclusive(low), Bound::inclusive(high));
         Ok((Test::Value(when), between(operator)?))
     }
+}
 
-    /// `TIME_POINT` and `TIME_RANGED`: of the value, or of its last change.
-    fn time_test(&mut self, value: &Value, at: &str) -> Read {
-        let (when, negated) = self.when(value, at)?;
-        match text(value, "propertyParser") {
-            Some("UPDATED_AT") => Ok((Test::UpdatedAt(when), negated)),
-            Some("VALUE") => Ok((Test::Value(when), negated)),
-            None if value.get("propertyParser").is_none_or(Value::is_null) => {
-                Ok((Test::Value(when), negated))
-            }
-            _ => Err("a propertyParser that is neither VALUE nor UPDATED_AT".to_owned()),
-        }
+/// What a condition in time is asked of: the value, or its last change.
+fn parsed(value: &Value, when: When) -> Result<Test, Unread> {
+    match value.get("propertyParser").filter(|parser| !parser.is_null()) {
+        None => Ok(Test::Value(when)),
+        Some(parser) if parser == "VALUE" => Ok(Test::Value(when)),
+        Some(parser) if parser == "UPDATED_AT" => Ok(Test::UpdatedAt(when)),
+        Some(_) => Err("a propertyParser that is neither VALUE nor UPDATED_AT".to_owned()),
     }
 }
 
@@ -160,7 +164,7 @@ fn equality(operator: &str, kind: &str) -> Result<bool, Unread> {
     }
 }
 
-fn between(operator: &str) -> Result<bool, Unread> {
+pub(super) fn between(operator: &str) -> Result<bool, Unread> {
     match operator {
         "IS_BETWEEN" => Ok(false),
         "IS_NOT_BETWEEN" => Ok(true),
@@ -303,7 +307,7 @@ fn number_of_days(value: &Value) -> Result<i64, Unread> {
 fn rolling(operator: &str, value: &Value) -> Read {
     let days = number_of_days(value)?;
     let zone = zone_if(flag(value, "requiresTimeZoneConversion")?).unwrap_or(Zone::Named(chrono_tz::UTC));
-    let now = || Bound::inclusive(Point::days_from_now(0, zone));
+    let now = || Bound::inclusive(Point::now());
     let edge = |days| Bound::exclusive(Point::days_from_now(days, zone));
     let when = match operator {
         "IS_LESS_THAN_X_DAYS_AGO" => When::Between(edge(-days), now()),
@@ -345,10 +349,9 @@ fn calendar(operator: &str, value: &Value) -> Read {
         "IN_THIS_TIME_UNIT" => whole(0),
         "IN_NEXT_TIME_UNIT" => whole(1),
         "IN_LAST_TIME_UNIT" => whole(-1),
-        "IN_THIS_TIME_UNIT_SO_FAR" => When::Between(
-            Bound::inclusive(start(0)),
-            Bound::inclusive(Point::days_from_now(0, Zone::Account)),
-        ),
+        "IN_THIS_TIME_UNIT_SO_FAR" => {
+            When::Between(Bound::inclusive(start(0)), Bound::inclusive(Point::now()))
+        }
         _ => return Err(not_supported("CALENDAR_DATE", operator)),
     };
     Ok((Test::Value(when), false))

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::operation::before_or_after;
+use super::operation::{before_or_after, between};
 use super::{Concern, Reader, Unread, text};
 use crate::domain::criteria::event::{Coalesce, Moment, SetType};
 use crate::domain::criteria::moment::{Bound, Indexed, Offset, Point, Reading, Set, When, Zone};
@@ -56,10 +56,12 @@ pub fn zone_if(converted: bool) -> Option<Zone> {
     converted.then_some(Zone::Account)
 }
 
-/// `zoneId`; without it the account's own.
+/// `zoneId`; without it the account's own, unless `timezoneSource` says that another one is meant.
 fn zone(value: &Value) -> Result<Zone, Unread> {
+    let source = value.get("timezoneSource").filter(|source| !source.is_null());
     match value.get("zoneId") {
-        None | Some(Value::Null) => Ok(Zone::Account),
+        None | Some(Value::Null) if source.is_none_or(|source| source == "PORTAL") => Ok(Zone::Account),
+        None | Some(Value::Null) => Err("a time zone that is not named".to_owned()),
         Some(id) => {
             let zone = id.as_str().and_then(|id| id.parse::<Tz>().ok());
             zone.map(Zone::Named).ok_or("zoneId is no time zone of the IANA database".to_owned())
@@ -81,31 +83,30 @@ fn within(value: &Value, name: &str, from: u32, to: u32) -> Result<Option<u32>, 
 }
 
 impl Reader<'_> {
-    /// `TIME_POINT` and `TIME_RANGED`, on a property or on when an event occurred; and whether it is denied.
-    pub(super) fn when(&mut self, value: &Value, at: &str) -> Result<(When, bool), Unread> {
+    /// `TIME_POINT`, on a property or on when an event occurred.
+    pub(super) fn time_point(&mut self, value: &Value, at: &str) -> Result<When, Unread> {
         let operator = text(value, "operator").ok_or("an operation without operator")?;
-        if value.get("timePoint").is_some() {
-            let point = self.point(value, "timePoint", at)?;
-            if operator == "IS_AFTER" && is_back(&point) {
-                self.find(
-                    at,
-                    Concern::Ambiguous,
-                    "IS_AFTER a point in the past is within that time, not more than that long ago",
-                );
-            }
-            let inclusive = inclusive(value, "endpointBehavior", false)?;
-            return Ok((before_or_after(operator, Bound { point, inclusive })?, false));
+        let point = self.point(value, "timePoint", at)?;
+        if operator == "IS_AFTER" && is_back(&point) {
+            self.find(
+                at,
+                Concern::Ambiguous,
+                "IS_AFTER a point in the past is within that time, not more than that long ago",
+            );
         }
+        let inclusive = inclusive(value, "endpointBehavior", false)?;
+        before_or_after(operator, Bound { point, inclusive })
+    }
+
+    /// `TIME_RANGED`, and whether it is denied.
+    pub(super) fn time_range(&mut self, value: &Value, at: &str) -> Result<(When, bool), Unread> {
         let mut bound = |point: &str, behavior: &str| -> Result<Bound, Unread> {
             Ok(Bound { point: self.point(value, point, at)?, inclusive: inclusive(value, behavior, true)? })
         };
         let low = bound("lowerBoundTimePoint", "lowerBoundEndpointBehavior")?;
         let high = bound("upperBoundTimePoint", "upperBoundEndpointBehavior")?;
-        match operator {
-            "IS_BETWEEN" => Ok((When::Between(low, high), false)),
-            "IS_NOT_BETWEEN" => Ok((When::Between(low, high), true)),
-            _ => Err("an operator that is neither IS_BETWEEN nor IS_NOT_BETWEEN".to_owned()),
-        }
+        let negated = between(text(value, "operator").ok_or("an operation without operator")?)?;
+        Ok((When::Between(low, high), negated))
     }
 
     fn point(&mut self, value: &Value, name: &str, at: &str) -> Result<Point, Unread> {
@@ -121,25 +122,30 @@ impl Reader<'_> {
     fn indexed(&mut self, value: &Value, at: &str) -> Result<Point, Unread> {
         let reference = value.get("indexReference").ok_or("an INDEXED point without indexReference")?;
         let kind = text(reference, "referenceType").ok_or("an indexReference without referenceType")?;
-        let (unit, last_month) = match kind {
-            "NOW" => (None, 0),
-            "TODAY" => (Some(Unit::Day), 0),
-            "WEEK" => (Some(Unit::Week), 0),
-            "MONTH" => (Some(Unit::Month), 0),
-            "QUARTER" | "FISCAL_QUARTER" => (Some(Unit::Quarter), 3),
-            "YEAR" | "FISCAL_YEAR" => (Some(Unit::Year), 12),
+        let (unit, last_month, has): (_, _, &[&str]) = match kind {
+            "NOW" => (None, 0, &[]),
+            "TODAY" => (Some(Unit::Day), 0, &[]),
+            "WEEK" => (Some(Unit::Week), 0, &["dayOfWeek"]),
+            "MONTH" => (Some(Unit::Month), 0, &["day"]),
+            "QUARTER" | "FISCAL_QUARTER" => (Some(Unit::Quarter), 3, &["month", "day"]),
+            "YEAR" | "FISCAL_YEAR" => (Some(Unit::Year), 12, &["month", "day"]),
             _ => return Err(format!("the reference {kind} is not supported")),
         };
+        let given = |name: &str| reference.get(name).is_some_and(|member| !member.is_null());
+        if let Some(name) =
+            ["dayOfWeek", "month", "day"].into_iter().find(|name| given(name) && !has.contains(name))
+        {
+            return Err(format!("{name} cannot be set on the reference {kind}"));
+        }
         if kind.starts_with("FISCAL") {
             self.find(at, Concern::Ambiguous, "the fiscal year is taken to begin in January");
         }
         let day_of_week = match reference.get("dayOfWeek").filter(|day| !day.is_null()) {
-            Some(day) if unit == Some(Unit::Week) => Some(day_of_week(day).ok_or("dayOfWeek is no day")?),
-            _ => None,
+            Some(day) => Some(day_of_week(day).ok_or("dayOfWeek is no day")?),
+            None => None,
         };
-        let month = if last_month > 0 { within(reference, "month", 1, last_month)? } else { None };
-        let has_day = matches!(unit, Some(Unit::Month | Unit::Quarter | Unit::Year));
-        let day = if has_day { within(reference, "day", 1, 31)? } else { None };
+        let month = within(reference, "month", 1, last_month)?;
+        let day = within(reference, "day", 1, 31)?;
         if day.is_some_and(|day| day > 28) {
             self.find(
                 at,
@@ -207,7 +213,8 @@ impl Reader<'_> {
                 let bound = |name| epoch(value, name).map(Point::Instant);
                 range(value, bound("lowerTimestamp")?, bound("upperTimestamp")?)?
             }
-            "TIME_POINT" | "TIME_RANGED" => self.when(value, at)?,
+            "TIME_POINT" => (self.time_point(value, at)?, false),
+            "TIME_RANGED" => self.time_range(value, at)?,
             _ => return Err(format!("refinements of the type {kind} are not supported")),
         };
         Ok(Moment { when, negated })
@@ -283,24 +290,27 @@ fn offset(value: &Value) -> Result<Offset, Unread> {
     let mut read = Offset::default();
     for (name, amount) in members.iter().filter(|(_, amount)| !amount.is_null()) {
         let amount = amount.as_i64().ok_or_else(|| format!("offset.{name} is no whole number"))?;
-        let (sum, factor) = match name.as_str() {
-            "years" => (&mut read.years, 1),
-            "quarters" => (&mut read.quarters, 1),
-            "months" => (&mut read.months, 1),
-            "weeks" => (&mut read.weeks, 1),
-            "days" => (&mut read.days, 1),
-            "hours" => (&mut read.milliseconds, 3_600_000),
-            "minutes" => (&mut read.milliseconds, 60_000),
-            "seconds" => (&mut read.milliseconds, 1_000),
-            "milliseconds" => (&mut read.milliseconds, 1),
-            _ => return Err(format!("an offset in {name} is not supported")),
-        };
-        *sum = amount
-            .checked_mul(factor)
-            .and_then(|it| sum.checked_add(it))
-            .ok_or("an offset beyond all times")?;
+        add(&mut read, amount, name)?;
     }
     Ok(read)
+}
+
+fn add(offset: &mut Offset, amount: i64, unit: &str) -> Result<(), Unread> {
+    let (sum, factor) = match unit {
+        "years" => (&mut offset.months, 12),
+        "quarters" => (&mut offset.months, 3),
+        "months" => (&mut offset.months, 1),
+        "weeks" => (&mut offset.days, 7),
+        "days" => (&mut offset.days, 1),
+        "hours" => (&mut offset.milliseconds, 3_600_000),
+        "minutes" => (&mut offset.milliseconds, 60_000),
+        "seconds" => (&mut offset.milliseconds, 1_000),
+        "milliseconds" => (&mut offset.milliseconds, 1),
+        _ => return Err(format!("an offset in {unit} is not supported")),
+    };
+    let moved = amount.checked_mul(factor).and_then(|it| sum.checked_add(it));
+    *sum = moved.ok_or("an offset beyond all times")?;
+    Ok(())
 }
 
 /// A `timeOffset` from now.
@@ -313,25 +323,15 @@ fn from_now(value: &Value, name: &str) -> Result<Point, Unread> {
         Some("FUTURE") => amount,
         _ => return Err(format!("{name}.offsetDirection is neither PAST nor FUTURE")),
     };
-    let milliseconds = |factor| amount.checked_mul(factor).ok_or("an offset beyond all times");
     let mut offset = Offset::default();
-    match text(given, "timeUnit") {
-        Some("YEARS") => offset.years = amount,
-        Some("QUARTERS") => offset.quarters = amount,
-        Some("MONTHS") => offset.months = amount,
-        Some("WEEKS") => offset.weeks = amount,
-        Some("DAYS") => offset.days = amount,
-        Some("HOURS") => offset.milliseconds = milliseconds(3_600_000)?,
-        Some("MINUTES") => offset.milliseconds = milliseconds(60_000)?,
-        Some("SECONDS") => offset.milliseconds = milliseconds(1_000)?,
-        _ => return Err(format!("{name}.timeUnit is not supported")),
-    }
+    let unit = text(given, "timeUnit").filter(|unit| unit.bytes().all(|letter| letter.is_ascii_uppercase()));
+    add(&mut offset, amount, &unit.ok_or(format!("no {name}.timeUnit"))?.to_ascii_lowercase())?;
     Ok(Point::Indexed(Box::new(Indexed { unit: None, set: Set::default(), offset, zone: Zone::Account })))
 }
 
 /// Does the point lie a while before its unit or now?
 fn is_back(point: &Point) -> bool {
     let Point::Indexed(indexed) = point else { return false };
-    let Offset { years, quarters, months, weeks, days, milliseconds } = indexed.offset;
-    [years, quarters, months, weeks, days, milliseconds].iter().any(|amount| *amount < 0)
+    let Offset { months, days, milliseconds } = indexed.offset;
+    [months, days, milliseconds].iter().any(|amount| *amount < 0)
 }
