@@ -1,6 +1,7 @@
 //! The vendor's JSON → [`Criteria`]. What cannot be read becomes an unsupported part, never an error and
 //! never a part that accepts; each such part, and whatever is ambiguous or dangerous, is a [`Finding`].
 
+mod members;
 mod operation;
 mod time;
 
@@ -52,9 +53,6 @@ pub fn criteria(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criter
     Reader { findings }.branch(branch, at, false)
 }
 
-/// The members of a branch that combines others.
-const MEMBERS: [&str; 4] = ["filterBranchType", "filterBranchOperator", "filterBranches", "filters"];
-
 /// Why a part is not understood.
 type Unread = String;
 
@@ -93,12 +91,7 @@ impl Reader<'_> {
 
     fn combination(&mut self, value: &Value, kind: &str, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, kind)?;
-        // A condition that is misspelt would be left unasked.
-        let strange =
-            value.as_object().into_iter().flatten().find(|(name, _)| !MEMBERS.contains(&name.as_str()));
-        if let Some((name, _)) = strange {
-            self.find(at, Concern::Ignored, format!("nobody reads the member {name}"));
-        }
+        self.unread(value, at, &[&members::BRANCH]);
         let parts = self.parts(value, at, kind == "AND")?;
         let (decisive, negated, says) = match kind {
             "AND" => (Truth::False, false, "all of"),
@@ -132,6 +125,7 @@ impl Reader<'_> {
 
     fn association(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, "AND")?;
+        self.unread(value, at, &[&members::BRANCH, &members::ASSOCIATION]);
         let negated = in_or_not_in(value)?;
         let type_id = text(value, "objectTypeId").ok_or("an ASSOCIATION without objectTypeId")?;
         let object_type = match type_id {
@@ -157,6 +151,7 @@ impl Reader<'_> {
 
     fn events(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, "AND")?;
+        self.unread(value, at, &[&members::BRANCH, &members::EVENTS]);
         let negated = match text(value, "operator") {
             Some("HAS_COMPLETED") => false,
             Some("HAS_NOT_COMPLETED") => true,
@@ -177,16 +172,20 @@ impl Reader<'_> {
     }
 
     fn refinements(&mut self, value: &Value, at: &str) -> Result<Refinements, Unread> {
+        let (prune, coalesce) = ("pruningRefineBy", "coalescingRefineBy");
         let member = |name: &str| value.get(name).filter(|it| !it.is_null());
+        let place = |name: &str| format!("{at}.{name}");
         Ok(Refinements {
-            prune: member("pruningRefineBy").map_or(Ok(None), |it| self.prune(it, at))?,
-            coalesce: member("coalescingRefineBy")
-                .map_or(Ok(Coalesce::AT_LEAST_ONE), |it| self.coalesce(it, at))?,
+            prune: member(prune).map_or(Ok(None), |it| self.prune(it, &place(prune)))?,
+            coalesce: member(coalesce)
+                .map_or(Ok(Coalesce::AT_LEAST_ONE), |it| self.coalesce(it, &place(coalesce)))?,
         })
     }
 
     fn filter(&mut self, value: &Value, at: &str) -> Criteria {
-        let read = match text(value, "filterType") {
+        let kind = text(value, "filterType");
+        self.unread_of_filter(value, at, kind.unwrap_or_default());
+        let read = match kind {
             Some("PROPERTY") => self.property(value, at),
             Some("IN_LIST") => in_list(value),
             Some("FORM_SUBMISSION") => self.form_submission(value, at),

@@ -167,7 +167,9 @@ impl Reader<'_> {
 
     /// `pruningRefineBy`: which of the events count.
     pub(super) fn prune(&mut self, value: &Value, at: &str) -> Result<Option<Moment>, Unread> {
-        match refinement(value)? {
+        let kind = refinement(value)?;
+        self.unread_of_refinement(value, at, kind);
+        match kind {
             "ALL_HISTORY" => Ok(None),
             "NUM_OCCURRENCES" | "SET_OCCURRENCES" => {
                 Err("pruningRefineBy by the number of occurrences is not supported".to_owned())
@@ -178,7 +180,9 @@ impl Reader<'_> {
 
     /// `coalescingRefineBy`: what the events that are left must amount to.
     pub(super) fn coalesce(&mut self, value: &Value, at: &str) -> Result<Coalesce, Unread> {
-        match refinement(value)? {
+        let kind = refinement(value)?;
+        self.unread_of_refinement(value, at, kind);
+        match kind {
             "ALL_HISTORY" => Ok(Coalesce::AT_LEAST_ONE),
             "NUM_OCCURRENCES" => {
                 let bound = |name: &str| match value.get(name) {

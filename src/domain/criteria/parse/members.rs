@@ -1,0 +1,126 @@
+//! Which members a part of a definition has. Others are left unread, as the definitions of tomorrow may have more; but
+//! whoever misspelt one must hear of it, for without it the part means something else. Of a part whose type is not
+//! supported that alone is told.
+
+use serde_json::Value;
+
+use super::{Concern, Reader, text};
+
+/// Of every branch.
+pub(super) const BRANCH: [&str; 4] =
+    ["filterBranchType", "filterBranchOperator", "filterBranches", "filters"];
+/// Of `ASSOCIATION`.
+pub(super) const ASSOCIATION: [&str; 4] =
+    ["objectTypeId", "associationTypeId", "associationCategory", "operator"];
+/// Of `UNIFIED_EVENTS`.
+pub(super) const EVENTS: [&str; 4] = ["eventTypeId", "operator", "pruningRefineBy", "coalescingRefineBy"];
+
+/// Of every operation and refinement; each names its type by either of two members.
+const OPERATION: [&str; 4] = ["operationType", "type", "operator", "includeObjectsWithNoValueSet"];
+const POINT: [&str; 3] = ["timeType", "timezoneSource", "zoneId"];
+const REFERENCE: [&str; 8] =
+    ["referenceType", "dayOfWeek", "month", "day", "hour", "minute", "second", "millisecond"];
+const OFFSET: [&str; 3] = ["amount", "timeUnit", "offsetDirection"];
+const METADATA: [&str; 2] = ["id", "inListType"];
+
+impl Reader<'_> {
+    /// Tells of each member that is in none of these lists.
+    pub(super) fn unread(&mut self, value: &Value, at: &str, known: &[&[&str]]) {
+        for (name, _) in value.as_object().into_iter().flatten().filter(|(_, member)| !member.is_null()) {
+            if !known.iter().any(|names| names.contains(&name.as_str())) {
+                self.find(at, Concern::Ignored, format!("nobody reads the member {name}"));
+            }
+        }
+    }
+
+    /// A filter's members; those of its operation and its refinements are told of where these are read.
+    pub(super) fn unread_of_filter(&mut self, value: &Value, at: &str, kind: &str) {
+        let known: &[&str] = match kind {
+            "PROPERTY" => &["property", "operation"],
+            "IN_LIST" => &["listId", "operator", "metadata"],
+            "FORM_SUBMISSION" => &["formId", "operator", "pruningRefineBy", "coalescingRefineBy"],
+            "CONSTANT" => &["shouldAccept", "source"],
+            _ => return,
+        };
+        self.unread(value, at, &[&["filterType"], known]);
+        if kind == "IN_LIST"
+            && let Some(metadata) = value.get("metadata")
+        {
+            self.unread(metadata, &format!("{at}.metadata"), &[&METADATA]);
+        }
+    }
+
+    /// The members of an operation on a property.
+    pub(super) fn unread_of_operation(&mut self, value: &Value, at: &str, kind: &str) {
+        let known: &[&str] = match kind {
+            "BOOL" | "NUMBER" | "STRING" | "MULTISTRING" | "ENUMERATION" => &["value", "values"],
+            "NUMBER_RANGED" => &["lowerBound", "upperBound"],
+            "RANGED_DATE" => &["lowerBound", "upperBound", "requiresTimeZoneConversion"],
+            "DATETIME" => &["timestamp", "requiresTimeZoneConversion"],
+            "DATE" => &["day", "month", "year", "numberOfDays", "requiresTimeZoneConversion"],
+            "ROLLING_DATE_RANGE" => &["numberOfDays", "requiresTimeZoneConversion"],
+            "ROLLING_PROPERTY_UPDATED" => &["numberOfDays"],
+            "COMPARATIVE_DATE" | "COMPARATIVE_PROPERTY_UPDATED" | "COMPARATIVE_STRING" => {
+                &["comparisonPropertyName", "defaultComparisonValue"]
+            }
+            "CALENDAR_DATE" => &["timeUnit", "timeUnitCount", "useFiscalYear", "fiscalYearStart"],
+            "TIME_POINT" | "TIME_RANGED" => return self.unread_of_time(value, at, kind),
+            "ALL_PROPERTY" => &[],
+            _ => return,
+        };
+        self.unread(value, at, &[&OPERATION, known]);
+    }
+
+    /// The members of a refinement.
+    pub(super) fn unread_of_refinement(&mut self, value: &Value, at: &str, kind: &str) {
+        let known: &[&str] = match kind {
+            "NUM_OCCURRENCES" => &["minOccurrences", "maxOccurrences"],
+            "SET_OCCURRENCES" => &["setType"],
+            "RELATIVE_COMPARATIVE" => &["comparison", "timeOffset"],
+            "ABSOLUTE_COMPARATIVE" => &["comparison", "timestamp"],
+            "RELATIVE_RANGED" => &["rangeType", "lowerBoundOffset", "upperBoundOffset"],
+            "ABSOLUTE_RANGED" => &["rangeType", "lowerTimestamp", "upperTimestamp"],
+            "TIME_POINT" | "TIME_RANGED" => return self.unread_of_time(value, at, kind),
+            "ALL_HISTORY" => &[],
+            _ => return,
+        };
+        self.unread(value, at, &[&["operationType", "type"], known]);
+        for name in ["timeOffset", "lowerBoundOffset", "upperBoundOffset"] {
+            if let Some(offset) = value.get(name) {
+                self.unread(offset, &format!("{at}.{name}"), &[&OFFSET]);
+            }
+        }
+    }
+
+    fn unread_of_time(&mut self, value: &Value, at: &str, kind: &str) {
+        let known: &[&str] = if kind == "TIME_POINT" {
+            &["timePoint", "endpointBehavior"]
+        } else {
+            &[
+                "lowerBoundTimePoint",
+                "upperBoundTimePoint",
+                "lowerBoundEndpointBehavior",
+                "upperBoundEndpointBehavior",
+            ]
+        };
+        self.unread(value, at, &[&OPERATION, &["propertyParser"], known]);
+        for name in ["timePoint", "lowerBoundTimePoint", "upperBoundTimePoint"] {
+            if let Some(point) = value.get(name) {
+                self.unread_of_point(point, &format!("{at}.{name}"));
+            }
+        }
+    }
+
+    fn unread_of_point(&mut self, point: &Value, at: &str) {
+        let known: &[&str] = match text(point, "timeType") {
+            Some("DATE") => &["year", "month", "day", "hour", "minute", "second", "millisecond"],
+            Some("INDEXED") => &["indexReference", "offset"],
+            Some("PROPERTY_REFERENCED") => &["property", "referenceType", "offset"],
+            _ => return,
+        };
+        self.unread(point, at, &[&POINT, known]);
+        if let Some(reference) = point.get("indexReference") {
+            self.unread(reference, &format!("{at}.indexReference"), &[&REFERENCE]);
+        }
+    }
+}
