@@ -7,6 +7,7 @@ mod activities;
 mod broker;
 mod commands;
 mod company_stage;
+mod criteria;
 mod decisions;
 mod deletes;
 mod deletes_interrupted;

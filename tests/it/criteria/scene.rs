@@ -1,0 +1,124 @@
+//! A contact, what surrounds it, and the moment, from the JSON that cases and the model write.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+use contact_reaper::domain::criteria::subject::{
+    Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
+};
+use contact_reaper::domain::time::{Time, parse_time};
+use serde_json::{Map, Value};
+
+/// The members that are not properties of the contact.
+const AROUND: [&str; 10] = [
+    "now",
+    "zone",
+    "createdAt",
+    "history",
+    "segments",
+    "workflows",
+    "associated",
+    "events",
+    "submissions",
+    "event",
+];
+
+const TYPES: [&str; 9] = ["contact", "company", "deal", "ticket", "task", "note", "meeting", "call", "email"];
+
+pub struct Scene {
+    now: Time,
+    zone: Option<Tz>,
+    record: Record,
+    around: Surroundings,
+    event: Option<Occurrence>,
+}
+
+impl Scene {
+    /// Members: [`AROUND`], and whatever else is a property.
+    pub fn read(members: &Map<String, Value>) -> Self {
+        let properties = members.iter().filter(|(name, _)| !AROUND.contains(&name.as_str()));
+        let history = |past: &Map<String, Value>| -> HashMap<String, Vec<Past>> {
+            past.iter()
+                .map(|(name, versions)| (name.clone(), list(versions).map(version).collect()))
+                .collect()
+        };
+        Self {
+            now: time(&members["now"]),
+            zone: members["zone"].as_str().and_then(|zone| zone.parse().ok()),
+            record: Record {
+                properties: texts(properties),
+                history: members.get("history").and_then(Value::as_object).map(history).unwrap_or_default(),
+                created_at: members.get("createdAt").filter(|at| !at.is_null()).map(time),
+            },
+            around: surroundings(members),
+            event: members.get("event").filter(|event| !event.is_null()).map(occurrence),
+        }
+    }
+
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            now: self.now,
+            zone: self.zone,
+            record: &self.record,
+            around: Some(&self.around),
+            event: self.event.as_ref(),
+        }
+    }
+}
+
+fn surroundings(members: &Map<String, Value>) -> Surroundings {
+    let named = |name: &str| {
+        let of = members.get(name).and_then(Value::as_object);
+        of.into_iter().flatten().map(|(id, what)| (id.parse::<i64>().expect("an id"), what))
+    };
+    let listed = |name: &str| members.get(name).into_iter().flat_map(list);
+    Surroundings {
+        known_segments: named("segments").map(|(id, _)| id).collect(),
+        segments: named("segments").filter(|(_, member)| **member == true).map(|(id, _)| id).collect(),
+        known_workflows: named("workflows").map(|(id, _)| id).collect(),
+        enrollments: named("workflows")
+            .filter(|(_, state)| **state != "never")
+            .map(|(id, state)| (id, state == "active"))
+            .collect(),
+        neighbours: listed("associated").map(neighbour).collect(),
+        events: listed("events").map(occurrence).collect(),
+        submissions: listed("submissions").map(submission).collect(),
+    }
+}
+
+fn neighbour(value: &Value) -> Neighbour {
+    let object_type = TYPES.into_iter().find(|name| value["type"] == *name);
+    Neighbour {
+        object_type: object_type.expect("a type of objects"),
+        association_type: value["associationTypeId"].as_str().map(str::to_owned),
+        record: Record { properties: properties(value), history: HashMap::new(), created_at: None },
+    }
+}
+
+fn occurrence(value: &Value) -> Occurrence {
+    Occurrence::new(text(&value["eventTypeId"]), time(&value["occurredAt"]), properties(value))
+}
+
+fn submission(value: &Value) -> Submission {
+    Submission { form_id: text(&value["formId"]), at: time(&value["submittedAt"]) }
+}
+
+fn version(value: &Value) -> Past {
+    Past { value: text(&value["value"]), at: time(&value["timestamp"]) }
+}
+
+fn properties(value: &Value) -> HashMap<String, String> {
+    texts(value["properties"].as_object().expect("properties"))
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().expect("a list").iter()
+}
+
+fn time(value: &Value) -> Time {
+    value.as_str().and_then(parse_time).expect("a time")
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
