@@ -4,7 +4,7 @@
 #   tests/run.sh [ARGS…]         the whole check; ARGS go to `cargo test`
 #   tests/run.sh --with [CMD…]   starts the servers, runs CMD (or a shell) and stops them again
 #
-# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, a linker, the Python
+# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, a linker, Python with the
 # library of the mail server that tests start themselves) is installed with apt-get, as root or through sudo. The
 # first two servers are private to this run: own directory, own free ports, loopback only; they are gone when it ends,
 # however it ends. CMD and the tests see
@@ -100,6 +100,7 @@ missing_packages() {
     [[ -x $RABBITMQ ]] || echo rabbitmq-server
     command -v promtool >/dev/null || echo prometheus
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
+    /usr/bin/python3 -c 'import zoneinfo; zoneinfo.ZoneInfo("Europe/Warsaw")' 2>/dev/null || echo python3 tzdata
     command -v cc >/dev/null || echo gcc libc6-dev
 }
 

@@ -1,6 +1,6 @@
 //! A selection of contacts as it is now, in bounded pages by the order of the ids.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
