@@ -18,7 +18,7 @@ const SHOWN: usize = 10;
 #[test]
 fn both_readings_of_the_specification_agree() {
     let (seed, count) = (asked("CRITERIA_SEED", SEED), asked("CRITERIA_CASES", CASES));
-    let mut model = Command::new("python3")
+    let mut model = Command::new("/usr/bin/python3")
         .args(["-B", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/model/cases.py")])
         .args([seed.to_string(), count.to_string()])
         .stdout(Stdio::piped())
