@@ -47,7 +47,7 @@ pub struct Delete {
 impl Delete {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let selection = match (self.filter, self.segment) {
-            (Some(file), _) => Selection::Filter(read_filter(&file)?),
+            (Some(file), _) => Selection::Filter(Box::new(read_filter(&file)?)),
             (None, Some(segment_id)) if self.contact.is_empty() => Selection::Segment(segment_id),
             (None, segment_id) => {
                 Selection::Picked { contacts: self.contact.into_iter().collect(), segment_id }

@@ -39,7 +39,7 @@ pub enum Selection {
     /// The members of a segment.
     Segment(i64),
     /// Whoever a filter accepts.
-    Filter(Filter),
+    Filter(Box<Filter>),
 }
 
 impl Selection {
