@@ -108,12 +108,12 @@ on_both!(
         let dir = TempDir::new();
         let path = dir.path().join("events.jsonl");
         std::fs::write(&path, &file).unwrap();
-        // Of two lanes the second may be the first to set aside.
-        let worker = reaper.fed_by_lines(&path.display().to_string()).setting("pipeline.lanes", "1");
-        let output = worker.run(&["run"]).await;
+        let output = reaper.fed_by_lines(&path.display().to_string()).run(&["run"]).await;
         assert_eq!(output.code, 0, "{}", output.stderr);
 
-        let found = dead_letters(&db).await;
+        let mut found = dead_letters(&db).await;
+        // Of two batches under way the second may be the first to set aside.
+        found.sort_by_key(|[_, _, body]| bodies.iter().position(|sent| *body == hex(sent)));
         let expected = [
             ("unsupported_type", "$.type: "),
             ("malformed", "$.data.accountId: "),
