@@ -1,0 +1,169 @@
+//! `explain`, `workflow preview` and `workflow lint`: what would be decided, without deciding it.
+
+use serde_json::{Value, json};
+
+use crate::support::records::{
+    account, all_of, branch, contact, enrollment, entitled_account, property, workflow,
+};
+use crate::support::{Database, Reaper, TempDir, on_both};
+
+fn deletes_ada(account: i64, id: i64) -> Value {
+    workflow(account, id, &all_of(&[property("firstname", "STRING", "IS_EQUAL_TO", json!("Ada"))]))
+}
+
+/// Account 1 with a workflow 6 and a workflow 7 that is off; account 2 without a subscription.
+async fn scene(db: &Database) -> Reaper {
+    let reaper = Reaper::new(db);
+    let mut off = deletes_ada(1, 7);
+    off["flow"]["isEnabled"] = json!(false);
+    let mut archived = contact(1, 13, json!({"firstname": "Ada"}));
+    archived["archived"] = json!(true);
+    archived["archivedAt"] = json!(crate::support::records::days_ago(3));
+    let mut records = entitled_account(1);
+    records.extend([account(2), deletes_ada(1, 6), off, deletes_ada(2, 6), archived]);
+    records.extend(
+        [(10, "ADA"), (11, "Bo"), (12, "Ada")].map(|(id, name)| contact(1, id, json!({"firstname": name}))),
+    );
+    records.extend([enrollment(1, 7, 12, false), contact(2, 10, json!({"firstname": "Ada"}))]);
+    reaper.import(&records).await;
+    reaper
+}
+
+async fn explain(reaper: &Reaper, account: &str, workflow: &str, contact: &str) -> Value {
+    reaper.json(&["explain", "--account", account, "--workflow", workflow, "--contact", contact]).await
+}
+
+/// The checks that did not pass, in their order.
+fn failed(explanation: &Value) -> Vec<&str> {
+    let checks = explanation["checks"].as_array().unwrap().iter();
+    checks.filter(|check| check["passed"] == false).map(|check| check["check"].as_str().unwrap()).collect()
+}
+
+on_both!(an_explanation_names_every_check_and_what_each_filter_saw, async |db: Database| {
+    let reaper = scene(&db).await;
+    let before = db.dump(&[]).await;
+    let explained = explain(&reaper, "1", "6", "10").await;
+    assert_eq!((&explained["verdict"], &explained["reason"]), (&json!("delete"), &Value::Null));
+    assert_eq!(failed(&explained), Vec::<&str>::new());
+    let checks = explained["checks"].as_array().unwrap();
+    let criteria = checks.iter().find(|check| check["check"] == "criteria_are_met").unwrap();
+    let filter = &criteria["filters"][0]["parts"][0]["parts"][0];
+    assert_eq!(filter["at"], "$.enrollmentCriteria.listFilterBranch.filterBranches[0].filters[0]");
+    assert_eq!((&filter["saw"], &filter["verdict"]), (&json!("\"ADA\""), &json!("accepts")));
+
+    for (account, workflow, contact, verdict, reason, first) in [
+        ("1", "6", "11", "skip", "criteria_not_met", "criteria_are_met"),
+        ("1", "6", "13", "skip", "already_in_trash", "contact_is_live"),
+        ("1", "6", "99", "skip", "contact_not_found", "contact_is_live"),
+        ("1", "7", "10", "skip", "workflow_off", "workflow_is_on"),
+        ("1", "7", "12", "skip", "workflow_off", "workflow_is_on"),
+        ("1", "8", "10", "refuse", "workflow_not_found", "workflow_deletes_contacts"),
+        ("2", "6", "10", "refuse", "subscription_required", "subscription_is_active"),
+        ("3", "6", "10", "refuse", "account_not_found", "account_exists"),
+    ] {
+        let explained = explain(&reaper, account, workflow, contact).await;
+        assert_eq!((&explained["verdict"], &explained["reason"]), (&json!(verdict), &json!(reason)));
+        assert_eq!(failed(&explained)[0], first, "{account} {workflow} {contact}");
+    }
+    // What comes after the first that fails is told as well, where it can be asked.
+    assert_eq!(failed(&explain(&reaper, "1", "7", "12").await), ["workflow_is_on", "may_enroll"]);
+    let words = reaper.run(&["explain", "--account", "1", "--workflow", "6", "--contact", "11"]).await;
+    assert_eq!(words.code, 0);
+    assert!(words.stdout.contains("firstname IS_EQUAL_TO \"Ada\" [\"Bo\"]"), "{}", words.stdout);
+    assert!(words.stdout.ends_with("verdict: skip (criteria_not_met)\n"), "{}", words.stdout);
+    db.assert_unchanged_since(&before).await;
+});
+
+on_both!(a_preview_counts_by_reason_as_if_the_workflow_were_on, async |db: Database| {
+    let reaper = scene(&db).await;
+    let before = db.dump(&[]).await;
+    let preview = reaper.json(&["workflow", "preview", "--account", "1", "--workflow", "7"]).await;
+    let expected = json!({"liveContacts": 3, "wouldDelete": {"count": 1, "samples": ["10"]},
+        "wouldNotDelete": {"criteria_not_met": {"count": 1, "samples": ["11"]},
+            "re_enrollment_off": {"count": 1, "samples": ["12"]}}});
+    assert_eq!(preview, expected);
+    let refused = reaper.refused(&["workflow", "preview", "--account", "1", "--workflow", "8"]).await;
+    assert!(refused.contains("account 1 has no workflow 8"), "{refused}");
+    db.assert_unchanged_since(&before).await;
+});
+
+async fn lint(flow: &Value) -> Vec<(String, String)> {
+    let dir = TempDir::new();
+    let file = dir.path().join("flow.json");
+    std::fs::write(&file, flow.to_string()).unwrap();
+    let reaper = Reaper::new(&Database::sqlite());
+    let answer = reaper.json(&["workflow", "lint", file.to_str().unwrap()]).await;
+    let text = |finding: &Value, member: &str| finding[member].as_str().unwrap().to_owned();
+    let findings = answer["findings"].as_array().unwrap().iter();
+    findings.map(|finding| (text(finding, "concern"), text(finding, "at"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lint_says_where_and_how_grave() {
+    let sound = deletes_ada(1, 6)["flow"].clone();
+    assert_eq!(lint(&sound).await, []);
+    assert_eq!(lint(&deletes_ada(1, 6)).await, [], "a line of an import file has the definition within");
+    let root = "$.enrollmentCriteria.listFilterBranch";
+    let back = json!({"operationType": "TIME_POINT", "operator": "IS_AFTER", "timePoint": {"timeType": "INDEXED",
+        "zoneId": "UTC", "indexReference": {"referenceType": "TODAY"}, "offset": {"days": -5}}});
+    let since = json!({"filterType": "PROPERTY", "property": "lastmodifieddate", "operation": back});
+    let sounds = property("firstname", "STRING", "SOUNDS_LIKE", json!("x"));
+    let filters =
+        |branch: Value| json!({"type": "LIST_BASED", "shouldReEnroll": false, "listFilterBranch": branch});
+    let actions = json!([{"actionId": "1", "actionTypeVersion": 0, "actionTypeId": "0-18224765", "fields": {},
+        "type": "SINGLE_CONNECTION", "connection": {"edgeType": "STANDARD", "nextActionId": "2"}}]);
+    for (member, value, expected) in [
+        (
+            "enrollmentCriteria",
+            filters(branch("OR", &[branch("AND", &[], &[])], &[])),
+            vec![("dangerous", format!("{root}.filterBranches[0]")), ("dangerous", root.to_owned())],
+        ),
+        (
+            "enrollmentCriteria",
+            filters(all_of(&[since])),
+            vec![("ambiguous", format!("{root}.filterBranches[0].filters[0].operation"))],
+        ),
+        (
+            "enrollmentCriteria",
+            filters(all_of(&[sounds])),
+            vec![("unsupported", format!("{root}.filterBranches[0].filters[0]"))],
+        ),
+        (
+            "enrollmentCriteria",
+            filters(branch("AND", &[], &[property("city", "ALL_PROPERTY", "IS_KNOWN", Value::Null)])),
+            vec![("ambiguous", root.to_owned())],
+        ),
+        (
+            "enrollmentCriteria",
+            json!({"type": "DATASET"}),
+            vec![("unsupported", "$.enrollmentCriteria".to_owned())],
+        ),
+        ("actions", actions, vec![("ignored", "$.actions[0].connection".to_owned())]),
+        ("startActionId", json!("9"), vec![("ambiguous", "$.actions[0]".to_owned())]),
+        ("actions", json!([]), vec![("ignored", "$.actions".to_owned())]),
+        ("suppressionListIds", json!([4, "x"]), vec![("unsupported", "$.suppressionListIds[1]".to_owned())]),
+        (
+            "unEnrollmentSetting",
+            json!({"type": "ALL", "flowIds": []}),
+            vec![("ignored", "$.unEnrollmentSetting".to_owned())],
+        ),
+        ("id", Value::Null, vec![("unsupported", "$.id".to_owned())]),
+        ("type", json!("PLATFORM_FLOW"), vec![("unsupported", "$.type".to_owned())]),
+    ] {
+        let mut flow = sound.clone();
+        flow[member] = value;
+        let found = lint(&flow).await;
+        let expected: Vec<(String, String)> =
+            expected.into_iter().map(|(concern, at)| (concern.to_owned(), at)).collect();
+        assert_eq!(found, expected, "{member}: {}", flow[member]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_no_definition_is_refused_in_a_sentence() {
+    let reaper = Reaper::new(&Database::sqlite());
+    let missing = reaper.refused(&["workflow", "lint", "/nowhere/flow.json"]).await;
+    assert!(missing.contains("/nowhere/flow.json cannot be read"), "{missing}");
+    let broken = reaper.refused_with_input(&["workflow", "lint", "-"], "{").await;
+    assert!(broken.contains("- is no JSON document"), "{broken}");
+}

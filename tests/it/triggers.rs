@@ -1,0 +1,270 @@
+//! Enrollment triggers as the service meets them: what the store loads for the filter language, on both databases.
+//! What each operator means is in `criteria/`.
+
+use serde_json::{Value, json};
+
+use crate::support::records::{
+    all_of, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow, property,
+    segment, workflow,
+};
+use crate::support::{Database, Reaper, on_both};
+
+const DELETED: &str = "deleted";
+
+fn first_name(name: &str) -> Value {
+    property("firstname", "STRING", "IS_EQUAL_TO", json!(name))
+}
+
+fn deletes_ada(id: i64) -> Value {
+    workflow(1, id, &all_of(&[first_name("Ada")]))
+}
+
+fn ada(id: i64) -> Value {
+    contact(1, id, json!({"firstname": "Ada"}))
+}
+
+/// With members of the definition, named by their JSON pointers, replaced.
+fn with(mut workflow: Value, members: &[(&str, Value)]) -> Value {
+    for (name, value) in members {
+        workflow["flow"][*name] = value.clone();
+    }
+    workflow
+}
+
+fn because_of(mut event: Value, cause: &str) -> Value {
+    event["data"]["cause"] = json!(cause);
+    event
+}
+
+/// A contact bought something in a plan.
+fn bought(mut event: Value, plan: &str) -> Value {
+    event["data"]["cause"] = json!("EVENT");
+    event["data"]["event"] =
+        json!({"eventTypeId": "6-1", "occurredAt": days_ago(1), "properties": {"plan": plan}});
+    event
+}
+
+/// Has these decided, and holds each against the outcome and reason it must have.
+async fn decides(reaper: &Reaper, cases: &[(Value, &str)]) {
+    let events: Vec<Value> = cases.iter().map(|(event, _)| event.clone()).collect();
+    reaper.decide(&events).await;
+    for (event, expected) in cases {
+        let enrollment = event["data"]["enrollmentId"].as_str().unwrap().parse().unwrap();
+        let row = reaper.decision(1, enrollment).await;
+        let outcome = row["reason"].as_str().or(row["outcome"].as_str());
+        assert_eq!(outcome, Some(*expected), "{event}");
+    }
+}
+
+async fn account_with(db: &Database, records: &[Value]) -> Reaper {
+    let reaper = Reaper::new(db);
+    reaper.import(&[entitled_account(1), records.to_vec()].concat()).await;
+    reaper
+}
+
+on_both!(who_met_the_goal_or_is_suppressed_stays, async |db: Database| {
+    let customer =
+        branch("AND", &[], &[property("lifecyclestage", "ENUMERATION", "IS_ANY_OF", json!(["customer"]))]);
+    let strange = branch("AND", &[], &[json!({"filterType": "PAGE_VIEW"})]);
+    let mut won = ada(20);
+    won["properties"]["lifecyclestage"] = json!("customer");
+    let reaper = account_with(
+        &db,
+        &[
+            with(deletes_ada(10), &[("goalFilterBranch", customer)]),
+            with(deletes_ada(11), &[("goalFilterBranch", strange)]),
+            with(manual_workflow(1, 12), &[("suppressionListIds", json!([4, "5"]))]),
+            with(manual_workflow(1, 13), &[("suppressionListIds", json!([4, 99]))]),
+            segment(1, 4, &[22]),
+            segment(1, 5, &[]),
+            won,
+            ada(21),
+            ada(22),
+            ada(23),
+            ada(24),
+            ada(25),
+        ],
+    )
+    .await;
+    let by_hand =
+        |workflow, contact, enrollment| because_of(event(1, workflow, contact, enrollment), "MANUAL");
+    decides(
+        &reaper,
+        &[
+            (event(1, 10, 20, 1), "goal_met"),
+            (because_of(event(1, 10, 20, 2), "MANUAL"), "goal_met"),
+            (event(1, 10, 21, 3), DELETED),
+            (event(1, 11, 24, 4), "criteria_unsupported"),
+            (by_hand(12, 22, 5), "suppressed"),
+            (by_hand(12, 23, 6), DELETED),
+            // A segment that is not there: nobody can tell, unless another one suppresses already.
+            (by_hand(13, 22, 7), "suppressed"),
+            (by_hand(13, 25, 8), "criteria_unsupported"),
+        ],
+    )
+    .await;
+});
+
+on_both!(the_event_of_the_message_enrolls_and_stored_ones_are_conditions, async |db: Database| {
+    let gold = json!({"filterBranchType": "UNIFIED_EVENTS", "filterBranchOperator": "AND", "eventTypeId": "6-1",
+        "operator": "HAS_COMPLETED", "filterBranches": [],
+        "filters": [property("plan", "STRING", "IS_EQUAL_TO", json!("gold"))]});
+    let on_event = json!({"type": "EVENT_BASED", "shouldReEnroll": false, "eventFilterBranches": [gold],
+        "refinementCriteria": branch("AND", &[], &[first_name("Ada")])});
+    let stored = |contact: i64, id: i64, plan: &str| {
+        json!({"kind": "customEvent", "accountId": "1", "id": id.to_string(),
+        "contactId": contact.to_string(), "eventTypeId": "6-1", "occurredAt": days_ago(3), "properties": {"plan": plan}})
+    };
+    let reaper = account_with(
+        &db,
+        &[
+            with(manual_workflow(1, 10), &[("enrollmentCriteria", on_event)]),
+            workflow(1, 11, &branch("OR", &[branch("AND", &[gold], &[])], &[])),
+            ada(20),
+            ada(21),
+            ada(22),
+            ada(23),
+            contact(1, 24, json!({"firstname": "Bo"})),
+            ada(25),
+            ada(26),
+            stored(22, 1, "gold"),
+            stored(23, 2, "gold"),
+            stored(25, 3, "silver"),
+        ],
+    )
+    .await;
+    decides(
+        &reaper,
+        &[
+            (bought(event(1, 10, 20, 1), "GOLD"), DELETED),
+            (bought(event(1, 10, 21, 2), "silver"), "criteria_not_met"),
+            // What happened before is not what enrolls now.
+            (bought(event(1, 10, 22, 3), "silver"), "criteria_not_met"),
+            (event(1, 10, 23, 4), DELETED),
+            (bought(event(1, 10, 24, 5), "gold"), "criteria_not_met"),
+            (because_of(event(1, 10, 22, 6), "RE_ENROLLMENT"), "criteria_not_met"),
+            (event(1, 11, 25, 7), "criteria_not_met"),
+            (bought(event(1, 11, 25, 8), "gold"), DELETED),
+            (event(1, 11, 26, 9), "criteria_not_met"),
+            (event(1, 11, 22, 10), DELETED),
+        ],
+    )
+    .await;
+});
+
+on_both!(associated_records_history_forms_and_enrollments_are_looked_at, async |db: Database| {
+    let at = |kind: &str, filter: Value| {
+        json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND",
+        "objectTypeId": kind, "operator": "IN_LIST", "filterBranches": [], "filters": [filter]})
+    };
+    let acme = branch(
+        "OR",
+        &[branch("AND", &[at("0-2", property("name", "STRING", "IS_EQUAL_TO", json!("ACME")))], &[])],
+        &[],
+    );
+    let friend = branch("OR", &[branch("AND", &[at("0-1", first_name("Bo"))], &[])], &[]);
+    let called = branch(
+        "OR",
+        &[branch("AND", &[at("0-48", property("result", "STRING", "IS_EQUAL_TO", json!("no")))], &[])],
+        &[],
+    );
+    let was_lead = property("lifecyclestage", "ENUMERATION", "HAS_EVER_BEEN_ANY_OF", json!(["lead"]));
+    let filled = json!({"filterType": "FORM_SUBMISSION", "operator": "FILLED_OUT", "formId": "f1"});
+    let active = json!({"filterType": "IN_LIST", "operator": "IN_LIST", "listId": "6",
+        "metadata": {"id": "6", "inListType": "WORKFLOWS_ACTIVE"}});
+    let company = |id: &str, name: &str| json!({"kind": "company", "accountId": "1", "id": id, "properties": {"name": name}});
+    let tie =
+        |from: Value, to: Value| json!({"kind": "association", "accountId": "1", "from": from, "to": to});
+    let person = |id: &str| json!({"type": "contact", "id": id});
+    let firm = |id: &str| json!({"type": "company", "id": id});
+    let mut changed = ada(24);
+    changed["properties"]["lifecyclestage"] = json!("customer");
+    changed["propertiesWithHistory"] = json!({"lifecyclestage": [
+        {"value": "customer", "timestamp": days_ago(2)}, {"value": "lead", "timestamp": days_ago(9)}]});
+    let mut always = ada(25);
+    always["properties"]["lifecyclestage"] = json!("customer");
+    let mut bo_in_trash = contact(1, 31, json!({"firstname": "Bo"}));
+    bo_in_trash["archived"] = json!(true);
+    bo_in_trash["archivedAt"] = json!(days_ago(1));
+    let mut records = vec![
+        workflow(1, 10, &acme),
+        workflow(1, 11, &all_of(&[was_lead])),
+        workflow(1, 12, &all_of(&[filled])),
+        workflow(1, 13, &all_of(&[active])),
+        workflow(1, 14, &friend),
+        workflow(1, 15, &called),
+        deletes_ada(6),
+        company("9", "Acme"),
+        company("8", "Other"),
+        // Whichever end the contact is.
+        tie(person("20"), firm("9")),
+        tie(firm("9"), person("21")),
+        tie(person("22"), firm("8")),
+        tie(person("28"), person("30")),
+        tie(person("29"), person("31")),
+        json!({"kind": "activity", "accountId": "1", "id": "70", "type": "call", "timestamp": days_ago(2),
+            "properties": {"result": "No"}, "associations": [person("32")]}),
+        json!({"kind": "formSubmission", "accountId": "1", "id": "60", "formId": "f1", "contactId": "26",
+            "submittedAt": days_ago(4), "values": {}}),
+        enrollment(1, 6, 27, true),
+        contact(1, 30, json!({"firstname": "Bo"})),
+        changed,
+        always,
+        bo_in_trash,
+    ];
+    records.extend([20, 21, 22, 23, 26, 27, 28, 29, 32].map(ada));
+    let reaper = account_with(&db, &records).await;
+    decides(
+        &reaper,
+        &[
+            (event(1, 10, 20, 1), DELETED),
+            (event(1, 10, 21, 2), DELETED),
+            (event(1, 10, 22, 3), "criteria_not_met"),
+            (event(1, 10, 23, 4), "criteria_not_met"),
+            (event(1, 11, 24, 5), DELETED),
+            (event(1, 11, 25, 6), "criteria_not_met"),
+            (event(1, 12, 26, 7), DELETED),
+            (event(1, 12, 23, 8), "criteria_not_met"),
+            (event(1, 13, 27, 9), DELETED),
+            (event(1, 13, 23, 10), "criteria_not_met"),
+            (event(1, 14, 28, 11), DELETED),
+            // The other end is in the trash: nobody sees the association.
+            (event(1, 14, 29, 12), "criteria_not_met"),
+            (event(1, 15, 32, 13), DELETED),
+            (event(1, 15, 23, 14), "criteria_not_met"),
+        ],
+    )
+    .await;
+});
+
+on_both!(a_re_enrollment_meets_a_trigger_and_the_criteria, async |db: Database| {
+    let again = |triggers: Value| {
+        json!({"type": "LIST_BASED", "shouldReEnroll": true,
+        "listFilterBranch": all_of(&[first_name("Ada")]), "reEnrollmentTriggersFilterBranches": triggers})
+    };
+    let moved = branch("AND", &[], &[property("city", "ALL_PROPERTY", "IS_KNOWN", Value::Null)]);
+    let mut records = vec![
+        with(manual_workflow(1, 10), &[("enrollmentCriteria", again(json!([moved])))]),
+        with(manual_workflow(1, 11), &[("enrollmentCriteria", again(json!([])))]),
+        contact(1, 20, json!({"firstname": "Ada", "city": "Gdynia"})),
+        contact(1, 21, json!({"firstname": "Bo", "city": "Gdynia"})),
+        ada(22),
+        ada(23),
+    ];
+    records.extend([20, 21, 22].map(|contact| enrollment(1, 10, contact, false)));
+    records.extend([22, 23].map(|contact| enrollment(1, 11, contact, false)));
+    let reaper = account_with(&db, &records).await;
+    let again =
+        |workflow, contact, enrollment| because_of(event(1, workflow, contact, enrollment), "RE_ENROLLMENT");
+    decides(
+        &reaper,
+        &[
+            (again(10, 20, 1), DELETED),
+            (again(10, 21, 2), "criteria_not_met"),
+            (again(10, 22, 3), "criteria_not_met"),
+            (again(11, 22, 4), "criteria_not_met"),
+            (because_of(event(1, 11, 23, 5), "MANUAL"), DELETED),
+        ],
+    )
+    .await;
+});
