@@ -76,7 +76,7 @@ async fn work(
     let options = pipeline_options(settings, Some(health.clone()), None);
     let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
     let (stop_outbox, listener) = Stop::channel();
-    let outbox = join_all(spawn_outbox(settings, store, mails, &listener));
+    let outbox = spawn_outbox(settings, store, mails, &listener);
     let ended = tokio::select! {
         ended = &mut pipeline => Some(ended),
         _ = asked.wait_for(|asked| *asked) => None,
@@ -97,12 +97,7 @@ async fn work(
     let drained = drain(rest, settings.pipeline.drain_timeout).await;
     // After the pipeline, so that its last events leave too. What does not is no failure: it waits in the store.
     stop_outbox.send_replace(true);
-    let left = settings.pipeline.drain_timeout.saturating_sub(started.elapsed());
-    if let Ok(ended) = tokio::time::timeout(left, outbox).await {
-        ended.into_iter().collect::<Result<(), _>>().context("the outbox ended in a panic")?;
-    } else {
-        warn!("messages are left in the outbox; another instance or the next start sends them");
-    }
+    end_outbox(outbox, settings.pipeline.drain_timeout.saturating_sub(started.elapsed())).await?;
     histogram!(telemetry::DRAIN_SECONDS).record(started.elapsed());
     match drained?? {
         Ok(End::Stopped) => info!("stopped"),
@@ -154,6 +149,16 @@ fn spawn_outbox(
         tokio::spawn(events::run(publisher, store.clone(), options, stop.clone()))
     });
     mails.into_iter().chain(events).collect()
+}
+
+/// Waits until what can leave has left; then no longer.
+async fn end_outbox(outbox: Vec<JoinHandle<()>>, patience: Duration) -> anyhow::Result<()> {
+    if let Ok(ended) = tokio::time::timeout(patience, join_all(outbox)).await {
+        ended.into_iter().collect::<Result<(), _>>().context("the outbox ended in a panic")?;
+    } else {
+        warn!("messages are left in the outbox; another instance or the next start sends them");
+    }
+    Ok(())
 }
 
 /// The sender of e-mails; none without `mail.smtp_url`.
