@@ -18,7 +18,7 @@ pub const REDACTED: &str = "[redacted]";
 const MIN_PHONE_DIGITS: usize = 5;
 
 /// Properties that hold addresses, several of them parted by semicolons.
-const ADDRESS_PROPERTIES: [&str; 2] = ["email", "hs_additional_emails"];
+const ADDRESS_PROPERTIES: [&str; 3] = ["email", "hs_additional_emails", "work_email"];
 
 /// The former values of a contact's properties.
 pub type History = HashMap<String, Vec<Version>>;
@@ -53,7 +53,8 @@ impl Person {
     }
 
     fn phones(&self) -> impl Iterator<Item = &str> {
-        let names = self.properties.keys().chain(self.history.keys()).filter(|name| name.contains("phone"));
+        let is_phone = |name: &&String| name.contains("phone") || *name == "fax";
+        let names = self.properties.keys().chain(self.history.keys()).filter(is_phone);
         let digits = |value: &&str| value.chars().filter(char::is_ascii_digit).count() >= MIN_PHONE_DIGITS;
         names.flat_map(|name| self.values(name)).filter(digits)
     }
@@ -84,7 +85,9 @@ impl Traces {
             addresses.chain(person.phones().map(str::to_owned)).chain(person.full_names()).collect();
         let mut traces = Self::default();
         traces.take(texts.iter().map(String::as_str).map(folded));
-        traces.take(texts.iter().map(|text| folded(&escape(text))));
+        for also in ["", ESCAPED_BY_SOME] {
+            traces.take(texts.iter().map(|text| folded(&escape(text, also))));
+        }
         traces
     }
 
@@ -155,6 +158,14 @@ impl Traces {
                 }
                 None => false,
             },
+            // A phone number may have been kept as one.
+            Value::Number(number) => match self.redact(&number.to_string()) {
+                Some(clean) => {
+                    *value = clean.into();
+                    true
+                }
+                None => false,
+            },
             Value::Array(items) => {
                 let mut found = false;
                 for item in items {
@@ -178,7 +189,7 @@ impl Traces {
                 }
                 found
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+            Value::Null | Value::Bool(_) => false,
         }
     }
 }
@@ -236,14 +247,17 @@ fn ends_an_escape(text: &[char]) -> bool {
     }
 }
 
-/// As a program that escapes everything beyond ASCII writes it into JSON.
-fn escape(text: &str) -> String {
+/// What some programs escape of ASCII as well, for JSON within HTML.
+const ESCAPED_BY_SOME: &str = "+'&<>\"`";
+
+/// As a program that escapes everything beyond ASCII, and these signs, writes it into JSON.
+fn escape(text: &str, also: &str) -> String {
     let mut units = [0; 2];
     let mut escaped = String::new();
     for character in text.chars() {
         match character {
-            '"' | '\\' => escaped.extend(['\\', character]),
-            ascii if ascii.is_ascii() => escaped.push(ascii),
+            '"' | '\\' if !also.contains(character) => escaped.extend(['\\', character]),
+            ascii if ascii.is_ascii() && !also.contains(ascii) => escaped.push(ascii),
             other => {
                 for unit in other.encode_utf16(&mut units) {
                     // Writing into a string cannot fail.
@@ -297,6 +311,7 @@ mod tests {
             ("Strauß, Zoë", "[redacted]"),
             (r#"{\"n\":\"Zo\u00eb Strau\u00df\"}"#, r#"{\"n\":\"[redacted]\"}"#),
             ("zoe.s@example.org;<zoe.s@example.org>.", "[redacted];<[redacted]>."),
+            (r"\u002B48 600 700 800", "[redacted]"),
             (r"line\nzoe.s@example.org\u000aZoë Strauß", r"line\n[redacted]\u000a[redacted]"),
             ("Once Zoë Lindt, 555-0199", "Once [redacted], [redacted]"),
             ("邮箱zoe.s@example.org今天Zoë Strauß见", "邮箱[redacted]今天[redacted]见"),
@@ -361,5 +376,9 @@ mod tests {
         assert!(traces().redact_json(&mut value));
         assert_eq!(value, json!({"note": ["[redacted]", 5, null], "[redacted]": {"seen": true}, "z": "z"}));
         assert!(!traces().redact_json(&mut value));
+        let fax = Traces::of(&person(&[("fax", "5550199111")], &[]), []);
+        let mut number = json!({"n": 5_550_199_111_u64, "m": 1});
+        assert!(fax.redact_json(&mut number));
+        assert_eq!(number, json!({"n": "[redacted]", "m": 1}));
     }
 }
