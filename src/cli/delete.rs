@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Context, Failure, id, output};
 use crate::domain::criteria::Filter;
+use crate::domain::members::parse_strictly;
 use crate::store::StoreError;
 use crate::store::deletions::{Deleted, Progress, Request, Selection};
 
@@ -83,7 +84,7 @@ impl Delete {
 fn read_filter(file: &Path) -> Result<Filter, Failure> {
     let shown = file.display();
     let text = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
-    let branch = serde_json::from_str(&text).with_context(|| format!("{shown} is no JSON"))?;
+    let branch = parse_strictly(&text).with_context(|| format!("{shown} is no JSON to delete by"))?;
     Filter::parse(&branch)
         .map_err(|complaint| anyhow!("{shown}: nobody is deleted by this filter: {complaint}").into())
 }

@@ -228,7 +228,17 @@ on_both!(a_filter_that_asks_nothing_or_is_not_understood_deletes_nobody, async |
         }
     }
     std::fs::write(dir.path().join("broken"), "{").unwrap();
-    for (file, why) in [("broken", "no JSON"), ("missing", "cannot be read")] {
+    // Of two members of one name the first would be lost, and with it its condition.
+    let (nobody, everybody) = (
+        property("firstname", "STRING", "IS_EQUAL_TO", json!("Nobody")),
+        property("firstname", "ALL_PROPERTY", "IS_KNOWN", Value::Null),
+    );
+    let twice =
+        format!("{{\"filterBranchType\": \"AND\", \"filters\": [{nobody}], \"filters\": [{everybody}]}}");
+    std::fs::write(dir.path().join("twice"), twice).unwrap();
+    for (file, why) in
+        [("broken", "no JSON"), ("missing", "cannot be read"), ("twice", "filters is there twice")]
+    {
         let file = dir.path().join(file);
         let said = reaper.refused(&delete("4", &["--where", file.to_str().unwrap()], "6")).await;
         assert!(said.contains(why), "{said}");
