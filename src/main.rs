@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             eprintln!("error: {sentence}");
             ExitCode::from(2)
         }
-        Err(Failure::Failed(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(Failure::Failed(error)) if is_broken_pipe(&error) => ExitCode::from(1),
         Err(Failure::Failed(error)) => {
             eprintln!("error: {error:#}");
             ExitCode::from(1)
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whoever reads the output has had enough of it (`| head`): nothing went wrong.
+/// Whoever reads the output has had enough of it (`| head`), and needs no sentence about it. What was not said may
+/// have been that something was refused, or the rest of a journal: so it is no success.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
