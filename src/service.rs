@@ -69,6 +69,9 @@ async fn work(
     if !migrate(store, asked).await? {
         return Ok(());
     }
+    if let Err(problem) = store.scrub_if_owed().await {
+        warn!(error = %problem, "what was erased or purged is not yet gone from the files; the next purge tries again");
+    }
     health.set_startup_done();
     let (stop, listener) = Stop::channel();
     let schedule = tokio::spawn(scheduler::run(store.clone(), schedule_options(settings), listener.clone()));

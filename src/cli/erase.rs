@@ -87,13 +87,15 @@ impl Erase {
         let store = context.existing_store().await?;
         let Erased { receipts, scrubbed } =
             store.erase(self.account, &self.user, &person, self.confirm).await?;
+        let is_scrubbed = scrubbed.is_ok();
         warn_of_files(scrubbed);
         let mail_is_sent = !context.settings.mail.smtp_url.is_empty();
         let waits_for = if mail_is_sent { "run" } else { "mail.smtp_url" };
         let user = receipts.first().map(|receipt| receipt.erased_by.clone());
         if context.json {
             let confirmation = json!({"userId": user, "waitsFor": waits_for});
-            return output::document(&json!({"receipts": receipts, "confirmation": confirmation}));
+            return output::document(&json!({"receipts": receipts, "confirmation": confirmation,
+                "scrubbed": is_scrubbed}));
         }
         for receipt in &receipts {
             print_receipt(receipt)?;

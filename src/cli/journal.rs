@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,14 @@ use serde::Serialize;
 
 use super::data::Input;
 use super::{Context, Failure, operator, output};
-use crate::domain::journal::{Entry, Suppression};
+use crate::domain::journal::{End, Entry, Suppression};
 use crate::domain::members::Fault;
 use crate::store::erase_again::Again;
 use crate::store::journal::Export;
 use crate::store::{Store, StoreError};
 
+/// The longest line that is read, in bytes: what `export` writes is far shorter.
+const MAX_LINE: u64 = 64 * 1024;
 /// Suppressions put back in one transaction.
 const CHUNK: usize = 500;
 
@@ -91,6 +93,12 @@ pub async fn export(context: &Context, Output { file }: &Output) -> Result<(), F
 
 /// Writes a file that is there whole or not at all: whoever copies it away never sees half of it.
 async fn write_whole(store: &Store, file: &Path) -> Result<Lines, Failure> {
+    // A link is followed, so that what it names is what was asked for; a device or a pipe cannot be there half.
+    let file = &file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    if file.exists() && !file.is_file() {
+        let shown = file.display();
+        return Err(anyhow!("{shown} is no regular file: name a file, or - for standard output").into());
+    }
     let mut partial = file.as_os_str().to_owned();
     partial.push(format!(".{}.partial", std::process::id()));
     let partial = Path::new(&partial);
@@ -124,10 +132,13 @@ async fn write_pages(export: &mut Export, out: &mut impl Write) -> Result<Lines,
             *match entry {
                 Entry::Key(_) => &mut lines.keys,
                 Entry::Erasure(_) => &mut lines.erasures,
-                Entry::Suppression(_) => &mut lines.suppressions,
+                // The store has none: the end is known when it is reached.
+                Entry::Suppression(_) | Entry::End(_) => &mut lines.suppressions,
             } += 1;
         }
         if page.is_empty() {
+            let end = End { erasures: lines.erasures, suppressions: lines.suppressions };
+            writeln!(out, "{}", Entry::End(end).to_line())?;
             out.flush()?;
             return Ok(lines);
         }
@@ -138,7 +149,7 @@ pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
     let file = input.open_whole()?;
     let survey = Survey::of(&file)?;
     let store = context.existing_store().await?;
-    store.knows_keys(&survey.keys_in_use()).await?;
+    store.knows_keys(&survey.keys).await?;
     let absent = store.absent_accounts(&survey.accounts).await?;
     let mut report =
         Report { absent_accounts: absent.iter().map(ToString::to_string).collect(), ..Report::default() };
@@ -170,45 +181,61 @@ pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
 #[derive(Debug, Default)]
 struct Survey {
     accounts: BTreeSet<i64>,
-    /// Keys by their id, with what tells them.
-    checks: BTreeMap<String, String>,
-    in_use: BTreeSet<String>,
+    /// Keys by their id, with what tells them: whoever has them is the store that the journal is of.
+    keys: BTreeMap<String, String>,
 }
 
 impl Survey {
     /// Reads all of it: a line that makes no sense is found before anything is done.
     fn of(file: &File) -> Result<Self, Failure> {
         let mut survey = Self::default();
+        let mut read = End::default();
+        let mut end = None;
         for (number, entry) in entries(file)? {
-            match entry? {
+            let entry = entry?;
+            if end.is_some() {
+                return Err(at_line(number, "the line", "stands after the end of the journal"));
+            }
+            match entry {
                 Entry::Erasure(erasure) => {
+                    read.erasures += 1;
                     survey.accounts.insert(erasure.account_id);
                 }
                 Entry::Suppression(suppression) => {
+                    read.suppressions += 1;
                     survey.accounts.insert(suppression.account_id);
-                    survey.in_use.insert(suppression.key_id);
+                    if !survey.keys.contains_key(&suppression.key_id) {
+                        return Err(at_line(number, "keyId", "is of no key that a line before it tells"));
+                    }
                 }
                 Entry::Key(key) => {
-                    let known = survey.checks.entry(key.key_id).or_insert_with(|| key.check.clone());
+                    let known = survey.keys.entry(key.key_id).or_insert_with(|| key.check.clone());
                     if *known != key.check {
                         let problem = "tells another key than an earlier line of the same id";
                         return Err(at_line(number, "check", problem));
                     }
                 }
+                Entry::End(counts) => end = Some(counts),
             }
         }
+        if end != Some(read) {
+            let problem =
+                "the journal is not whole: its last line must say how many erasures and suppressions it has";
+            return Err(Failure::Failed(anyhow!("{problem}; export it again; nothing was done")));
+        }
+        if survey.keys.is_empty() {
+            return Err(Failure::Failed(anyhow!(
+                "the journal tells no key, and so not which store it is of; export it again; nothing was done"
+            )));
+        }
         Ok(survey)
-    }
-
-    fn keys_in_use(&self) -> Vec<(String, Option<String>)> {
-        self.in_use.iter().map(|key_id| (key_id.clone(), self.checks.get(key_id).cloned())).collect()
     }
 }
 
 /// The entries of a journal from its start, each with its line.
 fn entries(mut file: &File) -> Result<impl Iterator<Item = (u64, Result<Entry, Failure>)>, Failure> {
     file.rewind().context("the journal cannot be read from its start")?;
-    let lines = (1..).zip(BufReader::new(file).lines());
+    let lines = (1..).zip(bounded_lines(BufReader::new(file)));
     let lines = lines.filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim().is_empty()));
     Ok(lines.map(|(number, line)| {
         let entry = match line {
@@ -219,6 +246,25 @@ fn entries(mut file: &File) -> Result<impl Iterator<Item = (u64, Result<Entry, F
         };
         (number, entry)
     }))
+}
+
+/// Lines, none of them longer than memory can take.
+fn bounded_lines(mut reader: impl BufRead) -> impl Iterator<Item = std::io::Result<String>> {
+    let mut over = false;
+    std::iter::from_fn(move || {
+        if over {
+            return None;
+        }
+        let mut line = String::new();
+        let read = reader.by_ref().take(MAX_LINE).read_line(&mut line);
+        over = read.as_ref().is_ok_and(|read| *read as u64 == MAX_LINE);
+        match read {
+            Ok(0) => None,
+            Ok(_) if over => Some(Err(std::io::Error::other("it is too long"))),
+            Ok(_) => Some(Ok(line)),
+            Err(error) => Some(Err(error)),
+        }
+    })
 }
 
 fn at_line(number: u64, place: &str, problem: &str) -> Failure {
@@ -237,7 +283,7 @@ async fn apply_all(
     let mut chunk = Vec::with_capacity(CHUNK);
     for (_, entry) in entries(file)? {
         match entry? {
-            Entry::Key(_) => {}
+            Entry::Key(_) | Entry::End(_) => {}
             Entry::Suppression(suppression) => chunk.push(suppression),
             Entry::Erasure(erasure) => match store.erase_again(&erasure, &operator).await? {
                 Again::Erased => report.erased += 1,

@@ -14,6 +14,14 @@ pub enum Entry {
     Key(Key),
     Erasure(Erasure),
     Suppression(Suppression),
+    End(End),
+}
+
+/// The last line: without it the journal was cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    pub erasures: u64,
+    pub suppressions: u64,
 }
 
 /// A key that hashes were made with: enough to tell it from another of the same id, useless to make hashes.
@@ -59,6 +67,9 @@ impl Entry {
                 "accountId": suppression.account_id.to_string(), "hash": suppression.hash,
                 "keyId": suppression.key_id, "status": suppression.status, "at": format_time(suppression.at),
                 "subscriptionId": suppression.subscription_id}),
+            Self::End(End { erasures, suppressions }) => {
+                json!({"kind": "end", "erasures": erasures, "suppressions": suppressions})
+            }
         }
         .to_string()
     }
@@ -86,7 +97,14 @@ impl Entry {
                 erased_by: members.id("erasedBy")?,
             })),
             "suppression" => suppression(&members).map(Self::Suppression),
-            _ => Err(members.fault("kind", "must be key, erasure or suppression")),
+            "end" => {
+                let count = |name: &str| {
+                    let count = value.get(name).and_then(Value::as_u64);
+                    count.ok_or_else(|| members.fault(name, "must be a whole number"))
+                };
+                Ok(Self::End(End { erasures: count("erasures")?, suppressions: count("suppressions")? }))
+            }
+            _ => Err(members.fault("kind", "must be key, erasure, suppression or end")),
         }
     }
 }
@@ -135,6 +153,7 @@ mod tests {
             Entry::Key(Key { key_id: "k1".to_owned(), check: "00ff".to_owned() }),
             Entry::Erasure(erasure.clone()),
             Entry::Erasure(Erasure { contact_id: None, ..erasure }),
+            Entry::End(End { erasures: 2, suppressions: 1 }),
             Entry::Suppression(suppression.clone()),
             Entry::Suppression(Suppression {
                 status: ERASED.to_owned(),

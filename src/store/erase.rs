@@ -16,7 +16,7 @@ use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::{DeletedBy, deleted_by};
 use super::users::permitted_user;
-use super::{Store, StoreError, lifecycle, suppressions, transaction};
+use super::{Store, StoreError, lifecycle, scrubs, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;
@@ -217,6 +217,7 @@ pub(super) async fn erase_one(
         )));
     }
     counts.retain(|_, counts| *counts != Counts::default());
+    scrubs::owe(tx, at).await?;
     announce_erasure(tx, account_id, subject, user_id, at).await?;
     Ok(counts)
 }

@@ -35,12 +35,12 @@ pub enum Again {
 }
 
 impl Store {
-    /// Can this store recognise what these keys hashed? Each is told by its id and, where the journal has it, its check.
+    /// Does this store have these keys? Each is told by its id and its check.
     ///
     /// # Errors
     ///
     /// Refused: which key it lacks, and what to do.
-    pub async fn knows_keys(&self, keys: &[(String, Option<String>)]) -> Result<(), StoreError> {
+    pub async fn knows_keys(&self, keys: &BTreeMap<String, String>) -> Result<(), StoreError> {
         reading!(self, tx => know_keys(tx, self.hash_key_home(), keys))
     }
 
@@ -87,23 +87,18 @@ impl Store {
     }
 }
 
-async fn know_keys(
-    tx: &mut Tx,
-    home: &KeyHome,
-    wanted: &[(String, Option<String>)],
-) -> Result<(), StoreError> {
+async fn know_keys(tx: &mut Tx, home: &KeyHome, wanted: &BTreeMap<String, String>) -> Result<(), StoreError> {
     let keys = suppressions::existing_keys(tx, home).await?;
     for (key_id, check) in wanted {
         let known = keys.iter().flat_map(HashKeys::iter).find(|key| key.id == *key_id);
         let problem = match known {
-            Some(key) if check.as_ref().is_none_or(|check| key.check() == *check) => continue,
+            Some(key) if key.check() == *check => continue,
             Some(_) => "has another key of that id",
             None => "does not have it",
         };
         return Err(StoreError::Refused(format!(
-            "the journal's addresses were hashed with the key {key_id}, and this store {problem}: put the line of \
-             that key into the file that privacy.hash_key_file names (where it is lost, take the journal's lines with \
-             this keyId out, and their addresses stay unrecognised); nothing was done"
+            "the journal is of a store with the key {key_id}, and this store {problem}: apply it to the store that it is \
+             of, with that key's line in the file that privacy.hash_key_file names; nothing was done"
         )));
     }
     Ok(())

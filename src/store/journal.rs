@@ -1,7 +1,7 @@
 //! The journal of erasures, read out of the store as it stands at one moment.
 
 use super::db::{Tx, args};
-use super::{KeyHome, Store, StoreError, suppressions};
+use super::{KeyHome, Store, StoreError, suppressions, transaction};
 use crate::domain::journal::{Entry, Erasure, Key, Suppression};
 use crate::domain::suppression::HashKeys;
 
@@ -29,8 +29,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where the database does not answer.
+    /// Refused where a key is missing that hashes were made with.
     pub async fn begin_export(&self) -> Result<Export, StoreError> {
+        // A journal always tells the store that it is of, by a key.
+        transaction!(self, tx => suppressions::keys(tx, self.hash_key_home()))?;
         let tx = self.db.begin_read().await?;
         Ok(Export { tx, hash_keys: self.hash_key_home().clone(), next: Next::Keys })
     }

@@ -2,7 +2,7 @@
 
 use super::db::{Tx, args};
 use super::dialect::Dialect;
-use super::{Store, StoreError, reading, transaction};
+use super::{KeyHome, Store, StoreError, reading, suppressions, transaction};
 
 /// A step of the schema, the same under one name for both databases.
 struct Migration {
@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -48,6 +48,11 @@ const MIGRATIONS: [Migration; 7] = [
         postgres: include_str!("migrations/postgres/0007_after_an_erasure.sql"),
         sqlite: include_str!("migrations/sqlite/0007_after_an_erasure.sql"),
     },
+    Migration {
+        name: "0008_vouching",
+        postgres: include_str!("migrations/postgres/0008_vouching.sql"),
+        sqlite: include_str!("migrations/sqlite/0008_vouching.sql"),
+    },
 ];
 
 /// How the store's schema stands to this program's.
@@ -76,7 +81,12 @@ impl Store {
     ///
     /// A schema that a newer program made, or a database that does not answer.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        transaction!(self, tx => migrate(tx))
+        let applied = transaction!(self, tx => migrate(tx))?;
+        // Made now, the key is in every backup: a journal can be applied to whichever is restored.
+        if *self.hash_key_home() == KeyHome::Database {
+            transaction!(self, tx => suppressions::keys(tx, self.hash_key_home()))?;
+        }
+        Ok(applied)
     }
 }
 

@@ -38,6 +38,7 @@ pub mod receipts;
 mod redact;
 pub mod restore;
 pub mod retention;
+mod scrubs;
 mod subjects;
 mod suppressions;
 pub mod trash;
@@ -164,7 +165,18 @@ impl Store {
     /// Where somebody else writes for longer than the store waits: what was deleted is gone from every answer all the
     /// same, and from the files with the next scrub.
     pub async fn scrub(&self) -> Result<(), StoreError> {
-        self.db.scrub().await
+        let before = reading!(self, tx => tx.now())?;
+        self.db.scrub().await?;
+        transaction!(self, tx => scrubs::settle(tx, before))
+    }
+
+    /// Scrubs where an erasure or a purge committed and its process ended, or met a reader, before it came to that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::scrub`].
+    pub async fn scrub_if_owed(&self) -> Result<(), StoreError> {
+        if reading!(self, tx => scrubs::are_owed(tx))? { self.scrub().await } else { Ok(()) }
     }
 
     /// Connections open, and those of them at rest.

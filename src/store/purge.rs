@@ -8,7 +8,7 @@ use super::db::{Row, Tx, args};
 use super::person::{self, People};
 use super::plan::BATCH;
 use super::retention::{Sweep, lock_clause};
-use super::{Store, StoreError, batch_row, batch_text, redact, suppressions, trash};
+use super::{Store, StoreError, batch_row, batch_text, redact, scrubs, suppressions, trash};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::person::Traces;
 use crate::domain::time::{Time, format_time};
@@ -66,6 +66,7 @@ pub async fn purge(
     tx.execute(&close, args![batch.as_str()]).await?;
     trash::run_plan(tx, Transition::Purge, &batch).await?;
     redact_texts(tx, people).await?;
+    scrubs::owe(tx, now).await?;
     Ok(by_account)
 }
 

@@ -38,14 +38,52 @@ pub enum KeyHome {
     Database,
 }
 
-/// The keys in force; makes one where that is this home's way.
+/// The keys in force, every one among them that hashes were made with; makes one where that is this home's way and no
+/// hash was made yet.
 pub async fn keys(tx: &mut Tx, home: &KeyHome) -> Result<HashKeys, StoreError> {
-    match (existing_keys(tx, home).await?, home) {
-        (Some(keys), _) => Ok(keys),
-        (None, KeyHome::File(path)) => Err(unusable(path, "it does not exist")),
-        (None, KeyHome::Beside(path)) => parse(home, &make(path)?),
-        (None, KeyHome::Database) => parse(home, &keep(tx).await?),
+    let existing = existing_keys(tx, home).await?;
+    let used = used_keys(tx).await?;
+    lacks_none(home, existing.as_ref(), &used)?;
+    let keys = match (existing, home) {
+        (Some(keys), _) => keys,
+        (None, KeyHome::File(path)) => return Err(unusable(path, "it does not exist")),
+        (None, KeyHome::Beside(path)) => parse(home, &make(path)?)?,
+        (None, KeyHome::Database) => parse(home, &keep(tx).await?)?,
+    };
+    for key in keys.iter().filter(|key| !used.iter().any(|(id, _)| *id == key.id)) {
+        tx.execute(
+            "INSERT INTO hash_key_checks (key_id, key_check) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            args![key.id.as_str(), key.check()],
+        )
+        .await?;
     }
+    Ok(keys)
+}
+
+/// The keys that hashes were made with, each with what tells it.
+async fn used_keys(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = tx.rows("SELECT key_id, key_check FROM hash_key_checks ORDER BY key_id", &[]).await?;
+    rows.iter().map(|row| Ok((row.text("key_id")?, row.text("key_check")?))).collect()
+}
+
+/// Without a key that hashes were made with, an erased address that comes back would not be recognised.
+fn lacks_none(
+    home: &KeyHome,
+    existing: Option<&HashKeys>,
+    used: &[(String, String)],
+) -> Result<(), StoreError> {
+    let has = |(id, check): &&(String, String)| {
+        existing.into_iter().flat_map(HashKeys::iter).any(|key| key.id == *id && key.check() == *check)
+    };
+    let Some((missing, _)) = used.iter().find(|used| !has(used)) else { return Ok(()) };
+    let place = match home {
+        KeyHome::File(path) | KeyHome::Beside(path) => format!("the hash key file {}", path.display()),
+        KeyHome::Database => "the table hash_keys".to_owned(),
+    };
+    Err(StoreError::Refused(format!(
+        "erased addresses of this store were hashed with the key {missing}, which {place} does not have: put that key \
+         back, or addresses that unsubscribed would be mailed again"
+    )))
 }
 
 /// The keys in force, where there are any yet; makes none.

@@ -225,3 +225,65 @@ on_both!(a_journal_in_a_file_is_whole_or_not_there, async |db: Database| {
     let both = story.reaper.run(&["--json", "erasures", "export"]).await;
     assert_eq!((both.code, both.stdout.as_str()), (2, ""), "two documents do not fit one output");
 });
+
+on_both!(a_journal_that_is_cut_off_or_of_another_store_erases_nobody, async |db: Database| {
+    let story = Story::of(&db).await;
+    let restored = story.restored();
+    let (first, rest) = story.journal.split_once('\n').unwrap();
+    let mut lines: Vec<&str> = story.journal.lines().collect();
+    lines.pop();
+    story.refused(&restored, &(lines.join("\n") + "\n"), "the journal is not whole").await;
+    lines.pop();
+    story.refused(&restored, &(lines.join("\n") + "\n"), "the journal is not whole").await;
+    story.refused(&restored, "", "the journal is not whole").await;
+    // Without its key nothing tells which store it is of.
+    assert!(first.contains("\"kind\":\"key\""), "{first}");
+    story.refused(&restored, rest, "is of no key that a line before it tells").await;
+    let no_address: String = rest
+        .lines()
+        .filter(|line| !line.contains("suppression\""))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    let no_address = no_address.replace("\"suppressions\":11", "\"suppressions\":0");
+    story.refused(&restored, &no_address, "the journal tells no key").await;
+    story.refused(&restored, &"x".repeat(70_000), "line 1: the line: cannot be read (it is too long)").await;
+
+    // Another store, whose contact has no address, has a contact of the same id.
+    let other = if db.is_sqlite() { Database::sqlite() } else { Database::postgres().await };
+    let other = Reaper::new(&other);
+    let mut nameless = contact(1, 12, json!({}));
+    nameless["properties"] = json!({});
+    other.import(&[crate::support::records::entitled_account(1), vec![nameless]].concat()).await;
+    other.json(&["erase", "--account", "1", "--as", "1", "--contact", "12", "--confirm", "1"]).await;
+    let foreign = other.run(&["erasures", "export"]).await;
+    assert_eq!(foreign.code, 0, "{}", foreign.stderr);
+    story.refused(&restored, &foreign.stdout, "the journal is of a store with the key k1").await;
+    assert_eq!(restored.state(1, 12).await, "live");
+});
+
+on_both!(without_the_key_of_its_hashes_nothing_is_imported_or_erased, async |db: Database| {
+    let story = Story::of(&db).await;
+    let key = story.dir.path().join("hash.key");
+    let before = db.dump(&[]).await;
+    let back = serde_json::to_string(&contact(1, 20, json!({"email": LATER}))).unwrap();
+    for (text, why) in [
+        ("k1:0f0e0d0c0b0a09080706050403020100", "the key k1"),
+        ("k2:0f0e0d0c0b0a09080706050403020100", "the key k1"),
+    ] {
+        std::fs::write(&key, text).unwrap();
+        let said = story.reaper.refused_with_input(&["import", "-"], &back).await;
+        assert!(said.contains(why) && said.contains("put that key back"), "{said}");
+        let said = story
+            .reaper
+            .refused(&["erase", "--account", "1", "--as", "1", "--contact", "12", "--confirm", "1"])
+            .await;
+        assert!(said.contains(why), "{said}");
+        let said = story.reaper.refused(&["erasures", "export"]).await;
+        assert!(said.contains(why), "{said}");
+    }
+    db.assert_unchanged_since(&before).await;
+    std::fs::write(&key, KEY).unwrap();
+    story.reaper.run_with_input(&["import", "-"], &back).await;
+    let visible = story.reaper.contact(1, 20).await["visible"]["suppressions"].clone();
+    assert_eq!(visible, json!([format!("unsubscribed:{LATER}")]));
+});

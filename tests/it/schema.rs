@@ -5,8 +5,16 @@ use std::collections::BTreeMap;
 use crate::support::{Database, Reaper, on_both};
 
 /// The tables that belong to the service as a whole and not to an account.
-const OF_NO_ACCOUNT: [&str; 6] =
-    ["dead_letters", "feed_checkpoints", "hash_keys", "job_runs", "leases", "schema_migrations"];
+const OF_NO_ACCOUNT: [&str; 8] = [
+    "dead_letters",
+    "feed_checkpoints",
+    "hash_key_checks",
+    "hash_keys",
+    "job_runs",
+    "leases",
+    "owed_scrubs",
+    "schema_migrations",
+];
 
 /// What becomes of words about a person, by table and column. A column that can hold words and is not here fails the
 /// test until somebody has decided.
@@ -39,7 +47,7 @@ const OF_PERSONS: [(&str, &[&str]); 20] = [
 ];
 
 /// Tables whose words are the service's own, or those of the account and its users.
-const OF_NO_PERSON: [&str; 19] = [
+const OF_NO_PERSON: [&str; 20] = [
     "accounts",
     "activity_associations",
     "audit",
@@ -48,6 +56,7 @@ const OF_NO_PERSON: [&str; 19] = [
     "erasures",
     "feed_checkpoints",
     "gone_contacts",
+    "hash_key_checks",
     "hash_keys",
     "job_runs",
     "leases",

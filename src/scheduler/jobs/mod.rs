@@ -87,8 +87,7 @@ impl Job {
         counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result.to_owned()).increment(1);
         store.job_ended(self.name, result, deleted).await?;
         if self.target == Target::Trash
-            && deleted > 0
-            && let Err(problem) = store.scrub().await
+            && let Err(problem) = store.scrub_if_owed().await
         {
             warn!(error = %problem, "what was purged is not yet gone from the files; the next purge tries again");
         }
