@@ -178,7 +178,10 @@ async fn enrollments(
     );
     for row in tx.rows(&sql, args![id_batch(&ENROLLED, triples)]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
-            *around.enrollments.entry(row.int("workflow_id")?).or_default() |= row.bool("active")?;
+            let enrolled = around.enrollments.entry(row.int("workflow_id")?).or_default();
+            let active = row.bool("active")?;
+            enrolled.active |= active;
+            enrolled.completed |= !active;
         }
     }
     Ok(())

@@ -172,6 +172,10 @@ on_both!(associated_records_history_forms_and_enrollments_are_looked_at, async |
     let filled = json!({"filterType": "FORM_SUBMISSION", "operator": "FILLED_OUT", "formId": "f1"});
     let active = json!({"filterType": "IN_LIST", "operator": "IN_LIST", "listId": "6",
         "metadata": {"id": "6", "inListType": "WORKFLOWS_ACTIVE"}});
+    let never_through = json!({"filterType": "IN_LIST", "operator": "NOT_IN_LIST", "listId": "6",
+        "metadata": {"id": "6", "inListType": "WORKFLOWS_COMPLETED"}});
+    let mut again = enrollment(1, 6, 33, true);
+    again["enrolledAt"] = json!(days_ago(1));
     let company = |id: &str, name: &str| json!({"kind": "company", "accountId": "1", "id": id, "properties": {"name": name}});
     let tie =
         |from: Value, to: Value| json!({"kind": "association", "accountId": "1", "from": from, "to": to});
@@ -191,6 +195,7 @@ on_both!(associated_records_history_forms_and_enrollments_are_looked_at, async |
         workflow(1, 11, &all_of(&[was_lead])),
         workflow(1, 12, &all_of(&[filled])),
         workflow(1, 13, &all_of(&[active])),
+        workflow(1, 16, &all_of(&[never_through])),
         workflow(1, 14, &friend),
         workflow(1, 15, &called),
         deletes_ada(6),
@@ -207,12 +212,15 @@ on_both!(associated_records_history_forms_and_enrollments_are_looked_at, async |
         json!({"kind": "formSubmission", "accountId": "1", "id": "60", "formId": "f1", "contactId": "26",
             "submittedAt": days_ago(4), "values": {}}),
         enrollment(1, 6, 27, true),
+        // Through it once, and on the way again.
+        enrollment(1, 6, 33, false),
+        again,
         contact(1, 30, json!({"firstname": "Bo"})),
         changed,
         always,
         bo_in_trash,
     ];
-    records.extend([20, 21, 22, 23, 26, 27, 28, 29, 32].map(ada));
+    records.extend([20, 21, 22, 23, 26, 27, 28, 29, 32, 33].map(ada));
     let reaper = account_with(&db, &records).await;
     decides(
         &reaper,
@@ -232,6 +240,8 @@ on_both!(associated_records_history_forms_and_enrollments_are_looked_at, async |
             (event(1, 14, 29, 12), "criteria_not_met"),
             (event(1, 15, 32, 13), DELETED),
             (event(1, 15, 23, 14), "criteria_not_met"),
+            (event(1, 16, 33, 15), "criteria_not_met"),
+            (event(1, 16, 23, 16), DELETED),
         ],
     )
     .await;

@@ -286,8 +286,8 @@ impl Criteria {
                 Some(match around.enrollments.get(workflow_id) {
                     _ if !known => "no such workflow".to_owned(),
                     None => "never enrolled".to_owned(),
-                    Some(true) => "actively enrolled".to_owned(),
-                    Some(false) => "enrolled before".to_owned(),
+                    Some(enrolled) if enrolled.active => "actively enrolled".to_owned(),
+                    Some(_) => "enrolled before".to_owned(),
                 })
             }
             Kind::Property { name, operation } => Some(operation.saw(name, subject)),
@@ -300,8 +300,8 @@ impl Stage {
         let enrollment = around.enrollments.get(&workflow_id).copied();
         Truth::from_bool(match self {
             Self::EverEnrolled => enrollment.is_some(),
-            Self::Active => enrollment == Some(true),
-            Self::Completed => enrollment == Some(false),
+            Self::Active => enrollment.is_some_and(|enrolled| enrolled.active),
+            Self::Completed => enrollment.is_some_and(|enrolled| enrolled.completed),
         })
     }
 }

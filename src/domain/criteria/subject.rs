@@ -87,6 +87,15 @@ pub struct Submission {
     pub at: Time,
 }
 
+/// How somebody was enrolled in a workflow, in one enrollment or in several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enrolled {
+    /// On the way through it.
+    pub active: bool,
+    /// Through it, at least once.
+    pub completed: bool,
+}
+
 /// What the store knows about the contact besides its own row, as far as the criteria ask (see [`Asks`]).
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
@@ -96,8 +105,8 @@ pub struct Surroundings {
     pub segments: BTreeSet<i64>,
     /// The workflows that exist, of those asked about.
     pub known_workflows: BTreeSet<i64>,
-    /// Those the contact was ever enrolled in, and whether it is still on its way through.
-    pub enrollments: BTreeMap<i64, bool>,
+    /// Those the contact was ever enrolled in.
+    pub enrollments: BTreeMap<i64, Enrolled>,
     pub neighbours: Vec<Neighbour>,
     pub events: Vec<Occurrence>,
     pub submissions: Vec<Submission>,

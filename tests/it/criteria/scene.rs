@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono_tz::Tz;
 use contact_reaper::domain::criteria::subject::{
-    Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
+    Enrolled, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
 };
 use contact_reaper::domain::time::{Time, parse_time};
 use serde_json::{Map, Value};
@@ -78,7 +78,7 @@ fn surroundings(members: &Map<String, Value>) -> Surroundings {
         known_workflows: named("workflows").map(|(id, _)| id).collect(),
         enrollments: named("workflows")
             .filter(|(_, state)| **state != "never")
-            .map(|(id, state)| (id, state == "active"))
+            .map(|(id, state)| (id, Enrolled { active: state == "active", completed: state != "active" }))
             .collect(),
         neighbours: listed("associated").map(neighbour).collect(),
         events: listed("events").map(occurrence).collect(),
