@@ -41,8 +41,9 @@ pub enum KeyHome {
 /// The keys in force, every one among them that hashes were made with; makes one where that is this home's way and no
 /// hash was made yet.
 pub async fn keys(tx: &mut Tx, home: &KeyHome) -> Result<HashKeys, StoreError> {
-    let existing = existing_keys(tx, home).await?;
+    // In this order: whoever made the first key just now committed it together with what tells it.
     let used = used_keys(tx).await?;
+    let existing = existing_keys(tx, home).await?;
     lacks_none(home, existing.as_ref(), &used)?;
     let keys = match (existing, home) {
         (Some(keys), _) => keys,
