@@ -52,6 +52,7 @@ pub use error::StoreError;
 pub use explain::Preview;
 pub use lifecycle::StageChange;
 pub use migrate::Schema;
+pub use plan::tables as tables_reached_by;
 pub use suppressions::KeyHome;
 
 use db::Db;

@@ -3,6 +3,8 @@
 //! Every statement works on a whole batch, given as parameter `$1`: the contacts, each with the trash entry of
 //! this deletion and the time. How many statements there are does not depend on how many contacts.
 
+use std::collections::BTreeSet;
+
 use super::dialect::Dialect;
 use crate::domain::effects::{Category, Fate, Transition, effect};
 use crate::domain::record::{Column, ColumnType};
@@ -47,32 +49,38 @@ pub struct Step {
     pub survivors: String,
 }
 
+/// What is looked up through others comes before they go.
+const ORDER: [Category; 19] = [
+    // Their tickets first: an activity that was on one of them and on nothing else is of the contact alone.
+    Category::Conversations,
+    Category::Activities,
+    Category::Calls,
+    Category::Emails,
+    Category::BotConversations,
+    Category::Associations,
+    Category::Analytics,
+    Category::Suppressions,
+    Category::CustomEvents,
+    Category::Feedback,
+    Category::Files,
+    Category::FormSubmissions,
+    Category::Integrations,
+    Category::LifecycleStage,
+    Category::Segments,
+    Category::Notifications,
+    Category::Quotes,
+    Category::Workflows,
+    Category::ContactData,
+];
+
+/// The tables whose rows a column of the matrix reaches.
+pub fn tables(transition: Transition) -> BTreeSet<&'static str> {
+    ORDER.into_iter().flat_map(|category| rows(transition, category)).map(|rows| rows.table).collect()
+}
+
 /// The statements of a transition, in the order in which they have to run: what is looked up through a
 /// contact's rows comes before those rows go, and the contact itself comes last.
 pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
-    use Category as C;
-    let order = [
-        // Their tickets first: an activity that was on one of them and on nothing else is of the contact alone.
-        C::Conversations,
-        C::Activities,
-        C::Calls,
-        C::Emails,
-        C::BotConversations,
-        C::Associations,
-        C::Analytics,
-        C::Suppressions,
-        C::CustomEvents,
-        C::Feedback,
-        C::Files,
-        C::FormSubmissions,
-        C::Integrations,
-        C::LifecycleStage,
-        C::Segments,
-        C::Notifications,
-        C::Quotes,
-        C::Workflows,
-        C::ContactData,
-    ];
     let batch = dialect.batch(1, &BATCH);
     let contacts = format!("SELECT b.account_id, b.contact_id FROM {batch}");
     let fill = |template: &str| template.replace("{batch}", &batch).replace("{contacts}", &contacts);
@@ -95,7 +103,7 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
         Step { category, deed, sql: fill(&sql), survivors: fill(&survivors) }
     };
     let rows = |category| rows(transition, category).into_iter().map(move |rows| (category, rows));
-    order.into_iter().flat_map(rows).map(|(category, rows)| step(category, rows)).collect()
+    ORDER.into_iter().flat_map(rows).map(|(category, rows)| step(category, rows)).collect()
 }
 
 /// Rows that go.

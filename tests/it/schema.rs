@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use contact_reaper::domain::effects::Transition;
+use contact_reaper::store::tables_reached_by;
+
 use crate::support::{Database, Reaper, on_both};
 
 /// The tables that belong to the service as a whole and not to an account.
@@ -93,6 +96,28 @@ on_both!(every_column_that_can_hold_words_about_a_person_has_a_decision, async |
                 OF_NO_PERSON.contains(&table.as_str()) || columns.is_empty(),
                 "{table} {columns:?}: what becomes of it when a contact is erased or purged?"
             ),
+        }
+    }
+});
+
+/// Tables that name contacts and keep ids, times and reasons only: what is left of a contact.
+const WHAT_IS_LEFT: [&str; 5] =
+    ["deletion_items", "erasures", "gone_contacts", "legal_holds", "trash_entries"];
+
+on_both!(every_table_that_names_contacts_is_reached_by_the_matrix, async |db: Database| {
+    let db = migrated(db).await;
+    // Row 18 keeps a quote at first, and marks it for the job that deletes it: no statement of the plan.
+    let mut erase = tables_reached_by(Transition::Erase);
+    erase.insert("quote_contacts");
+    // What a purge finds no more went with the trash; notifications go by their own thirty days.
+    let mut purge = tables_reached_by(Transition::Purge);
+    purge.extend(tables_reached_by(Transition::Trash));
+    purge.insert("notifications");
+    for table in db.tables().await {
+        let names_contacts = db.columns(&table).await.contains(&"contact_id".to_owned());
+        if names_contacts && !WHAT_IS_LEFT.contains(&table.as_str()) {
+            assert!(erase.contains(table.as_str()), "{table}: no cell of the matrix erases it");
+            assert!(purge.contains(table.as_str()), "{table}: no cell of the matrix purges it");
         }
     }
 });
