@@ -11,6 +11,7 @@ mod criteria;
 mod decisions;
 mod deletes;
 mod deletes_interrupted;
+mod demo;
 mod end_to_end;
 mod erase;
 mod erase_column;

@@ -23,7 +23,7 @@ use crate::pipeline::Outcome;
 use crate::ports::Stop;
 use crate::service;
 use crate::store::read::{Filter, TrashRow};
-use crate::store::{self, Store};
+use crate::store::{self, KeyHome, Store};
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = include_str!("account.jsonl");
@@ -99,13 +99,19 @@ impl Demo {
 }
 
 async fn fresh_store(context: &Context) -> Result<Store, Failure> {
-    for file in [FILE.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm")] {
+    let key_file = format!("{FILE}.hash-key");
+    for file in [FILE.to_owned(), format!("{FILE}-wal"), format!("{FILE}-shm"), key_file.clone()] {
         if Path::new(&file).exists() {
             std::fs::remove_file(&file)
                 .with_context(|| format!("{file} of an earlier demo cannot be removed"))?;
         }
     }
-    let options = store::Options { url: URL.to_owned(), ..service::store_options(&context.settings, true) };
+    let mut options =
+        store::Options { url: URL.to_owned(), ..service::store_options(&context.settings, true) };
+    if context.settings.privacy.hash_key_file.is_none() {
+        // Where a command looks that is told the demo's store and nothing else.
+        options.hash_keys = KeyHome::Beside(key_file.into());
+    }
     let store = Store::open(&options)?;
     store.migrate().await?;
     Ok(store)
