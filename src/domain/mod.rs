@@ -9,6 +9,7 @@ pub mod decision;
 pub mod effects;
 pub mod enrollment;
 pub mod entitlement;
+pub mod guard;
 pub mod journal;
 pub mod lifecycle;
 pub mod lint;
