@@ -22,4 +22,5 @@ pub mod schedule;
 pub mod suppression;
 pub mod time;
 pub mod wall;
+pub mod windows;
 pub mod workflow;
