@@ -8,7 +8,8 @@
 //! - [`ports`] is what the pipeline asks of whatever feeds it, a feed of the store, and the outbox of whoever takes
 //!   its events; [`backoff`] the pauses between tries.
 //! - [`broker`] (the only room that names lapin) and [`jsonl`] are the two feeds.
-//! - [`pipeline`] takes deliveries, batches them, has them decided, and says how they are settled.
+//! - [`pipeline`] takes deliveries, batches them, has them decided, and says how they are settled; it takes up again
+//!   what was held or deferred.
 //! - [`outbox`] sends what was written with the deeds, in order, until it is confirmed.
 //! - [`scheduler`] runs the jobs of retention, on one of many instances.
 //! - [`http`] is health and metrics; [`telemetry`] the logs and every metric's name.

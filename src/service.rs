@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::broker::{self, EventPublisher, RabbitFeed};
-use crate::config::{FeedKind, Mail, RetentionJob, Settings};
+use crate::config::{self, FeedKind, Mail, RetentionJob, Settings};
+use crate::domain::guard::{AccountLimits, Limits, WorkflowLimits};
 use crate::http::{self, Health};
 use crate::jsonl::{self, JsonlFeed, Source};
 use crate::outbox::events;
@@ -77,6 +78,7 @@ async fn work(
     let schedule = tokio::spawn(scheduler::run(store.clone(), schedule_options(settings), listener.clone()));
     let housekeeping = tokio::spawn(keep_house(store.clone(), telemetry, listener.clone()));
     let options = pipeline_options(settings, Some(health.clone()), None);
+    let waiting = tokio::spawn(pipeline::waiting::run(store.clone(), options.clone(), listener.clone()));
     let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
     let (stop_outbox, listener) = Stop::channel();
     let outbox = spawn_outbox(settings, store, mails, &listener);
@@ -92,6 +94,7 @@ async fn work(
             Some(end) => end,
             None => pipeline.await,
         };
+        waiting.await.context("the taking up of what waits ended in a panic")?;
         schedule.await.context("the scheduler ended in a panic")?;
         housekeeping.await.context("the housekeeping ended in a panic")?;
         end.context("the pipeline ended in a panic")
@@ -229,6 +232,12 @@ async fn keep_house(store: Store, telemetry: Telemetry, mut stop: Stop) {
             gauge!(telemetry::OUTBOX_PENDING).set(pending as f64);
             gauge!(telemetry::OUTBOX_OLDEST_SECONDS).set(oldest);
         }
+        if let Ok(held) = store.held_by_the_guard().await {
+            gauge!(telemetry::GUARD_HELD).set(held as f64);
+        }
+        if let Ok(pauses) = store.pauses().await {
+            gauge!(telemetry::PAUSED).set(pauses as f64);
+        }
         tokio::select! {
             () = stop.requested() => {}
             () = tokio::time::sleep(HOUSEKEEPING) => {}
@@ -343,7 +352,7 @@ pub fn pipeline_options(
     pipeline::Options {
         batch_size: settings.pipeline.batch_size,
         lanes: settings.pipeline.lanes,
-        ledger_retention: settings.ledger.retention,
+        rules: rules(settings),
         max_reconnect_delay: settings.feed.rabbitmq.max_reconnect_delay,
         on_connected: Arc::new(move |connected| {
             if let Some(health) = &health {
@@ -351,6 +360,26 @@ pub fn pipeline_options(
             }
         }),
         observer,
+    }
+}
+
+/// What the settings say about decisions.
+pub fn rules(settings: &Settings) -> store::Rules {
+    let config::Guard { workflow, account } = &settings.guard;
+    store::Rules {
+        ledger_retention: settings.ledger.retention,
+        limits: Limits {
+            workflow: WorkflowLimits {
+                max_deletions: workflow.max_deletions.into(),
+                window: workflow.window,
+            },
+            account: AccountLimits {
+                max_deletions: account.max_deletions.into(),
+                max_share: account.max_share,
+                min_contacts: account.min_contacts.into(),
+                window: account.window,
+            },
+        },
     }
 }
 

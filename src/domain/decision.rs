@@ -12,10 +12,12 @@ use chrono_tz::Tz;
 
 use super::criteria::Truth;
 use super::criteria::subject::{Record, Subject, Surroundings};
-use super::enrollment::{DeadLetterReason, Identity, NewEnrollment, Rejection};
+use super::enrollment::{Cause, DeadLetterReason, Identity, NewEnrollment, Rejection};
 use super::entitlement::{Subscription, may_delete_by_workflow};
+use super::guard::Limit;
 use super::time::Time;
-use super::workflow::{CONTACT_TYPE, Understood, Workflow};
+use super::windows::Closed;
+use super::workflow::{CONTACT_TYPE, Workflow};
 use explain::Saw;
 pub use explain::{Explanation, explain};
 
@@ -34,6 +36,10 @@ pub enum Decision {
     Skip(SkipReason),
     /// The contact stays, and somebody has something to put right.
     Refuse(RefuseReason),
+    /// The contact stays until a person says more.
+    Hold(HoldReason),
+    /// The contact stays until then; then every check is passed anew.
+    Defer(DeferReason, Time),
     /// Decided before: nothing to do but to acknowledge again.
     Duplicate,
     /// Cannot be decided at all.
@@ -47,6 +53,8 @@ impl Decision {
             Self::Delete => "deleted",
             Self::Skip(_) => "skipped",
             Self::Refuse(_) => "refused",
+            Self::Hold(_) => "held",
+            Self::Defer(..) => "deferred",
             Self::Duplicate => "duplicate",
             Self::DeadLetter(_) => "dead_letter",
         }
@@ -58,6 +66,8 @@ impl Decision {
             Self::Delete => "delete",
             Self::Skip(_) | Self::Duplicate => "skip",
             Self::Refuse(_) | Self::DeadLetter(_) => "refuse",
+            Self::Hold(_) => "hold",
+            Self::Defer(..) => "defer",
         }
     }
 
@@ -67,6 +77,8 @@ impl Decision {
             Self::Delete | Self::Duplicate => None,
             Self::Skip(reason) => Some(reason.as_str()),
             Self::Refuse(reason) => Some(reason.as_str()),
+            Self::Hold(reason) => Some(reason.as_str()),
+            Self::Defer(reason, _) => Some(reason.as_str()),
             Self::DeadLetter(rejection) => Some(rejection.reason.as_str()),
         }
     }
@@ -104,6 +116,7 @@ reasons! {
         GoalMet = "goal_met",
         Suppressed = "suppressed",
         CriteriaNotMet = "criteria_not_met",
+        Rejected = "rejected",
     }
 }
 
@@ -118,6 +131,22 @@ reasons! {
         ActionNotInWorkflow = "action_not_in_workflow",
         SubscriptionRequired = "subscription_required",
         CriteriaUnsupported = "criteria_unsupported",
+    }
+}
+
+reasons! {
+    /// Why an enrollment waits for a person.
+    HoldReason {
+        Paused = "paused",
+        VolumeGuard = "volume_guard",
+    }
+}
+
+reasons! {
+    /// Why an enrollment waits for a time.
+    DeferReason {
+        OutsideTimeWindow = "outside_time_window",
+        BlockedDate = "blocked_date",
     }
 }
 
@@ -175,6 +204,12 @@ pub struct Facts<'a> {
     pub zone: Option<Tz>,
     /// What the store knows about the contact besides its own row.
     pub around: &'a Surroundings,
+    /// Somebody has paused everything, the account or the workflow.
+    pub paused: bool,
+    /// The limit of the volume guard that this deletion would break.
+    pub limit: Option<Limit>,
+    /// A person has approved it when the guard held it.
+    pub approved: bool,
 }
 
 impl<'a> Facts<'a> {
@@ -208,6 +243,7 @@ const CHECKS: &[Check] = &checks![
     not_too_old saw enrolled_at,
     object_is_a_contact saw object,
     account_exists saw account,
+    not_paused saw pause,
     workflow_deletes_contacts saw action,
     workflow_is_on saw switch,
     subscription_is_active saw subscriptions,
@@ -218,6 +254,7 @@ const CHECKS: &[Check] = &checks![
     is_not_suppressed saw suppression,
     criteria_are_met saw criteria,
     moment_is_open saw moment,
+    within_the_volume_guard saw volume,
 ];
 
 /// Decides one enrollment.
@@ -270,6 +307,10 @@ fn object_is_a_contact(enrollment: &NewEnrollment, _: &Facts<'_>) -> Result<(), 
 
 fn account_exists(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     if facts.account_exists { Ok(()) } else { refuse(RefuseReason::AccountNotFound) }
+}
+
+fn not_paused(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    if facts.paused { Err(Decision::Hold(HoldReason::Paused)) } else { Ok(()) }
 }
 
 fn workflow_deletes_contacts(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
@@ -345,6 +386,9 @@ fn is_not_suppressed(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<()
 }
 
 fn criteria_are_met(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    if enrollment.cause == Cause::Event && enrollment.event.is_none() {
+        return refuse(RefuseReason::CriteriaUnsupported);
+    }
     let triggers = facts.workflow.map(|workflow| &workflow.triggers);
     let met = triggers
         .zip(facts.subject(enrollment))
@@ -361,15 +405,31 @@ fn unless(truth: Truth, reason: SkipReason) -> Result<(), Decision> {
     }
 }
 
-fn moment_is_open(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
-    match facts.workflow {
-        Some(workflow)
-            if workflow.time_windows == Understood::Unused
-                && workflow.blocked_dates == Understood::Unused =>
-        {
-            Ok(())
-        }
-        _ => refuse(RefuseReason::CriteriaUnsupported),
+fn moment_is_open(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    let unclear = || refuse(RefuseReason::CriteriaUnsupported);
+    let Some(calendar) = facts.workflow.and_then(|workflow| workflow.calendar.as_ref()) else {
+        return unclear();
+    };
+    if calendar.is_always_open() {
+        return Ok(());
+    }
+    let Some(zone) = facts.zone else { return unclear() };
+    let reason = match calendar.at(facts.now, zone) {
+        Ok(()) => return Ok(()),
+        Err(Closed::OutsideTimeWindow) => DeferReason::OutsideTimeWindow,
+        Err(Closed::BlockedDate) => DeferReason::BlockedDate,
+    };
+    match calendar.next_opening(facts.now, zone) {
+        Some(opening) => Err(Decision::Defer(reason, opening.moment_of(&enrollment.key))),
+        // Nobody means a workflow to wait for more than a year.
+        None => unclear(),
+    }
+}
+
+fn within_the_volume_guard(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    match facts.limit {
+        Some(_) if !facts.approved => Err(Decision::Hold(HoldReason::VolumeGuard)),
+        _ => Ok(()),
     }
 }
 

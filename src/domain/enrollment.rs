@@ -4,11 +4,11 @@
 //! CloudEvents asks; a member of ours that is missing or of the wrong type sets the message aside with the
 //! place of the fault, never with the value that stood there.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::criteria::subject::{Occurrence, texts};
 use super::members::{Fault, Members};
-use super::time::Time;
+use super::time::{Time, format_time};
 
 /// A longer body is set aside unread.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -48,7 +48,8 @@ impl Cause {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// What [`Cause::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Criteria, Self::Event, Self::ReEnrollment, Self::Manual]
             .into_iter()
             .find(|cause| cause.as_str() == text)
@@ -65,7 +66,7 @@ pub struct NewEnrollment {
     pub object_id: i64,
     pub enrolled_at: Time,
     pub cause: Cause,
-    /// What happened, where the cause is an event.
+    /// What happened, where the cause is an event; `None` there: it was forgotten while the enrollment waited.
     pub event: Option<Occurrence>,
 }
 
@@ -83,6 +84,19 @@ impl NewEnrollment {
             object_id: self.object_id,
         }
     }
+}
+
+/// An event as text, for an enrollment that waits.
+pub fn write_event(event: &Occurrence) -> String {
+    json!({"eventTypeId": event.event_type, "occurredAt": format_time(event.at),
+        "properties": event.record.properties})
+    .to_string()
+}
+
+/// What [`write_event`] wrote; `None` where it is no event any more.
+pub fn read_event(text: &str) -> Option<Occurrence> {
+    let event: Value = serde_json::from_str(text).ok()?;
+    occurrence(&Members::of(&event, "$").ok()?).ok()
 }
 
 /// The part of an enrollment that its key stands for.
@@ -220,8 +234,6 @@ fn account_id(data: &Members<'_>) -> Result<i64, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn event() -> Value {
@@ -280,6 +292,17 @@ mod tests {
             assert!(rejection.detail.starts_with(&format!("{place}: ")), "{}", rejection.detail);
             assert!(!rejection.detail.contains("secret"), "{}", rejection.detail);
         }
+    }
+
+    #[test]
+    fn an_event_that_waits_is_read_as_it_was_written() {
+        let mut value = event();
+        value["data"]["cause"] = json!("EVENT");
+        value["data"]["event"] = json!({"eventTypeId": "6-1", "occurredAt": "2026-11-21T09:00:00.5Z",
+            "properties": {"plan": "gold", "seats": 3, "nul": "\u{0}"}});
+        let event = parse(&value).unwrap().event.unwrap();
+        assert_eq!(read_event(&write_event(&event)), Some(event));
+        assert_eq!(read_event("[redacted]"), None);
     }
 
     #[test]

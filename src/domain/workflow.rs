@@ -12,6 +12,7 @@ use super::criteria::subject::{Asks, Subject};
 use super::criteria::{Concern, Criteria, Finding, Seen, Truth, parse};
 use super::enrollment::Cause;
 use super::members::parse_id;
+use super::windows::{self, Calendar};
 
 /// The `actionTypeId` of *Delete contact*.
 pub const DELETE_CONTACT: &str = "0-18224765";
@@ -33,18 +34,8 @@ pub struct Workflow {
     pub goal: Option<Criteria>,
     /// Whoever meets it is never enrolled: the suppression segments.
     pub suppression: Option<Criteria>,
-    /// Parts that would have to be asked before deleting, and that are not understood yet.
-    pub time_windows: Understood,
-    pub blocked_dates: Understood,
-}
-
-/// A part of a definition that decides only where it is used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Understood {
-    /// The definition does not use it.
-    Unused,
-    /// It does: nothing may be deleted by a guess at its meaning.
-    No,
+    /// When its actions may run; `None`: a part of that is not understood.
+    pub calendar: Option<Calendar>,
 }
 
 /// How contacts enroll.
@@ -83,8 +74,7 @@ impl Workflow {
             goal: given(flow, "goalFilterBranch")
                 .map(|goal| parse::criteria(goal, "$.goalFilterBranch", findings)),
             suppression: suppression(flow, findings),
-            time_windows: used(flow, "timeWindows"),
-            blocked_dates: used(flow, "blockedDates"),
+            calendar: windows::read(flow, findings),
         }
     }
 
@@ -149,12 +139,8 @@ pub fn given<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// Absent, null and the empty list mean that a part is not used.
-fn used(flow: &Value, name: &str) -> Understood {
-    match given(flow, name) {
-        None => Understood::Unused,
-        Some(Value::Array(items)) if items.is_empty() => Understood::Unused,
-        Some(_) => Understood::No,
-    }
+fn uses(flow: &Value, name: &str) -> bool {
+    given(flow, name).is_some_and(|member| member.as_array().is_none_or(|items| !items.is_empty()))
 }
 
 fn delete_actions(flow: &Value) -> BTreeSet<i64> {
@@ -202,7 +188,7 @@ fn unread(at: &str, says: &str, findings: &mut Vec<Finding>) -> Criteria {
 
 fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
     let at = "$.enrollmentCriteria";
-    let foreign = |names: &[&str]| names.iter().any(|name| used(criteria, name) == Understood::No);
+    let foreign = |names: &[&str]| names.iter().any(|name| uses(criteria, name));
     match criteria.get("type").and_then(Value::as_str) {
         // What belongs to another type of criteria would be left unasked.
         Some("LIST_BASED")
@@ -276,7 +262,7 @@ mod tests {
         let re_enroll = Criteria::any(Vec::new(), "$.enrollmentCriteria");
         assert_eq!(workflow.triggers, Triggers::List { enroll: nobody, re_enroll });
         assert_eq!((workflow.goal, workflow.suppression), (None, None));
-        assert_eq!([workflow.time_windows, workflow.blocked_dates], [Understood::Unused; 2]);
+        assert_eq!(workflow.calendar, Some(Calendar::default()));
     }
 
     #[test]
@@ -300,9 +286,7 @@ mod tests {
         for part in ["timeWindows", "blockedDates"] {
             let mut flow = flow();
             flow[part] = json!({"any": "thing"});
-            let workflow = Workflow::parse(&flow);
-            let parts = [workflow.time_windows, workflow.blocked_dates];
-            assert_eq!(parts.iter().filter(|part| **part == Understood::No).count(), 1, "{part}");
+            assert_eq!(Workflow::parse(&flow).calendar, None, "{part}");
         }
         for part in ["goalFilterBranch", "suppressionListIds"] {
             let mut flow = flow();

@@ -84,7 +84,7 @@ async fn decide(
         if part.is_empty() {
             continue;
         }
-        match store.decide(&enrollments[part.clone()], options.ledger_retention).await {
+        match store.decide(&enrollments[part.clone()], &options.rules).await {
             Ok(answers) => {
                 for (slot, answer) in decided[part].iter_mut().zip(answers) {
                     *slot = Some(Ok(answer));
@@ -148,7 +148,7 @@ fn verdict(result: Judged) -> Verdict {
 }
 
 /// Counts, logs and tells the observer what was committed.
-fn report(result: &Judged, options: &Options) {
+pub(super) fn report(result: &Judged, options: &Options) {
     if let Some(rejection) = rejection(result) {
         warn!(reason = rejection.reason.as_str(), detail = rejection.detail, "message set aside");
         if let Some(observer) = &options.observer {

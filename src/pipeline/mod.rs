@@ -2,9 +2,11 @@
 //!
 //! [`run`] drives a feed through its generations. A batch closes when it is full, or at once when nothing more
 //! waits: no delay at low load, few transactions at high load. Several batches may be in flight (lanes). A
-//! message is settled only after the transaction that decided it has committed.
+//! message is settled only after the transaction that decided it has committed. [`waiting`] takes up what was held or
+//! deferred.
 
 mod lane;
+pub mod waiting;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,10 +17,10 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::domain::decision::Decision;
+use crate::domain::decision::{Decision, DeferReason, HoldReason, RefuseReason, SkipReason};
 use crate::domain::enrollment::{NewEnrollment, Rejection};
 use crate::ports::{Delivery, Feed, FeedError, Session, Stop};
-use crate::store::Store;
+use crate::store::{Rules, Store};
 use crate::telemetry;
 
 /// What one message came to.
@@ -40,8 +42,8 @@ pub struct Options {
     pub batch_size: usize,
     /// Batches in flight.
     pub lanes: usize,
-    /// How long the ledger remembers.
-    pub ledger_retention: Duration,
+    /// What the settings say about decisions.
+    pub rules: Rules,
     /// The longest pause before another connection is tried.
     pub max_reconnect_delay: Duration,
     /// Told when the feed is connected and when no longer.
@@ -70,6 +72,7 @@ pub async fn run<F: Feed>(
     options: Options,
     mut stop: Stop,
 ) -> Result<End, String> {
+    born_at_zero();
     let mut backoff = Backoff::new(options.max_reconnect_delay);
     let mut connected_before = false;
     while !stop.is_requested() {
@@ -103,6 +106,27 @@ pub async fn run<F: Feed>(
         }
     }
     Ok(End::Stopped)
+}
+
+/// Shows every outcome from the start, so that the first of its kind is a step.
+fn born_at_zero() {
+    let born = |outcome: &'static str, reason: &'static str| {
+        counter!(telemetry::ENROLLMENTS_TOTAL, "outcome" => outcome, "reason" => reason).increment(0);
+    };
+    born("deleted", "");
+    born("duplicate", "");
+    for reason in SkipReason::ALL {
+        born("skipped", reason.as_str());
+    }
+    for reason in RefuseReason::ALL {
+        born("refused", reason.as_str());
+    }
+    for reason in HoldReason::ALL {
+        born("held", reason.as_str());
+    }
+    for reason in DeferReason::ALL {
+        born("deferred", reason.as_str());
+    }
 }
 
 fn connected(options: &Options, connected: bool) {

@@ -345,7 +345,12 @@ impl Tx {
 
     /// What time it is, by the database's clock: one reading a transaction on PostgreSQL.
     pub async fn now(&mut self) -> Result<Time, StoreError> {
-        let row = self.row(self.dialect().now(), &[]).await?;
+        self.time(self.dialect().now()).await
+    }
+
+    /// What time a statement of the dialect says it is.
+    pub async fn time(&mut self, sql: &str) -> Result<Time, StoreError> {
+        let row = self.row(sql, &[]).await?;
         row.ok_or_else(|| StoreError::Failed("the database has no clock".to_owned()))?.time("now")
     }
 

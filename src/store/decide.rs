@@ -3,37 +3,32 @@
 //! Lock the contacts, load what the checks ask about, decide each enrollment in the order of arrival, apply
 //! the trash column of the matrix to those that are to go, write ledger, outbox and audit. The rows of a
 //! contact, workflow and subscription stay locked until the commit, so that nothing decides on what is no
-//! longer true. Locks are taken in one order everywhere: contacts by key, then workflows, subscriptions, ledger.
+//! longer true. Locks are taken in one order everywhere: the pause, contacts by key, then workflows, subscriptions, the
+//! guards of accounts, ledger.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::audit::{self, Actor};
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::facts::Known;
+use super::guard::{self, Guard};
+use super::ledger::{self, Entries};
 use super::trash::{self, DeletedBy, Deletion, Trashed};
-use super::{Store, StoreError, batch_row, batch_text, transaction};
+use super::{Store, StoreError, switches, transaction, waiting};
 use crate::domain::decision::Decision;
-use crate::domain::enrollment::{EnrollmentKey, NewEnrollment};
-use crate::domain::record::{Column, ColumnType};
-use crate::domain::time::{Time, format_time};
+use crate::domain::enrollment::NewEnrollment;
+use crate::domain::guard::Limits;
+use crate::domain::time::Time;
 
-const LEDGER: [Column; 12] = [
-    ("account_id", ColumnType::Int),
-    ("enrollment_id", ColumnType::Int),
-    ("action_id", ColumnType::Int),
-    ("workflow_id", ColumnType::Int),
-    ("object_type_id", ColumnType::Text),
-    ("object_id", ColumnType::Int),
-    ("cause", ColumnType::Text),
-    ("enrolled_at", ColumnType::Time),
-    ("outcome", ColumnType::Text),
-    ("reason", ColumnType::Text),
-    ("decided_at", ColumnType::Time),
-    ("trash_entry_id", ColumnType::Int),
-];
+/// What the settings say about decisions.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// How long the ledger remembers.
+    pub ledger_retention: Duration,
+    /// How much workflows may delete.
+    pub limits: Limits,
+}
 
 /// A decision that was committed.
 #[derive(Clone, Debug)]
@@ -50,40 +45,81 @@ impl Store {
     /// # Errors
     ///
     /// Transient ones leave nothing done that a repetition would not find in the ledger.
-    pub async fn decide(
-        &self,
-        batch: &[NewEnrollment],
-        ledger_retention: Duration,
-    ) -> Result<Vec<Decided>, StoreError> {
-        transaction!(self, tx => decide_batch(tx, batch, ledger_retention))
+    pub async fn decide(&self, batch: &[NewEnrollment], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
+        transaction!(self, tx => decide_batch(tx, batch, rules))
     }
 }
 
 async fn decide_batch(
     tx: &mut Tx,
     batch: &[NewEnrollment],
-    ledger_retention: Duration,
+    rules: &Rules,
 ) -> Result<Vec<Decided>, StoreError> {
-    let now = tx.now().await?;
+    let now = switches::begin_to_decide(tx).await?;
     let mut known = Known::load(tx, batch, now).await?;
-    let mut decided = Vec::with_capacity(batch.len());
-    for enrollment in batch {
-        let decision = known.decide(enrollment, ledger_retention);
-        known.note(enrollment, &decision);
-        decided.push(Decided { decision, at: now });
-    }
-    let trashed = apply(tx, batch, &decided, now).await?;
-    write_ledger(tx, batch, &decided, &trashed).await?;
+    let (decided, entries) = carry_out(tx, &mut known, batch, rules, now).await?;
+    ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
+    waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;
     Ok(decided)
 }
 
-/// Puts what was decided to go into the trash, and says so to the outbox and the audit.
+/// Decides every enrollment of a batch and deletes those that are to go.
+pub(super) async fn carry_out(
+    tx: &mut Tx,
+    known: &mut Known,
+    batch: &[NewEnrollment],
+    rules: &Rules,
+    now: Time,
+) -> Result<(Vec<Decided>, Entries), StoreError> {
+    let mut decisions = decide_each(known, batch, rules);
+    let accounts: BTreeSet<i64> =
+        deletions(batch, &decisions).map(|enrollment| enrollment.key.account_id).collect();
+    if !accounts.is_empty() {
+        guard::lock(tx, &accounts).await?;
+        // Of all workflows in the batch: where one is stopped another may have its turn.
+        let workflows = batch.iter().map(|enrollment| (enrollment.key.account_id, enrollment.workflow_id));
+        let workflows = workflows.filter(|(account_id, _)| accounts.contains(account_id)).collect();
+        let guard = Guard::read(tx, &workflows, rules.limits, now).await?;
+        let to_go = deletions(batch, &decisions).map(|enrollment| {
+            ((enrollment.key.account_id, enrollment.workflow_id), known.is_approved(&enrollment.key))
+        });
+        // Nearly always everything is admitted, and what was decided stands.
+        if !guard.admits(to_go) {
+            known.watch(guard);
+            decisions = decide_each(known, batch, rules);
+        }
+    }
+    let decided: Vec<Decided> = decisions.into_iter().map(|decision| Decided { decision, at: now }).collect();
+    let entries = apply(tx, batch, &decided, rules, now).await?;
+    Ok((decided, entries))
+}
+
+fn decide_each(known: &mut Known, batch: &[NewEnrollment], rules: &Rules) -> Vec<Decision> {
+    let decide = |enrollment: &NewEnrollment| {
+        let decision = known.decide(enrollment, rules.ledger_retention);
+        known.note(enrollment, &decision);
+        decision
+    };
+    batch.iter().map(decide).collect()
+}
+
+/// The enrollments of a batch whose contacts are to go.
+fn deletions<'a>(
+    batch: &'a [NewEnrollment],
+    decisions: &'a [Decision],
+) -> impl Iterator<Item = &'a NewEnrollment> {
+    let decided = batch.iter().zip(decisions);
+    decided.filter(|(_, decision)| **decision == Decision::Delete).map(|(enrollment, _)| enrollment)
+}
+
+/// Puts what was decided to go into the trash, and says so to the guard, the outbox and the audit.
 async fn apply(
     tx: &mut Tx,
     batch: &[NewEnrollment],
     decided: &[Decided],
+    rules: &Rules,
     now: Time,
-) -> Result<HashMap<EnrollmentKey, i64>, StoreError> {
+) -> Result<Entries, StoreError> {
     let to_go = batch.iter().zip(decided).filter(|(_, decided)| decided.decision == Decision::Delete);
     let mut keys = Vec::new();
     let mut deletions = Vec::new();
@@ -101,6 +137,11 @@ async fn apply(
         });
         by_workflow.entry((account_id, workflow_id)).or_default().push(enrollment.object_id);
     }
+    if keys.is_empty() {
+        return Ok(Entries::new());
+    }
+    let counts = by_workflow.iter().map(|(workflow, ids)| (*workflow, ids.len() as u64)).collect();
+    guard::record(tx, &counts, &rules.limits, now).await?;
     let trashed = trash::put_into_trash(tx, &deletions).await?;
     trash::announce(tx, &trashed).await?;
     for ((account_id, workflow_id), ids) in by_workflow {
@@ -108,43 +149,4 @@ async fn apply(
         audit::write(tx, now, account_id, &Actor::Workflow(workflow_id), "trash", &ids, count).await?;
     }
     Ok(keys.into_iter().zip(trashed.iter().map(|Trashed { entry_id, .. }| *entry_id)).collect())
-}
-
-/// One row a decision. A row that is there already was written by another worker since it was looked up:
-/// then nothing of this batch counts, and the next try finds it.
-async fn write_ledger(
-    tx: &mut Tx,
-    batch: &[NewEnrollment],
-    decided: &[Decided],
-    trashed: &HashMap<EnrollmentKey, i64>,
-) -> Result<(), StoreError> {
-    let mut rows = Vec::with_capacity(batch.len());
-    for (enrollment, Decided { decision, at }) in batch.iter().zip(decided) {
-        if matches!(decision, Decision::Duplicate | Decision::DeadLetter(_)) {
-            continue;
-        }
-        let entry_id = (*decision == Decision::Delete).then(|| trashed.get(&enrollment.key)).flatten();
-        rows.push(batch_row(json!({"account_id": enrollment.key.account_id,
-            "enrollment_id": enrollment.key.enrollment_id, "action_id": enrollment.key.action_id,
-            "workflow_id": enrollment.workflow_id, "object_type_id": enrollment.object_type_id,
-            "object_id": enrollment.object_id, "cause": enrollment.cause.as_str(),
-            "enrolled_at": format_time(enrollment.enrolled_at), "outcome": decision.outcome(),
-            "reason": decision.reason(), "decided_at": format_time(*at), "trash_entry_id": entry_id})));
-    }
-    let expected = rows.len() as u64;
-    if expected == 0 {
-        return Ok(());
-    }
-    let columns: Vec<&str> = LEDGER.iter().map(|(name, _)| *name).collect();
-    let columns = columns.join(", ");
-    let sql = format!(
-        "INSERT INTO ledger ({columns}) SELECT {columns} FROM {} WHERE TRUE \
-         ORDER BY account_id, enrollment_id, action_id ON CONFLICT DO NOTHING",
-        tx.dialect().batch(1, &LEDGER)
-    );
-    if tx.execute(&sql, args![batch_text(rows)]).await? == expected {
-        Ok(())
-    } else {
-        Err(StoreError::Contended("ledger".into()))
-    }
 }

@@ -42,6 +42,24 @@ impl Dialect {
         }
     }
 
+    /// As [`Dialect::now`], once nobody holds the lock for himself; it is shared until the end of the transaction.
+    /// SQLite has one writer, who shares with nobody.
+    pub fn now_sharing(self, lock: i64) -> String {
+        match self {
+            Self::Postgres => format!("{} FROM pg_advisory_xact_lock_shared({lock})", self.now()),
+            Self::Sqlite => self.now().to_owned(),
+        }
+    }
+
+    /// As [`Dialect::now_sharing`], once nobody holds the lock in any way; nobody else gets it until the end of the
+    /// transaction.
+    pub fn now_alone(self, lock: i64) -> String {
+        match self {
+            Self::Postgres => format!("{} FROM pg_advisory_xact_lock({lock})", self.now()),
+            Self::Sqlite => self.now().to_owned(),
+        }
+    }
+
     /// Locks the rows of `table` until the end of the transaction. SQLite has one writer and needs none.
     pub fn for_update(self, table: &str) -> String {
         self.lock("UPDATE", table)

@@ -16,7 +16,7 @@ use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::{DeletedBy, deleted_by};
 use super::users::permitted_user;
-use super::{Store, StoreError, lifecycle, scrubs, suppressions, transaction};
+use super::{Store, StoreError, contact_counts, lifecycle, scrubs, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;
@@ -185,6 +185,7 @@ pub(super) async fn erase_one(
         person::people(tx, &batch).await?.remove(&account_id).unwrap_or_default();
     if subject.live {
         lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
+        contact_counts::moved(tx, [account_id].into_iter(), -1).await?;
     }
     let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
     add_redacted(&mut counts, redact::headers(tx, &batch).await?);

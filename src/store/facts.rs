@@ -1,17 +1,22 @@
 //! What the checks ask about, loaded for a whole batch under its locks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
 use super::db::{Tx, args};
+use super::guard::{Guard, Workflow as WorkflowKey};
+use super::ledger::TOOK_IN;
 use super::subjects::{self, record};
+use super::switches::Switches;
 use super::{CONTACT, StoreError, id_batch};
 use crate::domain::criteria::subject::{Asks, Surroundings};
 use crate::domain::decision::{Contact, Decision, Explanation, Facts, PastEnrollment, decide, explain};
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
+use crate::domain::guard::Limit;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
 use crate::domain::wall::zone_of_account;
@@ -35,6 +40,21 @@ pub struct Known {
     decided: HashMap<EnrollmentKey, Identity>,
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
     surroundings: HashMap<(i64, i64), Surroundings>,
+    switches: Switches,
+    /// Enrollments that a person let pass the guard.
+    approved: HashSet<EnrollmentKey>,
+    /// `None`: nothing has come near a limit.
+    guard: Option<Guard>,
+    since: Since,
+}
+
+/// What the batch itself has done.
+#[derive(Default)]
+struct Since {
+    decided: HashMap<EnrollmentKey, Identity>,
+    trashed: HashSet<(i64, i64)>,
+    /// Enrollments that wait.
+    enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
 }
 
 impl Known {
@@ -45,15 +65,56 @@ impl Known {
         let contacts = load_contacts(tx, &contact_keys).await?;
         let workflows = load_workflows(tx, batch).await?;
         let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
+        let switches = Switches::load(tx, &accounts).await?;
         let (accounts, subscriptions) = load_accounts(tx, &accounts).await?;
         let mut asked: BTreeMap<i64, Asks> = BTreeMap::new();
         for ((account_id, _), workflow) in &workflows {
             workflow.asks(asked.entry(*account_id).or_default());
         }
+        for NewEnrollment { key, .. } in batch {
+            if let Some(asks) = asked.get_mut(&key.account_id) {
+                asks.own_enrollments.insert(key.enrollment_id);
+            }
+        }
         let surroundings = subjects::load(tx, &asked, &contact_keys).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
-        Ok(Self { now, accounts, workflows, subscriptions, contacts, decided, enrolled, surroundings })
+        Ok(Self {
+            now,
+            accounts,
+            workflows,
+            subscriptions,
+            contacts,
+            decided,
+            enrolled,
+            surroundings,
+            switches,
+            approved: HashSet::new(),
+            guard: None,
+            since: Since::default(),
+        })
+    }
+
+    /// The batch was decided before and waits: that is no reason against it. These of it were approved.
+    pub fn decide_again(&mut self, approved: HashSet<EnrollmentKey>) {
+        self.decided.clear();
+        self.approved = approved;
+    }
+
+    /// Did a person let it pass the guard?
+    pub fn is_approved(&self, key: &EnrollmentKey) -> bool {
+        self.approved.contains(key)
+    }
+
+    /// Begins the batch anew, watched by the guard.
+    pub fn watch(&mut self, guard: Guard) {
+        self.guard = Some(guard);
+        self.since = Since::default();
+    }
+
+    /// Is it a contact that the store has, live or in the trash? Then its row is locked.
+    pub fn has(&self, account_id: i64, contact_id: i64) -> bool {
+        matches!(self.contacts.get(&(account_id, contact_id)), Some(Contact::Live { .. } | Contact::InTrash))
     }
 
     /// Decides one enrollment by what is known.
@@ -72,23 +133,32 @@ impl Known {
         ledger_retention: Duration,
         ask: impl FnOnce(&NewEnrollment, &Facts<'_>) -> T,
     ) -> T {
-        let account_id = enrollment.key.account_id;
+        let (key, account_id, workflow_id) =
+            (&enrollment.key, enrollment.key.account_id, enrollment.workflow_id);
         let contact = (account_id, enrollment.object_id);
         let nothing = Surroundings::default();
-        let enrolled = self.enrolled.get(&(account_id, enrollment.workflow_id, enrollment.object_id));
+        let enrolled = self.enrolled_in((account_id, workflow_id, enrollment.object_id));
+        let state = if self.since.trashed.contains(&contact) {
+            &Contact::InTrash
+        } else {
+            self.contacts.get(&contact).unwrap_or(&Contact::Unknown)
+        };
         ask(
             enrollment,
             &Facts {
                 now: self.now,
                 ledger_retention,
-                decided: self.decided.get(&enrollment.key),
+                decided: self.since.decided.get(key).or_else(|| self.decided.get(key)),
                 account_exists: self.accounts.contains_key(&account_id),
-                workflow: self.workflows.get(&(account_id, enrollment.workflow_id)),
+                workflow: self.workflows.get(&(account_id, workflow_id)),
                 subscriptions: self.subscriptions.get(&account_id).map_or(&[], Vec::as_slice),
-                contact: self.contacts.get(&contact).unwrap_or(&Contact::Unknown),
-                enrolled: enrolled.map_or(&[], Vec::as_slice),
+                contact: state,
+                enrolled: &enrolled,
                 zone: self.accounts.get(&account_id).copied().flatten(),
                 around: self.surroundings.get(&contact).unwrap_or(&nothing),
+                paused: self.switches.pause(account_id, workflow_id),
+                limit: self.limit((account_id, workflow_id)),
+                approved: self.is_approved(key),
             },
         )
     }
@@ -98,16 +168,41 @@ impl Known {
         self.workflows.get_mut(&(account_id, workflow_id))
     }
 
+    fn enrolled_in(&self, key: (i64, i64, i64)) -> Cow<'_, [PastEnrollment]> {
+        let before = self.enrolled.get(&key).map_or(&[][..], Vec::as_slice);
+        match self.since.enrolled.get(&key) {
+            None => before.into(),
+            Some(since) => before.iter().chain(since).cloned().collect(),
+        }
+    }
+
     /// The rest of the batch sees what this decision does.
     pub fn note(&mut self, enrollment: &NewEnrollment, decision: &Decision) {
+        let (account_id, workflow_id) = (enrollment.key.account_id, enrollment.workflow_id);
         match decision {
             Decision::Delete => {
-                self.contacts.insert((enrollment.key.account_id, enrollment.object_id), Contact::InTrash);
+                self.since.trashed.insert((account_id, enrollment.object_id));
+                if let Some(guard) = &mut self.guard {
+                    guard.count((account_id, workflow_id));
+                }
+            }
+            Decision::Hold(_) | Decision::Defer(..) => {
+                let enrolled = self.since.enrolled.entry((account_id, workflow_id, enrollment.object_id));
+                enrolled.or_default().push(PastEnrollment {
+                    enrollment_id: Some(enrollment.key.enrollment_id),
+                    enrolled_at: enrollment.enrolled_at,
+                    active: false,
+                });
             }
             Decision::Skip(_) | Decision::Refuse(_) => {}
             Decision::Duplicate | Decision::DeadLetter(_) => return,
         }
-        self.decided.insert(enrollment.key, enrollment.identity());
+        self.since.decided.insert(enrollment.key, enrollment.identity());
+    }
+
+    /// The limit of the guard that one more deletion by this workflow would break.
+    pub fn limit(&self, workflow: WorkflowKey) -> Option<Limit> {
+        self.guard.as_ref().and_then(|guard| guard.reached(workflow))
     }
 }
 
@@ -201,7 +296,8 @@ async fn load_accounts(
     Ok((existing, subscriptions))
 }
 
-/// Enrollments of the same contacts in the same workflows: imported ones, and those the ledger carried out.
+/// Enrollments of the same contacts in the same workflows: imported ones, and those of the ledger that were carried out
+/// or still wait.
 async fn load_enrolled(
     tx: &mut Tx,
     batch: &[NewEnrollment],
@@ -219,7 +315,7 @@ async fn load_enrolled(
          SELECT l.account_id, l.workflow_id, l.object_id, l.enrollment_id, l.enrolled_at, FALSE \
          FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
-         WHERE l.outcome = 'deleted'"
+         WHERE {TOOK_IN}"
     );
     let mut enrolled: HashMap<_, Vec<PastEnrollment>> = HashMap::new();
     for row in tx.rows(&sql, args![id_batch(&ENROLLED, keys)]).await? {

@@ -14,7 +14,7 @@ use super::audit::{self, Actor};
 use super::db::{Tx, args};
 use super::dialect::Dialect;
 use super::trash::{self, DeletedBy, Deletion};
-use super::{KeyHome, Store, StoreError, batch_row, batch_text, suppressions};
+use super::{KeyHome, Store, StoreError, batch_row, batch_text, contact_counts, suppressions};
 use crate::domain::members::Fault;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table, parse_record};
 use crate::domain::time::{Time, parse_time};
@@ -162,14 +162,15 @@ impl Import {
         chunk.retain(|(_, record)| !is_of(&gone, record));
         self.report.skipped += (read - chunk.len()) as u64;
         self.note_references(&chunk).await?;
-        let arriving =
-            if kind.name == "contact" { self.arriving_in_trash(&chunk).await? } else { Vec::new() };
+        let new = if kind.name == "contact" { self.new_contacts(&chunk).await? } else { BTreeSet::new() };
         self.upsert(&kind.table, chunk.iter().map(|(_, record)| record.row.clone()).collect()).await?;
         if let Some(links) = &kind.links {
             self.replace_links(kind, links, &chunk).await?;
         }
         match kind.name {
             "contact" => {
+                contact_counts::moved(&mut self.tx, new.iter().map(|(account_id, _)| *account_id), 1).await?;
+                let arriving = self.arriving_in_trash(&chunk, &new);
                 // What arrives in the trash claims no address.
                 trash::put_into_trash(&mut self.tx, &arriving).await?;
                 let contacts = chunk.iter().flat_map(|(line, record)| {
@@ -270,23 +271,27 @@ impl Import {
         rows.iter().map(|row| Ok((row.int("account_id")?, row.int("contact_id")?))).collect()
     }
 
+    /// Those contacts of a chunk that are new.
+    async fn new_contacts(&mut self, chunk: &[(u64, Record)]) -> Result<BTreeSet<(i64, i64)>, StoreError> {
+        let named =
+            chunk.iter().flat_map(|(_, record)| record.contacts.iter().map(|id| (record.account_id, *id)));
+        Ok(self.absent_contacts(&named.collect()).await?.into_iter().collect())
+    }
+
     /// Archived contacts that are new: only they arrive in the trash.
-    async fn arriving_in_trash(&mut self, chunk: &[(u64, Record)]) -> Result<Vec<Deletion>, StoreError> {
-        let mut archived = BTreeMap::new();
+    fn arriving_in_trash(&self, chunk: &[(u64, Record)], new: &BTreeSet<(i64, i64)>) -> Vec<Deletion> {
+        let mut arriving = BTreeMap::new();
         for (_, record) in chunk {
             if let (Some(archive), [contact_id]) = (&record.archived, &record.contacts[..]) {
+                let (account_id, contact_id) = (record.account_id, *contact_id);
                 let at = archive.at.as_deref().and_then(parse_time).unwrap_or(self.now);
-                archived.insert((record.account_id, *contact_id), at);
+                let deletion =
+                    Deletion { account_id, contact_id, by: DeletedBy::Import, deletion_id: None, at };
+                arriving.insert((account_id, contact_id), deletion);
             }
         }
-        let new = self.absent_contacts(&archived.keys().copied().collect()).await?;
-        Ok(new
-            .into_iter()
-            .filter_map(|(account_id, contact_id)| {
-                let at = *archived.get(&(account_id, contact_id))?;
-                Some(Deletion { account_id, contact_id, by: DeletedBy::Import, deletion_id: None, at })
-            })
-            .collect())
+        arriving.retain(|contact, _| new.contains(contact));
+        arriving.into_values().collect()
     }
 
     async fn upsert(&mut self, table: &Table, rows: Vec<Row>) -> Result<(), StoreError> {

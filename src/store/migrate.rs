@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -52,6 +52,11 @@ const MIGRATIONS: [Migration; 8] = [
         name: "0008_vouching",
         postgres: include_str!("migrations/postgres/0008_vouching.sql"),
         sqlite: include_str!("migrations/sqlite/0008_vouching.sql"),
+    },
+    Migration {
+        name: "0009_brakes",
+        postgres: include_str!("migrations/postgres/0009_brakes.sql"),
+        sqlite: include_str!("migrations/sqlite/0009_brakes.sql"),
     },
 ];
 

@@ -2,7 +2,8 @@
 //! SQLite.
 //!
 //! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
-//! matrix into statements. The verbs: [`decide`] (enrollments), [`deletions`] and [`restore`] (by people), [`erase`],
+//! matrix into statements. The verbs: [`decide`] (enrollments), [`waiting`] (those that were held or deferred),
+//! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
 //! (what the commands show), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
 //! e-mail), [`checkpoint`] (the embedded feed's position and dead letters). Only a deletion of many is more than one
@@ -11,6 +12,7 @@
 mod audit;
 pub mod checkpoint;
 mod contact;
+mod contact_counts;
 mod db;
 mod decide;
 pub mod deletions;
@@ -20,9 +22,12 @@ pub mod erase_again;
 mod error;
 mod explain;
 mod facts;
+mod guard;
+pub mod holds;
 pub mod import;
 pub mod journal;
 pub mod lease;
+mod ledger;
 pub mod legal_hold;
 mod lifecycle;
 pub mod mail;
@@ -41,13 +46,15 @@ pub mod retention;
 mod scrubs;
 mod subjects;
 mod suppressions;
+pub mod switches;
 pub mod trash;
 mod users;
+pub mod waiting;
 
 use std::time::Duration;
 
 pub use db::Options;
-pub use decide::Decided;
+pub use decide::{Decided, Rules};
 pub use error::StoreError;
 pub use explain::Preview;
 pub use lifecycle::StageChange;

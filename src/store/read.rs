@@ -218,14 +218,14 @@ async fn open_entry(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Opt
 
 /// The conditions of a list, as text with parameters.
 #[derive(Default)]
-struct Conditions {
+pub(super) struct Conditions {
     sql: Vec<String>,
     args: Vec<Arg>,
 }
 
 impl Conditions {
     /// `column = value`, where there is a value to ask for.
-    fn equal(&mut self, column: &'static str, value: Option<Arg>) {
+    pub(super) fn equal(&mut self, column: &'static str, value: Option<Arg>) {
         if let Some(value) = value {
             self.args.push(value);
             self.sql.push(format!("{column} = ${}", self.args.len()));
@@ -233,11 +233,11 @@ impl Conditions {
     }
 
     /// A condition without parameter.
-    fn also(&mut self, condition: &'static str) {
+    pub(super) fn also(&mut self, condition: &'static str) {
         self.sql.push(condition.to_owned());
     }
 
-    async fn select(
+    pub(super) async fn select(
         mut self,
         tx: &mut Tx,
         columns: &'static str,

@@ -33,7 +33,7 @@ const ACTIVITIES: Texts =
     texts(Category::Activities, "activities", &[("activity_id", Int)], &[("properties", Json)]);
 
 /// Every table and column that can hold what somebody wrote about a contact.
-const TEXTS: [Texts; 13] = [
+const TEXTS: [Texts; 14] = [
     ACTIVITIES,
     texts(Category::Conversations, "conversations", &[("conversation_id", Int)], &[("messages", Json)]),
     texts(
@@ -72,6 +72,12 @@ const TEXTS: [Texts; 13] = [
         &[("properties", Json), ("history", Json)],
     ),
     texts(Category::Workflows, "workflows", &[("workflow_id", Int)], &[("flow", Text)]),
+    texts(
+        Category::Workflows,
+        "waiting_events",
+        &[("enrollment_id", Int), ("action_id", Int)],
+        &[("event", Text)],
+    ),
 ];
 
 const fn texts(

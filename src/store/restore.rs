@@ -13,7 +13,7 @@ use super::outbox::write_outbox;
 use super::plan::BATCH;
 use super::trash::run_plan;
 use super::users::permitted_user;
-use super::{Store, StoreError, batch_row, batch_text, reading, transaction};
+use super::{Store, StoreError, batch_row, batch_text, contact_counts, reading, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
 use crate::domain::restore::{Holders, Refusal, Verdict, decide};
@@ -145,6 +145,7 @@ async fn restore(tx: &mut Tx, request: &Request, from: Place) -> Result<Restored
         look(tx, request, from, &Holders::new()).await?;
     if !back.is_empty() {
         bring_back(tx, account_id, &back, at).await?;
+        contact_counts::moved(tx, back.iter().map(|_| account_id), 1).await?;
         announce(tx, account_id, user_id, &back, at).await?;
     }
     let refused = refused.into_iter().map(|it| Refused::new(account_id, it)).collect();

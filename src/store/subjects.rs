@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono_tz::Tz;
 
 use super::db::{Row, Tx, args};
+use super::ledger::TOOK_IN;
 use super::{CONTACT, StoreError, id_batch};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
@@ -174,9 +175,12 @@ async fn enrollments(
          UNION ALL \
          SELECT l.account_id, l.workflow_id, l.object_id, FALSE FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
-         WHERE l.outcome = 'deleted'"
+         WHERE {TOOK_IN} AND (l.account_id, l.enrollment_id) NOT IN (SELECT b.account_id, b.id FROM {own})",
+        own = tx.dialect().batch(2, &NAMED)
     );
-    for row in tx.rows(&sql, args![id_batch(&ENROLLED, triples)]).await? {
+    let own =
+        asked.iter().flat_map(|(account_id, asks)| asks.own_enrollments.iter().map(|id| [*account_id, *id]));
+    for row in tx.rows(&sql, args![id_batch(&ENROLLED, triples), id_batch(&NAMED, own)]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
             let enrolled = around.enrollments.entry(row.int("workflow_id")?).or_default();
             let active = row.bool("active")?;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::db::{Tx, args};
 use super::outbox::write_outbox;
 use super::plan;
-use super::{StoreError, batch_row, batch_text, lifecycle};
+use super::{StoreError, batch_row, batch_text, contact_counts, lifecycle};
 use crate::domain::effects::Transition;
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::{Time, format_time};
@@ -81,6 +81,7 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
         .collect();
     lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
     run_plan(tx, Transition::Trash, &plan_batch(&trashed)).await?;
+    contact_counts::moved(tx, deletions.iter().map(|deletion| deletion.account_id), -1).await?;
     Ok(trashed)
 }
 

@@ -9,8 +9,19 @@ use crate::support::records::{
 use crate::support::{Database, Reaper, on_both};
 
 /// What a decision may change, and what the service keeps for itself.
-const CHANGED: [&str; 8] =
-    ["ledger", "contacts", "contact_emails", "trash_entries", "outbox", "audit", "job_runs", "leases"];
+const CHANGED: [&str; 11] = [
+    "ledger",
+    "contacts",
+    "contact_emails",
+    "trash_entries",
+    "outbox",
+    "audit",
+    "job_runs",
+    "leases",
+    "contact_counts",
+    "guard_counts",
+    "guarded_accounts",
+];
 
 /// A workflow that deletes everybody whose first name is Ada.
 fn deletes_ada(account: i64, id: i64) -> Value {
@@ -55,7 +66,7 @@ on_both!(the_first_check_that_fails_decides_and_the_ledger_says_why, async |db: 
         record["archivedAt"] = json!(days_ago(days));
     }
     let mut unsupported = deletes_ada(1, 9);
-    unsupported["flow"]["timeWindows"] = json!([{"day": "MONDAY", "startTime": {"hour": 0, "minute": 0}, "endTime": {"hour": 23, "minute": 59}}]);
+    unsupported["flow"]["timeWindows"] = json!([{"day": "HOLIDAY"}]);
     let mut records = account_two();
     records.extend(archived);
     records.push(unsupported);

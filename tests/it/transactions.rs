@@ -16,9 +16,8 @@ use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::model::Dice;
-use crate::support::{Database, Reaper, on_both, records, wait_until};
+use crate::support::{Database, Reaper, UNGUARDED, on_both, records, wait_until};
 
-const RETENTION: Duration = Duration::from_hours(120 * 24);
 const DEADLINE: Duration = Duration::from_secs(30);
 
 on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |database: Database| {
@@ -53,7 +52,7 @@ on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |dat
                     1 => Polls::of(polls / 8 + 1, store.answers()).await.is_none(),
                     _ => {
                         let batch = take(&next);
-                        Polls::of(polls, store.decide(&batch, RETENTION)).await.is_none()
+                        Polls::of(polls, store.decide(&batch, &UNGUARDED)).await.is_none()
                     }
                 };
                 dropped.fetch_add(usize::from(gone), Ordering::Relaxed);
@@ -64,7 +63,7 @@ on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |dat
     let mut failed = Vec::new();
     while go_on(&next, &dropped) {
         let batch = take(&next);
-        match store.decide(&batch, RETENTION).await {
+        match store.decide(&batch, &UNGUARDED).await {
             Ok(_) => kept.extend(batch.iter().map(|enrollment| enrollment.key.enrollment_id.to_string())),
             Err(error) => failed.push(error.to_string()),
         }
@@ -289,7 +288,7 @@ fn enrollment(contact: i64, id: i64) -> NewEnrollment {
 /// Decides until the store has an answer, as the pipeline does.
 async fn decide(store: &Store, batch: &[NewEnrollment]) -> Vec<Decision> {
     loop {
-        match store.decide(batch, RETENTION).await {
+        match store.decide(batch, &UNGUARDED).await {
             Ok(decided) => return decided.into_iter().map(|decided| decided.decision).collect(),
             Err(error) if error.is_transient() => {}
             Err(error) => panic!("{error}"),

@@ -118,6 +118,8 @@ pub struct Asks {
     pub segments: BTreeSet<i64>,
     /// Workflows whose enrollments are asked about.
     pub workflows: BTreeSet<i64>,
+    /// Enrollments that are being decided: none counts as one that the contact had.
+    pub own_enrollments: BTreeSet<i64>,
     /// The types of associated objects, as the store names them.
     pub neighbours: BTreeSet<&'static str>,
     /// The types of events.

@@ -5,8 +5,9 @@ use serde::Serialize;
 use super::{CHECKS, Contact, Decision, Facts};
 use crate::domain::criteria::{Criteria, Seen, Truth};
 use crate::domain::enrollment::NewEnrollment;
+use crate::domain::guard::Limit;
 use crate::domain::time::format_time;
-use crate::domain::workflow::Understood;
+use crate::domain::windows::Closed;
 
 /// What would become of an enrollment, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -169,13 +170,39 @@ pub(super) fn criteria(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
 }
 
 pub(super) fn moment(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
-    let used = |of: fn(&crate::domain::workflow::Workflow) -> Understood| {
-        facts.workflow.is_some_and(|workflow| of(workflow) == Understood::No)
+    let calendar = facts.workflow.and_then(|workflow| workflow.calendar.as_ref());
+    let (calendar, zone) = match (calendar, facts.zone) {
+        (None, _) => return "the time windows or blocked dates are not understood".into(),
+        (Some(calendar), _) if calendar.is_always_open() => return "the workflow runs at any time".into(),
+        (Some(_), None) => return "the account's time zone is not known".into(),
+        (Some(calendar), Some(zone)) => (calendar, zone),
     };
-    match (used(|it| it.time_windows), used(|it| it.blocked_dates)) {
-        (false, false) => "the workflow runs at any time".into(),
-        _ => "time windows and blocked dates are not understood yet".into(),
+    let now = match calendar.at(facts.now, zone) {
+        Ok(()) => return format!("the workflow runs now, by the time in {zone}").into(),
+        Err(Closed::OutsideTimeWindow) => "no time window is open",
+        Err(Closed::BlockedDate) => "today is a blocked date",
+    };
+    match calendar.next_opening(facts.now, zone) {
+        Some(opening) => format!("{now}; the next window opens at {}", format_time(opening.from)).into(),
+        None => format!("{now}, and no window opens within a year").into(),
     }
+}
+
+pub(super) fn pause(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    if facts.paused { "deletes are paused" } else { "deletes are not paused" }.into()
+}
+
+pub(super) fn volume(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+    let which = match facts.limit {
+        None => return "one more deletion is within every limit".into(),
+        Some(Limit::Workflow) => "what the workflow may delete in its window",
+        Some(Limit::Account) => "what the account's workflows may delete in their window",
+        Some(Limit::Share) => {
+            "the share of its contacts that the account's workflows may delete in their window"
+        }
+    };
+    let approved = if facts.approved { "; a person approved this one" } else { "" };
+    format!("one more deletion would be over {which}{approved}").into()
 }
 
 fn conditions(what: &str, criteria: &Criteria, enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {

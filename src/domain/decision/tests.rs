@@ -17,6 +17,9 @@ struct World {
     subscriptions: Vec<Subscription>,
     contact: Contact,
     enrolled: Vec<PastEnrollment>,
+    paused: bool,
+    limit: Option<Limit>,
+    approved: bool,
 }
 
 fn time(text: &str) -> Time {
@@ -46,6 +49,9 @@ impl World {
             }],
             contact: live("lead", None),
             enrolled: Vec::new(),
+            paused: false,
+            limit: None,
+            approved: false,
         }
     }
 
@@ -63,6 +69,9 @@ impl World {
                 enrolled: &self.enrolled,
                 zone: Some(Tz::UTC),
                 around: &Surroundings::default(),
+                paused: self.paused,
+                limit: self.limit,
+                approved: self.approved,
             },
         )
     }
@@ -107,6 +116,10 @@ fn each_check_decides_with_its_own_reason() {
         ("enrollment_too_old", |world| world.enrollment.enrolled_at = time("2026-07-24T10:00:00.999999Z")),
         ("object_type_not_supported", |world| world.enrollment.object_type_id = "0-2".to_owned()),
         ("account_not_found", |world| world.account_exists = false),
+        ("paused", |world| {
+            world.paused = true;
+            world.workflow = None;
+        }),
         ("workflow_not_found", |world| world.workflow = None),
         ("workflow_type_not_supported", |world| world.flow("/type", json!("PLATFORM_FLOW"))),
         ("action_not_in_workflow", |world| world.enrollment.key.action_id = 3),
@@ -128,8 +141,15 @@ fn each_check_decides_with_its_own_reason() {
         }),
         ("criteria_unsupported", |world| world.flow("/goalFilterBranch", json!({"filters": []}))),
         ("criteria_unsupported", |world| world.flow("/suppressionListIds", json!([4]))),
-        ("criteria_unsupported", |world| world.flow("/timeWindows", json!([{"day": "MONDAY"}]))),
+        ("criteria_unsupported", |world| world.flow("/timeWindows", json!([{"day": "HOLIDAY"}]))),
         ("criteria_unsupported", |world| world.flow("/blockedDates", json!([{"month": "MAY"}]))),
+        // The 21st of November 2026 is a Saturday.
+        ("outside_time_window", |world| world.flow("/timeWindows", json!([{"day": "MONDAY"}]))),
+        ("blocked_date", |world| {
+            world.limit = Some(Limit::Share);
+            world.flow("/blockedDates", json!([{"dayOfMonth": 21, "month": "NOVEMBER"}]));
+        }),
+        ("volume_guard", |world| world.limit = Some(Limit::Workflow)),
         ("criteria_unsupported", |world| world.flow("/enrollmentCriteria/type", json!("EVENT_BASED"))),
     ];
     for (reason, spoil) in cases {
@@ -147,6 +167,33 @@ fn the_first_check_that_fails_decides() {
     assert_eq!(world.decide(), Decision::Skip(SkipReason::WorkflowOff));
     world.account_exists = false;
     assert_eq!(world.decide(), Decision::Refuse(RefuseReason::AccountNotFound));
+}
+
+#[test]
+fn an_approval_exempts_from_the_guard_alone() {
+    let mut world = World::new();
+    (world.approved, world.limit) = (true, Some(Limit::Account));
+    assert_eq!(world.decide(), Decision::Delete);
+    world.paused = true;
+    assert_eq!(world.decide(), Decision::Hold(HoldReason::Paused));
+}
+
+#[test]
+fn a_deferred_enrollment_comes_within_a_quarter_of_an_hour_after_the_opening() {
+    let mut world = World::new();
+    world.flow("/timeWindows", json!([{"day": "MONDAY"}]));
+    let Decision::Defer(DeferReason::OutsideTimeWindow, until) = world.decide() else {
+        panic!("not deferred")
+    };
+    let opening = time("2026-11-23T00:00:00Z");
+    assert!((opening..opening + TimeDelta::minutes(15)).contains(&until), "{until}");
+}
+
+#[test]
+fn an_event_that_was_forgotten_never_deletes() {
+    let mut world = World::new();
+    world.enrollment.cause = Cause::Event;
+    assert_eq!(world.decide(), Decision::Refuse(RefuseReason::CriteriaUnsupported));
 }
 
 #[test]

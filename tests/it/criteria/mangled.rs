@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use contact_reaper::domain::criteria::subject::{Asks, Subject};
 use contact_reaper::domain::criteria::{Concern, Criteria, Filter, Truth, parse};
 use contact_reaper::domain::enrollment::Cause;
-use contact_reaper::domain::workflow::{Triggers, Understood, Workflow};
+use contact_reaper::domain::workflow::{Triggers, Workflow};
 use serde_json::{Value, json};
 
 use super::cases::{Case, all};
@@ -210,12 +210,12 @@ fn deletes(flow: &Value, subject: Subject<'_>) -> bool {
     let spared = |criteria: Option<&Criteria>| {
         criteria.is_none_or(|criteria| criteria.evaluate(subject) == Truth::False)
     };
-    let parts_are_understood = [workflow.time_windows, workflow.blocked_dates] == [Understood::Unused; 2];
+    let never_closed = workflow.calendar.is_some_and(|calendar| calendar.is_always_open());
     workflow.is_contact_workflow
         && workflow.is_enabled
         && workflow.delete_actions.contains(&1)
         && spared(workflow.goal.as_ref())
         && spared(workflow.suppression.as_ref())
-        && parts_are_understood
+        && never_closed
         && workflow.triggers.met(cause, subject) == Truth::True
 }

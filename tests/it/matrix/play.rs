@@ -15,8 +15,8 @@ use super::deeds::Refusal;
 use super::graph::{self, COMPANIES, CONTACTS, DEALS, ONCE, SEGMENTS, TICKETS};
 use super::model::{Account, Object};
 use super::rows::stored;
-use crate::support::Database;
 use crate::support::records::{ADMIN, event, lines, seconds_ago};
+use crate::support::{Database, UNGUARDED};
 
 /// Both have the same ids.
 pub const ACCOUNTS: [i64; 2] = [1, 2];
@@ -25,7 +25,6 @@ pub const ACCOUNTS: [i64; 2] = [1, 2];
 const SHOWN_EVERY: usize = 8;
 
 const DAY: Duration = Duration::from_hours(24);
-const LEDGER: Duration = DAY.saturating_mul(120);
 
 /// One thing that happens, whatever the state is then. The first number is the account, the second the contact.
 #[derive(Clone, Debug)]
@@ -153,7 +152,7 @@ impl Scene {
                 event["data"]["cause"] = json!("MANUAL");
                 event["data"]["enrolledAt"] = json!(seconds_ago(if *lately { -240 } else { 3600 }));
                 let event = parse_event(event.to_string().as_bytes()).expect("well-formed");
-                store.decide(&[event], LEDGER).await.map(drop)
+                store.decide(&[event], &UNGUARDED).await.map(drop)
             }
             Step::Restore(account, contact) => store.restore_contact(*account, user, *contact).await,
             Step::RestoreAll(account, contacts) => {

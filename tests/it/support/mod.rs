@@ -26,6 +26,23 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use contact_reaper::domain::guard::{AccountLimits, Limits, WorkflowLimits};
+use contact_reaper::store::Rules;
+
+/// The rules of decisions as the settings come, with a guard that is out of the way.
+pub const UNGUARDED: Rules = Rules {
+    ledger_retention: Duration::from_hours(120 * 24),
+    limits: Limits {
+        workflow: WorkflowLimits { max_deletions: u64::MAX, window: Duration::from_hours(1) },
+        account: AccountLimits {
+            max_deletions: u64::MAX,
+            max_share: 1.0,
+            min_contacts: 0,
+            window: Duration::from_hours(1),
+        },
+    },
+};
+
 /// How often a condition is looked at again.
 const POLL: Duration = Duration::from_millis(50);
 

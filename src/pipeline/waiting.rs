@@ -1,0 +1,66 @@
+//! Enrollments that were held or deferred and whose time has come: approved, resumed or due.
+//!
+//! Every instance looks for them and passes over those that another has in hand. What a run leaves waiting waits for
+//! the next: the end of a feed is not held up by it.
+
+use std::time::Duration;
+
+use tracing::{error, warn};
+
+use super::Options;
+use super::lane::report;
+use crate::ports::Stop;
+use crate::store::Store;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(2);
+/// How long one that the store does not take is left alone.
+const PUT_OFF_HOURS: i64 = 1;
+
+/// Takes them up until asked to stop; once at least, so that a run that ends at once does its share.
+pub async fn run(store: Store, options: Options, mut stop: Stop) {
+    loop {
+        take_up(&store, &options, &stop).await;
+        if stop.is_requested() {
+            return;
+        }
+        tokio::select! {
+            () = stop.requested() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// Takes up all there are now, batch by batch.
+async fn take_up(store: &Store, options: &Options, stop: &Stop) {
+    let mut limit = options.batch_size;
+    loop {
+        match store.take_up(limit, &options.rules).await {
+            Ok(taken) => {
+                for decided in taken.changed {
+                    report(&Ok(decided), options);
+                }
+                if taken.count < limit {
+                    return;
+                }
+                limit = options.batch_size;
+            }
+            Err(problem) if problem.is_transient() => {
+                warn!(error = %problem, "waiting enrollments not taken up; they are tried again");
+                return;
+            }
+            // One that the store cannot take does not hold the others: it is first when it stands alone.
+            Err(_) if limit > 1 => limit /= 2,
+            Err(problem) => {
+                error!(error = %problem, "a waiting enrollment cannot be decided; it is put off for an hour");
+                if let Err(problem) = store.put_off_first(PUT_OFF_HOURS).await {
+                    warn!(error = %problem, "the enrollment was not put off");
+                    return;
+                }
+            }
+        }
+        if stop.is_requested() {
+            return;
+        }
+    }
+}

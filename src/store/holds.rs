@@ -1,0 +1,135 @@
+//! What is held, and what a person says to it.
+
+use serde::Serialize;
+
+use super::audit::{self, Actor};
+use super::db::{Arg, Tx, args};
+use super::read::{Conditions, Filter};
+use super::waiting::HELD_BY_THE_GUARD;
+use super::{Store, StoreError, reading, transaction};
+use crate::domain::time::{Time, format_time};
+
+/// Enrollments of one workflow that are held for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    pub account_id: String,
+    pub workflow_id: String,
+    pub reason: String,
+    /// Of the guard's: what nobody has approved yet, which is the number to confirm.
+    pub count: i64,
+    /// Since when the oldest is held.
+    pub since: String,
+}
+
+/// What a person says to what the guard holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It may pass the guard; every other check is asked anew.
+    Approve,
+    /// It is skipped, for good.
+    Reject,
+}
+
+impl Store {
+    /// What is held, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn holds(&self, filter: &Filter) -> Result<Vec<Held>, StoreError> {
+        reading!(self, tx => list(tx, filter))
+    }
+
+    /// Rules on all that the guard holds of a workflow; `confirm` is how many enrollments the person takes that for.
+    ///
+    /// # Errors
+    ///
+    /// Refused where it is another number: then nothing was approved or rejected.
+    pub async fn rule_on_holds(
+        &self,
+        account_id: i64,
+        workflow_id: i64,
+        ruling: Ruling,
+        confirm: u64,
+        operator: &str,
+    ) -> Result<(), StoreError> {
+        let actor = Actor::Operator(operator.to_owned());
+        transaction!(self, tx => rule(tx, (account_id, workflow_id), ruling, confirm, &actor))
+    }
+}
+
+async fn list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Held>, StoreError> {
+    let mut conditions = Conditions::default();
+    conditions.equal("account_id", filter.account_id.map(Arg::from));
+    conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
+    conditions.also("(reason = 'paused' OR reason = 'volume_guard' AND ready_at IS NULL)");
+    let columns = "account_id, workflow_id, reason, count(*) AS count, min(since) AS since";
+    let order =
+        "GROUP BY account_id, workflow_id, reason ORDER BY min(since) DESC, account_id, workflow_id, reason";
+    let rows = conditions.select(tx, columns, "waiting_enrollments", order, filter.limit).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Held {
+                account_id: row.int("account_id")?.to_string(),
+                workflow_id: row.int("workflow_id")?.to_string(),
+                reason: row.text("reason")?,
+                count: row.int("count")?,
+                since: format_time(row.time("since")?),
+            })
+        })
+        .collect()
+}
+
+async fn rule(
+    tx: &mut Tx,
+    (account_id, workflow_id): (i64, i64),
+    ruling: Ruling,
+    confirm: u64,
+    actor: &Actor,
+) -> Result<(), StoreError> {
+    let now = tx.now().await?;
+    let (action, done, mark) = match ruling {
+        Ruling::Approve => ("approve_held", "approved", "approved = TRUE, ready_at = $3"),
+        Ruling::Reject => ("reject_held", "rejected", "reason = 'rejected', ready_at = $3"),
+    };
+    let sql = format!(
+        "UPDATE waiting_enrollments SET {mark} WHERE account_id = $1 AND workflow_id = $2 AND {HELD_BY_THE_GUARD}"
+    );
+    let held = tx.execute(&sql, args![account_id, workflow_id, now]).await?;
+    if held == 0 || held != confirm {
+        return Err(StoreError::Refused(format!(
+            "the volume guard holds {held} enrollments of workflow {workflow_id} of account {account_id}, \
+             --confirm says {confirm}; nothing was {done}"
+        )));
+    }
+    if ruling == Ruling::Reject {
+        skip_rejected(tx, (account_id, workflow_id), now).await?;
+    }
+    audit::write(tx, now, account_id, actor, action, &[workflow_id], i64::try_from(held).unwrap_or(i64::MAX))
+        .await
+}
+
+/// Ends the waiting of what was marked as rejected in this transaction.
+async fn skip_rejected(
+    tx: &mut Tx,
+    (account_id, workflow_id): (i64, i64),
+    now: Time,
+) -> Result<(), StoreError> {
+    let rejected = "(account_id, enrollment_id, action_id) IN \
+                    (SELECT w.account_id, w.enrollment_id, w.action_id FROM waiting_enrollments w \
+                     WHERE w.account_id = $1 AND w.workflow_id = $2 AND w.reason = 'rejected')";
+    tx.execute(
+        &format!(
+            "UPDATE ledger SET outcome = 'skipped', reason = 'rejected', decided_at = $3 \
+             WHERE account_id = $1 AND outcome = 'held' AND {rejected}"
+        ),
+        args![account_id, workflow_id, now],
+    )
+    .await?;
+    for table in ["waiting_events", "waiting_enrollments"] {
+        let sql = format!("DELETE FROM {table} WHERE account_id = $1 AND {rejected}");
+        tx.execute(&sql, args![account_id, workflow_id]).await?;
+    }
+    Ok(())
+}

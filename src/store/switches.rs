@@ -1,0 +1,183 @@
+//! Pause and resume: switches that every deciding transaction reads.
+//!
+//! Whoever decides shares a lock with the others before it reads them; whoever pauses holds that lock alone. So a pause
+//! waits for the batches under way, and once it has returned no later commit deletes.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde::Serialize;
+
+use super::audit::{self, Actor};
+use super::db::{Tx, args};
+use super::{Store, StoreError, id_batch, reading, transaction};
+use crate::domain::record::{Column, ColumnType};
+use crate::domain::time::Time;
+
+/// The lock; the number follows those of the migrations and the imports.
+const LOCK: i64 = 7_165_905_012;
+
+const ACCOUNT: [Column; 1] = [("account_id", ColumnType::Int)];
+
+/// What is paused: everything, an account, or one of its workflows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    pub account_id: Option<i64>,
+    /// Only with an account.
+    pub workflow_id: Option<i64>,
+}
+
+impl Scope {
+    /// As the table has it: 0 for all there are.
+    fn key(self) -> (i64, i64) {
+        (self.account_id.unwrap_or_default(), self.workflow_id.unwrap_or_default())
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.account_id, self.workflow_id) {
+            (None, _) => to.write_str("everything"),
+            (Some(account_id), None) => write!(to, "account {account_id}"),
+            (Some(account_id), Some(workflow_id)) => {
+                write!(to, "workflow {workflow_id} of account {account_id}")
+            }
+        }
+    }
+}
+
+/// What a resume did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resumed {
+    /// False where it was not paused.
+    pub resumed: bool,
+    /// A wider pause is still in force.
+    pub still_paused: bool,
+}
+
+impl Store {
+    /// Stops deletes by workflows: once this has returned none is committed any more. False where it was paused already.
+    ///
+    /// # Errors
+    ///
+    /// Refused: an account or a workflow that is not there.
+    pub async fn pause(&self, scope: Scope, operator: &str) -> Result<bool, StoreError> {
+        transaction!(self, tx => pause(tx, scope, operator))
+    }
+
+    /// Lets deletes by workflows go on; what was held meanwhile is taken up again.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn resume(&self, scope: Scope, operator: &str) -> Result<Resumed, StoreError> {
+        transaction!(self, tx => resume(tx, scope, operator))
+    }
+
+    /// How many pauses are in force.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn pauses(&self) -> Result<u64, StoreError> {
+        reading!(self, tx => count(tx))
+    }
+}
+
+/// What is paused of the accounts of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Switches(HashSet<(i64, i64)>);
+
+impl Switches {
+    pub(super) async fn load(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<Self, StoreError> {
+        let batch = id_batch(&ACCOUNT, accounts.iter().map(|account_id| [*account_id]));
+        let sql = format!(
+            "SELECT account_id, workflow_id FROM switches \
+             WHERE account_id = 0 OR account_id IN (SELECT b.account_id FROM {})",
+            tx.dialect().batch(1, &ACCOUNT)
+        );
+        let rows = tx.rows(&sql, args![batch]).await?;
+        let keys = rows.iter().map(|row| Ok((row.int("account_id")?, row.int("workflow_id")?)));
+        keys.collect::<Result<_, StoreError>>().map(Self)
+    }
+
+    pub(super) fn pause(&self, account_id: i64, workflow_id: i64) -> bool {
+        [(0, 0), (account_id, 0), (account_id, workflow_id)].iter().any(|key| self.0.contains(key))
+    }
+}
+
+/// Begins a deciding transaction: no pause comes between the switches it is about to read and its commit.
+pub(super) async fn begin_to_decide(tx: &mut Tx) -> Result<Time, StoreError> {
+    tx.time(&tx.dialect().now_sharing(LOCK)).await
+}
+
+async fn pause(tx: &mut Tx, scope: Scope, operator: &str) -> Result<bool, StoreError> {
+    let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
+    refuse_unknown(tx, scope).await?;
+    let (account_id, workflow_id) = scope.key();
+    let paused = tx
+        .execute(
+            "INSERT INTO switches (account_id, workflow_id, paused_by, since) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT DO NOTHING",
+            args![account_id, workflow_id, operator, now],
+        )
+        .await?;
+    if paused > 0 {
+        audit(tx, now, scope, operator, "pause").await?;
+    }
+    Ok(paused > 0)
+}
+
+/// A typing error must not look like a pause.
+async fn refuse_unknown(tx: &mut Tx, scope: Scope) -> Result<(), StoreError> {
+    let Some(account_id) = scope.account_id else { return Ok(()) };
+    let found = match scope.workflow_id {
+        None => tx.row("SELECT 1 AS one FROM accounts WHERE account_id = $1", args![account_id]).await?,
+        Some(workflow_id) => {
+            let sql = "SELECT 1 AS one FROM workflows WHERE account_id = $1 AND workflow_id = $2";
+            tx.row(sql, args![account_id, workflow_id]).await?
+        }
+    };
+    match found {
+        Some(_) => Ok(()),
+        None => Err(StoreError::Refused(format!("there is no {scope}; nothing was paused"))),
+    }
+}
+
+async fn resume(tx: &mut Tx, scope: Scope, operator: &str) -> Result<Resumed, StoreError> {
+    // Alone, like a pause: a batch that still saw it would hold rows that nobody takes up.
+    let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
+    let (account_id, workflow_id) = scope.key();
+    let resumed = tx
+        .execute(
+            "DELETE FROM switches WHERE account_id = $1 AND workflow_id = $2",
+            args![account_id, workflow_id],
+        )
+        .await?;
+    if resumed > 0 {
+        tx.execute(
+            "UPDATE waiting_enrollments SET ready_at = $1 WHERE reason = 'paused' AND ready_at IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM switches s WHERE s.account_id = 0 \
+                OR s.account_id = waiting_enrollments.account_id \
+                   AND s.workflow_id IN (0, waiting_enrollments.workflow_id))",
+            args![now],
+        )
+        .await?;
+        audit(tx, now, scope, operator, "resume").await?;
+    }
+    let sql = "SELECT 1 AS one FROM switches WHERE account_id = 0 \
+               OR account_id = $1 AND workflow_id IN (0, $2) LIMIT 1";
+    let still_paused = tx.row(sql, args![account_id, workflow_id]).await?.is_some();
+    Ok(Resumed { resumed: resumed > 0, still_paused })
+}
+
+async fn audit(tx: &mut Tx, now: Time, scope: Scope, operator: &str, action: &str) -> Result<(), StoreError> {
+    let workflow: Vec<i64> = scope.workflow_id.into_iter().collect();
+    let actor = Actor::Operator(operator.to_owned());
+    audit::write(tx, now, scope.key().0, &actor, action, &workflow, 1).await
+}
+
+async fn count(tx: &mut Tx) -> Result<u64, StoreError> {
+    let row = tx.row("SELECT count(*) AS switches FROM switches", &[]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("switches"))?.unsigned_abs())
+}

@@ -1,0 +1,328 @@
+//! Enrollments that wait: held until a person says more, deferred until a time. Each has its row of the ledger; what it
+//! takes to decide it again is kept beside it, the event that enrolled the contact in a table of its own.
+//!
+//! Whoever takes some up passes over those that another worker has in hand. An event is read and written only under the
+//! lock of its contact, so that none outlives its person.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::json;
+
+use super::audit::{self, Actor};
+use super::db::{Row, Tx, args};
+use super::decide::{self, Decided, Rules};
+use super::facts::Known;
+use super::ledger::{self, KEY};
+use super::outbox::write_outbox;
+use super::{Store, StoreError, batch_row, batch_text, id_batch, reading, switches, transaction};
+use crate::domain::decision::{Decision, HoldReason};
+use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
+use crate::domain::guard::Limit;
+use crate::domain::record::{Column, ColumnType};
+use crate::domain::time::{Time, format_time};
+
+const WAITING: [Column; 7] = [
+    ("account_id", ColumnType::Int),
+    ("enrollment_id", ColumnType::Int),
+    ("action_id", ColumnType::Int),
+    ("workflow_id", ColumnType::Int),
+    ("reason", ColumnType::Text),
+    ("since", ColumnType::Time),
+    ("ready_at", ColumnType::Time),
+];
+const EVENT: [Column; 5] = [
+    ("account_id", ColumnType::Int),
+    ("enrollment_id", ColumnType::Int),
+    ("action_id", ColumnType::Int),
+    ("contact_id", ColumnType::Int),
+    ("event", ColumnType::Text),
+];
+const WORKFLOW: [Column; 2] = [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int)];
+
+/// Rows that the volume guard holds and nobody has approved.
+pub(super) const HELD_BY_THE_GUARD: &str = "reason = 'volume_guard' AND ready_at IS NULL";
+
+/// What was taken up, and what became of it where it is no longer what it was.
+#[derive(Debug, Default)]
+pub struct TakenUp {
+    pub count: usize,
+    pub changed: Vec<(NewEnrollment, Decided)>,
+}
+
+impl Store {
+    /// Decides those anew whose time has come: approved, resumed or due ones, so many at most.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was done, and all of them still wait.
+    pub async fn take_up(&self, limit: usize, rules: &Rules) -> Result<TakenUp, StoreError> {
+        transaction!(self, tx => take_up(tx, limit, rules))
+    }
+
+    /// Lets the first that would be taken up wait until `hours` from now.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn put_off_first(&self, hours: i64) -> Result<(), StoreError> {
+        transaction!(self, tx => put_off_first(tx, hours))
+    }
+
+    /// How many enrollments the volume guard holds.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn held_by_the_guard(&self) -> Result<u64, StoreError> {
+        reading!(self, tx => held_by_the_guard(tx))
+    }
+}
+
+/// An enrollment taken up, and what the ledger says of it so far.
+struct Taken {
+    enrollment: NewEnrollment,
+    approved: bool,
+    outcome: String,
+    reason: Option<String>,
+}
+
+/// Keeps what is held or deferred for later; tells of workflows of which the guard has held nothing so far.
+pub(super) async fn keep<'a>(
+    tx: &mut Tx,
+    known: &Known,
+    decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
+) -> Result<(), StoreError> {
+    let mut rows = Vec::new();
+    let mut events = Vec::new();
+    let mut stopped: BTreeMap<(i64, i64), u64> = BTreeMap::new();
+    let mut now = None;
+    for (enrollment, Decided { decision, at }) in decisions {
+        let (reason, ready_at) = match decision {
+            Decision::Hold(reason) => (reason.as_str(), None),
+            Decision::Defer(reason, until) => (reason.as_str(), Some(format_time(*until))),
+            _ => continue,
+        };
+        let (EnrollmentKey { account_id, enrollment_id, action_id }, contact_id) =
+            (enrollment.key, enrollment.object_id);
+        now = Some(*at);
+        rows.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
+            "action_id": action_id, "workflow_id": enrollment.workflow_id, "reason": reason,
+            "since": format_time(*at), "ready_at": ready_at})));
+        // Of a person who is gone, or not there yet, nothing is kept.
+        if let (Some(event), true) = (&enrollment.event, known.has(account_id, contact_id)) {
+            events.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
+                "action_id": action_id, "contact_id": contact_id, "event": write_event(event)})));
+        }
+        if *decision == Decision::Hold(HoldReason::VolumeGuard) {
+            *stopped.entry((account_id, enrollment.workflow_id)).or_default() += 1;
+        }
+    }
+    let Some(now) = now else { return Ok(()) };
+    announce(tx, known, &stopped, now).await?;
+    let sql = format!(
+        "INSERT INTO waiting_enrollments \
+         (account_id, enrollment_id, action_id, workflow_id, reason, since, ready_at, approved) \
+         SELECT b.account_id, b.enrollment_id, b.action_id, b.workflow_id, b.reason, b.since, b.ready_at, FALSE \
+         FROM {} WHERE TRUE ORDER BY b.account_id, b.enrollment_id, b.action_id \
+         ON CONFLICT (account_id, enrollment_id, action_id) DO UPDATE SET ready_at = excluded.ready_at, \
+           since = CASE WHEN waiting_enrollments.reason = excluded.reason \
+                        THEN waiting_enrollments.since ELSE excluded.since END, \
+           reason = excluded.reason",
+        tx.dialect().batch(1, &WAITING)
+    );
+    tx.execute(&sql, args![batch_text(rows)]).await?;
+    if !events.is_empty() {
+        let sql = format!(
+            "INSERT INTO waiting_events (account_id, enrollment_id, action_id, contact_id, event) \
+             SELECT b.account_id, b.enrollment_id, b.action_id, b.contact_id, b.event FROM {} WHERE TRUE \
+             ORDER BY b.account_id, b.enrollment_id, b.action_id ON CONFLICT DO NOTHING",
+            tx.dialect().batch(1, &EVENT)
+        );
+        tx.execute(&sql, args![batch_text(events)]).await?;
+    }
+    Ok(())
+}
+
+/// Says once, and not for every batch, that the guard has stopped a workflow. The account's guard is locked: two
+/// workers do not both take themselves for the first.
+async fn announce(
+    tx: &mut Tx,
+    known: &Known,
+    stopped: &BTreeMap<(i64, i64), u64>,
+    now: Time,
+) -> Result<(), StoreError> {
+    if stopped.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT b.account_id, b.workflow_id FROM {} WHERE NOT EXISTS \
+         (SELECT 1 FROM waiting_enrollments w WHERE w.account_id = b.account_id \
+          AND w.workflow_id = b.workflow_id AND {HELD_BY_THE_GUARD}) ORDER BY b.account_id, b.workflow_id",
+        tx.dialect().batch(1, &WORKFLOW)
+    );
+    let batch =
+        id_batch(&WORKFLOW, stopped.keys().map(|(account_id, workflow_id)| [*account_id, *workflow_id]));
+    let mut messages = Vec::new();
+    for row in tx.rows(&sql, args![batch]).await? {
+        let workflow = (row.int("account_id")?, row.int("workflow_id")?);
+        let data = json!({"accountId": workflow.0.to_string(), "workflowId": workflow.1.to_string(),
+            "limit": known.limit(workflow).map(Limit::as_str),
+            "held": stopped.get(&workflow), "trippedAt": format_time(now)});
+        messages.push((workflow.0, "guard.tripped", data));
+    }
+    if messages.is_empty() { Ok(()) } else { write_outbox(tx, now, messages).await }
+}
+
+async fn take_up(tx: &mut Tx, limit: usize, rules: &Rules) -> Result<TakenUp, StoreError> {
+    let now = switches::begin_to_decide(tx).await?;
+    let taken = take(tx, limit, now).await?;
+    if taken.is_empty() {
+        return Ok(TakenUp::default());
+    }
+    let approved = taken.iter().filter(|taken| taken.approved).map(|taken| taken.enrollment.key);
+    let approved: HashSet<EnrollmentKey> = approved.collect();
+    let mut batch: Vec<NewEnrollment> = taken.iter().map(|taken| taken.enrollment.clone()).collect();
+    let mut known = Known::load(tx, &batch, now).await?;
+    known.decide_again(approved);
+    remember_events(tx, &mut batch).await?;
+    let (decided, entries) = decide::carry_out(tx, &mut known, &batch, rules, now).await?;
+    let changed: Vec<usize> = (0..taken.len())
+        .filter(|at| {
+            let (taken, decision) = (&taken[*at], &decided[*at].decision);
+            (taken.outcome.as_str(), taken.reason.as_deref()) != (decision.outcome(), decision.reason())
+        })
+        .collect();
+    ledger::rewrite(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), &entries).await?;
+    let count = taken.len();
+    settle(tx, &known, &batch, &decided).await?;
+    audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;
+    let mut all: Vec<Option<(NewEnrollment, Decided)>> = batch.into_iter().zip(decided).map(Some).collect();
+    let changed = changed.into_iter().filter_map(|at| all[at].take()).collect();
+    Ok(TakenUp { count, changed })
+}
+
+/// Locks those whose time has come, and that nobody else has in hand.
+async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<Taken>, StoreError> {
+    let sql = format!(
+        "SELECT w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, l.object_type_id, l.object_id, \
+         l.cause, l.enrolled_at, l.outcome, l.reason FROM waiting_enrollments w \
+         JOIN ledger l ON l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id \
+         AND l.action_id = w.action_id WHERE w.ready_at <= $1 \
+         ORDER BY w.ready_at, w.account_id, w.enrollment_id, w.action_id LIMIT $2{}",
+        tx.dialect().for_update_skip_locked("w")
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    tx.rows(&sql, args![now, limit]).await?.iter().map(taken).collect()
+}
+
+fn key(row: &Row) -> Result<EnrollmentKey, StoreError> {
+    Ok(EnrollmentKey {
+        account_id: row.int("account_id")?,
+        enrollment_id: row.int("enrollment_id")?,
+        action_id: row.int("action_id")?,
+    })
+}
+
+fn taken(row: &Row) -> Result<Taken, StoreError> {
+    let cause = Cause::parse(&row.text("cause")?)
+        .ok_or_else(|| StoreError::Failed("the ledger names a cause that nobody knows".to_owned()))?;
+    Ok(Taken {
+        enrollment: NewEnrollment {
+            key: key(row)?,
+            workflow_id: row.int("workflow_id")?,
+            object_type_id: row.text("object_type_id")?,
+            object_id: row.int("object_id")?,
+            enrolled_at: row.time("enrolled_at")?,
+            cause,
+            event: None,
+        },
+        approved: row.bool("approved")?,
+        outcome: row.text("outcome")?,
+        reason: row.optional_text("reason")?,
+    })
+}
+
+fn keys<'a>(enrollments: impl Iterator<Item = &'a NewEnrollment>) -> String {
+    id_batch(&KEY, enrollments.map(|it| [it.key.account_id, it.key.enrollment_id, it.key.action_id]))
+}
+
+/// Gives the enrollments of locked contacts the events back that are still kept.
+async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) -> Result<(), StoreError> {
+    let by_event = batch.iter().filter(|enrollment| enrollment.cause == Cause::Event);
+    if by_event.clone().next().is_none() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT e.account_id, e.enrollment_id, e.action_id, e.event FROM {} JOIN waiting_events e \
+         ON e.account_id = b.account_id AND e.enrollment_id = b.enrollment_id AND e.action_id = b.action_id",
+        tx.dialect().batch(1, &KEY)
+    );
+    let mut events = HashMap::new();
+    for row in tx.rows(&sql, args![keys(by_event)]).await? {
+        events.insert(key(&row)?, read_event(&row.text("event")?));
+    }
+    for enrollment in batch {
+        enrollment.event = events.remove(&enrollment.key).flatten();
+    }
+    Ok(())
+}
+
+/// Those that are decided for good wait no more; the others wait on.
+async fn settle(
+    tx: &mut Tx,
+    known: &Known,
+    batch: &[NewEnrollment],
+    decided: &[Decided],
+) -> Result<(), StoreError> {
+    let waits = |decided: &Decided| matches!(decided.decision, Decision::Hold(_) | Decision::Defer(..));
+    let done = keys(batch.iter().zip(decided).filter(|(_, decided)| !waits(decided)).map(|(done, _)| done));
+    for table in ["waiting_enrollments", "waiting_events"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE (account_id, enrollment_id, action_id) IN \
+             (SELECT b.account_id, b.enrollment_id, b.action_id FROM {})",
+            tx.dialect().batch(1, &KEY)
+        );
+        tx.execute(&sql, args![done.as_str()]).await?;
+    }
+    keep(tx, known, batch.iter().zip(decided)).await
+}
+
+/// A row that changes is a deed; one that deletes is in the audit already.
+async fn audit_changes<'a>(
+    tx: &mut Tx,
+    changed: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
+    now: Time,
+) -> Result<(), StoreError> {
+    let mut deeds: BTreeMap<(i64, i64, &'static str), Vec<i64>> = BTreeMap::new();
+    for (enrollment, Decided { decision, .. }) in changed {
+        if *decision != Decision::Delete {
+            let deed = (enrollment.key.account_id, enrollment.workflow_id, decision.verdict());
+            deeds.entry(deed).or_default().push(enrollment.object_id);
+        }
+    }
+    for ((account_id, workflow_id, action), ids) in deeds {
+        let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        audit::write(tx, now, account_id, &Actor::Workflow(workflow_id), action, &ids, count).await?;
+    }
+    Ok(())
+}
+
+async fn put_off_first(tx: &mut Tx, hours: i64) -> Result<(), StoreError> {
+    let now = tx.now().await?;
+    if let [first] = &take(tx, 1, now).await?[..] {
+        let EnrollmentKey { account_id, enrollment_id, action_id } = first.enrollment.key;
+        tx.execute(
+            "UPDATE waiting_enrollments SET ready_at = $4 \
+             WHERE account_id = $1 AND enrollment_id = $2 AND action_id = $3",
+            args![account_id, enrollment_id, action_id, now + chrono::TimeDelta::hours(hours)],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn held_by_the_guard(tx: &mut Tx) -> Result<u64, StoreError> {
+    let sql = format!("SELECT count(*) AS held FROM waiting_enrollments WHERE {HELD_BY_THE_GUARD}");
+    let row = tx.row(&sql, &[]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("held"))?.unsigned_abs())
+}
