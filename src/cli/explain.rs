@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::{Context, Failure, id, output};
 use crate::domain::criteria::Seen;
+use crate::service;
 
 #[derive(Debug, Args)]
 pub struct Explain {
@@ -18,8 +19,8 @@ pub struct Explain {
 impl Explain {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.existing_store().await?;
-        let retention = context.settings.ledger.retention;
-        let explanation = store.explain(self.account, self.workflow, self.contact, retention).await?;
+        let rules = service::rules(&context.settings);
+        let explanation = store.explain(self.account, self.workflow, self.contact, &rules).await?;
         if context.json {
             return output::document(&explanation);
         }

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::db::{Tx, args};
 use super::facts::Known;
-use super::{Store, StoreError, reading};
+use super::guard::Guard;
+use super::{Rules, Store, StoreError, reading};
 use crate::domain::decision::{Decision, Explanation};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment};
 use crate::domain::time::Time;
@@ -51,9 +52,9 @@ impl Store {
         account_id: i64,
         workflow_id: i64,
         contact_id: i64,
-        ledger_retention: Duration,
+        rules: &Rules,
     ) -> Result<Explanation, StoreError> {
-        reading!(self, tx => explain(tx, account_id, workflow_id, contact_id, ledger_retention))
+        reading!(self, tx => explain(tx, account_id, workflow_id, contact_id, rules))
     }
 
     /// How many live contacts an account has.
@@ -113,13 +114,14 @@ async fn explain(
     account_id: i64,
     workflow_id: i64,
     contact_id: i64,
-    ledger_retention: Duration,
+    rules: &Rules,
 ) -> Result<Explanation, StoreError> {
     let now = tx.now().await?;
     let mut enrollment = supposed(account_id, workflow_id, contact_id, now);
     let mut known = Known::load(tx, std::slice::from_ref(&enrollment), now).await?;
     reach_the_delete(&mut known, &mut enrollment);
-    Ok(known.explain(&enrollment, ledger_retention))
+    known.watch(Guard::read(tx, &[(account_id, workflow_id)].into(), rules.limits, now).await?);
+    Ok(known.explain(&enrollment, rules.ledger_retention))
 }
 
 /// The enrollment arrives at the workflow's Delete contact action; where it has none, at an action that is none.
