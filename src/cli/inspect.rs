@@ -17,7 +17,7 @@ pub enum Enrollments {
         /// Only of this workflow
         #[arg(long, value_parser = id)]
         workflow: Option<i64>,
-        /// Only this outcome: deleted, skipped or refused
+        /// Only this outcome: deleted, skipped, refused, held or deferred
         #[arg(long)]
         outcome: Option<String>,
         /// Only this reason
@@ -74,7 +74,7 @@ pub enum Audit {
 }
 
 impl ListArgs {
-    fn filter(&self) -> Filter {
+    pub(super) fn filter(&self) -> Filter {
         Filter { account_id: self.account, limit: self.limit, ..Filter::default() }
     }
 }

@@ -5,11 +5,13 @@ mod delete;
 mod demo;
 mod erase;
 mod explain;
+mod holds;
 mod inspect;
 mod journal;
 mod operate;
 mod output;
 mod pages;
+mod pause;
 mod restore;
 mod retention;
 mod workflow;
@@ -85,6 +87,13 @@ enum Command {
     /// Holds that keep a contact from being erased or purged
     #[command(subcommand)]
     LegalHold(erase::LegalHold),
+    /// Deletions that are held: by the volume guard, or while deletes are paused
+    #[command(subcommand)]
+    Holds(holds::Holds),
+    /// Stop deletes by workflows; people's deletes, erases and purges go on
+    Pause(pause::Paused),
+    /// Let deletes by workflows go on; what was held meanwhile is taken up
+    Resume(pause::Paused),
     /// The scheduled jobs
     #[command(subcommand)]
     Retention(retention::Retention),
@@ -219,6 +228,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Erase(erase) => erase.run(&context).await,
         Command::Erasures(erasures) => erasures.run(&context).await,
         Command::LegalHold(hold) => hold.run(&context).await,
+        Command::Holds(holds) => holds.run(&context).await,
+        Command::Pause(paused) => paused.pause(&context).await,
+        Command::Resume(paused) => paused.resume(&context).await,
         Command::Retention(retention) => retention.run(&context).await,
         Command::Effects => operate::effects(json),
     }

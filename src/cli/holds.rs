@@ -1,0 +1,83 @@
+//! `holds`: what the volume guard has stopped, or a pause holds, and what a person says to it.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{Context, Failure, ListArgs, id, operator, output};
+use crate::store::holds::Ruling;
+use crate::store::read::Filter;
+
+#[derive(Debug, Subcommand)]
+pub enum Holds {
+    /// Held enrollments, counted by workflow and reason, newest first
+    List {
+        #[command(flatten)]
+        list: ListArgs,
+        /// Only of this workflow
+        #[arg(long, value_parser = id)]
+        workflow: Option<i64>,
+    },
+    /// Let all that the guard holds of a workflow pass; every other check is asked anew
+    Approve(OfWorkflow),
+    /// Skip all that the guard holds of a workflow, for good
+    Reject(OfWorkflow),
+}
+
+#[derive(Debug, Args)]
+pub struct OfWorkflow {
+    #[arg(long, value_parser = id)]
+    account: i64,
+    #[arg(long, value_parser = id)]
+    workflow: i64,
+    /// How many the guard holds of it, as `holds list` says, typed to be sure
+    #[arg(long, value_name = "COUNT")]
+    confirm: u64,
+    /// Who does it, instead of the operating system's user
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
+impl Holds {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::List { list, workflow } => {
+                let filter = Filter { workflow_id: workflow, ..list.filter() };
+                print(context, &filter).await
+            }
+            Self::Approve(held) => held.rule(context, Ruling::Approve).await,
+            Self::Reject(held) => held.rule(context, Ruling::Reject).await,
+        }
+    }
+}
+
+async fn print(context: &Context, filter: &Filter) -> Result<(), Failure> {
+    let holds = context.existing_store().await?.holds(filter).await?;
+    if context.json {
+        return output::document(&holds);
+    }
+    let rows: Vec<Vec<String>> = holds
+        .into_iter()
+        .map(|held| {
+            let since = output::short_time(&held.since);
+            vec![held.account_id, held.workflow_id, held.reason, held.count.to_string(), since]
+        })
+        .collect();
+    output::table(&["account", "workflow", "reason", "count", "since"], &rows, "nothing is held")
+}
+
+impl OfWorkflow {
+    async fn rule(self, context: &Context, ruling: Ruling) -> Result<(), Failure> {
+        let Self { account, workflow, confirm, user } = self;
+        let store = context.existing_store().await?;
+        let operator = user.unwrap_or_else(operator);
+        store.rule_on_holds(account, workflow, ruling, confirm, &operator).await?;
+        let (member, says) = match ruling {
+            Ruling::Approve => ("approved", "approved: they are decided anew within 5 seconds"),
+            Ruling::Reject => ("rejected", "rejected: they are skipped"),
+        };
+        if context.json {
+            return output::document(&json!({ member: confirm }));
+        }
+        output::line(&format!("{confirm} enrollments of workflow {workflow} {says}"))
+    }
+}

@@ -1,0 +1,56 @@
+//! `pause` and `resume`: deletes by workflows, everywhere, in an account, or of one workflow.
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Context, Failure, id, operator, output};
+use crate::store::switches::{Resumed, Scope};
+
+#[derive(Debug, Args)]
+pub struct Paused {
+    /// Only in this account
+    #[arg(long, value_parser = id)]
+    account: Option<i64>,
+    /// Only this workflow
+    #[arg(long, value_parser = id, requires = "account")]
+    workflow: Option<i64>,
+    /// Who does it, instead of the operating system's user
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+}
+
+impl Paused {
+    fn scope(&self) -> Scope {
+        Scope { account_id: self.account, workflow_id: self.workflow }
+    }
+
+    pub async fn pause(self, context: &Context) -> Result<(), Failure> {
+        let (store, scope) = (context.existing_store().await?, self.scope());
+        let paused = store.pause(scope, &self.user.unwrap_or_else(operator)).await?;
+        if context.json {
+            return output::document(&json!({ "paused": true, "wasPaused": !paused }));
+        }
+        let says =
+            if paused { "paused: no workflow deletes until it is resumed" } else { "it was paused already" };
+        output::line(&format!("{scope}: {says}"))
+    }
+
+    pub async fn resume(self, context: &Context) -> Result<(), Failure> {
+        let (store, scope) = (context.existing_store().await?, self.scope());
+        let done = store.resume(scope, &self.user.unwrap_or_else(operator)).await?;
+        if context.json {
+            return output::document(&done);
+        }
+        let Resumed { resumed, still_paused } = done;
+        let says = if resumed {
+            "resumed: what was held is taken up now"
+        } else {
+            "nothing to resume: it was not paused"
+        };
+        output::line(&format!("{scope}: {says}"))?;
+        if still_paused {
+            output::line("a wider pause is still in force: resume that one too")?;
+        }
+        Ok(())
+    }
+}
