@@ -244,7 +244,7 @@ struct Scene {
 impl Scene {
     async fn new(contacts: i64) -> Self {
         let (database, broker) = (Database::sqlite(), Broker::new().await);
-        let reaper = Reaper::new(&database).fed_by(&broker);
+        let reaper = Reaper::new(&database).fed_by(&broker).unguarded();
         let mut world = records::entitled_account(1);
         let everybody =
             records::all_of(&[records::property("email", "ALL_PROPERTY", "IS_KNOWN", json!(null))]);

@@ -144,7 +144,7 @@ on_both!(a_killed_publisher_loses_nothing_and_the_order_holds, async |db: Databa
     const TWICE: i64 = 5;
     let broker = Broker::new().await;
     let queue = broker.listen(&[]).await;
-    let reaper = Reaper::new(&db).fed_by(&broker);
+    let reaper = Reaper::new(&db).fed_by(&broker).unguarded();
     for some in account_with(1..=CONTACTS).chunks(250) {
         reaper.import(some).await;
     }
@@ -271,7 +271,7 @@ async fn insert_message(db: &Database, kind: &str, data: &str) {
 on_both!(what_was_done_before_the_stop_leaves_before_the_end, async |db: Database| {
     let broker = Broker::new().await;
     let queue = broker.listen(&[]).await;
-    let reaper = Reaper::new(&db).fed_by(&broker);
+    let reaper = Reaper::new(&db).fed_by(&broker).unguarded();
     reaper.import(&account_with(1..=600)).await;
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_ready().await;

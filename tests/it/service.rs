@@ -263,7 +263,7 @@ struct Scene {
 impl Scene {
     async fn new(database: Database, contacts: i64) -> Self {
         let broker = Broker::new().await;
-        let reaper = Reaper::new(&database).fed_by(&broker);
+        let reaper = Reaper::new(&database).fed_by(&broker).unguarded();
         let mut world = records::entitled_account(777);
         let everybody =
             records::all_of(&[records::property("email", "ALL_PROPERTY", "IS_KNOWN", json!(null))]);

@@ -25,9 +25,9 @@ on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |dat
     const BATCH: i64 = 3;
     const CONTACTS: i64 = 4000;
     prepare(&database, CONTACTS).await;
-    // Whoever is dropped keeps its locks until its connection is lent out again. On SQLite that is the one write
-    // lock, and only with a single connection is the next borrower the one who lets go of it.
-    let store = database.open_with(if database.is_sqlite() { 1 } else { 4 });
+    // Whoever is dropped keeps its locks until its connection is lent out again: on SQLite the one write lock, on
+    // PostgreSQL the account's guard. Only with no more connections than borrowers is it lent out while the others wait.
+    let store = database.open_with(if database.is_sqlite() { 1 } else { 3 });
     let next = Arc::new(AtomicI64::new(1));
     let take = |next: &AtomicI64| {
         let first = next.fetch_add(BATCH, Ordering::Relaxed);

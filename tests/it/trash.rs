@@ -71,6 +71,7 @@ on_both!(
         // What these two do to other tables than these is nothing at all.
         let others = [
             "contacts",
+            "contact_counts",
             "segment_members",
             "workflow_enrollments",
             "trash_entries",
