@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, Failure, ListArgs, id, operator, output};
+use super::{Context, Failure, ListArgs, id, operator_or, output};
 use crate::store::holds::Ruling;
 use crate::store::read::Filter;
 
@@ -32,7 +32,7 @@ pub struct OfWorkflow {
     /// How many the guard holds of it, as `holds list` says, typed to be sure
     #[arg(long, value_name = "COUNT")]
     confirm: u64,
-    /// Who does it, instead of the operating system's user
+    /// The user of the account who does it, by id or e-mail address, instead of the operating system's
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
 }
@@ -69,8 +69,7 @@ impl OfWorkflow {
     async fn rule(self, context: &Context, ruling: Ruling) -> Result<(), Failure> {
         let Self { account, workflow, confirm, user } = self;
         let store = context.existing_store().await?;
-        let operator = user.unwrap_or_else(operator);
-        store.rule_on_holds(account, workflow, ruling, confirm, &operator).await?;
+        store.rule_on_holds(account, workflow, ruling, confirm, &operator_or(user)).await?;
         let (member, says) = match ruling {
             Ruling::Approve => ("approved", "approved: they are decided anew within 5 seconds"),
             Ruling::Reject => ("rejected", "rejected: they are skipped"),

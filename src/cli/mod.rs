@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{LogFormat, Mistakes, Settings, environment};
 use crate::domain::members::parse_id_text;
 use crate::service;
-use crate::store::{Schema, Store, StoreError};
+use crate::store::{Operator, Schema, Store, StoreError};
 use crate::telemetry::{self, LogOptions, TelemetryError};
 
 /// The Delete contact action of a CRM's workflows, as a background service.
@@ -239,6 +239,11 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
 /// An id on the command line.
 fn id(text: &str) -> Result<i64, String> {
     parse_id_text(text).ok_or_else(|| "an id is a positive 64-bit integer".to_owned())
+}
+
+/// Whoever gives an order: the user named by `--as`, or whoever is at the command line.
+fn operator_or(user: Option<String>) -> Operator {
+    user.map_or_else(|| Operator::OfTheSystem(operator()), Operator::OfTheAccount)
 }
 
 /// Who is at the command line: the name the operating system tells, or else the number.

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{Context, Failure, id, operator, output};
+use super::{Context, Failure, id, operator_or, output};
 use crate::store::switches::{Resumed, Scope};
 
 #[derive(Debug, Args)]
@@ -14,8 +14,8 @@ pub struct Paused {
     /// Only this workflow
     #[arg(long, value_parser = id, requires = "account")]
     workflow: Option<i64>,
-    /// Who does it, instead of the operating system's user
-    #[arg(long = "as", value_name = "USER")]
+    /// The user of the account who does it, by id or e-mail address, instead of the operating system's
+    #[arg(long = "as", value_name = "USER", requires = "account")]
     user: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl Paused {
 
     pub async fn pause(self, context: &Context) -> Result<(), Failure> {
         let (store, scope) = (context.existing_store().await?, self.scope());
-        let paused = store.pause(scope, &self.user.unwrap_or_else(operator)).await?;
+        let paused = store.pause(scope, &operator_or(self.user)).await?;
         if context.json {
             return output::document(&json!({ "paused": true, "wasPaused": !paused }));
         }
@@ -37,7 +37,7 @@ impl Paused {
 
     pub async fn resume(self, context: &Context) -> Result<(), Failure> {
         let (store, scope) = (context.existing_store().await?, self.scope());
-        let done = store.resume(scope, &self.user.unwrap_or_else(operator)).await?;
+        let done = store.resume(scope, &operator_or(self.user)).await?;
         if context.json {
             return output::document(&done);
         }

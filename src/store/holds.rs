@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::audit::{self, Actor};
+use super::audit;
 use super::db::{Arg, Tx, args};
 use super::read::{Conditions, Filter};
+use super::users::Operator;
 use super::waiting::HELD_BY_THE_GUARD;
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::time::{Time, format_time};
@@ -45,17 +46,17 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused where it is another number: then nothing was approved or rejected.
+    /// Refused where it is another number, or by a user who is not there or, to approve, may not delete many: then nothing
+    /// was approved or rejected.
     pub async fn rule_on_holds(
         &self,
         account_id: i64,
         workflow_id: i64,
         ruling: Ruling,
         confirm: u64,
-        operator: &str,
+        operator: &Operator,
     ) -> Result<(), StoreError> {
-        let actor = Actor::Operator(operator.to_owned());
-        transaction!(self, tx => rule(tx, (account_id, workflow_id), ruling, confirm, &actor))
+        transaction!(self, tx => rule(tx, (account_id, workflow_id), ruling, confirm, operator))
     }
 }
 
@@ -86,9 +87,13 @@ async fn rule(
     (account_id, workflow_id): (i64, i64),
     ruling: Ruling,
     confirm: u64,
-    actor: &Actor,
+    operator: &Operator,
 ) -> Result<(), StoreError> {
     let now = tx.now().await?;
+    let who = match ruling {
+        Ruling::Approve => operator.who_lets_go_on(tx, account_id, "let a workflow delete").await?,
+        Ruling::Reject => operator.who_stops(tx, account_id).await?,
+    };
     let (action, done, mark) = match ruling {
         Ruling::Approve => ("approve_held", "approved", "approved = TRUE, ready_at = $3"),
         Ruling::Reject => ("reject_held", "rejected", "reason = 'rejected', ready_at = $3"),
@@ -106,7 +111,7 @@ async fn rule(
     if ruling == Ruling::Reject {
         skip_rejected(tx, (account_id, workflow_id), now).await?;
     }
-    audit::write(tx, now, account_id, actor, action, &[workflow_id], i64::try_from(held).unwrap_or(i64::MAX))
+    audit::write(tx, now, account_id, &who, action, &[workflow_id], i64::try_from(held).unwrap_or(i64::MAX))
         .await
 }
 

@@ -61,6 +61,7 @@ pub use lifecycle::StageChange;
 pub use migrate::Schema;
 pub use plan::tables as tables_reached_by;
 pub use suppressions::KeyHome;
+pub use users::Operator;
 
 use db::Db;
 use metrics::counter;

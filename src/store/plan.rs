@@ -293,7 +293,9 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
             "active = FALSE",
             "active AND (account_id, contact_id) IN ({contacts})",
         )],
-        (C::Workflows, Fate::Deleted) => vec![delete_own("workflow_enrollments"), delete_own("waiting_events")],
+        (C::Workflows, Fate::Deleted) => {
+            vec![delete_own("workflow_enrollments"), delete_own("waiting_events")]
+        }
         _ => vec![],
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
+use super::users::Operator;
 use super::{Store, StoreError, id_batch, reading, transaction};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
@@ -60,8 +61,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused: an account or a workflow that is not there.
-    pub async fn pause(&self, scope: Scope, operator: &str) -> Result<bool, StoreError> {
+    /// Refused: an account, a workflow or a user that is not there.
+    pub async fn pause(&self, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
         transaction!(self, tx => pause(tx, scope, operator))
     }
 
@@ -69,8 +70,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where the database does not answer.
-    pub async fn resume(&self, scope: Scope, operator: &str) -> Result<Resumed, StoreError> {
+    /// Refused: a user that is not there, or who may not delete many.
+    pub async fn resume(&self, scope: Scope, operator: &Operator) -> Result<Resumed, StoreError> {
         transaction!(self, tx => resume(tx, scope, operator))
     }
 
@@ -111,19 +112,19 @@ pub(super) async fn begin_to_decide(tx: &mut Tx) -> Result<Time, StoreError> {
     tx.time(&tx.dialect().now_sharing(LOCK)).await
 }
 
-async fn pause(tx: &mut Tx, scope: Scope, operator: &str) -> Result<bool, StoreError> {
+async fn pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
     let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
     refuse_unknown(tx, scope).await?;
     let (account_id, workflow_id) = scope.key();
+    let who = operator.who_stops(tx, account_id).await?;
     let paused = tx
         .execute(
-            "INSERT INTO switches (account_id, workflow_id, paused_by, since) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT DO NOTHING",
-            args![account_id, workflow_id, operator, now],
+            "INSERT INTO switches (account_id, workflow_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            args![account_id, workflow_id, now],
         )
         .await?;
     if paused > 0 {
-        audit(tx, now, scope, operator, "pause").await?;
+        audit(tx, now, scope, &who, "pause").await?;
     }
     Ok(paused > 0)
 }
@@ -144,10 +145,11 @@ async fn refuse_unknown(tx: &mut Tx, scope: Scope) -> Result<(), StoreError> {
     }
 }
 
-async fn resume(tx: &mut Tx, scope: Scope, operator: &str) -> Result<Resumed, StoreError> {
+async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resumed, StoreError> {
     // Alone, like a pause: a batch that still saw it would hold rows that nobody takes up.
     let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
     let (account_id, workflow_id) = scope.key();
+    let who = operator.who_lets_go_on(tx, account_id, "let workflows delete").await?;
     let resumed = tx
         .execute(
             "DELETE FROM switches WHERE account_id = $1 AND workflow_id = $2",
@@ -163,7 +165,7 @@ async fn resume(tx: &mut Tx, scope: Scope, operator: &str) -> Result<Resumed, St
             args![now],
         )
         .await?;
-        audit(tx, now, scope, operator, "resume").await?;
+        audit(tx, now, scope, &who, "resume").await?;
     }
     let sql = "SELECT 1 AS one FROM switches WHERE account_id = 0 \
                OR account_id = $1 AND workflow_id IN (0, $2) LIMIT 1";
@@ -171,10 +173,9 @@ async fn resume(tx: &mut Tx, scope: Scope, operator: &str) -> Result<Resumed, St
     Ok(Resumed { resumed: resumed > 0, still_paused })
 }
 
-async fn audit(tx: &mut Tx, now: Time, scope: Scope, operator: &str, action: &str) -> Result<(), StoreError> {
+async fn audit(tx: &mut Tx, now: Time, scope: Scope, who: &Actor, action: &str) -> Result<(), StoreError> {
     let workflow: Vec<i64> = scope.workflow_id.into_iter().collect();
-    let actor = Actor::Operator(operator.to_owned());
-    audit::write(tx, now, scope.key().0, &actor, action, &workflow, 1).await
+    audit::write(tx, now, scope.key().0, who, action, &workflow, 1).await
 }
 
 async fn count(tx: &mut Tx) -> Result<u64, StoreError> {

@@ -2,7 +2,6 @@
 CREATE TABLE switches (
   account_id  bigint NOT NULL,
   workflow_id bigint NOT NULL,
-  paused_by   text NOT NULL,
   since       timestamptz NOT NULL,
   PRIMARY KEY (account_id, workflow_id)
 );

@@ -2,7 +2,6 @@
 CREATE TABLE switches (
   account_id  INTEGER NOT NULL,
   workflow_id INTEGER NOT NULL,
-  paused_by   TEXT NOT NULL,
   since       TEXT NOT NULL,
   PRIMARY KEY (account_id, workflow_id)
 );
