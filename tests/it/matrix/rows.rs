@@ -8,9 +8,11 @@ use super::model::Account;
 use crate::support::Database;
 
 /// Table, its columns to look at, and where they are booleans.
-const TABLES: [(&str, &[&str]); 28] = [
+const TABLES: [(&str, &[&str]); 29] = [
     ("contacts", &["contact_id", "properties", "?deleted_at IS NOT NULL", "?restored_at IS NOT NULL"]),
     ("contact_emails", &["contact_id", "email_key", "?live"]),
+    // How many are live, told by the volume guard's sum.
+    ("contact_counts", &["coalesce(sum(change), 0)"]),
     ("gone_contacts", &["contact_id", "state"]),
     ("legal_holds", &["contact_id"]),
     ("trash_entries", &["contact_id", "deleted_by", "closed_as"]),
@@ -115,6 +117,8 @@ impl Account {
                 add("legal_holds", id.to_string());
             }
         }
+        let live = self.contacts.values().filter(|it| it.trash.is_none()).count();
+        add("contact_counts", live.to_string());
         for (id, state) in &self.gone {
             add("gone_contacts", format!("{id} | {state}"));
         }
