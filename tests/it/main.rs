@@ -13,6 +13,7 @@ mod deferral;
 mod deletes;
 mod deletes_interrupted;
 mod demo;
+mod edited;
 mod end_to_end;
 mod erase;
 mod erase_column;

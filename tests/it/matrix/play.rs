@@ -15,8 +15,8 @@ use super::deeds::Refusal;
 use super::graph::{self, COMPANIES, CONTACTS, DEALS, ONCE, SEGMENTS, TICKETS};
 use super::model::{Account, Object};
 use super::rows::stored;
-use crate::support::records::{ADMIN, event, lines, seconds_ago};
-use crate::support::{Database, UNGUARDED};
+use crate::support::records::{ADMIN, event, seconds_ago};
+use crate::support::{Database, UNGUARDED, import};
 
 /// Both have the same ids.
 pub const ACCOUNTS: [i64; 2] = [1, 2];
@@ -235,18 +235,6 @@ impl Scene {
         }
         Ok(())
     }
-}
-
-/// Imports as the command does: all of the records or none.
-pub async fn import(store: &Store, records: &[Value]) -> Result<(), StoreError> {
-    let mut import = store.begin_import("me").await?;
-    let mut taken = Ok(());
-    for (number, line) in (1..).zip(lines(records).lines()) {
-        if taken.is_ok() {
-            taken = import.line(number, line).await;
-        }
-    }
-    import.finish(taken).await.map(drop)
 }
 
 /// Every page, with what the model shows on it.

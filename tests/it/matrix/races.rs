@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::model::Account;
 use super::number;
-use super::play::{import, same};
+use super::play::same;
 use super::rows::stored;
 use crate::model::Dice;
 use crate::support::records::{ADMIN, days_ago, entitled_account};
-use crate::support::{Database, on_both};
+use crate::support::{Database, import, on_both};
 
 /// Contacts of an account that are raced for; their neighbour stays.
 const EACH: i64 = 25;

@@ -27,7 +27,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use contact_reaper::domain::guard::{AccountLimits, Limits, WorkflowLimits};
-use contact_reaper::store::Rules;
+use contact_reaper::store::{Rules, Store, StoreError};
+use serde_json::Value;
 
 /// The rules of decisions as the settings come, with a guard that is out of the way.
 pub const UNGUARDED: Rules = Rules {
@@ -42,6 +43,18 @@ pub const UNGUARDED: Rules = Rules {
         },
     },
 };
+
+/// Imports as the command does: all of the records or none.
+pub async fn import(store: &Store, records: &[Value]) -> Result<(), StoreError> {
+    let mut import = store.begin_import("me").await?;
+    let mut taken = Ok(());
+    for (number, line) in (1..).zip(records::lines(records).lines()) {
+        if taken.is_ok() {
+            taken = import.line(number, line).await;
+        }
+    }
+    import.finish(taken).await.map(drop)
+}
 
 /// How often a condition is looked at again.
 const POLL: Duration = Duration::from_millis(50);
