@@ -328,6 +328,13 @@ pub fn broker_options(settings: &Settings) -> broker::Options {
     let rabbitmq = &settings.feed.rabbitmq;
     broker::Options {
         url: rabbitmq.url.expose().to_owned(),
+        tls: broker::Tls {
+            ca_file: rabbitmq.ca_file.clone(),
+            identity: rabbitmq
+                .client_identity
+                .clone()
+                .map(|(certificate_file, key_file)| broker::Identity { certificate_file, key_file }),
+        },
         exchange: rabbitmq.exchange.clone(),
         routing_key: rabbitmq.routing_key.clone(),
         queue: rabbitmq.queue.clone(),

@@ -4,13 +4,15 @@
 #   tests/run.sh [ARGS…]         the whole check; ARGS go to `cargo test`
 #   tests/run.sh --with [CMD…]   starts the servers, runs CMD (or a shell) and stops them again
 #
-# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, a linker, Python with the
-# library of the mail server that tests start themselves) is installed with apt-get, as root or through sudo. The
-# first two servers are private to this run: own directory, own free ports, loopback only; they are gone when it ends,
-# however it ends. CMD and the tests see
+# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, openssl, a linker, Python
+# with the library of the mail server that tests start themselves) is installed with apt-get, as root or through sudo.
+# The first two servers are private to this run: own directory, own free ports, loopback only; they are gone when it
+# ends, however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
 #   TEST_AMQP_URL       the private RabbitMQ
+#   TEST_AMQPS_URL      the same with TLS; it asks for a client's certificate
+#   TEST_TLS            certificates: ca.pem signed those of the servers and client.pem (client.key), stranger.pem did not
 #   TEST_PROMTOOL       the program that judges the metrics
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -39,17 +41,21 @@ main() {
         in_own_group cargo clippy --locked --all-targets -- -D warnings
     fi
 
+    make_certificates
     start_rabbitmq
     start_postgres
     mkdir "$run_dir/tmp" # what a killed test leaves behind goes with the rest
     export TMPDIR=$run_dir/tmp
     TEST_PROMTOOL=$(command -v promtool)
-    export TEST_POSTGRES_URL TEST_AMQP_URL TEST_PROMTOOL
+    TEST_TLS=$run_dir/tls
+    export TEST_POSTGRES_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_PROMTOOL
 
     if [[ ${1-} == --with ]]; then
         shift
         say "export TEST_POSTGRES_URL=$TEST_POSTGRES_URL"
         say "export TEST_AMQP_URL=$TEST_AMQP_URL"
+        say "export TEST_AMQPS_URL=$TEST_AMQPS_URL"
+        say "export TEST_TLS=$TEST_TLS"
         if [[ -t 0 ]]; then
             "${@:-${SHELL:-bash}}"
         else
@@ -99,6 +105,7 @@ missing_packages() {
     postgres_bin >/dev/null || echo postgresql
     [[ -x $RABBITMQ ]] || echo rabbitmq-server
     command -v promtool >/dev/null || echo prometheus
+    command -v openssl >/dev/null || echo openssl
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
     /usr/bin/python3 -c 'import zoneinfo; zoneinfo.ZoneInfo("Europe/Warsaw")' 2>/dev/null || echo python3 tzdata
     command -v cc >/dev/null || echo gcc libc6-dev
@@ -183,11 +190,37 @@ await() { # PID COMMAND…
 }
 
 # A port that was free may be taken a moment later, by another run for one: try again with others.
+# A certificate and its key in $run_dir/tls, signed by the authority of that name, or by itself.
+certificate() { # NAME SUBJECT AUTHORITY [EXTENSION…]
+    local dir=$run_dir/tls name=$1 subject=$2 authority=$3 signed=() extension
+    [[ $authority == "$name" ]] || signed=(-CA "$dir/$authority.pem" -CAkey "$dir/$authority.key")
+    for extension in "${@:4}"; do signed+=(-addext "$extension"); done
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$subject" \
+        "${signed[@]}" -keyout "$dir/$name.key" -out "$dir/$name.pem" 2>"$run_dir/openssl.log" || {
+        cat "$run_dir/openssl.log" >&2
+        die "openssl makes no certificate; its output is above"
+    }
+}
+
+make_certificates() {
+    mkdir "$run_dir/tls"
+    certificate ca "contact-reaper tests" ca
+    certificate stranger "somebody else" stranger
+    certificate server localhost ca basicConstraints=critical,CA:FALSE subjectAltName=DNS:localhost
+    certificate client certified ca basicConstraints=critical,CA:FALSE extendedKeyUsage=clientAuth
+}
+
+# The server's key, for a server that runs as a user of its own.
+lend_key() { # DIRECTORY USER
+    install -m 600 "$run_dir/tls/server.key" "$1/server.key"
+    if is_root; then chown "$2" "$1/server.key"; fi
+}
+
 start_rabbitmq() {
     local dir
     for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do
         dir=$(server_dir rabbitmq rabbitmq)
-        launch_rabbitmq "$dir" "$(free_port)" "$(free_port)" "$(free_port)"
+        launch_rabbitmq "$dir" "$(free_port)" "$(free_port)" "$(free_port)" "$(free_port)"
         await "${server_pids[-1]}" grep -q 'completed with . plugins' "$run_dir/rabbitmq.log" && return
         stop "${server_pids[-1]}" QUIT
     done
@@ -195,12 +228,21 @@ start_rabbitmq() {
     die "RabbitMQ does not start; its log is above"
 }
 
-launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT
+launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT TLS_PORT
     local dir=$1 epmd=(ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$4")
     # Started here rather than by the node, which would leave it behind.
     become rabbitmq "$dir" "${epmd[@]}" epmd </dev/null >"$run_dir/epmd.log" 2>&1 &
     server_started "$!"
 
+    lend_key "$dir" rabbitmq
+    cat >"$dir/rabbitmq.conf" <<-END
+	listeners.ssl.default = 127.0.0.1:$5
+	ssl_options.cacertfile = $run_dir/tls/ca.pem
+	ssl_options.certfile = $run_dir/tls/server.pem
+	ssl_options.keyfile = $dir/server.key
+	ssl_options.verify = verify_peer
+	ssl_options.fail_if_no_peer_cert = true
+	END
     local settings=(
         "${epmd[@]}"
         RABBITMQ_NODENAME="contact-reaper-$2@localhost"
@@ -209,7 +251,7 @@ launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT
         RABBITMQ_DIST_PORT="$3"
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}'
         RABBITMQ_CONF_ENV_FILE="$dir/none"
-        RABBITMQ_CONFIG_FILE="$dir/none"
+        RABBITMQ_CONFIG_FILE="$dir/rabbitmq"
         RABBITMQ_ADVANCED_CONFIG_FILE="$dir/none"
         RABBITMQ_ENABLED_PLUGINS_FILE="$dir/none"
         RABBITMQ_GENERATED_CONFIG_DIR="$dir/config"
@@ -221,6 +263,7 @@ launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT
     become rabbitmq "$dir" "${settings[@]}" "$RABBITMQ" </dev/null >"$run_dir/rabbitmq.log" 2>&1 &
     server_started "$!"
     TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$2/%2f
+    TEST_AMQPS_URL=amqps://guest:guest@localhost:$5/%2f
 }
 
 start_postgres() {
@@ -232,6 +275,9 @@ start_postgres() {
         cat "$run_dir/initdb.log" >&2
         die "initdb failed; its output is above"
     }
+    lend_key "$dir" postgres
+    # Whoever is called so has to show a certificate.
+    sed -i '1i hostssl all certified 127.0.0.1/32 cert\nhost all certified all reject' "$dir/data/pg_hba.conf"
     for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do
         launch_postgres "$dir" "$bin" "$(free_port)"
         await "${server_pids[-1]}" grep -q '^ready' "$dir/data/postmaster.pid" && return
@@ -244,9 +290,11 @@ start_postgres() {
 # Without fsync a commit survives the death of the server, which tests cause, but not that of the machine.
 launch_postgres() { # DIRECTORY BIN PORT
     become postgres "$1" "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off </dev/null >"$run_dir/postgres.log" 2>&1 &
+        -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off \
+        -c ssl=on -c ssl_ca_file="$run_dir/tls/ca.pem" -c ssl_cert_file="$run_dir/tls/server.pem" \
+        -c ssl_key_file="$1/server.key" </dev/null >"$run_dir/postgres.log" 2>&1 &
     server_started "$!"
-    TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres
+    TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres?sslmode=disable
 }
 
 # --- The end --------------------------------------------------------------------------------------------------

@@ -51,11 +51,15 @@ pub(super) async fn connect(options: &Options, role: Role) -> Result<Connection,
     // Zero would ask the broker for its own choice, a minute.
     uri.query.heartbeat = Some(seconds.max(1));
     let place = Place::of(&uri);
+    let tls = options.tls.read().await?;
+    let runtime = lapin::runtime::default_runtime().map_err(|error| place.failure(&error))?;
     let properties =
         ConnectionProperties::default().with_connection_name(role.connection_name().to_owned().into());
-    match timeout(options.connect_timeout, Connection::connect_uri(uri, properties)).await {
+    match timeout(options.connect_timeout, Connection::connect_uri_with_config(uri, properties, tls, runtime))
+        .await
+    {
         Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(FeedError::Transient(place.sentence(&error))),
+        Ok(Err(error)) => Err(place.failure(&error)),
         Err(_) => Err(FeedError::Transient(format!(
             "RabbitMQ at {} did not answer within {:?}: check that it runs and that nothing between blocks it.",
             place.host, options.connect_timeout
@@ -81,15 +85,24 @@ pub(super) fn transient(doing: &str, error: &lapin::Error) -> FeedError {
 struct Place {
     host: String,
     vhost: String,
+    with_tls: bool,
 }
 
 impl Place {
     fn of(uri: &AMQPUri) -> Self {
-        Self { host: format!("{}:{}", uri.authority.host, uri.authority.port), vhost: uri.vhost.clone() }
+        Self {
+            host: format!("{}:{}", uri.authority.host, uri.authority.port),
+            vhost: uri.vhost.clone(),
+            with_tls: uri.scheme == AMQPScheme::AMQPS,
+        }
+    }
+
+    fn failure(&self, error: &lapin::Error) -> FeedError {
+        FeedError::Transient(self.sentence(error))
     }
 
     fn sentence(&self, error: &lapin::Error) -> String {
-        let Self { host, vhost } = self;
+        let Self { host, vhost, with_tls } = self;
         match error.kind() {
             ErrorKind::ProtocolError(refusal) if refusal.get_id() == ACCESS_REFUSED => format!(
                 "RabbitMQ at {host} refused the user name or the password: correct them in the broker's URL, \
@@ -99,6 +112,13 @@ impl Place {
                 "RabbitMQ at {host} does not let this user into the virtual host '{vhost}': create it or grant \
                  access to it (in the URL the virtual host '/' is written %2f)."
             ),
+            // Of certificates too it speaks as of bad data.
+            ErrorKind::IOError(cause) if *with_tls && cause.kind() == std::io::ErrorKind::InvalidData => {
+                format!(
+                    "RabbitMQ at {host} and this service do not agree on TLS ({cause}): check that the URL names the host \
+                 as its certificate does, and feed.rabbitmq.ca_file, client_certificate_file and client_key_file."
+                )
+            }
             _ => format!(
                 "RabbitMQ at {host}, virtual host '{vhost}', cannot be reached ({}): check that it runs and \
                  that the URL names the right host and port.",
@@ -124,14 +144,6 @@ fn parse_url(url: &str) -> Result<AMQPUri, FeedError> {
         return Err(refused());
     }
     let mut uri: AMQPUri = url.parse().map_err(|_| refused())?;
-    if uri.scheme == AMQPScheme::AMQPS {
-        // Built without TLS, the library would connect in the clear and send the password.
-        return Err(FeedError::Permanent(
-            "The RabbitMQ URL asks for TLS (amqps://), which this build does not speak: use amqp:// inside a \
-             trusted network."
-                .to_owned(),
-        ));
-    }
     if let Some((_, address)) = authority.rsplit('@').next().and_then(|host| host.split_once('[')) {
         let address = address.split(']').next().unwrap_or_default();
         let address: Ipv6Addr = address.parse().map_err(|_| refused())?;
@@ -152,6 +164,7 @@ mod tests {
     fn urls_are_read() {
         assert_eq!(host("amqp://u:p@rabbit.example:5673/%2f"), "rabbit.example:5673");
         assert_eq!(host("amqp://10.0.0.1"), "10.0.0.1:5672");
+        assert_eq!(host("amqps://10.0.0.1"), "10.0.0.1:5671");
         assert_eq!(host("amqp://u:p@[::1]:5673/crm"), "::1:5673");
         assert_eq!(parse_url("amqp://u:p%40@h/crm").unwrap().authority.userinfo.password, "p@");
         assert_eq!(parse_url("amqp://h").unwrap().vhost, "/");
@@ -164,7 +177,6 @@ mod tests {
             assert!(!sentence.contains("hunter2"), "{sentence}");
         }
         assert!(parse_url("amqp://u:12/34@h").is_err());
-        assert!(parse_url("amqps://u:p@h").unwrap_err().to_string().contains("TLS"));
         assert!(!format!("{:?}", super::super::test_options()).contains("secret"));
     }
 }

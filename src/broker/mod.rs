@@ -14,6 +14,7 @@ mod consumer;
 mod dead_letter;
 mod events;
 mod publisher;
+mod tls;
 mod topology;
 
 use std::fmt;
@@ -26,12 +27,15 @@ use crate::ports::FeedError;
 pub use consumer::{RabbitFeed, RabbitSession, RabbitSettler, Receipt};
 pub use events::EventPublisher;
 pub use publisher::{PublishFailure, PublishReport, publish_enrollments};
+pub use tls::{Identity, Tls};
 
 /// Where the broker is and what everything in it is called.
 #[derive(Clone)]
 pub struct Options {
-    /// `amqp://user:password@host:port/vhost`; the virtual host `/` is written `%2f`.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://` with TLS; the virtual host `/` is written `%2f`.
     pub url: String,
+    /// What TLS takes beside the URL.
+    pub tls: Tls,
     /// The topic exchange that producers publish enrollments to.
     pub exchange: String,
     /// What binds the work queue to it.
@@ -84,6 +88,7 @@ fn short(name: &str) -> Result<ShortString, FeedError> {
 fn test_options() -> Options {
     Options {
         url: "amqp://guest:secret@127.0.0.1:5672/%2f".to_owned(),
+        tls: Tls::default(),
         exchange: "workflow.enrollments".to_owned(),
         routing_key: "contact.delete".to_owned(),
         queue: "contact-reaper.enrollments".to_owned(),

@@ -135,6 +135,10 @@ pub struct Feed {
 pub struct RabbitMq {
     /// The broker's address; the password stays inside.
     pub url: Secret,
+    /// Authorities trusted beside the system's, where the URL asks for TLS.
+    pub ca_file: Option<PathBuf>,
+    /// The client's certificate, and its key.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
     /// Exchange that producers publish to.
     pub exchange: String,
     /// Binds the queue to it.

@@ -38,9 +38,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         retention: retention(r),
         scheduler: Scheduler { lease: r.duration("scheduler.lease", "2s", "5m") },
         mail: mail(r),
-        privacy: Privacy {
-            hash_key_file: Some(PathBuf::from(r.text("privacy.hash_key_file"))).filter(|path| path != ""),
-        },
+        privacy: Privacy { hash_key_file: r.path("privacy.hash_key_file") },
         http: Http { listen: listen(r) },
         log: log(r),
         described: Vec::new(),
@@ -75,6 +73,8 @@ fn feed_kind(r: &mut Reader) -> FeedKind {
 fn rabbitmq(r: &mut Reader) -> RabbitMq {
     RabbitMq {
         url: r.url("feed.rabbitmq.url", &["amqp", "amqps"], false),
+        ca_file: r.path("feed.rabbitmq.ca_file"),
+        client_identity: client_identity(r),
         exchange: r.name("feed.rabbitmq.exchange", AMQP_NAME),
         routing_key: r.name("feed.rabbitmq.routing_key", AMQP_NAME),
         queue: r.name("feed.rabbitmq.queue", AMQP_NAME),
@@ -88,6 +88,21 @@ fn rabbitmq(r: &mut Reader) -> RabbitMq {
         connect_timeout: r.duration("feed.rabbitmq.connect_timeout", "100ms", "5m"),
         max_reconnect_delay: r.duration("feed.rabbitmq.max_reconnect_delay", "100ms", "5m"),
     }
+}
+
+fn client_identity(r: &mut Reader) -> Option<(PathBuf, PathBuf)> {
+    let certificate = r.path("feed.rabbitmq.client_certificate_file");
+    let key = r.path("feed.rabbitmq.client_key_file");
+    if certificate.is_some() != key.is_some() {
+        let problem = "is set without the other half".to_owned();
+        let half = if key.is_some() { "client_key_file" } else { "client_certificate_file" };
+        r.mistake(
+            &format!("feed.rabbitmq.{half}"),
+            problem,
+            "a certificate and its key belong together: set both or none",
+        );
+    }
+    certificate.zip(key)
 }
 
 fn guard(r: &mut Reader) -> Guard {
@@ -204,11 +219,17 @@ fn between_keys(r: &mut Reader, settings: &Settings) {
         let problem = "is the same queue as feed.rabbitmq.queue".to_owned();
         r.mistake("feed.rabbitmq.dead_letter_queue", problem, "give each queue a name of its own");
     }
+    let with_tls = rabbitmq.url.expose().starts_with("amqps:");
+    if !with_tls && (rabbitmq.ca_file.is_some() || rabbitmq.client_identity.is_some()) {
+        let problem = "asks for no TLS, and there are certificates for it".to_owned();
+        r.mistake("feed.rabbitmq.url", problem, "write amqps://, or leave the certificates out");
+    }
     if rabbitmq.heartbeat.subsec_nanos() != 0 {
         let problem = "is not a whole number of seconds".to_owned();
         r.mistake("feed.rabbitmq.heartbeat", problem, "AMQP counts it in seconds, such as \"30s\"");
     }
-    if ledger.retention <= rabbitmq.dead_letter_retention + rabbitmq.retry_delays.iter().sum() {
+    let ladder: std::time::Duration = rabbitmq.retry_delays.iter().sum();
+    if ledger.retention <= rabbitmq.dead_letter_retention + ladder {
         let problem = "is no longer than a message may wait for a retry and as a dead letter".to_owned();
         let remedy = "keep it above feed.rabbitmq.dead_letter_retention and all of feed.rabbitmq.retry_delays, \
                       or a replay would be decided twice";

@@ -5,6 +5,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -81,6 +82,11 @@ impl Reader {
     /// Any text.
     pub(super) fn text(&mut self, key: &str) -> String {
         self.text_as(key, "a text", String::new(), |text| Some(text.to_owned()))
+    }
+
+    /// The path of a file; none where it is empty.
+    pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
+        Some(PathBuf::from(self.text(key))).filter(|path| path != "")
     }
 
     /// The name of a queue or an exchange, or a routing key.

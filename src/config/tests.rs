@@ -248,6 +248,11 @@ fn what_one_key_demands_of_another() {
     assert!(sentence.contains("is not a whole number of seconds"), "{sentence}");
     let sentence = one_mistake("feed.rabbitmq.dead_letter_queue = \"contact-reaper.enrollments\"", &[]);
     assert!(sentence.contains("is the same queue as feed.rabbitmq.queue"), "{sentence}");
+    let sentence = one_mistake("feed.rabbitmq.ca_file = \"/ca.pem\"", &[]);
+    assert!(sentence.contains("asks for no TLS"), "{sentence}");
+    let sentence =
+        one_mistake("[feed.rabbitmq]\nurl = \"amqps://mq\"\nclient_certificate_file = \"/client.pem\"", &[]);
+    assert!(sentence.contains("client_certificate_file (") && sentence.contains("other half"), "{sentence}");
 }
 
 #[test]

@@ -42,11 +42,15 @@ impl From<sqlx::Error> for StoreError {
                     sqlite(&code, database.message())
                 }
             }
+            // As bad data the library of TLS speaks of what it does not accept, certificates above all.
+            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
+                Self::Unavailable(format!("TLS failed: {io}"))
+            }
             sqlx::Error::Io(io) => Self::Unavailable(io.kind().to_string()),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection was free in time".to_owned()),
             sqlx::Error::PoolClosed => Self::Unavailable("its connections are closed".to_owned()),
             sqlx::Error::WorkerCrashed => Self::Unavailable("its thread ended".to_owned()),
-            sqlx::Error::Tls(_) => Self::Unavailable("TLS was refused".to_owned()),
+            sqlx::Error::Tls(cause) => Self::Unavailable(format!("TLS failed: {cause}")),
             sqlx::Error::Protocol(_) => Self::Unavailable("the connection broke in the middle".to_owned()),
             other => Self::Failed(other.to_string()),
         }

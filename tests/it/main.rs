@@ -39,6 +39,7 @@ mod schema;
 mod service;
 mod support;
 mod tidy;
+mod tls;
 mod traces;
 mod transactions;
 mod trash;

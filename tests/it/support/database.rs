@@ -23,9 +23,7 @@ impl Database {
     pub async fn postgres() -> Self {
         let name = unique_name();
         administer(format!("CREATE DATABASE {name}")).await.expect("PostgreSQL creates a database");
-        let server = server("TEST_POSTGRES_URL");
-        let (address, _) = server.rsplit_once('/').expect("TEST_POSTGRES_URL ends with a database");
-        Self { url: format!("{address}/{name}"), kind: Kind::Postgres { name } }
+        Self { url: at_server(&name), kind: Kind::Postgres { name } }
     }
 
     /// A file that does not exist yet, in a fresh directory.
@@ -37,7 +35,7 @@ impl Database {
 
     /// A backup as it would be restored: a copy of all there is, at another place. Nobody may be at work on it.
     pub async fn copy(&self) -> Self {
-        if let Kind::Sqlite { .. } = self.kind {
+        let Kind::Postgres { name: template } = &self.kind else {
             let copy = Self::sqlite();
             let file = |url: &str, end| format!("{}{end}", url.trim_start_matches("sqlite://"));
             for end in ["", "-wal"] {
@@ -45,8 +43,7 @@ impl Database {
                 assert!(copied.is_ok() || end == "-wal", "{copied:?}");
             }
             return copy;
-        }
-        let (address, template) = self.url.rsplit_once('/').expect("the URL ends with a database");
+        };
         let name = unique_name();
         let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         // The server may not have noticed yet that the last connection is gone.
@@ -54,7 +51,7 @@ impl Database {
             administer(create.clone()).await.is_ok()
         })
         .await;
-        Self { url: format!("{address}/{name}"), kind: Kind::Postgres { name } }
+        Self { url: at_server(&name), kind: Kind::Postgres { name } }
     }
 
     /// The value for `store.url`.
@@ -150,6 +147,13 @@ impl Drop for Database {
             let _ = dropper.join();
         }
     }
+}
+
+/// The URL of a database on the server of the test run.
+fn at_server(name: &str) -> String {
+    let server = server("TEST_POSTGRES_URL");
+    let (address, parameters) = server.split_once("/postgres?").expect("TEST_POSTGRES_URL names a database");
+    format!("{address}/{name}?{parameters}")
 }
 
 async fn administer(statement: String) -> sqlx::Result<()> {

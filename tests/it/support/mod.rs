@@ -104,6 +104,16 @@ fn server(variable: &str) -> String {
     })
 }
 
+/// The broker of the test run, over TLS.
+pub fn amqps_url() -> String {
+    server("TEST_AMQPS_URL")
+}
+
+/// The path of a certificate or a key that `tests/run.sh` has made.
+pub fn tls_file(name: &str) -> String {
+    format!("{}/{name}", server("TEST_TLS"))
+}
+
 /// A name that no other test has, now or earlier, on servers that live through many runs.
 fn unique_name() -> String {
     format!("t_{:016x}", RandomState::new().hash_one(()))
