@@ -8,7 +8,7 @@ use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistake, Mistakes, Origin};
-use super::nearest::nearest;
+use crate::domain::nearest::nearest;
 
 /// The defaults, which are also the manual.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");

@@ -6,7 +6,6 @@
 
 mod layers;
 mod mistake;
-mod nearest;
 mod read;
 mod reader;
 mod secret;

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod lifecycle;
 pub mod lint;
 pub mod members;
+pub mod nearest;
 pub mod permission;
 pub mod person;
 pub mod record;

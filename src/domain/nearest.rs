@@ -1,8 +1,8 @@
 //! "Did you mean …?"
 
-/// The known name that was probably meant: the one key that ends in what was written, or else the one fewest
+/// The known name that was probably meant: the one dotted key that ends in what was written, or else the one fewest
 /// slips of the keyboard away. `None` where nothing comes near.
-pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known: Vec<&str> = known.collect();
     let ending = format!(".{written}");
     let mut same_ending = known.iter().filter(|name| name.ends_with(&ending));
