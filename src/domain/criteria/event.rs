@@ -71,6 +71,11 @@ impl Refinements {
         }
         tally.verdict(&self.coalesce)
     }
+
+    /// Is it as asked, or `negated` is it not, where nothing ever happened?
+    pub fn hold_of_nothing(&self, negated: bool) -> bool {
+        Tally::default().verdict(&self.coalesce).negate_if(negated) == Truth::True
+    }
 }
 
 /// How many there are and how many pass: at least, and at most where all that is unknown is counted.

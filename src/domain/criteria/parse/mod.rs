@@ -159,6 +159,11 @@ impl Reader<'_> {
         };
         let event_type = text(value, "eventTypeId").ok_or("UNIFIED_EVENTS without eventTypeId")?.to_owned();
         let refinements = self.refinements(value, at)?;
+        if refinements.hold_of_nothing(negated) {
+            let says =
+                format!("it accepts whoever has no event {event_type} here: everybody, where none is kept");
+            self.find(at, Concern::Ambiguous, says);
+        }
         // An event without conditions on its properties is common, and its lists are often left out.
         let parts = if list(value, "filters")?.is_empty() && list(value, "filterBranches")?.is_empty() {
             Vec::new()
@@ -217,6 +222,10 @@ impl Reader<'_> {
             }
         };
         let refinements = self.refinements(value, at)?;
+        if refinements.hold_of_nothing(negated) {
+            let says = "it accepts whoever has no submission here: everybody, where none is kept";
+            self.find(at, Concern::Ambiguous, says);
+        }
         let says = format!(
             "{} {}",
             if negated { "has not filled out" } else { "has filled out" },

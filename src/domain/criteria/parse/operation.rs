@@ -4,7 +4,7 @@ use caseless::default_case_fold_str;
 use serde_json::Value;
 
 use super::time::{epoch, month_of, zone_if};
-use super::{Concern, Reader, Unread, text};
+use super::{Reader, Unread, text};
 use crate::domain::criteria::decimal::Decimal;
 use crate::domain::criteria::moment::{Bound, Point, Reading, When, Zone};
 use crate::domain::criteria::operation::{
@@ -67,20 +67,18 @@ impl Reader<'_> {
 
     fn number_between(&mut self, operator: &str, value: &Value, at: &str) -> Read {
         let bound = |name: &str| value.get(name).and_then(decimal).ok_or(format!("{name} is no number"));
-        let (low, high) = (bound("lowerBound")?, bound("upperBound")?);
+        let (low, high, negated) = (bound("lowerBound")?, bound("upperBound")?, between(operator)?);
         if low > high {
-            self.find(at, Concern::Ambiguous, "the upper bound is below the lower: nothing is between them");
+            self.reversed(at, negated);
         }
-        Ok((Test::NumberBetween(low, high), between(operator)?))
+        Ok((Test::NumberBetween(low, high), negated))
     }
 
     fn dates_between(&mut self, operator: &str, value: &Value, at: &str) -> Read {
         let (low, high) = (epoch_point(value, "lowerBound")?, epoch_point(value, "upperBound")?);
-        if value.get("lowerBound").and_then(Value::as_i64) > value.get("upperBound").and_then(Value::as_i64) {
-            self.find(at, Concern::Ambiguous, "the upper bound is below the lower: nothing is between them");
-        }
-        let when = When::Between(Bound::inclusive(low), Bound::inclusive(high));
-        Ok((Test::Value(when), between(operator)?))
+        let negated = between(operator)?;
+        let when = self.between(Bound::inclusive(low), Bound::inclusive(high), negated, at);
+        Ok((Test::Value(when), negated))
     }
 }
 

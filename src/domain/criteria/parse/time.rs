@@ -106,7 +106,29 @@ impl Reader<'_> {
         let low = bound("lowerBoundTimePoint", "lowerBoundEndpointBehavior")?;
         let high = bound("upperBoundTimePoint", "upperBoundEndpointBehavior")?;
         let negated = between(text(value, "operator").ok_or("an operation without operator")?)?;
-        Ok((When::Between(low, high), negated))
+        Ok((self.between(low, high, negated, at), negated))
+    }
+
+    /// From one point to another; where both stand still, it can be told that they are the wrong way round.
+    pub(super) fn between(&mut self, low: Bound, high: Bound, negated: bool, at: &str) -> When {
+        let reversed = match (&low.point, &high.point) {
+            (Point::Instant(low), Point::Instant(high)) => low > high,
+            (Point::Wall(low, zone), Point::Wall(high, other)) => zone == other && low > high,
+            _ => false,
+        };
+        if reversed {
+            self.reversed(at, negated);
+        }
+        When::Between(low, high)
+    }
+
+    pub(super) fn reversed(&mut self, at: &str, negated: bool) {
+        let (concern, says) = if negated {
+            (Concern::Dangerous, "the upper bound is below the lower: every value is outside of them")
+        } else {
+            (Concern::Ambiguous, "the upper bound is below the lower: nothing is between them")
+        };
+        self.find(at, concern, says);
     }
 
     fn point(&mut self, value: &Value, name: &str, at: &str) -> Result<Point, Unread> {
@@ -211,17 +233,27 @@ impl Reader<'_> {
             "RELATIVE_COMPARATIVE" => (comparison(value, from_now(value, "timeOffset")?)?, false),
             "ABSOLUTE_COMPARATIVE" => (comparison(value, Point::Instant(epoch(value, "timestamp")?))?, false),
             "RELATIVE_RANGED" => {
-                range(value, from_now(value, "lowerBoundOffset")?, from_now(value, "upperBoundOffset")?)?
+                let bound = |name| from_now(value, name).map(Bound::inclusive);
+                self.range(value, bound("lowerBoundOffset")?, bound("upperBoundOffset")?, at)?
             }
             "ABSOLUTE_RANGED" => {
-                let bound = |name| epoch(value, name).map(Point::Instant);
-                range(value, bound("lowerTimestamp")?, bound("upperTimestamp")?)?
+                let bound = |name| epoch(value, name).map(Point::Instant).map(Bound::inclusive);
+                self.range(value, bound("lowerTimestamp")?, bound("upperTimestamp")?, at)?
             }
             "TIME_POINT" => (self.time_point(value, at)?, false),
             "TIME_RANGED" => self.time_range(value, at)?,
             _ => return Err(format!("refinements of the type {kind} are not supported")),
         };
         Ok(Moment { when, negated })
+    }
+
+    fn range(&mut self, value: &Value, low: Bound, high: Bound, at: &str) -> Result<(When, bool), Unread> {
+        let negated = match text(value, "rangeType") {
+            Some("BETWEEN") => false,
+            Some("NOT_BETWEEN") => true,
+            _ => return Err("a rangeType that is neither BETWEEN nor NOT_BETWEEN".to_owned()),
+        };
+        Ok((self.between(low, high, negated, at), negated))
     }
 }
 
@@ -234,15 +266,6 @@ fn comparison(value: &Value, point: Point) -> Result<When, Unread> {
         Some("BEFORE") => Ok(When::Before(Bound::exclusive(point))),
         Some("AFTER") => Ok(When::After(Bound::exclusive(point))),
         _ => Err("a comparison that is neither BEFORE nor AFTER".to_owned()),
-    }
-}
-
-fn range(value: &Value, low: Point, high: Point) -> Result<(When, bool), Unread> {
-    let between = When::Between(Bound::inclusive(low), Bound::inclusive(high));
-    match text(value, "rangeType") {
-        Some("BETWEEN") => Ok((between, false)),
-        Some("NOT_BETWEEN") => Ok((between, true)),
-        _ => Err("a rangeType that is neither BETWEEN nor NOT_BETWEEN".to_owned()),
     }
 }
 
