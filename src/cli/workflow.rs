@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Context, Failure, id, output};
-use crate::domain::lint::lint;
+use crate::domain::lint::lint_document;
 use crate::store::Preview;
 
 #[derive(Debug, Subcommand)]
@@ -47,11 +47,7 @@ fn lint_file(context: &Context, file: &Path) -> Result<(), Failure> {
         File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
     read.with_context(|| format!("{shown} cannot be read"))?;
-    let definition: Value =
-        serde_json::from_str(&text).with_context(|| format!("{shown} is no JSON document"))?;
-    // A line of an import file has the definition within.
-    let flow = definition.get("flow").unwrap_or(&definition);
-    let findings = lint(flow);
+    let findings = lint_document(&text).with_context(|| format!("{shown} is no JSON document"))?;
     if context.json {
         return output::document(&json!({ "findings": findings }));
     }

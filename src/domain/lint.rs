@@ -3,14 +3,16 @@
 //! Parsing says what of the conditions is unsupported, ambiguous or dangerous; this adds what only the definition as a
 //! whole shows.
 
+mod members;
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::actions::{deletes, id_of, next_actions, reached};
 use super::criteria::{Concern, Criteria, Finding, Truth};
-use super::members::parse_id;
-use super::workflow::{Triggers, Workflow, given};
+use super::members::{given, parse_id, parse_strictly};
+use super::workflow::{Triggers, Workflow};
 
 /// Members that a definition may have and that decide nothing here.
 const UNREAD: [(&str, &str); 5] = [
@@ -21,7 +23,23 @@ const UNREAD: [(&str, &str); 5] = [
     ("dataSources", "the Delete contact action takes no data"),
 ];
 
-/// Everything there is to say about a definition, the gravest first.
+/// Everything there is to say about a document: a definition, or a line of an import file with one within.
+///
+/// # Errors
+///
+/// Where it is no JSON.
+pub fn lint_document(text: &str) -> Result<Vec<Finding>, serde_json::Error> {
+    let document: Value = serde_json::from_str(text)?;
+    let mut findings = lint(document.get("flow").unwrap_or(&document));
+    if let Err(twice) = parse_strictly(text) {
+        let says = format!("{twice}, and the last one counts");
+        findings.push(Finding { at: "$".to_owned(), concern: Concern::Ambiguous, says });
+    }
+    findings.sort_by_key(|finding| Reverse(finding.concern));
+    Ok(findings)
+}
+
+/// Everything there is to say about a definition.
 pub fn lint(flow: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
     let workflow = Workflow::read(flow, &mut findings);
@@ -29,14 +47,14 @@ pub fn lint(flow: &Value) -> Vec<Finding> {
     lint.identity(flow, &workflow);
     lint.actions(flow, &workflow);
     lint.triggers(flow, &workflow);
+    lint.goal(&workflow);
+    lint.strange_members(flow);
     for (member, why) in UNREAD {
         if given(flow, member).is_some_and(|value| !is_empty(value)) {
             lint.find(format!("$.{member}"), Concern::Ignored, format!("it decides nothing here: {why}"));
         }
     }
-    let mut findings = lint.findings;
-    findings.sort_by_key(|finding| Reverse(finding.concern));
-    findings
+    lint.findings
 }
 
 /// False, and lists and objects with nothing in them, are as good as absent.
@@ -76,16 +94,12 @@ impl Lint {
     }
 
     fn actions(&mut self, flow: &Value, workflow: &Workflow) {
-        let actions = flow.get("actions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         if workflow.delete_actions.is_empty() {
             self.find("$.actions", Concern::Ignored, "it has no Delete contact action: it deletes nothing");
         }
-        let reached = reached(flow, actions);
-        for (index, action) in actions.iter().enumerate() {
-            let Some(id) = action.get("actionId").and_then(parse_id) else { continue };
-            if !workflow.delete_actions.contains(&id) {
-                continue;
-            }
+        let reached = reached(flow);
+        for (index, action) in deletes(flow) {
+            let Some(id) = id_of(action).filter(|id| workflow.delete_actions.contains(id)) else { continue };
             let at = format!("$.actions[{index}]");
             if !next_actions(action).is_empty() {
                 self.find(
@@ -139,57 +153,41 @@ impl Lint {
             }
             Triggers::Manual | Triggers::Unsupported => {}
         }
-        let unenrolls = given(flow, "enrollmentCriteria")
-            .and_then(|criteria| given(criteria, "unEnrollObjectsNotMeetingCriteria"));
-        if unenrolls == Some(&Value::Bool(true)) {
+        let member =
+            |name: &str| given(flow, "enrollmentCriteria").and_then(|criteria| given(criteria, name));
+        if member("unEnrollObjectsNotMeetingCriteria") == Some(&Value::Bool(true)) {
             let at = format!("{at}.unEnrollObjectsNotMeetingCriteria");
             self.find(at, Concern::Ignored, "the criteria are asked again before every deletion anyway");
+        }
+        if member("shouldReEnroll").is_some_and(|again| !again.is_boolean()) {
+            let at = format!("{at}.shouldReEnroll");
+            self.find(at, Concern::Ambiguous, "neither true nor false counts as off");
         }
     }
 
     fn enroll(&mut self, enroll: &Criteria, at: &str) {
+        let told = |finding: &Finding| finding.at == at && finding.concern == Concern::Dangerous;
         match enroll.whoever() {
+            _ if self.findings.iter().any(told) => {}
             Truth::True => self.find(at, Concern::Dangerous, "these criteria accept everybody"),
             Truth::False => self.find(at, Concern::Dangerous, "these criteria accept nobody"),
-            Truth::Unknown if !enroll.is_or_of_ands() => self.find(
+            Truth::Unknown => self.root(enroll, at),
+        }
+    }
+
+    fn goal(&mut self, workflow: &Workflow) {
+        if let Some(goal) = &workflow.goal {
+            self.root(goal, "$.goalFilterBranch");
+        }
+    }
+
+    fn root(&mut self, criteria: &Criteria, at: &str) {
+        if !criteria.is_or_of_ands() {
+            self.find(
                 at,
                 Concern::Ambiguous,
                 "the root is not an OR of ANDs, as the vendor builds it; it is taken as it is written",
-            ),
-            Truth::Unknown => {}
+            );
         }
     }
-}
-
-/// The actions that can be reached from the start; `None` where the definition does not say where that is.
-fn reached(flow: &Value, actions: &[Value]) -> Option<BTreeSet<i64>> {
-    let start = flow.get("startActionId").and_then(parse_id)?;
-    let ways: BTreeMap<i64, BTreeSet<i64>> = actions
-        .iter()
-        .filter_map(|action| Some((action.get("actionId").and_then(parse_id)?, next_actions(action))))
-        .collect();
-    let (mut reached, mut ahead) = (BTreeSet::new(), vec![start]);
-    while let Some(id) = ahead.pop() {
-        if reached.insert(id) {
-            ahead.extend(ways.get(&id).into_iter().flatten());
-        }
-    }
-    Some(reached)
-}
-
-/// Every `nextActionId` in an action, whatever branch of it has it.
-fn next_actions(action: &Value) -> BTreeSet<i64> {
-    let mut next = BTreeSet::new();
-    let mut within = vec![action];
-    while let Some(value) = within.pop() {
-        match value {
-            Value::Object(members) => {
-                next.extend(members.get("nextActionId").and_then(parse_id));
-                within.extend(members.values());
-            }
-            Value::Array(items) => within.extend(items),
-            _ => {}
-        }
-    }
-    next
 }

@@ -116,6 +116,11 @@ impl<'a> Members<'a> {
     }
 }
 
+/// A member that is there and not null.
+pub fn given<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    value.get(name).filter(|member| !member.is_null())
+}
+
 /// An id as the vendor writes it (a decimal string) or as some producers do (an integer).
 pub fn parse_id(value: &Value) -> Option<i64> {
     match value {
@@ -130,6 +135,7 @@ pub fn parse_id_text(text: &str) -> Option<i64> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     if canonical { text.parse().ok() } else { None }
 }
+
 /// Reads JSON in which no object has a member twice: of two the first would be lost without a word, and with it a
 /// condition.
 ///

@@ -3,6 +3,7 @@
 //! Read [`enrollment`] (what comes in), [`decision`] (the checks, in order), [`workflow`] and [`criteria`]
 //! (what they ask), then [`effects`] (what a deletion does) and [`restore`] (who may come back).
 
+pub mod actions;
 pub mod address;
 pub mod criteria;
 pub mod decision;

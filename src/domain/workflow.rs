@@ -8,14 +8,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::actions::delete_actions;
 use super::criteria::subject::{Asks, Subject};
 use super::criteria::{Concern, Criteria, Finding, Seen, Truth, parse};
 use super::enrollment::Cause;
-use super::members::parse_id;
+use super::members::{given, parse_id};
 use super::windows::{self, Calendar};
-
-/// The `actionTypeId` of *Delete contact*.
-pub const DELETE_CONTACT: &str = "0-18224765";
 
 /// The `objectTypeId` of contacts.
 pub const CONTACT_TYPE: &str = "0-1";
@@ -61,16 +59,15 @@ impl Workflow {
     /// Reads a definition and adds what is to be said about the conditions in it.
     pub fn read(flow: &Value, findings: &mut Vec<Finding>) -> Self {
         let text = |name: &str| flow.get(name).and_then(Value::as_str);
-        let criteria = flow.get("enrollmentCriteria");
+        let criteria = flow.get("enrollmentCriteria").unwrap_or(&Value::Null);
         Self {
             is_contact_workflow: text("type") == Some("CONTACT_FLOW")
                 && text("objectTypeId") == Some(CONTACT_TYPE)
-                && flow.get("flowType").is_none_or(|flow_type| flow_type == "WORKFLOW"),
+                && given(flow, "flowType").is_none_or(|flow_type| flow_type == "WORKFLOW"),
             is_enabled: flow.get("isEnabled") == Some(&Value::Bool(true)),
-            delete_actions: delete_actions(flow),
-            should_re_enroll: criteria.and_then(|criteria| criteria.get("shouldReEnroll"))
-                == Some(&Value::Bool(true)),
-            triggers: criteria.map_or(Triggers::Unsupported, |criteria| triggers(criteria, findings)),
+            delete_actions: delete_actions(flow, findings),
+            should_re_enroll: criteria.get("shouldReEnroll") == Some(&Value::Bool(true)),
+            triggers: triggers(criteria, findings),
             goal: given(flow, "goalFilterBranch")
                 .map(|goal| parse::criteria(goal, "$.goalFilterBranch", findings)),
             suppression: suppression(flow, findings),
@@ -133,31 +130,9 @@ fn any(criteria: &[Criteria], met: impl Fn(&Criteria) -> Truth) -> Truth {
     criteria.iter().map(met).fold(Truth::False, Truth::or)
 }
 
-/// A member that is there and not null.
-pub fn given<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
-    value.get(name).filter(|member| !member.is_null())
-}
-
 /// Absent, null and the empty list mean that a part is not used.
 fn uses(flow: &Value, name: &str) -> bool {
     given(flow, name).is_some_and(|member| member.as_array().is_none_or(|items| !items.is_empty()))
-}
-
-fn delete_actions(flow: &Value) -> BTreeSet<i64> {
-    let actions = flow.get("actions").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let id_of = |action: &Value| action.get("actionId").and_then(parse_id);
-    let (deletes, others): (Vec<&Value>, Vec<&Value>) = actions.iter().partition(|action| {
-        // Any version from 0 up is the same action; published examples carry several.
-        action.get("actionTypeId").and_then(Value::as_str) == Some(DELETE_CONTACT)
-            && action.get("actionTypeVersion").is_none_or(|version| version.as_u64().is_some())
-            && action.get("type").is_none_or(|kind| kind == "SINGLE_CONNECTION")
-            && action
-                .get("fields")
-                .is_none_or(|fields| fields.as_object().is_some_and(serde_json::Map::is_empty))
-    });
-    let others: BTreeSet<i64> = others.into_iter().filter_map(id_of).collect();
-    // An id that another action has too does not say which of them was reached.
-    deletes.into_iter().filter_map(id_of).filter(|id| !others.contains(id)).collect()
 }
 
 /// Membership of any of the suppression segments.
@@ -196,12 +171,13 @@ fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
         {
             let branch = criteria.get("listFilterBranch").unwrap_or(&Value::Null);
             let enroll = parse::criteria(branch, &format!("{at}.listFilterBranch"), findings);
-            let re_enroll = branches(criteria, at, "reEnrollmentTriggersFilterBranches", findings);
+            let re_enroll =
+                list(criteria, at, "reEnrollmentTriggersFilterBranches", findings, parse::criteria);
             Triggers::List { enroll, re_enroll: Criteria::any(re_enroll, at) }
         }
         Some("EVENT_BASED") if !foreign(&["listFilterBranch", "reEnrollmentTriggersFilterBranches"]) => {
-            let events = branches(criteria, at, "eventFilterBranches", findings);
-            let lists = branches(criteria, at, "listMembershipFilterBranches", findings);
+            let events = list(criteria, at, "eventFilterBranches", findings, event);
+            let lists = list(criteria, at, "listMembershipFilterBranches", findings, parse::criteria);
             let mut conditions = Vec::new();
             if !lists.is_empty() {
                 conditions.push(Criteria::any(lists, at));
@@ -212,11 +188,17 @@ fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
             Triggers::Events { events, conditions: Criteria::all(conditions, at) }
         }
         Some("MANUAL") => Triggers::Manual,
-        _ => {
+        kind => {
             findings.push(Finding {
                 at: at.to_owned(),
                 concern: Concern::Unsupported,
-                says: "enrollment criteria of a type that is not supported".to_owned(),
+                says: match kind {
+                    Some("LIST_BASED" | "EVENT_BASED") => {
+                        "members of another type of criteria stand here and would be left unasked"
+                    }
+                    _ => "enrollment criteria of a type that is not supported",
+                }
+                .to_owned(),
             });
             Triggers::Unsupported
         }
@@ -224,15 +206,30 @@ fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
 }
 
 /// A member that is a list of branches; absent it is empty.
-fn branches(criteria: &Value, at: &str, name: &str, findings: &mut Vec<Finding>) -> Vec<Criteria> {
+fn list(
+    criteria: &Value,
+    at: &str,
+    name: &str,
+    findings: &mut Vec<Finding>,
+    read: fn(&Value, &str, &mut Vec<Finding>) -> Criteria,
+) -> Vec<Criteria> {
     match given(criteria, name) {
         None => Vec::new(),
         Some(Value::Array(branches)) => branches
             .iter()
             .enumerate()
-            .map(|(index, branch)| parse::criteria(branch, &format!("{at}.{name}[{index}]"), findings))
+            .map(|(index, branch)| read(branch, &format!("{at}.{name}[{index}]"), findings))
             .collect(),
         Some(_) => vec![unread(&format!("{at}.{name}"), &format!("{name} is no list"), findings)],
+    }
+}
+
+/// What enrolls is an event: another branch here, such as an empty `AND`, would enroll by no event at all.
+fn event(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
+    if branch.get("filterBranchType").is_some_and(|kind| kind == "UNIFIED_EVENTS") {
+        parse::criteria(branch, at, findings)
+    } else {
+        unread(at, "an event that is no UNIFIED_EVENTS", findings)
     }
 }
 

@@ -160,6 +160,19 @@ async fn a_lint_says_where_and_how_grave() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_is_there_twice_is_told_of() {
+    let text = deletes_ada(1, 6)["flow"].to_string().replacen('{', r#"{"suppressionListIds": [4], "#, 1);
+    let reaper = Reaper::new(&Database::sqlite());
+    let told = reaper.run_with_input(&["--json", "workflow", "lint", "-"], &text).await;
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    let findings = told["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{told}");
+    assert_eq!((&findings[0]["concern"], &findings[0]["at"]), (&json!("ambiguous"), &json!("$")));
+    let says = findings[0]["says"].as_str().unwrap();
+    assert!(says.starts_with("the member suppressionListIds is there twice at line 1"), "{says}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_no_definition_is_refused_in_a_sentence() {
     let reaper = Reaper::new(&Database::sqlite());
     let missing = reaper.refused(&["workflow", "lint", "/nowhere/flow.json"]).await;

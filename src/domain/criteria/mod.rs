@@ -187,15 +187,14 @@ impl Criteria {
         }
     }
 
-    /// Is it an `OR` of `AND`s, as the vendor builds them?
+    /// Is it an `OR` of `AND`s, as the vendor builds them? What is not understood is told of by itself.
     pub fn is_or_of_ands(&self) -> bool {
-        let is = |part: &Self, wanted: Truth| matches!(&part.kind, Kind::Branch { decisive, negated: false, .. } if *decisive == wanted);
-        match &self.kind {
-            Kind::Branch { parts, .. } => {
-                is(self, Truth::True) && parts.iter().all(|part| is(part, Truth::False))
-            }
-            _ => false,
-        }
+        let is = |part: &Self, wanted: Truth| match &part.kind {
+            Kind::Branch { decisive, negated, .. } => *decisive == wanted && !negated,
+            other => *other == Kind::Unsupported,
+        };
+        let parts = if let Kind::Branch { parts, .. } = &self.kind { parts.as_slice() } else { &[] };
+        is(self, Truth::True) && parts.iter().all(|part| is(part, Truth::False))
     }
 
     /// Adds what the store has to know before these criteria can be evaluated.
