@@ -10,6 +10,7 @@ mod company_stage;
 mod criteria;
 mod decisions;
 mod deferral;
+mod definitions;
 mod deletes;
 mod deletes_interrupted;
 mod demo;

@@ -1,8 +1,5 @@
 //! Torn, misspelt and made-up definitions: nothing panics, and what is not understood never comes to accept.
 
-use std::env;
-use std::time::{Duration, Instant};
-
 use contact_reaper::domain::criteria::subject::{Asks, Subject};
 use contact_reaper::domain::criteria::{Concern, Criteria, Filter, Truth, parse};
 use contact_reaper::domain::enrollment::Cause;
@@ -10,11 +7,11 @@ use contact_reaper::domain::workflow::{Triggers, Workflow};
 use serde_json::{Value, json};
 
 use super::cases::{Case, all};
-use super::mangling::{Place, change, make_hostile, mangled, places, words};
+use super::mangling::{Place, Seeds, for_as_long_as_asked, make_hostile, places};
 use super::scene::Scene;
 use crate::model::Dice;
 
-/// Made-up definitions in one run, unless `CRITERIA_FUZZ_SECONDS` says for how long.
+/// Made-up filters in one run.
 const MADE_UP: usize = 5_000;
 
 /// Members that may be missing, by the vendor's schema or because published examples leave them out. Where another member
@@ -147,14 +144,10 @@ fn spared() -> Vec<&'static str> {
 #[test]
 fn nothing_that_is_made_up_panics() {
     let cases = all();
-    let seconds = env::var("CRITERIA_FUZZ_SECONDS").ok().map(|it| it.parse().expect("seconds"));
-    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let words = words(&cases);
+    let seeds = Seeds::of(cases.iter().map(|case| case.branch.clone()).collect());
     let mut dice = Dice::new(0x9e37_79b9_7f4a_7c15);
-    let mut made_up = 0;
-    while end.map_or(made_up < MADE_UP, |end| Instant::now() < end) {
-        made_up += 1;
-        let branch = mangled(&cases, &words, &mut dice);
+    for_as_long_as_asked("filters", MADE_UP, || {
+        let branch = seeds.mangled(&mut dice);
         let mut scene = cases[dice.roll(cases.len())].scene.clone();
         make_hostile(&mut scene, &mut dice);
         let scene = Scene::read(&scene);
@@ -166,11 +159,11 @@ fn nothing_that_is_made_up_panics() {
             assert_eq!(filter.accepts(scene.subject()).ok(), known(verdict), "{branch}");
         }
         for flow in definitions(&branch) {
-            let flow = if dice.roll(2) == 0 { change(&flow, &cases, &words, &mut dice) } else { flow };
+            let flow = if dice.roll(2) == 0 { seeds.change(&flow, &mut dice) } else { flow };
             deletes(&flow, scene.subject());
             Workflow::parse(&flow).asks(&mut Asks::default());
         }
-    }
+    });
 }
 
 fn known(verdict: Truth) -> Option<bool> {

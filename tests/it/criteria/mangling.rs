@@ -1,9 +1,23 @@
 //! Ways to tear a definition, misspell it, or make one up.
 
+use std::env;
+use std::time::{Duration, Instant};
+
 use serde_json::{Map, Value, json};
 
-use super::cases::Case;
 use crate::model::Dice;
+
+/// Tries so many made-up inputs, or for `CRITERIA_FUZZ_SECONDS` as many as there is time for, and says how many.
+pub fn for_as_long_as_asked(what: &str, usually: usize, mut try_one: impl FnMut()) {
+    let seconds = env::var("CRITERIA_FUZZ_SECONDS").ok().map(|it| it.parse().expect("seconds"));
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let mut tried = 0;
+    while end.map_or(tried < usually, |end| Instant::now() < end) {
+        try_one();
+        tried += 1;
+    }
+    println!("{tried} made-up {what} tried");
+}
 
 /// A member of an object somewhere in a document.
 pub struct Place {
@@ -67,54 +81,71 @@ impl Place {
     }
 }
 
-/// Every name and every text that the cases' filters are made of.
-pub fn words(cases: &[Case]) -> Vec<String> {
-    let mut words: Vec<String> = cases
-        .iter()
-        .flat_map(|case| {
-            places(&case.branch).into_iter().flat_map(|place| {
-                let text = place.member(&case.branch).and_then(Value::as_str).map(str::to_owned);
-                [Some(place.name), text]
+/// Documents to tear and to take parts from, and every name and text in them.
+pub struct Seeds {
+    documents: Vec<Value>,
+    words: Vec<String>,
+}
+
+impl Seeds {
+    pub fn of(documents: Vec<Value>) -> Self {
+        let mut words: Vec<String> = documents
+            .iter()
+            .flat_map(|document| {
+                places(document).into_iter().flat_map(|place| {
+                    let text = place.member(document).and_then(Value::as_str).map(str::to_owned);
+                    [Some(place.name), text]
+                })
             })
-        })
-        .flatten()
-        .collect();
-    words.sort_unstable();
-    words.dedup();
-    words
-}
+            .flatten()
+            .collect();
+        words.sort_unstable();
+        words.dedup();
+        Self { documents, words }
+    }
 
-/// A case's filter after a few changes, or noise from the start.
-pub fn mangled(cases: &[Case], words: &[String], dice: &mut Dice) -> Value {
-    if dice.roll(8) == 0 {
-        return noise(words, dice, 5);
-    }
-    let mut branch = cases[dice.roll(cases.len())].branch.clone();
-    for _ in 0..=dice.roll(4) {
-        branch = change(&branch, cases, words, dice);
-    }
-    branch
-}
-
-pub fn change(document: &Value, cases: &[Case], words: &[String], dice: &mut Dice) -> Value {
-    let all = places(document);
-    if all.is_empty() {
-        return noise(words, dice, 3);
-    }
-    let place = &all[dice.roll(all.len())];
-    match dice.roll(6) {
-        0 => place.dropped(document),
-        1 => place.renamed(document),
-        2 => {
-            let other = &cases[dice.roll(cases.len())].branch;
-            let found = places(other);
-            let with = found.get(dice.roll(found.len().max(1))).and_then(|place| place.member(other));
-            place.replaced(document, with.cloned().unwrap_or_default())
+    /// A document after a few changes, or noise from the start.
+    pub fn mangled(&self, dice: &mut Dice) -> Value {
+        if dice.roll(8) == 0 {
+            return self.noise(dice);
         }
-        3 => place.within(document, |members| {
-            drop(members.insert(words[dice.roll(words.len())].clone(), noise(words, dice, 2)));
-        }),
-        _ => place.replaced(document, noise(words, dice, 3)),
+        let mut document = self.any(dice).clone();
+        for _ in 0..=dice.roll(4) {
+            document = self.change(&document, dice);
+        }
+        document
+    }
+
+    /// Nothing but words and numbers.
+    pub fn noise(&self, dice: &mut Dice) -> Value {
+        noise(&self.words, dice, 5)
+    }
+
+    fn any(&self, dice: &mut Dice) -> &Value {
+        &self.documents[dice.roll(self.documents.len())]
+    }
+
+    /// One change anywhere in a document.
+    pub fn change(&self, document: &Value, dice: &mut Dice) -> Value {
+        let (all, words) = (places(document), &self.words);
+        if all.is_empty() {
+            return noise(words, dice, 3);
+        }
+        let place = &all[dice.roll(all.len())];
+        match dice.roll(6) {
+            0 => place.dropped(document),
+            1 => place.renamed(document),
+            2 => {
+                let other = self.any(dice);
+                let found = places(other);
+                let with = found.get(dice.roll(found.len().max(1))).and_then(|place| place.member(other));
+                place.replaced(document, with.cloned().unwrap_or_default())
+            }
+            3 => place.within(document, |members| {
+                drop(members.insert(words[dice.roll(words.len())].clone(), noise(words, dice, 2)));
+            }),
+            _ => place.replaced(document, noise(words, dice, 3)),
+        }
     }
 }
 

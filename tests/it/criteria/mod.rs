@@ -3,6 +3,6 @@
 
 mod cases;
 mod mangled;
-mod mangling;
+pub mod mangling;
 mod model;
-mod scene;
+pub mod scene;
