@@ -1,20 +1,22 @@
-//! Exact comparison of decimal numbers, of any length and exponent, without ever computing a power of ten.
+//! Exact comparison of decimal numbers, of any length and exponent, without ever computing a power of ten, and without
+//! copying a digit.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// A number as sign, digits and the place of its decimal point; equal numbers are equal values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decimal {
+#[derive(Clone, Debug)]
+pub struct Decimal<'a> {
     negative: bool,
     /// How many digits stand before the point; zero and negative where the number is below one.
     magnitude: i64,
-    /// Significant digits, without leading or trailing zeros; empty for zero.
-    digits: Vec<u8>,
+    /// The significant digits, in two parts as they were written, without leading or trailing zeros; empty for zero.
+    digits: [Cow<'a, str>; 2],
 }
 
-impl Decimal {
+impl<'a> Decimal<'a> {
     /// Reads `-12.5`, `.5`, `5.`, `007`, `1e3`; blanks around it are ignored. `None`: no number.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim();
         let (negative, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
@@ -25,33 +27,63 @@ impl Decimal {
             None => (text, 0),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-        if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        if mantissa.len() == usize::from(mantissa.contains('.'))
+            || !whole.bytes().chain(fraction.bytes()).all(|digit| digit.is_ascii_digit())
+        {
             return None;
         }
-        let leading = digits.iter().take_while(|digit| **digit == b'0').count();
-        let trailing = digits.iter().rev().take_while(|digit| **digit == b'0').count();
-        if leading == digits.len() {
-            return Some(Self { negative: false, magnitude: 0, digits: Vec::new() });
-        }
-        let magnitude = i64::try_from(whole.len()).ok()? - i64::try_from(leading).ok()? + i64::from(exponent);
-        Some(Self { negative, magnitude, digits: digits[leading..digits.len() - trailing].to_vec() })
+        let significant = whole.trim_start_matches('0');
+        let after_zeros = fraction.trim_start_matches('0');
+        let zeros = if significant.is_empty() { fraction.len() - after_zeros.len() } else { 0 };
+        let magnitude =
+            i64::try_from(significant.len()).ok()? - i64::try_from(zeros).ok()? + i64::from(exponent);
+        let (whole, fraction) = match (significant, fraction.trim_end_matches('0')) {
+            ("", "") => {
+                return Some(Self { negative: false, magnitude: 0, digits: [Cow::from(""), Cow::from("")] });
+            }
+            ("", _) => ("", after_zeros.trim_end_matches('0')),
+            (whole, "") => (whole.trim_end_matches('0'), ""),
+            both => both,
+        };
+        Some(Self { negative, magnitude, digits: [whole.into(), fraction.into()] })
     }
 
-    fn compare_size(&self, other: &Self) -> Ordering {
-        match (self.digits.is_empty(), other.digits.is_empty()) {
+    /// The same with digits of its own.
+    pub fn into_owned(self) -> Decimal<'static> {
+        let digits = self.digits.map(|part| Cow::Owned(part.into_owned()));
+        Decimal { negative: self.negative, magnitude: self.magnitude, digits }
+    }
+
+    fn digits(&self) -> impl Iterator<Item = u8> {
+        self.digits.iter().flat_map(|part| part.bytes())
+    }
+
+    fn is_zero(&self) -> bool {
+        self.digits.iter().all(|part| part.is_empty())
+    }
+
+    fn compare_size(&self, other: &Decimal<'_>) -> Ordering {
+        match (self.is_zero(), other.is_zero()) {
             (true, true) => Ordering::Equal,
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
             // Both start with a non-zero digit, so the magnitude decides before any digit does.
             (false, false) => {
-                self.magnitude.cmp(&other.magnitude).then_with(|| self.digits.cmp(&other.digits))
+                self.magnitude.cmp(&other.magnitude).then_with(|| self.digits().cmp(other.digits()))
             }
         }
     }
 }
 
-impl Ord for Decimal {
+impl PartialEq for Decimal<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Decimal<'_> {}
+
+impl Ord for Decimal<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         match (self.negative, other.negative) {
             (false, false) => self.compare_size(other),
@@ -62,7 +94,7 @@ impl Ord for Decimal {
     }
 }
 
-impl PartialOrd for Decimal {
+impl PartialOrd for Decimal<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

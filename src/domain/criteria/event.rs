@@ -63,13 +63,17 @@ impl Refinements {
     pub fn holds(&self, happened: impl Iterator<Item = (Time, Truth)>, subject: Subject<'_>) -> Truth {
         let mut tally = Tally::default();
         for (at, mut passes) in happened {
-            let counts = self.prune.as_ref().map_or(Truth::True, |moment| moment.holds(at, subject));
             if let Coalesce::At(moment) = &self.coalesce {
                 passes = passes.and(moment.holds(at, subject));
             }
-            tally.note(counts, passes);
+            tally.note(self.counts(at, subject), passes);
         }
         tally.verdict(&self.coalesce)
+    }
+
+    /// Does something that happened at this time count at all?
+    pub fn counts(&self, at: Time, subject: Subject<'_>) -> Truth {
+        self.prune.as_ref().map_or(Truth::True, |moment| moment.holds(at, subject))
     }
 
     /// Is it as asked, or `negated` is it not, where nothing ever happened?

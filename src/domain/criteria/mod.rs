@@ -162,8 +162,7 @@ impl Criteria {
                 if event.event_type == *event_type =>
             {
                 let passes = filters.evaluate(beside(subject, &event.record));
-                let once = Refinements { coalesce: event::Coalesce::AT_LEAST_ONE, ..refinements.clone() };
-                once.holds(std::iter::once((event.at, passes)), subject)
+                refinements.counts(event.at, subject).and(passes)
             }
             (Kind::Unsupported, _) => Truth::Unknown,
             _ => Truth::False,

@@ -1,6 +1,6 @@
 //! Conditions on instants: points in time that move with the clock, the calendar or another property.
 
-use chrono::{Datelike, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
+use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
 
 use super::Truth;
@@ -111,11 +111,19 @@ pub fn instant_of(value: &str) -> Option<Time> {
         // The years of all other times; at the calendar's ends a zone's clock could leave it.
         return Time::from_timestamp_millis(milliseconds).filter(|time| (1..=9999).contains(&time.year()));
     }
-    // NaiveDate would take signs, blanks and years of any length as well.
-    if value.len() == "2026-11-21".len() {
-        return parse_time(&format!("{value}T00:00:00Z"));
+    iso_date(value).or_else(|| parse_time(value))
+}
+
+/// The start in UTC of `2026-11-21`. [`NaiveDate`] itself would take signs, blanks and years of any length as well.
+fn iso_date(text: &str) -> Option<Time> {
+    let shape = |(index, byte): (usize, u8)| {
+        if [4, 7].contains(&index) { byte == b'-' } else { byte.is_ascii_digit() }
+    };
+    if text.len() != "2026-11-21".len() || !text.bytes().enumerate().all(shape) {
+        return None;
     }
-    parse_time(value)
+    let date: NaiveDate = text.parse().ok()?;
+    (date.year() > 0).then(|| date.and_time(NaiveTime::MIN).and_utc())
 }
 
 impl When {

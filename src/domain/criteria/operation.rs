@@ -31,10 +31,10 @@ pub enum Test {
     Bool(bool),
     Number {
         comparison: Comparison,
-        operands: Vec<Decimal>,
+        operands: Vec<Decimal<'static>>,
     },
     /// Both bounds included.
-    NumberBetween(Decimal, Decimal),
+    NumberBetween(Decimal<'static>, Decimal<'static>),
     /// The operands are folded already.
     Text {
         comparison: TextComparison,
@@ -174,7 +174,7 @@ pub fn parse_bool(text: &str) -> Option<bool> {
 }
 
 impl Comparison {
-    fn holds(self, actual: &Decimal, operand: &Decimal) -> bool {
+    fn holds(self, actual: &Decimal<'_>, operand: &Decimal<'_>) -> bool {
         match self {
             Self::Equal => actual == operand,
             Self::Greater => actual > operand,
@@ -194,10 +194,26 @@ impl TextComparison {
                 let mut folded = value.chars().default_case_fold();
                 operand.chars().all(|expected| folded.next() == Some(expected))
             }
-            Self::Contains => default_case_fold_str(value).contains(operand),
-            Self::EndsWith => default_case_fold_str(value).ends_with(operand),
-            Self::ContainsWords => contains_words(&default_case_fold_str(value), operand),
+            Self::Contains => folded(value, |value| value.contains(operand)),
+            Self::EndsWith => folded(value, |value| value.ends_with(operand)),
+            Self::ContainsWords => folded(value, |value| contains_words(value, operand)),
         }
+    }
+}
+
+/// Looks at a folded value. Most are short and fit on the stack.
+fn folded<T>(value: &str, look: impl FnOnce(&str) -> T) -> T {
+    let mut buffer = [0; 256];
+    let mut length = 0;
+    for character in value.chars().default_case_fold() {
+        let Some(room) = buffer.get_mut(length..length + character.len_utf8()) else {
+            return look(&default_case_fold_str(value));
+        };
+        length += character.encode_utf8(room).len();
+    }
+    match str::from_utf8(&buffer[..length]) {
+        Ok(short) => look(short),
+        Err(_) => look(&default_case_fold_str(value)),
     }
 }
 
@@ -216,15 +232,14 @@ fn belongs_to_a_word(character: char) -> bool {
 
 impl SetComparison {
     fn holds(self, value: &str, operands: &[String]) -> bool {
-        let options: Vec<&str> =
-            value.split(';').map(str::trim).filter(|option| !option.is_empty()).collect();
-        let has = |operand: &String| options.contains(&operand.as_str());
+        let options = || value.split(';').map(str::trim).filter(|option| !option.is_empty());
+        let has = |operand: &String| options().any(|option| option == operand);
         match self {
             Self::Any => operands.iter().any(has),
             Self::All => operands.iter().all(has),
             Self::Exactly => {
                 operands.iter().all(has)
-                    && options.iter().all(|option| operands.iter().any(|operand| operand == option))
+                    && options().all(|option| operands.iter().any(|operand| operand == option))
             }
         }
     }

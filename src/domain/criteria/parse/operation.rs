@@ -172,10 +172,10 @@ pub(super) fn between(operator: &str) -> Result<bool, Unread> {
 }
 
 /// A JSON number is read as a double, as the vendor writes it; one with more digits than that is exact as a string.
-fn decimal(operand: &Value) -> Option<Decimal> {
+fn decimal(operand: &Value) -> Option<Decimal<'static>> {
     match operand {
-        Value::Number(number) => Decimal::parse(&number.to_string()),
-        Value::String(text) => Decimal::parse(text),
+        Value::Number(number) => Decimal::parse(&number.to_string()).map(Decimal::into_owned),
+        Value::String(text) => Decimal::parse(text).map(Decimal::into_owned),
         _ => None,
     }
 }
