@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::audit::{self, Actor};
+use super::compiled::Compiled;
 use super::db::Tx;
 use super::facts::Known;
 use super::guard::{self, Guard};
@@ -46,17 +47,18 @@ impl Store {
     ///
     /// Transient ones leave nothing done that a repetition would not find in the ledger.
     pub async fn decide(&self, batch: &[NewEnrollment], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
-        transaction!(self, tx => decide_batch(tx, batch, rules))
+        transaction!(self, tx => decide_batch(tx, &self.compiled, batch, rules))
     }
 }
 
 async fn decide_batch(
     tx: &mut Tx,
+    compiled: &Compiled,
     batch: &[NewEnrollment],
     rules: &Rules,
 ) -> Result<Vec<Decided>, StoreError> {
     let now = switches::begin_to_decide(tx).await?;
-    let mut known = Known::load(tx, batch, now).await?;
+    let mut known = Known::load(tx, compiled, batch, now).await?;
     let (decided, entries) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
     waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::compiled::Compiled;
 use super::db::{Tx, args};
 use super::facts::Known;
 use super::guard::Guard;
@@ -54,7 +55,7 @@ impl Store {
         contact_id: i64,
         rules: &Rules,
     ) -> Result<Explanation, StoreError> {
-        reading!(self, tx => explain(tx, account_id, workflow_id, contact_id, rules))
+        reading!(self, tx => explain(tx, &self.compiled, account_id, workflow_id, contact_id, rules))
     }
 
     /// How many live contacts an account has.
@@ -79,7 +80,8 @@ impl Store {
         preview: &mut Preview,
     ) -> Result<bool, StoreError> {
         let after = preview.last;
-        let page = reading!(self, tx => page(tx, account_id, workflow_id, after, ledger_retention))?;
+        let page =
+            reading!(self, tx => page(tx, &self.compiled, account_id, workflow_id, after, ledger_retention))?;
         let Some((last, _)) = page.last() else { return Ok(false) };
         preview.last = *last;
         for (contact_id, decision) in page {
@@ -111,6 +113,7 @@ fn supposed(account_id: i64, workflow_id: i64, contact_id: i64, now: Time) -> Ne
 
 async fn explain(
     tx: &mut Tx,
+    compiled: &Compiled,
     account_id: i64,
     workflow_id: i64,
     contact_id: i64,
@@ -118,7 +121,7 @@ async fn explain(
 ) -> Result<Explanation, StoreError> {
     let now = tx.now().await?;
     let mut enrollment = supposed(account_id, workflow_id, contact_id, now);
-    let mut known = Known::load(tx, std::slice::from_ref(&enrollment), now).await?;
+    let mut known = Known::load(tx, compiled, std::slice::from_ref(&enrollment), now).await?;
     reach_the_delete(&mut known, &mut enrollment);
     known.watch(Guard::read(tx, &[(account_id, workflow_id)].into(), rules.limits, now).await?);
     Ok(known.explain(&enrollment, rules.ledger_retention))
@@ -140,6 +143,7 @@ async fn live_contacts(tx: &mut Tx, account_id: i64) -> Result<u64, StoreError> 
 
 async fn page(
     tx: &mut Tx,
+    compiled: &Compiled,
     account_id: i64,
     workflow_id: i64,
     after: i64,
@@ -152,7 +156,7 @@ async fn page(
     for row in tx.rows(sql, args![account_id, after, PAGE]).await? {
         batch.push(supposed(account_id, workflow_id, row.int("contact_id")?, now));
     }
-    let mut known = Known::load(tx, &batch, now).await?;
+    let mut known = Known::load(tx, compiled, &batch, now).await?;
     match known.workflow(account_id, workflow_id) {
         // The preview is for before it is switched on.
         Some(workflow) => workflow.is_enabled = true,

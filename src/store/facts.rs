@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::compiled::Compiled;
 use super::db::{Tx, args};
 use super::guard::{Guard, Workflow as WorkflowKey};
 use super::ledger::TOOK_IN;
@@ -34,7 +36,7 @@ pub struct Known {
     now: Time,
     /// The accounts there are, with their zones.
     accounts: BTreeMap<i64, Option<Tz>>,
-    workflows: HashMap<(i64, i64), Workflow>,
+    workflows: HashMap<(i64, i64), Arc<Workflow>>,
     subscriptions: HashMap<i64, Vec<Subscription>>,
     contacts: HashMap<(i64, i64), Contact>,
     decided: HashMap<EnrollmentKey, Identity>,
@@ -59,11 +61,16 @@ struct Since {
 
 impl Known {
     /// Locks the contacts, workflows and subscriptions of the batch and loads the rest.
-    pub async fn load(tx: &mut Tx, batch: &[NewEnrollment], now: Time) -> Result<Self, StoreError> {
+    pub async fn load(
+        tx: &mut Tx,
+        compiled: &Compiled,
+        batch: &[NewEnrollment],
+        now: Time,
+    ) -> Result<Self, StoreError> {
         let contact_keys: BTreeSet<(i64, i64)> =
             batch.iter().map(|enrollment| (enrollment.key.account_id, enrollment.object_id)).collect();
         let contacts = load_contacts(tx, &contact_keys).await?;
-        let workflows = load_workflows(tx, batch).await?;
+        let workflows = load_workflows(tx, compiled, batch).await?;
         let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
         let switches = Switches::load(tx, &accounts).await?;
         let (accounts, subscriptions) = load_accounts(tx, &accounts).await?;
@@ -150,7 +157,7 @@ impl Known {
                 ledger_retention,
                 decided: self.since.decided.get(key).or_else(|| self.decided.get(key)),
                 account_exists: self.accounts.contains_key(&account_id),
-                workflow: self.workflows.get(&(account_id, workflow_id)),
+                workflow: self.workflows.get(&(account_id, workflow_id)).map(Arc::as_ref),
                 subscriptions: self.subscriptions.get(&account_id).map_or(&[], Vec::as_slice),
                 contact: state,
                 enrolled: &enrolled,
@@ -165,7 +172,7 @@ impl Known {
 
     /// The workflow that is asked about, to look at or to suppose something of it.
     pub fn workflow(&mut self, account_id: i64, workflow_id: i64) -> Option<&mut Workflow> {
-        self.workflows.get_mut(&(account_id, workflow_id))
+        self.workflows.get_mut(&(account_id, workflow_id)).map(Arc::make_mut)
     }
 
     fn enrolled_in(&self, key: (i64, i64, i64)) -> Cow<'_, [PastEnrollment]> {
@@ -245,8 +252,9 @@ pub(super) async fn load_contacts(
 
 async fn load_workflows(
     tx: &mut Tx,
+    compiled: &Compiled,
     batch: &[NewEnrollment],
-) -> Result<HashMap<(i64, i64), Workflow>, StoreError> {
+) -> Result<HashMap<(i64, i64), Arc<Workflow>>, StoreError> {
     let keys: BTreeSet<[i64; 2]> =
         batch.iter().map(|enrollment| [enrollment.key.account_id, enrollment.workflow_id]).collect();
     let sql = format!(
@@ -258,8 +266,8 @@ async fn load_workflows(
     );
     let mut workflows = HashMap::with_capacity(keys.len());
     for row in tx.rows(&sql, args![id_batch(&WORKFLOW, keys)]).await? {
-        let flow = row.json::<serde_json::Value>("flow")?;
-        workflows.insert((row.int("account_id")?, row.int("workflow_id")?), Workflow::parse(&flow));
+        let workflow = compiled.workflow(row.text("flow")?)?;
+        workflows.insert((row.int("account_id")?, row.int("workflow_id")?), workflow);
     }
     Ok(workflows)
 }

@@ -11,6 +11,7 @@
 
 mod audit;
 pub mod checkpoint;
+mod compiled;
 mod contact;
 mod contact_counts;
 mod db;
@@ -63,6 +64,7 @@ pub use plan::tables as tables_reached_by;
 pub use suppressions::KeyHome;
 pub use users::Operator;
 
+use compiled::Compiled;
 use db::Db;
 use metrics::counter;
 
@@ -76,6 +78,7 @@ const MAX_TRIES: u32 = 8;
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Db,
+    compiled: Compiled,
     hash_keys: KeyHome,
 }
 
@@ -144,7 +147,8 @@ impl Store {
     ///
     /// Where `store.url` cannot be read.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
-        Ok(Self { db: Db::open(options)?, hash_keys: options.hash_keys.clone() })
+        let (db, hash_keys) = (Db::open(options)?, options.hash_keys.clone());
+        Ok(Self { db, compiled: Compiled::default(), hash_keys })
     }
 
     /// The file that a URL names, if it names one.

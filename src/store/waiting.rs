@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::json;
 
 use super::audit::{self, Actor};
+use super::compiled::Compiled;
 use super::db::{Row, Tx, args};
 use super::decide::{self, Decided, Rules};
 use super::facts::Known;
@@ -56,7 +57,7 @@ impl Store {
     ///
     /// Nothing was done, and all of them still wait.
     pub async fn take_up(&self, limit: usize, rules: &Rules) -> Result<TakenUp, StoreError> {
-        transaction!(self, tx => take_up(tx, limit, rules))
+        transaction!(self, tx => take_up(tx, &self.compiled, limit, rules))
     }
 
     /// Lets the first that would be taken up wait until `hours` from now.
@@ -173,7 +174,12 @@ async fn announce(
     if messages.is_empty() { Ok(()) } else { write_outbox(tx, now, messages).await }
 }
 
-async fn take_up(tx: &mut Tx, limit: usize, rules: &Rules) -> Result<TakenUp, StoreError> {
+async fn take_up(
+    tx: &mut Tx,
+    compiled: &Compiled,
+    limit: usize,
+    rules: &Rules,
+) -> Result<TakenUp, StoreError> {
     let now = switches::begin_to_decide(tx).await?;
     let taken = take(tx, limit, now).await?;
     if taken.is_empty() {
@@ -182,7 +188,7 @@ async fn take_up(tx: &mut Tx, limit: usize, rules: &Rules) -> Result<TakenUp, St
     let approved = taken.iter().filter(|taken| taken.approved).map(|taken| taken.enrollment.key);
     let approved: HashSet<EnrollmentKey> = approved.collect();
     let mut batch: Vec<NewEnrollment> = taken.iter().map(|taken| taken.enrollment.clone()).collect();
-    let mut known = Known::load(tx, &batch, now).await?;
+    let mut known = Known::load(tx, compiled, &batch, now).await?;
     known.decide_again(approved);
     remember_events(tx, &mut batch).await?;
     let (decided, entries) = decide::carry_out(tx, &mut known, &batch, rules, now).await?;
