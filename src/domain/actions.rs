@@ -17,8 +17,9 @@ pub fn delete_actions(flow: &Value, findings: &mut Vec<Finding>) -> BTreeSet<i64
         *holders.entry(id).or_default() += 1;
     }
     let mut ids = BTreeSet::new();
+    let never_run = only_after_a_delete(flow);
     for (index, action) in deletes(flow) {
-        match delete_action(action, &holders) {
+        match delete_action(action, &holders, &never_run) {
             Ok(id) => drop(ids.insert(id)),
             Err(says) => findings.push(Finding {
                 at: format!("$.actions[{index}]"),
@@ -31,7 +32,11 @@ pub fn delete_actions(flow: &Value, findings: &mut Vec<Finding>) -> BTreeSet<i64
 }
 
 /// The id of a *Delete contact* action, or why nobody can tell what it does.
-fn delete_action(action: &Value, holders: &BTreeMap<i64, usize>) -> Result<i64, &'static str> {
+fn delete_action(
+    action: &Value,
+    holders: &BTreeMap<i64, usize>,
+    never_run: &BTreeSet<i64>,
+) -> Result<i64, &'static str> {
     // Any version from 0 up is the same action; published examples carry several.
     if given(action, "actionTypeVersion").is_some_and(|version| version.as_u64().is_none()) {
         return Err(
@@ -51,7 +56,21 @@ fn delete_action(action: &Value, holders: &BTreeMap<i64, usize>) -> Result<i64, 
             "two actions have this actionId, and nobody can tell which is reached: it deletes nothing",
         );
     }
+    if never_run.contains(&id) {
+        return Err(
+            "this Delete contact comes after another one only, which is the last: it deletes nothing",
+        );
+    }
     Ok(id)
+}
+
+/// The actions to which no way leads but through a *Delete contact*, after which nothing is run.
+fn only_after_a_delete(flow: &Value) -> BTreeSet<i64> {
+    let after = deletes(flow).flat_map(|(_, action)| next_actions(action)).collect();
+    let mut after = follow(flow, after, |_| true);
+    let reached = reached(flow).unwrap_or_default();
+    after.retain(|id| !reached.contains(id));
+    after
 }
 
 /// The definition's actions, as it lists them.
@@ -77,18 +96,23 @@ pub fn id_of(action: &Value) -> Option<i64> {
 /// contact* leads nowhere.
 pub fn reached(flow: &Value) -> Option<BTreeSet<i64>> {
     let start = flow.get("startActionId").and_then(parse_id)?;
+    Some(follow(flow, [start].into(), |action| !is_delete(action)))
+}
+
+/// These actions, and those to which they lead, as far as their ways may be gone.
+fn follow(flow: &Value, from: BTreeSet<i64>, may_be_gone: fn(&Value) -> bool) -> BTreeSet<i64> {
     let ways: BTreeMap<i64, BTreeSet<i64>> = actions(flow)
         .iter()
-        .filter(|action| !is_delete(action))
+        .filter(|action| may_be_gone(action))
         .filter_map(|action| Some((id_of(action)?, next_actions(action))))
         .collect();
-    let (mut reached, mut ahead) = (BTreeSet::new(), vec![start]);
+    let (mut reached, mut ahead) = (BTreeSet::new(), Vec::from_iter(from));
     while let Some(id) = ahead.pop() {
         if reached.insert(id) {
             ahead.extend(ways.get(&id).into_iter().flatten());
         }
     }
-    Some(reached)
+    reached
 }
 
 /// Every `nextActionId` in an action, whatever branch of it has it.
