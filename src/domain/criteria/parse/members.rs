@@ -1,10 +1,11 @@
 //! Which members a part of a definition has. Others are left unread, as the definitions of tomorrow may have more; but
-//! whoever misspelt one must hear of it, for without it the part means something else. Of a part whose type is not
-//! supported that alone is told.
+//! where one is a slip of the keyboard away from a member the part is not understood, for without that member it means
+//! something else. Of a part whose type is not supported that alone is told.
 
 use serde_json::Value;
 
-use super::{Concern, Reader, text};
+use super::{Concern, Reader, Unread, text};
+use crate::domain::nearest::nearest;
 
 /// Of every branch.
 pub(super) const BRANCH: [&str; 4] =
@@ -24,34 +25,40 @@ const OFFSET: [&str; 3] = ["amount", "timeUnit", "offsetDirection"];
 const METADATA: [&str; 2] = ["id", "inListType"];
 
 impl Reader<'_> {
-    /// Tells of each member that is in none of these lists.
-    pub(super) fn unread(&mut self, value: &Value, at: &str, known: &[&[&str]]) {
+    /// Tells of each member that is in none of these lists; one that is nearly in them is an error.
+    pub(super) fn unread(&mut self, value: &Value, at: &str, known: &[&[&str]]) -> Result<(), Unread> {
         for (name, _) in value.as_object().into_iter().flatten().filter(|(_, member)| !member.is_null()) {
-            if !known.iter().any(|names| names.contains(&name.as_str())) {
-                self.find(at, Concern::Ignored, format!("nobody reads the member {name}"));
+            if known.iter().any(|names| names.contains(&name.as_str())) {
+                continue;
             }
+            if let Some(meant) = nearest(name, known.iter().flat_map(|names| names.iter().copied())) {
+                return Err(format!("nobody reads the member {name}: {meant} was meant, perhaps"));
+            }
+            self.find(at, Concern::Ignored, format!("nobody reads the member {name}"));
         }
+        Ok(())
     }
 
     /// A filter's members; those of its operation and its refinements are told of where these are read.
-    pub(super) fn unread_of_filter(&mut self, value: &Value, at: &str, kind: &str) {
+    pub(super) fn unread_of_filter(&mut self, value: &Value, at: &str, kind: &str) -> Result<(), Unread> {
         let known: &[&str] = match kind {
             "PROPERTY" => &["property", "operation"],
             "IN_LIST" => &["listId", "operator", "metadata"],
             "FORM_SUBMISSION" => &["formId", "operator", "pruningRefineBy", "coalescingRefineBy"],
             "CONSTANT" => &["shouldAccept", "source"],
-            _ => return,
+            _ => return Ok(()),
         };
-        self.unread(value, at, &[&["filterType"], known]);
+        self.unread(value, at, &[&["filterType"], known])?;
         if kind == "IN_LIST"
             && let Some(metadata) = value.get("metadata")
         {
-            self.unread(metadata, &format!("{at}.metadata"), &[&METADATA]);
+            self.unread(metadata, &format!("{at}.metadata"), &[&METADATA])?;
         }
+        Ok(())
     }
 
     /// The members of an operation on a property.
-    pub(super) fn unread_of_operation(&mut self, value: &Value, at: &str, kind: &str) {
+    pub(super) fn unread_of_operation(&mut self, value: &Value, at: &str, kind: &str) -> Result<(), Unread> {
         let known: &[&str] = match kind {
             "BOOL" | "NUMBER" | "STRING" | "MULTISTRING" | "ENUMERATION" => &["value", "values"],
             "NUMBER_RANGED" => &["lowerBound", "upperBound"],
@@ -66,13 +73,13 @@ impl Reader<'_> {
             "CALENDAR_DATE" => &["timeUnit", "timeUnitCount", "useFiscalYear", "fiscalYearStart"],
             "TIME_POINT" | "TIME_RANGED" => return self.unread_of_time(value, at, kind),
             "ALL_PROPERTY" => &[],
-            _ => return,
+            _ => return Ok(()),
         };
-        self.unread(value, at, &[&OPERATION, known]);
+        self.unread(value, at, &[&OPERATION, known])
     }
 
     /// The members of a refinement.
-    pub(super) fn unread_of_refinement(&mut self, value: &Value, at: &str, kind: &str) {
+    pub(super) fn unread_of_refinement(&mut self, value: &Value, at: &str, kind: &str) -> Result<(), Unread> {
         let known: &[&str] = match kind {
             "NUM_OCCURRENCES" => &["minOccurrences", "maxOccurrences"],
             "SET_OCCURRENCES" => &["setType"],
@@ -82,17 +89,18 @@ impl Reader<'_> {
             "ABSOLUTE_RANGED" => &["rangeType", "lowerTimestamp", "upperTimestamp"],
             "TIME_POINT" | "TIME_RANGED" => return self.unread_of_time(value, at, kind),
             "ALL_HISTORY" => &[],
-            _ => return,
+            _ => return Ok(()),
         };
-        self.unread(value, at, &[&["operationType", "type"], known]);
+        self.unread(value, at, &[&["operationType", "type"], known])?;
         for name in ["timeOffset", "lowerBoundOffset", "upperBoundOffset"] {
             if let Some(offset) = value.get(name) {
-                self.unread(offset, &format!("{at}.{name}"), &[&OFFSET]);
+                self.unread(offset, &format!("{at}.{name}"), &[&OFFSET])?;
             }
         }
+        Ok(())
     }
 
-    fn unread_of_time(&mut self, value: &Value, at: &str, kind: &str) {
+    fn unread_of_time(&mut self, value: &Value, at: &str, kind: &str) -> Result<(), Unread> {
         let known: &[&str] = if kind == "TIME_POINT" {
             &["timePoint", "endpointBehavior"]
         } else {
@@ -103,24 +111,26 @@ impl Reader<'_> {
                 "upperBoundEndpointBehavior",
             ]
         };
-        self.unread(value, at, &[&OPERATION, &["propertyParser"], known]);
+        self.unread(value, at, &[&OPERATION, &["propertyParser"], known])?;
         for name in ["timePoint", "lowerBoundTimePoint", "upperBoundTimePoint"] {
             if let Some(point) = value.get(name) {
-                self.unread_of_point(point, &format!("{at}.{name}"));
+                self.unread_of_point(point, &format!("{at}.{name}"))?;
             }
         }
+        Ok(())
     }
 
-    fn unread_of_point(&mut self, point: &Value, at: &str) {
+    fn unread_of_point(&mut self, point: &Value, at: &str) -> Result<(), Unread> {
         let known: &[&str] = match text(point, "timeType") {
             Some("DATE") => &["year", "month", "day", "hour", "minute", "second", "millisecond"],
             Some("INDEXED") => &["indexReference", "offset"],
             Some("PROPERTY_REFERENCED") => &["property", "referenceType", "offset"],
-            _ => return,
+            _ => return Ok(()),
         };
-        self.unread(point, at, &[&POINT, known]);
+        self.unread(point, at, &[&POINT, known])?;
         if let Some(reference) = point.get("indexReference") {
-            self.unread(reference, &format!("{at}.indexReference"), &[&REFERENCE]);
+            self.unread(reference, &format!("{at}.indexReference"), &[&REFERENCE])?;
         }
+        Ok(())
     }
 }

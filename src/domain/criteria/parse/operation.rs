@@ -22,7 +22,7 @@ impl Reader<'_> {
             .or(text(value, "type"))
             .ok_or("an operation without operationType")?;
         let operator = text(value, "operator").ok_or("an operation without operator")?;
-        self.unread_of_operation(value, at, kind);
+        self.unread_of_operation(value, at, kind)?;
         if kind == "ALL_PROPERTY" {
             return match operator {
                 "IS_KNOWN" => Ok(Operation::Known { negated: false }),

@@ -190,7 +190,7 @@ impl Reader<'_> {
     /// `pruningRefineBy`: which of the events count.
     pub(super) fn prune(&mut self, value: &Value, at: &str) -> Result<Option<Moment>, Unread> {
         let kind = refinement(value)?;
-        self.unread_of_refinement(value, at, kind);
+        self.unread_of_refinement(value, at, kind)?;
         match kind {
             "ALL_HISTORY" => Ok(None),
             "NUM_OCCURRENCES" | "SET_OCCURRENCES" => {
@@ -203,7 +203,7 @@ impl Reader<'_> {
     /// `coalescingRefineBy`: what the events that are left must amount to.
     pub(super) fn coalesce(&mut self, value: &Value, at: &str) -> Result<Coalesce, Unread> {
         let kind = refinement(value)?;
-        self.unread_of_refinement(value, at, kind);
+        self.unread_of_refinement(value, at, kind)?;
         match kind {
             "ALL_HISTORY" => Ok(Coalesce::AT_LEAST_ONE),
             "NUM_OCCURRENCES" => {
