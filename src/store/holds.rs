@@ -46,8 +46,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused where it is another number, or by a user who is not there or, to approve, may not delete many: then nothing
-    /// was approved or rejected.
+    /// Refused where it is another number, or by a user who is not there or may not delete many: then nothing was approved or
+    /// rejected.
     pub async fn rule_on_holds(
         &self,
         account_id: i64,
@@ -90,10 +90,7 @@ async fn rule(
     operator: &Operator,
 ) -> Result<(), StoreError> {
     let now = tx.now().await?;
-    let who = match ruling {
-        Ruling::Approve => operator.who_lets_go_on(tx, account_id, "let a workflow delete").await?,
-        Ruling::Reject => operator.who_stops(tx, account_id).await?,
-    };
+    let who = operator.who(tx, account_id, "decide about a workflow that deletes").await?;
     let (action, done, mark) = match ruling {
         Ruling::Approve => ("approve_held", "approved", "approved = TRUE, ready_at = $3"),
         Ruling::Reject => ("reject_held", "rejected", "reason = 'rejected', ready_at = $3"),
@@ -109,32 +106,31 @@ async fn rule(
         )));
     }
     if ruling == Ruling::Reject {
-        skip_rejected(tx, (account_id, workflow_id), now).await?;
+        let contacts = skip_rejected(tx, (account_id, workflow_id), now).await?;
+        let count = i64::try_from(contacts.len()).unwrap_or(i64::MAX);
+        audit::write(tx, now, account_id, &who, "skip", &contacts, count).await?;
     }
     audit::write(tx, now, account_id, &who, action, &[workflow_id], i64::try_from(held).unwrap_or(i64::MAX))
         .await
 }
 
-/// Ends the waiting of what was marked as rejected in this transaction.
+/// Ends the waiting of what was marked as rejected in this transaction; the contacts that stay.
 async fn skip_rejected(
     tx: &mut Tx,
     (account_id, workflow_id): (i64, i64),
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<Vec<i64>, StoreError> {
     let rejected = "(account_id, enrollment_id, action_id) IN \
                     (SELECT w.account_id, w.enrollment_id, w.action_id FROM waiting_enrollments w \
                      WHERE w.account_id = $1 AND w.workflow_id = $2 AND w.reason = 'rejected')";
-    tx.execute(
-        &format!(
-            "UPDATE ledger SET outcome = 'skipped', reason = 'rejected', decided_at = $3 \
-             WHERE account_id = $1 AND outcome = 'held' AND {rejected}"
-        ),
-        args![account_id, workflow_id, now],
-    )
-    .await?;
+    let skip = format!(
+        "UPDATE ledger SET outcome = 'skipped', reason = 'rejected', decided_at = $3 \
+         WHERE account_id = $1 AND outcome = 'held' AND {rejected} RETURNING object_id"
+    );
+    let skipped = tx.rows(&skip, args![account_id, workflow_id, now]).await?;
     for table in ["waiting_events", "waiting_enrollments"] {
         let sql = format!("DELETE FROM {table} WHERE account_id = $1 AND {rejected}");
         tx.execute(&sql, args![account_id, workflow_id]).await?;
     }
-    Ok(())
+    skipped.iter().map(|row| row.int("object_id")).collect()
 }

@@ -61,7 +61,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused: an account, a workflow or a user that is not there.
+    /// Refused: an account, a workflow or a user that is not there, a user who may not delete many. Where a batch under
+    /// way cannot be waited for any longer: nothing is paused.
     pub async fn pause(&self, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
         transaction!(self, tx => pause(tx, scope, operator))
     }
@@ -116,7 +117,7 @@ async fn pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, S
     let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
     refuse_unknown(tx, scope).await?;
     let (account_id, workflow_id) = scope.key();
-    let who = operator.who_stops(tx, account_id).await?;
+    let who = operator.who(tx, account_id, "stop workflows that delete").await?;
     let paused = tx
         .execute(
             "INSERT INTO switches (account_id, workflow_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -149,7 +150,7 @@ async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resume
     // Alone, like a pause: a batch that still saw it would hold rows that nobody takes up.
     let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
     let (account_id, workflow_id) = scope.key();
-    let who = operator.who_lets_go_on(tx, account_id, "let workflows delete").await?;
+    let who = operator.who(tx, account_id, "let workflows delete").await?;
     let resumed = tx
         .execute(
             "DELETE FROM switches WHERE account_id = $1 AND workflow_id = $2",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::StoreError;
 use super::audit::Actor;
-use super::db::{Arg, Row, Tx};
+use super::db::{Arg, Tx};
 use crate::domain::address::address_key;
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::{Permission, Scope, may_delete};
@@ -19,23 +19,8 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// As the audit names who stops deletes in an account.
-    pub(super) async fn who_stops(&self, tx: &mut Tx, account_id: i64) -> Result<Actor, StoreError> {
-        match self {
-            Self::OfTheSystem(name) => Ok(Actor::Operator(name.clone())),
-            Self::OfTheAccount(user) => {
-                Ok(Actor::User(known_user(tx, account_id, user).await?.int("user_id")?))
-            }
-        }
-    }
-
-    /// As the audit names who lets deletes of an account go on: that takes the permission to delete many.
-    pub(super) async fn who_lets_go_on(
-        &self,
-        tx: &mut Tx,
-        account_id: i64,
-        deed: &str,
-    ) -> Result<Actor, StoreError> {
+    /// As the audit names who rules over deletes by workflows: that takes the permission to delete many.
+    pub(super) async fn who(&self, tx: &mut Tx, account_id: i64, deed: &str) -> Result<Actor, StoreError> {
         match self {
             Self::OfTheSystem(name) => Ok(Actor::Operator(name.clone())),
             Self::OfTheAccount(user) => {
@@ -53,7 +38,29 @@ pub(super) async fn permitted_user(
     deed: &str,
     scope: Scope,
 ) -> Result<i64, StoreError> {
-    let row = known_user(tx, account_id, user).await?;
+    // Digits are an id and nothing else: an address is never mistaken for one.
+    let (condition, wanted) = match parse_id_text(user) {
+        Some(user_id) => ("user_id = $2", Arg::from(user_id)),
+        None => ("email_key = $2", Arg::from(address_key(user))),
+    };
+    let sql = format!(
+        "SELECT user_id, CAST(permissions AS text) AS permissions FROM users \
+         WHERE account_id = $1 AND email_key <> '' AND {condition} ORDER BY user_id LIMIT 2"
+    );
+    let found = tx.rows(&sql, &[account_id.into(), wanted]).await?;
+    let row = match &found[..] {
+        [row] => row,
+        [] => {
+            return Err(StoreError::Refused(format!(
+                "account {account_id} has no such user: give --as the id or e-mail address of one of its users"
+            )));
+        }
+        _ => {
+            return Err(StoreError::Refused(format!(
+                "account {account_id} has several users with that address: give --as the id of the one you are"
+            )));
+        }
+    };
     let user_id = row.int("user_id")?;
     let held: Vec<String> = row.json("permissions")?;
     let held: BTreeSet<Permission> = held.iter().filter_map(|name| Permission::parse(name)).collect();
@@ -67,27 +74,4 @@ pub(super) async fn permitted_user(
     Err(StoreError::Refused(format!(
         "user {user_id} may not {deed} {what}: that takes the permission {permission} or Super admin (super_admin)"
     )))
-}
-
-/// The id and permissions of a user, by id or address.
-async fn known_user(tx: &mut Tx, account_id: i64, user: &str) -> Result<Row, StoreError> {
-    // Digits are an id and nothing else: an address is never mistaken for one.
-    let (condition, wanted) = match parse_id_text(user) {
-        Some(user_id) => ("user_id = $2", Arg::from(user_id)),
-        None => ("email_key = $2", Arg::from(address_key(user))),
-    };
-    let sql = format!(
-        "SELECT user_id, CAST(permissions AS text) AS permissions FROM users \
-         WHERE account_id = $1 AND email_key <> '' AND {condition} ORDER BY user_id LIMIT 2"
-    );
-    let mut found = tx.rows(&sql, &[account_id.into(), wanted]).await?;
-    match (found.pop(), found.is_empty()) {
-        (Some(row), true) => Ok(row),
-        (None, _) => Err(StoreError::Refused(format!(
-            "account {account_id} has no such user: give --as the id or e-mail address of one of its users"
-        ))),
-        (Some(_), false) => Err(StoreError::Refused(format!(
-            "account {account_id} has several users with that address: give --as the id of the one you are"
-        ))),
-    }
 }

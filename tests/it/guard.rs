@@ -206,11 +206,12 @@ on_both!(what_is_rejected_is_skipped_and_a_held_enrollment_is_decided_already, a
         (2, "held: volume_guard".into())
     );
     assert_eq!(db.count("dead_letters", "reason = 'conflicting_duplicate'").await, 1);
-    // What stops deletes takes no permission, what lets them go on takes the one to delete many.
-    reaper.import(&[user(1, 8, &["delete"])]).await;
+    reaper.import(&[user(1, 8, &["bulk_delete"]), user(1, 9, &["delete"])]).await;
     let ruled = |ruling, by| [&on_holds(ruling, "1")[..], &["--as", by]].concat();
-    let said = reaper.refused(&ruled("approve", "8")).await;
-    assert!(said.contains("user 8 may not") && said.contains("bulk_delete"), "{said}");
+    for ruling in ["approve", "reject"] {
+        let said = reaper.refused(&ruled(ruling, "9")).await;
+        assert!(said.contains("user 9 may not") && said.contains("bulk_delete"), "{said}");
+    }
     let said = reaper.refused(&ruled("reject", "nobody@account1.example")).await;
     assert!(said.contains("has no such user"), "{said}");
     let rejected = reaper.json(&ruled("reject", "user8@account1.example")).await;
@@ -218,6 +219,8 @@ on_both!(what_is_rejected_is_skipped_and_a_held_enrollment_is_decided_already, a
     assert_eq!(outcome(&reaper, 2).await, "skipped: rejected");
     assert_eq!((reaper.state(1, 2).await, db.count("waiting_enrollments", "TRUE").await), ("live".into(), 0));
     assert_eq!(db.count("audit", "action = 'reject_held' AND actor = 'user:8' AND count = 1").await, 1);
+    let skipped = db.rows("SELECT actor, CAST(ids AS text) FROM audit WHERE action = 'skip'").await;
+    assert!(skipped[0][0] == "user:8" && skipped[0][1].contains("\"2\""), "{skipped:?}");
     let said = reaper.refused(&on_holds("approve", "1")).await;
     assert!(said.contains("holds 0 enrollments"), "{said}");
 });
