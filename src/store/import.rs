@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
 use super::dialect::Dialect;
 use super::trash::{self, DeletedBy, Deletion};
-use super::{KeyHome, Store, StoreError, batch_row, batch_text, contact_counts, suppressions};
+use super::{KeyHome, Store, StoreError, batch_row, batch_text, contact_counts, suppressions, waiting};
 use crate::domain::members::Fault;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table, parse_record};
 use crate::domain::time::{Time, parse_time};
@@ -182,6 +182,11 @@ impl Import {
             }
             "deliverability" => self.hash_what_is_gone(&chunk).await?,
             "segment" | "enrollment" => self.leave_trash_alone(kind, &chunk).await?,
+            "workflow" => {
+                let id = |record: &Record| record.row.get("workflow_id").and_then(Value::as_i64);
+                let workflows = chunk.iter().filter_map(|(_, record)| Some((record.account_id, id(record)?)));
+                waiting::look_again(&mut self.tx, workflows, self.now).await?;
+            }
             _ => {}
         }
         // Whoever purged a contact while its record waited for the lock has committed by now.

@@ -327,6 +327,25 @@ async fn put_off_first(tx: &mut Tx, hours: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Takes up what these workflows deferred: they may be open at other times by now.
+pub(super) async fn look_again(
+    tx: &mut Tx,
+    workflows: impl Iterator<Item = (i64, i64)>,
+    now: Time,
+) -> Result<(), StoreError> {
+    // One that a worker has in hand is looked at right now; to wait for it would be to stand in its way.
+    let sql = format!(
+        "UPDATE waiting_enrollments SET ready_at = $2 WHERE (account_id, enrollment_id, action_id) IN \
+         (SELECT w.account_id, w.enrollment_id, w.action_id FROM {} JOIN waiting_enrollments w \
+          ON w.account_id = b.account_id AND w.workflow_id = b.workflow_id WHERE w.ready_at > $2{})",
+        tx.dialect().batch(1, &WORKFLOW),
+        tx.dialect().for_update_skip_locked("w")
+    );
+    let batch = id_batch(&WORKFLOW, workflows.map(|(account_id, workflow_id)| [account_id, workflow_id]));
+    tx.execute(&sql, args![batch, now]).await?;
+    Ok(())
+}
+
 async fn held_by_the_guard(tx: &mut Tx) -> Result<u64, StoreError> {
     let sql = format!("SELECT count(*) AS held FROM waiting_enrollments WHERE {HELD_BY_THE_GUARD}");
     let row = tx.row(&sql, &[]).await?;
