@@ -18,7 +18,7 @@ pub enum Enrollments {
         #[arg(long, value_parser = id)]
         workflow: Option<i64>,
         /// Only this outcome: deleted, skipped, refused, held or deferred
-        #[arg(long)]
+        #[arg(long, value_parser = ["deleted", "skipped", "refused", "held", "deferred"])]
         outcome: Option<String>,
         /// Only this reason
         #[arg(long)]

@@ -1,9 +1,11 @@
 //! `pause` and `resume`: deletes by workflows, everywhere, in an account, or of one workflow.
 
+use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
 use super::{Context, Failure, id, operator_or, output};
+use crate::store::StoreError;
 use crate::store::switches::{Resumed, Scope};
 
 #[derive(Debug, Args)]
@@ -26,7 +28,13 @@ impl Paused {
 
     pub async fn pause(self, context: &Context) -> Result<(), Failure> {
         let (store, scope) = (context.existing_store().await?, self.scope());
-        let paused = store.pause(scope, &operator_or(self.user)).await?;
+        let paused = store.pause(scope, &operator_or(self.user)).await.map_err(|error| match error {
+            StoreError::Refused(_) => error.into(),
+            _ => Failure::Failed(anyhow!(
+                "{scope} is not paused ({error}): a worker may be stuck in a batch, which a pause waits for; stop that \
+                 worker, or try again"
+            )),
+        })?;
         if context.json {
             return output::document(&json!({ "paused": true, "wasPaused": !paused }));
         }

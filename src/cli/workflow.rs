@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Subcommand;
 use serde_json::json;
 
@@ -60,6 +60,11 @@ fn lint_file(context: &Context, file: &Path) -> Result<(), Failure> {
 
 async fn preview(context: &Context, account: i64, workflow: i64) -> Result<(), Failure> {
     let store = context.existing_store().await?;
+    if !store.has_workflow(account, workflow).await? {
+        return Err(Failure::Failed(anyhow!(
+            "account {account} has no workflow {workflow}: import it first, switched off"
+        )));
+    }
     let retention = context.settings.ledger.retention;
     let bar = output::progress_of(store.live_contacts(account).await?, "contacts looked at");
     let mut preview = Preview::default();
