@@ -170,17 +170,30 @@ pub struct PastEnrollment {
     /// `None`: imported without one.
     pub enrollment_id: Option<i64>,
     pub enrolled_at: Time,
+    pub standing: Standing,
+}
+
+/// How far an enrollment has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
     /// The contact is still on its way through the workflow.
-    pub active: bool,
+    Active,
+    /// Its deletion is held or deferred.
+    Waiting,
+    Over,
 }
 
 impl PastEnrollment {
-    /// Was it made before this one? Its own row never counts; of two at one time the lower id came first.
+    /// Does it stand before this one? Its own row never does. Of two that are under way the one made first does; one
+    /// that is over came first, whenever it was made.
     fn precedes(&self, enrollment: &NewEnrollment) -> bool {
         let own = enrollment.key.enrollment_id;
-        match self.enrollment_id {
-            Some(id) => id != own && (self.enrolled_at, id) < (enrollment.enrolled_at, own),
-            None => self.enrolled_at < enrollment.enrolled_at,
+        match (self.standing, self.enrollment_id) {
+            (Standing::Over, Some(id)) => id != own,
+            // The CRM may tell of this very enrollment without its id.
+            (Standing::Over, None) => self.enrolled_at != enrollment.enrolled_at,
+            (_, Some(id)) => id != own && (self.enrolled_at, id) < (enrollment.enrolled_at, own),
+            (_, None) => self.enrolled_at < enrollment.enrolled_at,
         }
     }
 }
@@ -217,7 +230,8 @@ impl<'a> Facts<'a> {
     fn subject(&self, enrollment: &'a NewEnrollment) -> Option<Subject<'a>> {
         let Contact::Live { record, .. } = self.contact else { return None };
         let (around, event) = (Some(self.around), enrollment.event.as_ref());
-        Some(Subject { now: self.now, zone: self.zone, record, around, event })
+        let own = Some(enrollment.key.enrollment_id);
+        Some(Subject { now: self.now, zone: self.zone, record, around, event, own })
     }
 }
 
@@ -361,13 +375,17 @@ fn not_restored_since(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(
 
 /// Not enrolled at the moment, and not for the second time where once is all the workflow allows.
 fn may_enroll(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
-    let mut before = facts.enrolled.iter().filter(|past| past.precedes(enrollment)).peekable();
-    let enrolled_before = before.peek().is_some();
-    if before.any(|past| past.active) {
+    let before: Vec<Standing> =
+        facts.enrolled.iter().filter(|past| past.precedes(enrollment)).map(|past| past.standing).collect();
+    if before.contains(&Standing::Active) {
         return skip(SkipReason::AlreadyEnrolled);
     }
-    if enrolled_before && !facts.workflow.is_some_and(|workflow| workflow.should_re_enroll) {
+    if !before.is_empty() && !facts.workflow.is_some_and(|workflow| workflow.should_re_enroll) {
         return skip(SkipReason::ReEnrollmentOff);
+    }
+    // Waiting it is on its way too: another enrollment must not slip past what holds it.
+    if before.contains(&Standing::Waiting) {
+        return skip(SkipReason::AlreadyEnrolled);
     }
     Ok(())
 }

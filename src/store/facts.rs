@@ -15,7 +15,9 @@ use super::subjects::{self, record};
 use super::switches::Switches;
 use super::{CONTACT, StoreError, id_batch};
 use crate::domain::criteria::subject::{Asks, Surroundings};
-use crate::domain::decision::{Contact, Decision, Explanation, Facts, PastEnrollment, decide, explain};
+use crate::domain::decision::{
+    Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,
+};
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
 use crate::domain::guard::Limit;
@@ -43,6 +45,8 @@ pub struct Known {
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
     surroundings: HashMap<(i64, i64), Surroundings>,
     switches: Switches,
+    /// The batch waited before.
+    waited: bool,
     /// Enrollments that a person let pass the guard.
     approved: HashSet<EnrollmentKey>,
     /// `None`: nothing has come near a limit.
@@ -55,8 +59,16 @@ pub struct Known {
 struct Since {
     decided: HashMap<EnrollmentKey, Identity>,
     trashed: HashSet<(i64, i64)>,
-    /// Enrollments that wait.
-    enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
+    /// By contact, the enrollments that came to wait, or that no longer wait.
+    moved: HashMap<(i64, i64), Vec<Moved>>,
+}
+
+/// An enrollment of the batch that was decided.
+struct Moved {
+    workflow_id: i64,
+    enrollment_id: i64,
+    enrolled_at: Time,
+    waits: bool,
 }
 
 impl Known {
@@ -78,11 +90,6 @@ impl Known {
         for ((account_id, _), workflow) in &workflows {
             workflow.asks(asked.entry(*account_id).or_default());
         }
-        for NewEnrollment { key, .. } in batch {
-            if let Some(asks) = asked.get_mut(&key.account_id) {
-                asks.own_enrollments.insert(key.enrollment_id);
-            }
-        }
         let surroundings = subjects::load(tx, &asked, &contact_keys).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
@@ -96,6 +103,7 @@ impl Known {
             enrolled,
             surroundings,
             switches,
+            waited: false,
             approved: HashSet::new(),
             guard: None,
             since: Since::default(),
@@ -105,6 +113,7 @@ impl Known {
     /// The batch was decided before and waits: that is no reason against it. These of it were approved.
     pub fn decide_again(&mut self, approved: HashSet<EnrollmentKey>) {
         self.decided.clear();
+        self.waited = true;
         self.approved = approved;
     }
 
@@ -143,7 +152,7 @@ impl Known {
         let (key, account_id, workflow_id) =
             (&enrollment.key, enrollment.key.account_id, enrollment.workflow_id);
         let contact = (account_id, enrollment.object_id);
-        let nothing = Surroundings::default();
+        let around = self.around(contact);
         let enrolled = self.enrolled_in((account_id, workflow_id, enrollment.object_id));
         let state = if self.since.trashed.contains(&contact) {
             &Contact::InTrash
@@ -162,7 +171,7 @@ impl Known {
                 contact: state,
                 enrolled: &enrolled,
                 zone: self.accounts.get(&account_id).copied().flatten(),
-                around: self.surroundings.get(&contact).unwrap_or(&nothing),
+                around: &around,
                 paused: self.switches.pause(account_id, workflow_id),
                 limit: self.limit((account_id, workflow_id)),
                 approved: self.is_approved(key),
@@ -176,11 +185,38 @@ impl Known {
     }
 
     fn enrolled_in(&self, key: (i64, i64, i64)) -> Cow<'_, [PastEnrollment]> {
+        let (account_id, workflow_id, contact_id) = key;
         let before = self.enrolled.get(&key).map_or(&[][..], Vec::as_slice);
-        match self.since.enrolled.get(&key) {
-            None => before.into(),
-            Some(since) => before.iter().chain(since).cloned().collect(),
+        let Some(moved) = self.since.moved.get(&(account_id, contact_id)) else { return before.into() };
+        let moved = || moved.iter().filter(|it| it.workflow_id == workflow_id);
+        let stood = |past: &&PastEnrollment| {
+            past.standing != Standing::Waiting
+                || moved().all(|it| Some(it.enrollment_id) != past.enrollment_id)
+        };
+        let waiting = moved().filter(|it| it.waits).map(|it| PastEnrollment {
+            enrollment_id: Some(it.enrollment_id),
+            enrolled_at: it.enrolled_at,
+            standing: Standing::Waiting,
+        });
+        before.iter().filter(stood).cloned().chain(waiting).collect()
+    }
+
+    /// What surrounds a contact, with what the batch has done to it.
+    fn around(&self, contact: (i64, i64)) -> Cow<'_, Surroundings> {
+        let before = self.surroundings.get(&contact);
+        let Some(moved) = self.since.moved.get(&contact) else {
+            return before.map_or_else(Cow::default, Cow::Borrowed);
+        };
+        let mut around = before.cloned().unwrap_or_default();
+        for Moved { workflow_id, enrollment_id, waits, .. } in moved {
+            let waiting = &mut around.enrollments.entry(*workflow_id).or_default().waiting;
+            if *waits {
+                waiting.insert(*enrollment_id);
+            } else {
+                waiting.remove(enrollment_id);
+            }
         }
+        Cow::Owned(around)
     }
 
     /// The rest of the batch sees what this decision does.
@@ -193,18 +229,22 @@ impl Known {
                     guard.count((account_id, workflow_id));
                 }
             }
-            Decision::Hold(_) | Decision::Defer(..) => {
-                let enrolled = self.since.enrolled.entry((account_id, workflow_id, enrollment.object_id));
-                enrolled.or_default().push(PastEnrollment {
-                    enrollment_id: Some(enrollment.key.enrollment_id),
-                    enrolled_at: enrollment.enrolled_at,
-                    active: false,
-                });
-            }
+            Decision::Hold(_) | Decision::Defer(..) => self.moved(enrollment, true),
+            Decision::Skip(_) | Decision::Refuse(_) if self.waited => self.moved(enrollment, false),
             Decision::Skip(_) | Decision::Refuse(_) => {}
             Decision::Duplicate | Decision::DeadLetter(_) => return,
         }
         self.since.decided.insert(enrollment.key, enrollment.identity());
+    }
+
+    fn moved(&mut self, enrollment: &NewEnrollment, waits: bool) {
+        let contact = (enrollment.key.account_id, enrollment.object_id);
+        self.since.moved.entry(contact).or_default().push(Moved {
+            workflow_id: enrollment.workflow_id,
+            enrollment_id: enrollment.key.enrollment_id,
+            enrolled_at: enrollment.enrolled_at,
+            waits,
+        });
     }
 
     /// The limit of the guard that one more deletion by this workflow would break.
@@ -316,11 +356,12 @@ async fn load_enrolled(
         .collect();
     let source = tx.dialect().batch(1, &ENROLLED);
     let sql = format!(
-        "SELECT e.account_id, e.workflow_id, e.contact_id, e.enrollment_id, e.enrolled_at, e.active \
+        "SELECT e.account_id, e.workflow_id, e.contact_id, e.enrollment_id, e.enrolled_at, e.active, FALSE AS waits \
          FROM {source} JOIN workflow_enrollments e \
          ON e.account_id = b.account_id AND e.workflow_id = b.workflow_id AND e.contact_id = b.contact_id \
          UNION ALL \
-         SELECT l.account_id, l.workflow_id, l.object_id, l.enrollment_id, l.enrolled_at, FALSE \
+         SELECT l.account_id, l.workflow_id, l.object_id, l.enrollment_id, l.enrolled_at, FALSE, \
+           l.outcome <> 'deleted' \
          FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
          WHERE {TOOK_IN}"
@@ -331,7 +372,11 @@ async fn load_enrolled(
         enrolled.entry(key).or_default().push(PastEnrollment {
             enrollment_id: row.optional_int("enrollment_id")?,
             enrolled_at: row.time("enrolled_at")?,
-            active: row.bool("active")?,
+            standing: match (row.bool("active")?, row.bool("waits")?) {
+                (true, _) => Standing::Active,
+                (_, true) => Standing::Waiting,
+                _ => Standing::Over,
+            },
         });
     }
     Ok(enrolled)

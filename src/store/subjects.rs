@@ -4,19 +4,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono_tz::Tz;
+use serde_json::json;
 
 use super::db::{Row, Tx, args};
 use super::ledger::TOOK_IN;
-use super::{CONTACT, StoreError, id_batch};
+use super::{CONTACT, StoreError, batch_row, batch_text, id_batch};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
-    Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
+    Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, is_the_vendors, texts,
 };
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, parse_time};
 use crate::domain::wall::zone_of_account;
 
 const NAMED: [Column; 2] = [("account_id", ColumnType::Int), ("id", ColumnType::Int)];
+const EVENT_TYPE: [Column; 2] = [("account_id", ColumnType::Int), ("event_type_id", ColumnType::Text)];
 const ENROLLED: [Column; 3] =
     [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
 
@@ -86,7 +88,7 @@ impl Scene {
     /// A contact with this record.
     pub fn subject<'a>(&'a self, contact: (i64, i64), record: &'a Record) -> Subject<'a> {
         let around = Some(self.found.get(&contact).unwrap_or(&self.nothing));
-        Subject { now: self.now, zone: self.zone, record, around, event: None }
+        Subject { now: self.now, zone: self.zone, record, around, event: None, own: None }
     }
 }
 
@@ -170,28 +172,30 @@ async fn enrollments(
     });
     let source = tx.dialect().batch(1, &ENROLLED);
     let sql = format!(
-        "SELECT e.account_id, e.workflow_id, e.contact_id, e.active FROM {source} JOIN workflow_enrollments e \
+        "SELECT e.account_id, e.workflow_id, e.contact_id, e.active, NULL AS waiting_id \
+         FROM {source} JOIN workflow_enrollments e \
          ON e.account_id = b.account_id AND e.workflow_id = b.workflow_id AND e.contact_id = b.contact_id \
          UNION ALL \
-         SELECT l.account_id, l.workflow_id, l.object_id, FALSE FROM {source} JOIN ledger l \
+         SELECT l.account_id, l.workflow_id, l.object_id, FALSE, \
+           CASE WHEN l.outcome <> 'deleted' THEN l.enrollment_id END FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
-         WHERE {TOOK_IN} AND (l.account_id, l.enrollment_id) NOT IN (SELECT b.account_id, b.id FROM {own})",
-        own = tx.dialect().batch(2, &NAMED)
+         WHERE {TOOK_IN}"
     );
-    let own =
-        asked.iter().flat_map(|(account_id, asks)| asks.own_enrollments.iter().map(|id| [*account_id, *id]));
-    for row in tx.rows(&sql, args![id_batch(&ENROLLED, triples), id_batch(&NAMED, own)]).await? {
+    for row in tx.rows(&sql, args![id_batch(&ENROLLED, triples)]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
             let enrolled = around.enrollments.entry(row.int("workflow_id")?).or_default();
-            let active = row.bool("active")?;
-            enrolled.active |= active;
-            enrolled.completed |= !active;
+            match (row.bool("active")?, row.optional_int("waiting_id")?) {
+                (_, Some(waiting_id)) => drop(enrolled.waiting.insert(waiting_id)),
+                (true, None) => enrolled.active = true,
+                (false, None) => enrolled.completed = true,
+            }
         }
     }
     Ok(())
 }
 
-/// Live objects at the other end of an association, whichever end the contact is.
+/// Objects at the other end of an association, whichever end the contact is, but those that are in the trash or that
+/// nobody has told of as a contact or an activity.
 async fn neighbours(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
@@ -210,11 +214,11 @@ async fn neighbours(
     if let Some(objects) = named(&OBJECTS) {
         selects.extend(ends.iter().map(|(own, other)| {
             format!(
-                "SELECT b.account_id, b.contact_id, o.object_type, a.association_type_id, \
+                "SELECT b.account_id, b.contact_id, a.{other}_type AS object_type, a.association_type_id, \
                  CAST(o.properties AS text) AS properties, NULL AS history \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type IN {objects} \
-                 JOIN objects o ON o.account_id = a.account_id AND o.object_type = a.{other}_type \
+                 LEFT JOIN objects o ON o.account_id = a.account_id AND o.object_type = a.{other}_type \
                  AND o.object_id = a.{other}_id"
             )
         }));
@@ -264,7 +268,8 @@ async fn meet(
         let object_type = types.iter().copied().find(|it| *it == object_type);
         if let (Some(around), Some(object_type)) = (found.get_mut(&key(&row)?), object_type) {
             let association_type = row.optional_text("association_type_id")?;
-            let record = record(&row, created_at(&row)?)?;
+            let is_known = row.optional_text("properties")?.is_some();
+            let record = if is_known { Some(record(&row, created_at(&row)?)?) } else { None };
             around.neighbours.push(Neighbour { object_type, association_type, record });
         }
     }
@@ -277,6 +282,7 @@ async fn events(
     contacts: &str,
     found: &mut Found,
 ) -> Result<(), StoreError> {
+    keep_in_mind_what_is_kept(tx, asked, found).await?;
     let sql = format!(
         "SELECT e.account_id, e.contact_id, e.event_type_id, e.occurred_at, CAST(e.properties AS text) AS properties \
          FROM {} JOIN custom_events e ON e.account_id = b.account_id AND e.contact_id = b.contact_id",
@@ -290,6 +296,37 @@ async fn events(
             let properties: serde_json::Map<String, serde_json::Value> = row.json("properties")?;
             around.events.push(Occurrence::new(event_type, row.time("occurred_at")?, texts(&properties)));
         }
+    }
+    Ok(())
+}
+
+/// Of which of the vendor's types that are asked about an account has any event.
+async fn keep_in_mind_what_is_kept(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let types = |(account_id, asks): (&i64, &Asks)| -> Vec<_> {
+        let foreign = asks.events.iter().filter(|event_type| is_the_vendors(event_type));
+        foreign
+            .map(|event_type| batch_row(json!({"account_id": account_id, "event_type_id": event_type})))
+            .collect()
+    };
+    let types: Vec<_> = asked.iter().flat_map(types).collect();
+    if types.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT b.account_id, b.event_type_id FROM {} WHERE EXISTS (SELECT 1 FROM custom_events e \
+         WHERE e.account_id = b.account_id AND e.event_type_id = b.event_type_id)",
+        tx.dialect().batch(1, &EVENT_TYPE)
+    );
+    let mut kept: HashMap<i64, BTreeSet<String>> = HashMap::new();
+    for row in tx.rows(&sql, args![batch_text(types)]).await? {
+        kept.entry(row.int("account_id")?).or_default().insert(row.text("event_type_id")?);
+    }
+    for ((account_id, _), around) in found.iter_mut() {
+        around.kept_events = kept.get(account_id).cloned().unwrap_or_default();
     }
     Ok(())
 }

@@ -45,3 +45,4 @@ mod traces;
 mod transactions;
 mod trash;
 mod triggers;
+mod unknown;

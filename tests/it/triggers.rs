@@ -23,6 +23,13 @@ fn ada(id: i64) -> Value {
     contact(1, id, json!({"firstname": "Ada"}))
 }
 
+/// A day, so many from today, as a blocked date.
+fn blocked_day(from_today: i64) -> Value {
+    let date = chrono::Utc::now() + chrono::TimeDelta::days(from_today);
+    let month = chrono::Month::try_from(u8::try_from(chrono::Datelike::month(&date)).unwrap()).unwrap();
+    json!({"dayOfMonth": chrono::Datelike::day(&date), "month": month.name().to_uppercase()})
+}
+
 /// With members of the definition, named by their JSON pointers, replaced.
 fn with(mut workflow: Value, members: &[(&str, Value)]) -> Value {
     for (name, value) in members {
@@ -277,4 +284,61 @@ on_both!(a_re_enrollment_meets_a_trigger_and_the_criteria, async |db: Database| 
         ],
     )
     .await;
+});
+
+on_both!(whoever_waits_in_a_workflow_is_on_the_way_through_it, async |db: Database| {
+    let of_ten = |operator: &str, kind: &str| {
+        all_of(&[json!({"filterType": "IN_LIST", "operator": operator, "listId": "10",
+            "metadata": {"id": "10", "inListType": kind}})])
+    };
+    let any_day: Vec<Value> = [-1, 0, 1].map(blocked_day).to_vec();
+    let mut re_enrolling = with(deletes_ada(10), &[("blockedDates", json!(any_day))]);
+    re_enrolling["flow"]["enrollmentCriteria"]["shouldReEnroll"] = json!(true);
+    let reaper = account_with(
+        &db,
+        &[
+            re_enrolling,
+            workflow(1, 11, &of_ten("IN_LIST", "WORKFLOWS_COMPLETED")),
+            workflow(1, 12, &of_ten("NOT_IN_LIST", "WORKFLOWS_ACTIVE")),
+            workflow(1, 13, &of_ten("NOT_IN_LIST", "WORKFLOWS_ENROLLMENT")),
+            workflow(1, 14, &of_ten("IN_LIST", "WORKFLOWS_ACTIVE")),
+            ada(20),
+            ada(21),
+            ada(22),
+        ],
+    )
+    .await;
+    decides(
+        &reaper,
+        &[
+            (event(1, 10, 20, 1), "blocked_date"),
+            // In the same batch, and in a later one.
+            (event(1, 13, 20, 2), "criteria_not_met"),
+            (event(1, 10, 22, 3), "blocked_date"),
+        ],
+    )
+    .await;
+    decides(
+        &reaper,
+        &[
+            (event(1, 11, 20, 4), "criteria_not_met"),
+            (event(1, 12, 20, 5), "criteria_not_met"),
+            (event(1, 13, 20, 6), "criteria_not_met"),
+            // Another enrollment does not slip past what holds it.
+            (event(1, 10, 20, 7), "already_enrolled"),
+            (event(1, 14, 20, 8), DELETED),
+        ],
+    )
+    .await;
+    // Held together and taken up together: one waits on, and that is what the other one looks at.
+    reaper.json(&["pause", "--account", "1"]).await;
+    decides(&reaper, &[(event(1, 10, 21, 9), "paused"), (event(1, 13, 21, 10), "paused")]).await;
+    reaper.json(&["resume", "--account", "1"]).await;
+    reaper.decide(&[]).await;
+    let reason = async |enrollment| reaper.decision(1, enrollment).await["reason"].clone();
+    assert_eq!((reason(9).await, reason(10).await), (json!("blocked_date"), json!("criteria_not_met")));
+    // Open again, it does not wait for the moment that the old definition gave.
+    reaper.import(&[deletes_ada(10)]).await;
+    reaper.decide(&[]).await;
+    assert_eq!(reaper.decision(1, 3).await["outcome"], DELETED);
 });

@@ -59,14 +59,15 @@ impl Moment {
 }
 
 impl Refinements {
-    /// Whether what happened, each with its time and the answer of the filters, is as asked.
-    pub fn holds(&self, happened: impl Iterator<Item = (Time, Truth)>, subject: Subject<'_>) -> Truth {
+    /// Whether what happened is as asked: each with its time, whether it is one of its own, and the answer of the
+    /// filters.
+    pub fn holds(&self, happened: impl Iterator<Item = (Time, Truth, Truth)>, subject: Subject<'_>) -> Truth {
         let mut tally = Tally::default();
-        for (at, mut passes) in happened {
+        for (at, is_another, mut passes) in happened {
             if let Coalesce::At(moment) = &self.coalesce {
                 passes = passes.and(moment.holds(at, subject));
             }
-            tally.note(self.counts(at, subject), passes);
+            tally.note(is_another.and(self.counts(at, subject)), passes);
         }
         tally.verdict(&self.coalesce)
     }

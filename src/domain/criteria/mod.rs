@@ -20,7 +20,7 @@ pub use filter::Filter;
 use operation::Operation;
 pub use parse::{Concern, Finding};
 pub use seen::Seen;
-use subject::{Asks, Neighbour, Occurrence, Subject, Submission, Surroundings};
+use subject::{Asks, Enrolled, Neighbour, Occurrence, Subject, Submission, Surroundings};
 
 /// What is known of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,17 +226,24 @@ impl Criteria {
             }
             Kind::Associated { object_type, association_type, negated, filters } => {
                 neighbours(subject, object_type, association_type.as_deref())
-                    .map(|neighbour| filters.evaluate(beside(subject, &neighbour.record)))
+                    .map(|neighbour| match &neighbour.record {
+                        Some(record) => filters.evaluate(beside(subject, record)),
+                        // It is there, and that is all that is known.
+                        None => filters.whoever(),
+                    })
                     .fold(Truth::False, Truth::or)
                     .negate_if(*negated)
             }
+            Kind::Completed { event_type, .. } if !is_kept(subject, event_type) => Truth::Unknown,
             Kind::Completed { event_type, negated, filters, refinements } => {
-                let answers = occurrences(subject, event_type)
-                    .map(|event| (event.at, filters.evaluate(beside(subject, &event.record))));
+                let answers = occurrences(subject, event_type).map(|(event, is_another)| {
+                    (event.at, is_another, filters.evaluate(beside(subject, &event.record)))
+                });
                 refinements.holds(answers, subject).negate_if(*negated)
             }
             Kind::FilledOut { form_id, negated, refinements } => {
-                let filled = submissions(subject, form_id.as_deref()).map(|it| (it.at, Truth::True));
+                let filled =
+                    submissions(subject, form_id.as_deref()).map(|it| (it.at, Truth::True, Truth::True));
                 refinements.holds(filled, subject).negate_if(*negated)
             }
             Kind::InSegment { segment_id, negated } => match subject.around {
@@ -247,7 +254,7 @@ impl Criteria {
             },
             Kind::Enrolled { workflow_id, stage, negated } => match subject.around {
                 Some(around) if around.known_workflows.contains(workflow_id) => {
-                    stage.is_of(around, *workflow_id).negate_if(*negated)
+                    stage.is_of(around, *workflow_id, subject.own).negate_if(*negated)
                 }
                 _ => Truth::Unknown,
             },
@@ -266,6 +273,9 @@ impl Criteria {
                 neighbours(subject, object_type, association_type.as_deref()).count(),
                 &format!("associated ({object_type})"),
             ),
+            Kind::Completed { event_type, .. } if !is_kept(subject, event_type) => {
+                Some("events of a type that is not kept here".to_owned())
+            }
             Kind::Completed { event_type, .. } => {
                 count(occurrences(subject, event_type).count(), "events of the type")
             }
@@ -283,9 +293,9 @@ impl Criteria {
                 let known = around.known_workflows.contains(workflow_id);
                 Some(match around.enrollments.get(workflow_id) {
                     _ if !known => "no such workflow".to_owned(),
-                    None => "never enrolled".to_owned(),
-                    Some(enrolled) if enrolled.active => "actively enrolled".to_owned(),
-                    Some(_) => "enrolled before".to_owned(),
+                    Some(enrolled) if enrolled.is_active(subject.own) => "actively enrolled".to_owned(),
+                    Some(enrolled) if enrolled.completed => "enrolled before".to_owned(),
+                    _ => "never enrolled".to_owned(),
                 })
             }
             Kind::Property { name, operation } => Some(operation.saw(name, subject)),
@@ -294,19 +304,19 @@ impl Criteria {
 }
 
 impl Stage {
-    fn is_of(self, around: &Surroundings, workflow_id: i64) -> Truth {
-        let enrollment = around.enrollments.get(&workflow_id).copied();
-        Truth::from_bool(match self {
-            Self::EverEnrolled => enrollment.is_some(),
-            Self::Active => enrollment.is_some_and(|enrolled| enrolled.active),
-            Self::Completed => enrollment.is_some_and(|enrolled| enrolled.completed),
-        })
+    fn is_of(self, around: &Surroundings, workflow_id: i64, own: Option<i64>) -> Truth {
+        let is = |enrolled: &Enrolled| match self {
+            Self::EverEnrolled => enrolled.completed || enrolled.is_active(own),
+            Self::Active => enrolled.is_active(own),
+            Self::Completed => enrolled.completed,
+        };
+        Truth::from_bool(around.enrollments.get(&workflow_id).is_some_and(is))
     }
 }
 
 /// The same moment, looking at a record that is not the contact.
 fn beside<'a>(subject: Subject<'a>, record: &'a subject::Record) -> Subject<'a> {
-    Subject { record, around: None, event: None, ..subject }
+    Subject { record, around: None, event: None, own: None, ..subject }
 }
 
 fn neighbours<'a>(
@@ -324,12 +334,26 @@ fn neighbours<'a>(
     })
 }
 
-/// The stored events of a type, and the event of the enrollment unless it is stored already.
-fn occurrences<'a>(subject: Subject<'a>, event_type: &'a str) -> impl Iterator<Item = &'a Occurrence> {
+/// The stored events of a type, and the event of the enrollment unless it is stored already; and whether each is one
+/// of its own. Of two at one moment that are told of in different words nobody knows whether they are one.
+fn occurrences<'a>(
+    subject: Subject<'a>,
+    event_type: &'a str,
+) -> impl Iterator<Item = (&'a Occurrence, Truth)> {
     let stored = subject.around.map_or(&[][..], |around| around.events.as_slice());
     let of_type = move |event: &&Occurrence| event.event_type == event_type;
-    let new = subject.event.filter(|event| !stored.contains(event));
-    stored.iter().filter(of_type).chain(new.filter(of_type))
+    let new = subject.event.filter(|event| !stored.contains(event)).filter(of_type).map(|event| {
+        let at_its_moment = stored.iter().filter(of_type).any(|it| it.at == event.at);
+        (event, if at_its_moment { Truth::Unknown } else { Truth::True })
+    });
+    stored.iter().filter(of_type).map(|event| (event, Truth::True)).chain(new)
+}
+
+/// Are events of this type kept as events?
+fn is_kept(subject: Subject<'_>, event_type: &str) -> bool {
+    !subject::is_the_vendors(event_type)
+        || subject.around.is_some_and(|around| around.kept_events.contains(event_type))
+        || subject.event.is_some_and(|event| event.event_type == event_type)
 }
 
 fn submissions<'a>(subject: Subject<'a>, form_id: Option<&'a str>) -> impl Iterator<Item = &'a Submission> {

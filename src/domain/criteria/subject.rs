@@ -71,13 +71,14 @@ impl Occurrence {
     }
 }
 
-/// A live object that the contact is associated with.
+/// An object that the contact is associated with; none in the trash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
     pub object_type: &'static str,
     /// `None`: the association carries none.
     pub association_type: Option<String>,
-    pub record: Record,
+    /// `None`: nobody has told the store of it yet.
+    pub record: Option<Record>,
 }
 
 /// A form that the contact filled out.
@@ -87,13 +88,28 @@ pub struct Submission {
     pub at: Time,
 }
 
+/// Is it one of the vendor's own types of events, such as `4-1639801`? They may be kept as something else than events,
+/// or not at all: where an account has none of them, that says nothing.
+pub fn is_the_vendors(event_type: &str) -> bool {
+    event_type.starts_with("4-")
+}
+
 /// How somebody was enrolled in a workflow, in one enrollment or in several.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Enrolled {
-    /// On the way through it.
+    /// On the way through it, by what the CRM tells.
     pub active: bool,
     /// Through it, at least once.
     pub completed: bool,
+    /// On the way through it: enrollments whose deletion is held or deferred.
+    pub waiting: BTreeSet<i64>,
+}
+
+impl Enrolled {
+    /// On the way through it by another enrollment than this one?
+    pub fn is_active(&self, own: Option<i64>) -> bool {
+        self.active || self.waiting.iter().any(|id| Some(*id) != own)
+    }
 }
 
 /// What the store knows about the contact besides its own row, as far as the criteria ask (see [`Asks`]).
@@ -109,6 +125,8 @@ pub struct Surroundings {
     pub enrollments: BTreeMap<i64, Enrolled>,
     pub neighbours: Vec<Neighbour>,
     pub events: Vec<Occurrence>,
+    /// The types of which the account has any event, of those asked about.
+    pub kept_events: BTreeSet<String>,
     pub submissions: Vec<Submission>,
 }
 
@@ -118,8 +136,6 @@ pub struct Asks {
     pub segments: BTreeSet<i64>,
     /// Workflows whose enrollments are asked about.
     pub workflows: BTreeSet<i64>,
-    /// Enrollments that are being decided: none counts as one that the contact had.
-    pub own_enrollments: BTreeSet<i64>,
     /// The types of associated objects, as the store names them.
     pub neighbours: BTreeSet<&'static str>,
     /// The types of events.
@@ -141,4 +157,6 @@ pub struct Subject<'a> {
     pub around: Option<&'a Surroundings>,
     /// The event that the enrollment tells of.
     pub event: Option<&'a Occurrence>,
+    /// The enrollment that is decided: it is none that the contact had.
+    pub own: Option<i64>,
 }

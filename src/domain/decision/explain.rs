@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CHECKS, Contact, Decision, Facts};
+use super::{CHECKS, Contact, Decision, Facts, Standing};
 use crate::domain::criteria::{Criteria, Seen, Truth};
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limit;
@@ -139,7 +139,7 @@ pub(super) fn restore(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
 
 pub(super) fn enrollments(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     let before = facts.enrolled.iter().filter(|past| past.precedes(enrollment));
-    let active = before.clone().filter(|past| past.active).count();
+    let active = before.clone().filter(|past| past.standing != Standing::Over).count();
     let again = facts.workflow.is_some_and(|workflow| workflow.should_re_enroll);
     let again = if again { "on" } else { "off" };
     format!("enrolled {} times before, {active} of them active; re-enrollment is {again}", before.count())

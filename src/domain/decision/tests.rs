@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::super::enrollment::{Cause, EnrollmentKey, parse_event};
 use super::super::entitlement::Tier;
 use super::super::time::parse_time;
+use super::Standing::{Active, Over, Waiting};
 use super::*;
 
 /// Facts under which contact 512 is deleted; each test spoils one of them.
@@ -100,8 +101,8 @@ fn flow() -> Value {
             "reEnrollmentTriggersFilterBranches": [], "listFilterBranch": is_lead}})
 }
 
-fn past(enrollment_id: Option<i64>, enrolled_at: &str, active: bool) -> PastEnrollment {
-    PastEnrollment { enrollment_id, enrolled_at: time(enrolled_at), active }
+fn past(enrollment_id: Option<i64>, enrolled_at: &str, standing: Standing) -> PastEnrollment {
+    PastEnrollment { enrollment_id, enrolled_at: time(enrolled_at), standing }
 }
 
 #[test]
@@ -132,9 +133,9 @@ fn each_check_decides_with_its_own_reason() {
             world.contact = live("lead", Some(time("2026-11-21T10:00:00.5Z")));
         }),
         ("already_enrolled", |world| {
-            world.enrolled = vec![past(Some(8000), "2026-11-20T10:00:00Z", true)];
+            world.enrolled = vec![past(Some(8000), "2026-11-20T10:00:00Z", Active)];
         }),
-        ("re_enrollment_off", |world| world.enrolled = vec![past(None, "2026-11-20T10:00:00Z", false)]),
+        ("re_enrollment_off", |world| world.enrolled = vec![past(None, "2026-11-20T10:00:00Z", Over)]),
         ("criteria_not_met", |world| world.contact = live("customer", None)),
         ("criteria_unsupported", |world| {
             world.flow("/enrollmentCriteria/listFilterBranch/filters/0/operation/operator", json!("NEAR"));
@@ -232,21 +233,50 @@ fn an_enrollment_counts_as_before_a_restore_up_to_five_seconds_after_it() {
 fn neither_its_own_row_nor_a_later_enrollment_counts_as_before() {
     let mut world = World::new();
     world.enrolled = vec![
-        past(Some(9001), "2026-11-20T10:00:00Z", true),
-        past(None, "2026-11-21T10:00:00Z", true),
-        past(Some(9002), "2026-11-21T10:00:00Z", true),
-        past(Some(8000), "2026-11-21T10:00:00.000001Z", true),
+        past(Some(9001), "2026-11-20T10:00:00Z", Active),
+        past(None, "2026-11-21T10:00:00Z", Active),
+        past(Some(9002), "2026-11-21T10:00:00Z", Active),
+        past(Some(8000), "2026-11-21T10:00:00.000001Z", Active),
     ];
     assert_eq!(world.decide(), Decision::Delete);
-    world.enrolled = vec![past(Some(9000), "2026-11-21T10:00:00Z", true)];
+    world.enrolled = vec![past(Some(9000), "2026-11-21T10:00:00Z", Active)];
     assert_eq!(world.decide(), Decision::Skip(SkipReason::AlreadyEnrolled));
+}
+
+#[test]
+fn what_waits_is_on_its_way_and_what_is_over_came_first_whenever_it_was_made() {
+    let skipped = |world: &World, reason| assert_eq!(world.decide(), Decision::Skip(reason));
+    let (earlier, later) = ("2026-11-20T10:00:00Z", "2026-11-21T10:00:00.000001Z");
+    let mut world = World::new();
+    for (before, once) in [
+        (past(Some(8000), earlier, Waiting), Some(SkipReason::ReEnrollmentOff)),
+        (past(Some(8000), later, Waiting), None),
+        (past(Some(8000), later, Over), Some(SkipReason::ReEnrollmentOff)),
+        (past(None, later, Over), Some(SkipReason::ReEnrollmentOff)),
+        // The CRM tells of this very enrollment.
+        (past(None, "2026-11-21T10:00:00Z", Over), None),
+        (past(Some(9001), earlier, Over), None),
+        (past(Some(9001), earlier, Waiting), None),
+    ] {
+        world.enrolled = vec![before];
+        match once {
+            Some(reason) => skipped(&world, reason),
+            None => assert_eq!(world.decide(), Decision::Delete, "{:?}", world.enrolled),
+        }
+    }
+    // Where it may enroll again, it may not while it waits.
+    world.flow("/enrollmentCriteria/shouldReEnroll", json!(true));
+    world.enrolled = vec![past(Some(8000), later, Over)];
+    assert_eq!(world.decide(), Decision::Delete);
+    world.enrolled = vec![past(Some(8000), earlier, Waiting)];
+    skipped(&world, SkipReason::AlreadyEnrolled);
 }
 
 #[test]
 fn re_enrollment_needs_a_trigger_as_well_as_the_criteria() {
     let mut world = World::new();
     world.enrollment.cause = Cause::ReEnrollment;
-    world.enrolled = vec![past(None, "2026-11-20T10:00:00Z", false)];
+    world.enrolled = vec![past(None, "2026-11-20T10:00:00Z", Over)];
     world.flow("/enrollmentCriteria/shouldReEnroll", json!(true));
     assert_eq!(world.decide(), Decision::Skip(SkipReason::CriteriaNotMet));
     let mut re_enrolling = flow();
@@ -265,7 +295,7 @@ fn a_manual_enrollment_is_spared_the_criteria_and_nothing_else() {
     assert_eq!(world.decide(), Decision::Delete);
     world.flow("/enrollmentCriteria/type", json!("DATASET"));
     assert_eq!(world.decide(), Decision::Delete);
-    world.enrolled = vec![past(None, "2026-11-20T10:00:00Z", false)];
+    world.enrolled = vec![past(None, "2026-11-20T10:00:00Z", Over)];
     assert_eq!(world.decide(), Decision::Skip(SkipReason::ReEnrollmentOff));
     world.enrolled.clear();
     world.flow("/suppressionListIds", json!([4]));

@@ -62,6 +62,7 @@ impl Scene {
             record: &self.record,
             around: Some(&self.around),
             event: self.event.as_ref(),
+            own: None,
         }
     }
 }
@@ -78,10 +79,20 @@ fn surroundings(members: &Map<String, Value>) -> Surroundings {
         known_workflows: named("workflows").map(|(id, _)| id).collect(),
         enrollments: named("workflows")
             .filter(|(_, state)| **state != "never")
-            .map(|(id, state)| (id, Enrolled { active: state == "active", completed: state != "active" }))
+            .map(|(id, state)| {
+                (
+                    id,
+                    Enrolled {
+                        active: state == "active",
+                        completed: state != "active",
+                        ..Enrolled::default()
+                    },
+                )
+            })
             .collect(),
         neighbours: listed("associated").map(neighbour).collect(),
         events: listed("events").map(occurrence).collect(),
+        kept_events: listed("keptEvents").map(text).collect(),
         submissions: listed("submissions").map(submission).collect(),
     }
 }
@@ -91,7 +102,7 @@ fn neighbour(value: &Value) -> Neighbour {
     Neighbour {
         object_type: object_type.expect("a type of objects"),
         association_type: value["associationTypeId"].as_str().map(str::to_owned),
-        record: Record { properties: properties(value), history: HashMap::new(), created_at: None },
+        record: Some(Record { properties: properties(value), history: HashMap::new(), created_at: None }),
     }
 }
 

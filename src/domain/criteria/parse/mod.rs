@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::event::{Coalesce, Refinements};
 use super::{Criteria, Kind, Stage, Truth};
 use crate::domain::members::parse_id;
+use crate::domain::person::REDACTED;
 
 /// Something about a definition that a person should know before it is switched on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -91,7 +92,7 @@ impl Reader<'_> {
 
     fn combination(&mut self, value: &Value, kind: &str, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, kind)?;
-        self.unread(value, at, &[&members::BRANCH]);
+        self.unread(value, at, &[&members::BRANCH])?;
         let parts = self.parts(value, at, kind == "AND")?;
         let (decisive, negated, says) = match kind {
             "AND" => (Truth::False, false, "all of"),
@@ -125,7 +126,7 @@ impl Reader<'_> {
 
     fn association(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, "AND")?;
-        self.unread(value, at, &[&members::BRANCH, &members::ASSOCIATION]);
+        self.unread(value, at, &[&members::BRANCH, &members::ASSOCIATION])?;
         let negated = in_or_not_in(value)?;
         let type_id = text(value, "objectTypeId").ok_or("an ASSOCIATION without objectTypeId")?;
         let object_type = match type_id {
@@ -151,7 +152,7 @@ impl Reader<'_> {
 
     fn events(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, "AND")?;
-        self.unread(value, at, &[&members::BRANCH, &members::EVENTS]);
+        self.unread(value, at, &[&members::BRANCH, &members::EVENTS])?;
         let negated = match text(value, "operator") {
             Some("HAS_COMPLETED") => false,
             Some("HAS_NOT_COMPLETED") => true,
@@ -189,8 +190,11 @@ impl Reader<'_> {
 
     fn filter(&mut self, value: &Value, at: &str) -> Criteria {
         let kind = text(value, "filterType");
-        self.unread_of_filter(value, at, kind.unwrap_or_default());
         let read = match kind {
+            _ if mentions(value, REDACTED) => {
+                Err("a value that the erasure of a person took out of it: import the definition anew"
+                    .to_owned())
+            }
             Some("PROPERTY") => self.property(value, at),
             Some("IN_LIST") => in_list(value),
             Some("FORM_SUBMISSION") => self.form_submission(value, at),
@@ -198,6 +202,10 @@ impl Reader<'_> {
             Some(other) => Err(format!("filters of the type {other} are not supported")),
             None => Err("a filter without filterType".to_owned()),
         };
+        let read = read.and_then(|read| {
+            self.unread_of_filter(value, at, kind.unwrap_or_default())?;
+            Ok(read)
+        });
         self.part(at, read)
     }
 
@@ -290,6 +298,16 @@ fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], Unread> {
         None | Some(Value::Null) => Ok(&[]),
         Some(Value::Array(items)) => Ok(items),
         Some(_) => Err(format!("{name} is no list")),
+    }
+}
+
+/// Does any text within hold this?
+fn mentions(value: &Value, words: &str) -> bool {
+    match value {
+        Value::String(text) => text.contains(words),
+        Value::Array(items) => items.iter().any(|item| mentions(item, words)),
+        Value::Object(members) => members.values().any(|member| mentions(member, words)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

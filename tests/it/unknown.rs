@@ -1,0 +1,176 @@
+//! What nobody can know never deletes: what an erasure took out, what was never told of, what may be one or two.
+
+use serde_json::{Value, json};
+
+use crate::support::records::{
+    all_of, branch, contact, days_ago, entitled_account, event, property, workflow,
+};
+use crate::support::{Database, Reaper, on_both};
+
+const AT: &str = "2026-01-06T10:00:00Z";
+const UNKNOWN: &str = "criteria_unsupported";
+
+fn person(id: i64, properties: Value) -> Value {
+    contact(1, id, properties)
+}
+
+/// An `OR` of an `AND` of one branch, as the vendor nests them.
+fn within(part: Value) -> Value {
+    branch("OR", &[branch("AND", &[part], &[])], &[])
+}
+
+fn custom_event(id: i64, contact: i64, kind: &str, properties: &Value) -> Value {
+    json!({"kind": "customEvent", "accountId": "1", "id": id.to_string(), "contactId": contact.to_string(),
+        "eventTypeId": kind, "occurredAt": AT, "properties": properties})
+}
+
+fn by_event(mut event: Value, kind: &str, properties: &Value) -> Value {
+    event["data"]["cause"] = json!("EVENT");
+    event["data"]["event"] = json!({"eventTypeId": kind, "occurredAt": AT, "properties": properties});
+    event
+}
+
+fn unified(kind: &str, operator: &str) -> Value {
+    json!({"filterBranchType": "UNIFIED_EVENTS", "filterBranchOperator": "AND", "eventTypeId": kind,
+        "operator": operator, "filterBranches": [], "filters": []})
+}
+
+async fn account_with(db: &Database, records: &[Value]) -> Reaper {
+    let reaper = Reaper::new(db);
+    reaper.import(&[entitled_account(1), records.to_vec()].concat()).await;
+    reaper
+}
+
+/// The reason why it stayed, or `deleted`.
+async fn decided(reaper: &Reaper, event: Value) -> String {
+    reaper.decide(std::slice::from_ref(&event)).await;
+    outcome(reaper, event["data"]["enrollmentId"].as_str().unwrap().parse().unwrap()).await
+}
+
+async fn outcome(reaper: &Reaper, enrollment: i64) -> String {
+    let row = reaper.decision(1, enrollment).await;
+    row["reason"].as_str().or(row["outcome"].as_str()).unwrap().to_owned()
+}
+
+on_both!(what_an_erasure_took_out_is_compared_with_nothing, async |db: Database| {
+    let referrer = |operator, value| all_of(&[property("referrer", "STRING", operator, json!(value))]);
+    let mut on_event = workflow(1, 12, &Value::Null);
+    let mut said = unified("6-1", "HAS_COMPLETED");
+    said["filters"] = json!([property("by", "STRING", "DOES_NOT_CONTAIN", json!("@account1.example"))]);
+    on_event["flow"]["enrollmentCriteria"] = json!({"type": "EVENT_BASED", "eventFilterBranches": [said]});
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &referrer("IS_EQUAL_TO", "contact1@account1.example")),
+            workflow(1, 11, &referrer("DOES_NOT_CONTAIN", "@account1.example")),
+            workflow(1, 13, &all_of(&[property("referrer", "ALL_PROPERTY", "IS_KNOWN", Value::Null)])),
+            on_event,
+            person(1, json!({})),
+            person(2, json!({})),
+            person(3, json!({"referrer": "contact2@account1.example"})),
+            person(4, json!({})),
+        ],
+    )
+    .await;
+    reaper.json(&["pause", "--account", "1", "--workflow", "12"]).await;
+    let told = json!({"by": "contact2@account1.example"});
+    reaper.decide(&[by_event(event(1, 12, 4, 4), "6-1", &told)]).await;
+    for id in ["1", "2"] {
+        reaper.json(&["erase", "--account", "1", "--as", "1", "--contact", id, "--confirm", "1"]).await;
+    }
+    assert_eq!(
+        decided(&reaper, event(1, 10, 3, 1)).await,
+        UNKNOWN,
+        "on both sides nobody knows what stood there"
+    );
+    assert_eq!(decided(&reaper, event(1, 11, 3, 2)).await, UNKNOWN);
+    reaper.json(&["resume", "--account", "1", "--workflow", "12"]).await;
+    reaper.decide(&[]).await;
+    assert_eq!(outcome(&reaper, 4).await, UNKNOWN, "what the event said");
+    assert_eq!(decided(&reaper, event(1, 13, 3, 3)).await, "deleted", "that there is something is known");
+});
+
+on_both!(an_object_that_nobody_told_of_is_there_and_unknown, async |db: Database| {
+    let deal = |operator: &str, filters: Value| {
+        within(
+            json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": "0-3",
+            "operator": operator, "filterBranches": [], "filters": filters}),
+        )
+    };
+    let won = json!([property("dealstage", "ENUMERATION", "IS_ANY_OF", json!(["closedwon"]))]);
+    let tie = |contact: i64| {
+        json!({"kind": "association", "accountId": "1", "from": {"type": "contact", "id": contact.to_string()},
+            "to": {"type": "deal", "id": "777"}})
+    };
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &deal("NOT_IN_LIST", won.clone())),
+            workflow(1, 11, &deal("NOT_IN_LIST", json!([]))),
+            workflow(1, 12, &deal("IN_LIST", won)),
+            workflow(1, 13, &deal("IN_LIST", json!([]))),
+            tie(1),
+            person(1, json!({})),
+            person(2, json!({})),
+        ],
+    )
+    .await;
+    for (workflow, contact, enrollment, expected) in [
+        (10, 1, 1, UNKNOWN),
+        (11, 1, 2, "criteria_not_met"),
+        (12, 1, 3, UNKNOWN),
+        (10, 2, 4, "deleted"),
+        (13, 1, 5, "deleted"),
+    ] {
+        let reason = decided(&reaper, event(1, workflow, contact, enrollment)).await;
+        assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
+    }
+});
+
+on_both!(a_type_of_the_vendors_that_no_event_has_may_be_kept_as_something_else, async |db: Database| {
+    let never = |kind| within(unified(kind, "HAS_NOT_COMPLETED"));
+    let filled = json!({"kind": "formSubmission", "accountId": "1", "id": "60", "formId": "f1", "contactId": "1",
+        "submittedAt": days_ago(4), "values": {}});
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &never("4-1639801")),
+            workflow(1, 11, &never("6-1")),
+            filled,
+            person(1, json!({})),
+            person(2, json!({})),
+            person(3, json!({})),
+        ],
+    )
+    .await;
+    assert_eq!(decided(&reaper, event(1, 10, 1, 1)).await, UNKNOWN);
+    assert_eq!(
+        decided(&reaper, event(1, 11, 2, 2)).await,
+        "deleted",
+        "the account's own types are kept here"
+    );
+    // As soon as there is one such event the absence of others says something.
+    reaper.import(&[custom_event(1, 3, "4-1639801", &json!({}))]).await;
+    assert_eq!(decided(&reaper, event(1, 10, 3, 3)).await, "criteria_not_met");
+    assert_eq!(decided(&reaper, event(1, 10, 1, 4)).await, "deleted");
+});
+
+on_both!(an_event_told_of_in_two_ways_may_be_one_or_two, async |db: Database| {
+    let mut twice = unified("6-1", "HAS_COMPLETED");
+    twice["coalescingRefineBy"] = json!({"type": "NUM_OCCURRENCES", "minOccurrences": 2});
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &within(twice)),
+            person(1, json!({})),
+            person(2, json!({})),
+            custom_event(1, 1, "6-1", &json!({"plan": "gold"})),
+            custom_event(2, 2, "6-1", &json!({"plan": "gold", "seats": "5"})),
+        ],
+    )
+    .await;
+    let bought =
+        |contact, enrollment| by_event(event(1, 10, contact, enrollment), "6-1", &json!({"plan": "gold"}));
+    assert_eq!(decided(&reaper, bought(1, 1)).await, "criteria_not_met", "it is stored already");
+    assert_eq!(decided(&reaper, bought(2, 2)).await, UNKNOWN);
+});
