@@ -1,5 +1,5 @@
-//! The traits between rooms: what the pipeline asks of whatever feeds it, a feed of the store, and the outbox of
-//! whoever takes what it sends.
+//! The traits between rooms: what the pipeline asks of whatever feeds it, a feed of the store, the outbox of whoever
+//! takes what it sends, and the scheduler of those whom its jobs let go first.
 //!
 //! A feed is opened into a [`Session`] (one *generation* of connection, channel and consumer). When a
 //! session ends with an error the pipeline drops it, with everything still unsettled in it, and opens
@@ -7,6 +7,7 @@
 
 use std::future::Future;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::domain::enrollment::Rejection;
@@ -42,6 +43,15 @@ pub enum FeedError {
     /// Needs a person (a queue that exists with other arguments): the service stops with this sentence.
     #[error("{0}")]
     Permanent(String),
+}
+
+/// Something that may fall behind, and goes before the jobs of retention.
+pub trait Lag: Send + Sync + 'static {
+    /// What it is, for the log.
+    fn of_what(&self) -> &'static str;
+
+    /// Is it further behind than it should be? Where that cannot be told, it is not: retention would wait for ever.
+    fn is_behind(&self) -> BoxFuture<'_, bool>;
 }
 
 /// One enrollment message as it arrived, with what its feed needs to settle it.

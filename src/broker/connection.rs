@@ -28,6 +28,8 @@ pub(super) enum Role {
     Publish,
     /// Apart from dead letters: a backlog of events must not keep an acknowledgement waiting.
     Events,
+    /// Asks how full the queue is.
+    Look,
 }
 
 impl Role {
@@ -36,6 +38,7 @@ impl Role {
             Self::Consume => "contact-reaper consume",
             Self::Publish => "contact-reaper publish",
             Self::Events => "contact-reaper events",
+            Self::Look => "contact-reaper look",
         }
     }
 }

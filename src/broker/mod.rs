@@ -3,7 +3,7 @@
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
 //! connection and turns its errors into sentences, `consumer` is the feed (one generation of connections
 //! per session), `dead_letter` builds what is set aside, `publisher` publishes with confirms, `events`
-//! takes what happened to whoever listens.
+//! takes what happened to whoever listens, `queue_lag` says how many enrollments wait.
 //!
 //! What is not here: no back-off (whoever opens the feed waits between tries), no automatic recovery (delivery
 //! tags start again at 1 after one, and an old tag would acknowledge a new message), no acknowledgement but
@@ -14,6 +14,7 @@ mod consumer;
 mod dead_letter;
 mod events;
 mod publisher;
+mod queue_lag;
 mod tls;
 mod topology;
 
@@ -27,6 +28,7 @@ use crate::ports::FeedError;
 pub use consumer::{RabbitFeed, RabbitSession, RabbitSettler, Receipt};
 pub use events::EventPublisher;
 pub use publisher::{PublishFailure, PublishReport, publish_enrollments};
+pub use queue_lag::QueueLag;
 pub use tls::{Identity, Tls};
 
 /// Where the broker is and what everything in it is called.
