@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::db::{Tx, args};
-use super::{Store, StoreError, transaction};
+use super::{Store, StoreError, reading, transaction};
 use crate::domain::time::Time;
 
 /// What only one of many may do.
@@ -40,6 +40,13 @@ pub struct Lease {
     token: i64,
 }
 
+impl Lease {
+    /// Grows with each change of hands.
+    pub(super) fn token(&self) -> i64 {
+        self.token
+    }
+}
+
 impl Store {
     /// Takes the lease, or keeps it, for `period` from now by the database's clock. `None`: another holds it.
     ///
@@ -52,6 +59,10 @@ impl Store {
         holder: &str,
         period: Duration,
     ) -> Result<Option<Lease>, StoreError> {
+        // Whoever has it may hold the row for as long as a batch takes: it is asked for only where it may be had.
+        if reading!(self, tx => is_held_by_another(tx, duty, holder))? {
+            return Ok(None);
+        }
         transaction!(self, tx => hold(tx, duty, holder, period))
     }
 
@@ -63,6 +74,12 @@ impl Store {
     pub async fn release_lease(&self, duty: Duty, holder: &str) -> Result<(), StoreError> {
         transaction!(self, tx => release(tx, duty, holder))
     }
+}
+
+async fn is_held_by_another(tx: &mut Tx, duty: Duty, holder: &str) -> Result<bool, StoreError> {
+    let now = tx.now().await?;
+    let sql = "SELECT 1 AS one FROM leases WHERE name = $1 AND holder <> $2 AND expires_at >= $3";
+    Ok(tx.row(sql, args![duty.as_str(), holder, now]).await?.is_some())
 }
 
 async fn hold(tx: &mut Tx, duty: Duty, holder: &str, period: Duration) -> Result<Option<Lease>, StoreError> {
