@@ -196,12 +196,10 @@ pub(super) async fn erase_one(
     let steps = plan::steps(Transition::Erase, tx.dialect());
     for step in &steps {
         let touched = tx.execute(&step.sql, args![batch.as_str()]).await?;
+        let (deleted, unlinked) = step.deed.tally(touched);
         let counts = counts.entry(step.category.title().to_owned()).or_default();
-        match step.deed {
-            Deed::Delete | Deed::Mark(_) => counts.deleted += touched,
-            Deed::Unlink(_) => counts.unlinked += touched,
-            Deed::CountByForm => {}
-        }
+        counts.deleted += deleted;
+        counts.unlinked += unlinked;
     }
     add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces, &[]).await?);
     redact::dead_letters(tx, &traces).await?;

@@ -30,6 +30,17 @@ pub enum Deed {
     CountByForm,
 }
 
+impl Deed {
+    /// How many of the rows that it touched it deleted, and how many it unlinked.
+    pub fn tally(self, touched: u64) -> (u64, u64) {
+        match self {
+            Self::Delete | Self::Mark(_) => (touched, 0),
+            Self::Unlink(_) => (0, touched),
+            Self::CountByForm => (0, 0),
+        }
+    }
+}
+
 /// Rows of a table, and what becomes of them. In the predicate `{batch}` is the batch as a table `b`, `{contacts}` the
 /// keys of its contacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::db::{Tx, args};
 use super::outbox::write_outbox;
-use super::plan;
+use super::plan::{self, Deed, Step};
 use super::{StoreError, batch_row, batch_text, contact_counts, lifecycle};
-use crate::domain::effects::Transition;
+use crate::domain::effects::{Category, Transition};
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::{Time, format_time};
 
@@ -94,12 +94,24 @@ fn plan_batch(trashed: &[Trashed]) -> String {
     batch_text(trashed.iter().map(row).collect())
 }
 
-/// Runs every statement of a transition over a batch.
-pub(super) async fn run_plan(tx: &mut Tx, transition: Transition, batch: &str) -> Result<(), StoreError> {
-    for step in plan::steps(transition, tx.dialect()) {
-        tx.execute(&step.sql, args![batch]).await?;
+/// The rows that a statement touched.
+pub(super) struct Touched {
+    pub category: Category,
+    pub deed: Deed,
+    pub rows: u64,
+}
+
+/// Runs every statement of a transition over a batch; what each touched.
+pub(super) async fn run_plan(
+    tx: &mut Tx,
+    transition: Transition,
+    batch: &str,
+) -> Result<Vec<Touched>, StoreError> {
+    let mut touched = Vec::new();
+    for Step { category, deed, sql, .. } in plan::steps(transition, tx.dialect()) {
+        touched.push(Touched { category, deed, rows: tx.execute(&sql, args![batch]).await? });
     }
-    Ok(())
+    Ok(touched)
 }
 
 fn entry_row(deletion: &Deletion) -> Row {
