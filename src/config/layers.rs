@@ -33,6 +33,8 @@ pub enum Value {
     Integer(i64),
     /// A number with a fraction.
     Float(f64),
+    /// Yes or no.
+    Flag(bool),
     /// A list of texts.
     List(Vec<String>),
     /// Something no key takes; holds its name.
@@ -46,6 +48,7 @@ impl std::fmt::Display for Value {
             Self::Text(text) => write!(f, "{text:?}"),
             Self::Integer(number) => write!(f, "{number}"),
             Self::Float(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
             Self::List(items) => write!(f, "{items:?}"),
             Self::Other(name) => f.write_str(name),
         }
@@ -178,6 +181,7 @@ fn typed(text: &str, default: &Value) -> Value {
     match default {
         Value::Integer(_) => text.trim().parse().map(Value::Integer).ok(),
         Value::Float(_) => text.trim().parse().map(Value::Float).ok(),
+        Value::Flag(_) => text.trim().parse().map(Value::Flag).ok(),
         Value::List(_) => Some(Value::List(
             text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect(),
         )),
@@ -260,7 +264,7 @@ fn raw(value: &DeValue<'_>) -> Value {
             })
             .collect::<Option<_>>()
             .map_or(Value::Other("a list of other things than texts"), Value::List),
-        DeValue::Boolean(_) => Value::Other("a truth value"),
+        DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(_) => Value::Other("a date or time"),
         DeValue::Table(_) => EMPTY_TABLE,
     }

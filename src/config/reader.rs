@@ -118,6 +118,14 @@ impl Reader {
         })
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &str) -> bool {
+        self.parsed(key, "true or false", false, |value| match value {
+            Value::Flag(flag) => Ok(*flag),
+            _ => Err(is(value)),
+        })
+    }
+
     /// A whole number in a range.
     pub(super) fn whole<T>(&mut self, key: &str, range: RangeInclusive<T>) -> T
     where
