@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::broker::{self, EventPublisher, RabbitFeed};
+use crate::broker::{self, EventPublisher, QueueLag, RabbitFeed};
 use crate::config::{self, FeedKind, Mail, RetentionJob, Settings};
 use crate::domain::guard::{AccountLimits, Limits, WorkflowLimits};
 use crate::http::{self, Health};
@@ -21,10 +21,13 @@ use crate::jsonl::{self, JsonlFeed, Source};
 use crate::outbox::events;
 use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End, Observer};
-use crate::ports::Stop;
+use crate::ports::{Lag, Stop};
 use crate::scheduler;
-use crate::scheduler::jobs::{self, Job, delete_quotes, expire_notifications, purge_trash};
-use crate::store::{self, KeyHome, Store, StoreError};
+use crate::scheduler::jobs::{
+    self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_ledger, prune_outbox,
+    purge_trash,
+};
+use crate::store::{self, KeyHome, ReplicationLag, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
@@ -75,7 +78,8 @@ async fn work(
     }
     health.set_startup_done();
     let (stop, listener) = Stop::channel();
-    let schedule = tokio::spawn(scheduler::run(store.clone(), schedule_options(settings), listener.clone()));
+    let schedule =
+        tokio::spawn(scheduler::run(store.clone(), schedule_options(settings, store), listener.clone()));
     let housekeeping = tokio::spawn(keep_house(store.clone(), telemetry, listener.clone()));
     let options = pipeline_options(settings, Some(health.clone()), None);
     let waiting = tokio::spawn(pipeline::waiting::run(store.clone(), options.clone(), listener.clone()));
@@ -397,8 +401,21 @@ fn holder() -> String {
 }
 
 /// The scheduler's options.
-fn schedule_options(settings: &Settings) -> scheduler::Options {
-    scheduler::Options { holder: holder(), lease: settings.scheduler.lease, jobs: jobs(settings) }
+fn schedule_options(settings: &Settings, store: &Store) -> scheduler::Options {
+    let config::Scheduler { lease, jitter, .. } = settings.scheduler;
+    let lags = lags(settings, store);
+    scheduler::Options { holder: holder(), lease, jitter, jobs: jobs(settings), lags }
+}
+
+/// Who goes before the jobs of retention.
+fn lags(settings: &Settings, store: &Store) -> Vec<Box<dyn Lag>> {
+    let limits = &settings.scheduler;
+    let max_bytes = u64::from(limits.max_replication_lag_mb) * 1_000_000;
+    let mut lags: Vec<Box<dyn Lag>> = vec![Box::new(ReplicationLag { store: store.clone(), max_bytes })];
+    if settings.feed.kind == FeedKind::RabbitMq {
+        lags.push(Box::new(QueueLag::new(broker_options(settings), limits.max_waiting_enrollments)));
+    }
+    lags
 }
 
 /// The jobs of retention.
@@ -407,11 +424,17 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
         schedule: job.schedule.clone(),
         after: job.after,
         batch_size: job.batch_size,
+        max_per_run: job.max_per_run.into(),
         time_budget: job.time_budget,
     };
+    let settings = &settings.retention;
     vec![
-        purge_trash::job(with(&settings.retention.purge_trash)),
-        expire_notifications::job(with(&settings.retention.expire_notifications)),
-        delete_quotes::job(with(&settings.retention.delete_quotes)),
+        purge_trash::job(with(&settings.purge_trash)),
+        expire_notifications::job(with(&settings.expire_notifications)),
+        delete_quotes::job(with(&settings.delete_quotes)),
+        expire_unlinked::job(with(&settings.expire_unlinked)),
+        prune_ledger::job(with(&settings.prune_ledger)),
+        prune_audit::job(with(&settings.prune_audit)),
+        prune_outbox::job(with(&settings.prune_outbox)),
     ]
 }

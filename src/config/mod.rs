@@ -227,21 +227,33 @@ pub struct AccountGuard {
 pub struct Retention {
     /// The trash.
     pub purge_trash: RetentionJob,
+    /// Contacts may be purged before the 90 days for which they can be restored are over.
+    pub destroy_what_could_still_be_restored: bool,
     /// Notifications about contacts.
     pub expire_notifications: RetentionJob,
     /// Quotes whose contact was erased.
     pub delete_quotes: RetentionJob,
+    /// Feedback and form submissions of trashed contacts.
+    pub expire_unlinked: RetentionJob,
+    /// Decisions; how long they are kept is `ledger.retention`.
+    pub prune_ledger: RetentionJob,
+    /// The audit.
+    pub prune_audit: RetentionJob,
+    /// Events that nobody took.
+    pub prune_outbox: RetentionJob,
 }
 
 /// One job of retention.
 #[derive(Debug, Clone)]
 pub struct RetentionJob {
-    /// Cron expression of five fields, in `retention.time_zone`.
+    /// Cron expression of five fields, in its own zone or that of all.
     pub schedule: Schedule,
     /// Age at which it removes.
     pub after: Duration,
     /// Rows in a transaction.
     pub batch_size: u32,
+    /// A run stops after this many rows.
+    pub max_per_run: u32,
     /// A run stops after this long.
     pub time_budget: Duration,
 }
@@ -251,6 +263,12 @@ pub struct RetentionJob {
 pub struct Scheduler {
     /// Silence after which another runner takes over.
     pub lease: Duration,
+    /// How much later than on time a job may start.
+    pub jitter: Duration,
+    /// Jobs wait while more enrollments than this do.
+    pub max_waiting_enrollments: u32,
+    /// Jobs wait while a replica is further behind, in megabytes of the database's log.
+    pub max_replication_lag_mb: u32,
 }
 
 /// Confirmation e-mails.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -16,6 +17,11 @@ use crate::domain::schedule::Schedule;
 /// Longest name AMQP can carry.
 const AMQP_NAME: usize = 255;
 const MANY: u32 = 1_000_000_000;
+
+/// How long users were promised that they can bring a contact back.
+const PROMISED: Duration = Duration::from_hours(90 * 24);
+/// The key that takes the promise back.
+const DESTROY: &str = "retention.purge_trash.destroy_what_could_still_be_restored";
 
 /// Reads everything; fields are read in the order of `default.toml`, which is the order `check-config` shows.
 pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
@@ -36,7 +42,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         ledger: Ledger { retention: r.duration("ledger.retention", "91d", "3650d") },
         guard: guard(r),
         retention: retention(r),
-        scheduler: Scheduler { lease: r.duration("scheduler.lease", "2s", "5m") },
+        scheduler: scheduler(r),
         mail: mail(r),
         privacy: Privacy { hash_key_file: r.path("privacy.hash_key_file") },
         http: Http { listen: listen(r) },
@@ -49,6 +55,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
     if !reader.mistakes.is_empty() {
         return Err(reader.mistakes);
     }
+    settings.retention.prune_ledger.after = settings.ledger.retention;
     if settings.store.database() == Database::Sqlite {
         settings.pipeline.lanes = 1;
     }
@@ -124,25 +131,42 @@ fn retention(r: &mut Reader) -> Retention {
     let accepted = "an IANA time zone such as \"UTC\" or \"Europe/Berlin\"";
     let zone = r.text_as("retention.time_zone", accepted, chrono_tz::UTC, |text| text.parse().ok());
     Retention {
-        purge_trash: retention_job(r, zone, "purge_trash", ["90d", "3650d"]),
-        expire_notifications: retention_job(r, zone, "expire_notifications", ["30d", "3650d"]),
-        delete_quotes: retention_job(r, zone, "delete_quotes", ["1h", "29d"]),
+        // Less than 90 days takes the flag that follows.
+        purge_trash: retention_job(r, zone, "purge_trash", Some(["1h", "3650d"])),
+        destroy_what_could_still_be_restored: r.flag(DESTROY),
+        expire_notifications: retention_job(r, zone, "expire_notifications", Some(["30d", "3650d"])),
+        delete_quotes: retention_job(r, zone, "delete_quotes", Some(["1h", "29d"])),
+        expire_unlinked: retention_job(r, zone, "expire_unlinked", Some(["90d", "3650d"])),
+        prune_ledger: retention_job(r, zone, "prune_ledger", None),
+        prune_audit: retention_job(r, zone, "prune_audit", Some(["365d", "36500d"])),
+        prune_outbox: retention_job(r, zone, "prune_outbox", Some(["120d", "3650d"])),
     }
 }
 
-fn retention_job(
-    r: &mut Reader,
-    zone: chrono_tz::Tz,
-    job: &str,
-    [youngest, oldest]: [&str; 2],
-) -> RetentionJob {
+fn scheduler(r: &mut Reader) -> Scheduler {
+    Scheduler {
+        lease: r.duration("scheduler.lease", "2s", "5m"),
+        jitter: r.duration("scheduler.jitter", "0s", "10m"),
+        max_waiting_enrollments: r.whole("scheduler.max_waiting_enrollments", 0..=MANY),
+        max_replication_lag_mb: r.whole("scheduler.max_replication_lag_mb", 1..=1_000_000),
+    }
+}
+
+fn retention_job(r: &mut Reader, zone: chrono_tz::Tz, job: &str, ages: Option<[&str; 2]>) -> RetentionJob {
     let key = |name| format!("retention.{job}.{name}");
     let accepted = "a cron expression of five fields such as \"17 2 * * *\"";
+    let schedule = |text: &str, zone| Schedule::parse(text, zone).ok();
+    let expression = r.text_as(&key("schedule"), accepted, String::new(), |text| {
+        schedule(text, zone).map(|_| text.to_owned())
+    });
+    let zone = r.text_as(&key("time_zone"), "empty, or an IANA time zone", zone, |text| {
+        if text.is_empty() { Some(zone) } else { text.parse().ok() }
+    });
     RetentionJob {
-        schedule: r
-            .text_as(&key("schedule"), accepted, Schedule::never(), |text| Schedule::parse(text, zone).ok()),
-        after: r.duration(&key("after"), youngest, oldest),
+        schedule: schedule(&expression, zone).unwrap_or_else(Schedule::never),
+        after: ages.map_or(Duration::ZERO, |[youngest, oldest]| r.duration(&key("after"), youngest, oldest)),
         batch_size: r.whole(&key("batch_size"), 1..=10_000),
+        max_per_run: r.whole(&key("max_per_run"), 1..=MANY),
         time_budget: r.duration(&key("time_budget"), "1s", "1d"),
     }
 }
@@ -199,7 +223,7 @@ fn is_level(text: &str) -> bool {
 
 /// What one key demands of another; asked only where each is right by itself.
 fn between_keys(r: &mut Reader, settings: &Settings) {
-    let Settings { store, feed, pipeline, ledger, .. } = settings;
+    let Settings { store, feed, pipeline, ledger, retention, .. } = settings;
     if feed.kind == FeedKind::JsonLines && feed.jsonl.path == PathBuf::new() {
         let remedy = "name a file, or \"-\" for standard input, where feed.kind is \"jsonl\"";
         r.mistake("feed.jsonl.path", "is empty".to_owned(), remedy);
@@ -213,6 +237,14 @@ fn between_keys(r: &mut Reader, settings: &Settings) {
         let problem =
             format!("is {}, more than store.max_connections, {}", pipeline.lanes, store.max_connections);
         r.mistake("pipeline.lanes", problem, "each lane needs a connection of its own");
+    }
+    if retention.purge_trash.after < PROMISED && !retention.destroy_what_could_still_be_restored {
+        let problem = "is less than the 90 days for which a deleted contact can be brought back".to_owned();
+        let remedy = format!(
+            "set it to \"90d\" or more; or set {DESTROY} to true, and every run destroys for good what users could still \
+             restore"
+        );
+        r.mistake("retention.purge_trash.after", problem, &remedy);
     }
     let rabbitmq = &feed.rabbitmq;
     if rabbitmq.queue == rabbitmq.dead_letter_queue {

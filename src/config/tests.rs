@@ -122,7 +122,7 @@ batch_size = "many"
 lanes = 33
 [retention]
 time_zone = "Berlin"
-purge_trash.after = "30d"
+purge_trash.after = "30"
 [retention.expire_notifications]
 after = 40
 [feed.rabbitmq]
@@ -191,13 +191,26 @@ fn values_that_are_nearly_right() {
         ("feed.rabbitmq.queue", r#""""#, "is empty; it must be a text of 1 to 255 bytes"),
         ("guard.account.max_share", "nan", "is NaN; it must be a number from 0 to 1"),
         ("pipeline.prefetch", "70000", "is 70000; it must be a whole number from 1 to 65535"),
-        ("retention.purge_trash.after", r#""89d 23h""#, r#"it must be a duration from "90d" to "3650d""#),
+        ("retention.purge_trash.after", r#""1m""#, r#"it must be a duration from "1h" to "3650d""#),
+        (
+            "retention.purge_trash.after",
+            r#""89d 23h""#,
+            "every run destroys for good what users could still restore",
+        ),
+        ("retention.purge_trash.time_zone", r#""Berlin""#, "it must be empty, or an IANA time zone"),
+        (
+            "retention.purge_trash.destroy_what_could_still_be_restored",
+            r#""yes""#,
+            "it must be true or false",
+        ),
         ("store.max_connections", "1979-05-27", "is a date or time"),
     ] {
         let sentence = one_mistake(&format!("{key} = {value}"), &[]);
         assert!(sentence.starts_with(key) && sentence.contains(problem), "{sentence}");
         assert!(!sentence.contains("hunter2"), "{sentence}");
     }
+    let flag = [("CONTACT_REAPER_RETENTION__PURGE_TRASH__DESTROY_WHAT_COULD_STILL_BE_RESTORED", "true")];
+    assert!(load("retention.purge_trash.after = \"1h\"", &flag).is_ok());
     assert!(load("log.level = \"warn,contact_reaper=info,sqlx=off\"", &[]).is_ok());
 }
 

@@ -1,101 +1,160 @@
 //! The schedule of retention: on one of many instances, by a lease; a missed run is made up once.
 //!
-//! Every second the lease is taken or kept; who holds it starts the jobs that are due. A job works in bounded
-//! batches and the lease is kept between them; each batch checks it again in its own transaction.
+//! Every second the lease is taken or kept; who holds it starts the jobs that are due, one after the other. A job works
+//! in bounded batches and the lease is kept between them; each batch checks it again in its own transaction. Beside
+//! that whoever leads counts what is due, also while a job is at it.
 
 pub mod jobs;
 
-use std::time::{Duration, Instant};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
 
 use metrics::gauge;
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::ports::Stop;
+use crate::domain::time::Time;
+use crate::ports::{Lag, Stop};
 use crate::store::lease::Duty;
+use crate::store::retention::JobRun;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
-use jobs::{Held, Job};
+use jobs::{Job, Office, Ran, Runner};
 
 const TICK: Duration = Duration::from_secs(1);
 /// How often the backlog is counted for the metrics.
 const BACKLOG_EVERY: Duration = Duration::from_secs(15);
+/// When a job that failed is tried again, should its next appointment be later.
+const AFTER_A_FAILURE: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 
 /// How the schedule runs.
-#[derive(Clone, Debug)]
 pub struct Options {
     /// Tells this instance from the others.
     pub holder: String,
     /// How long the lease outlives its holder.
     pub lease: Duration,
+    /// Appointments are kept up to this much later, by each instance at its own pace: many that share a server do not
+    /// come all at once.
+    pub jitter: Duration,
     pub jobs: Vec<Job>,
+    /// Whose falling behind a job waits out.
+    pub lags: Vec<Box<dyn Lag>>,
 }
 
 /// Runs the schedule until it is asked to stop.
-pub async fn run(store: Store, options: Options, mut stop: Stop) {
-    let mut leader = false;
-    let mut counted: Option<Instant> = None;
+pub async fn run(store: Store, options: Options, stop: Stop) {
+    let (leads, led) = watch::channel(false);
+    // Neither drops a future of the store: both come to their own end.
+    tokio::join!(lead(&store, &options, stop.clone(), leads), measure(&store, &options.jobs, stop, led));
+}
+
+async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Sender<bool>) {
+    let delay = options.jitter.mul_f64(chance());
     while !stop.is_requested() {
-        match tick(&store, &options, &stop, &mut counted).await {
-            Ok(leads) => {
-                if leads != leader {
-                    info!(scheduler.leader = leads, "scheduler lease changed hands");
-                }
-                leader = leads;
-            }
-            Err(problem) => {
-                leader = false;
-                warn!(error = %problem, "scheduler could not reach the store");
-            }
+        let led = *leads.borrow();
+        let leading = tick(store, options, delay, &stop, &leads).await.unwrap_or_else(|problem| {
+            warn!(error = %problem, "scheduler could not reach the store");
+            false
+        });
+        if leading != led {
+            info!(scheduler.leader = leading, "scheduler lease changed hands");
         }
-        gauge!(telemetry::SCHEDULER_LEADER).set(if leader { 1.0 } else { 0.0 });
+        say(&leads, leading);
         tokio::select! {
             () = stop.requested() => {}
-            () = tokio::time::sleep(TICK) => {}
+            () = tokio::time::sleep(TICK.mul_f64(0.75 + chance() / 2.0)) => {}
         }
     }
-    gauge!(telemetry::SCHEDULER_LEADER).set(0.0);
+    say(&leads, false);
     if let Err(problem) = store.release_lease(Duty::Schedule, &options.holder).await {
         warn!(error = %problem, "scheduler lease not released; it ends by itself");
     }
+}
+
+fn say(leads: &watch::Sender<bool>, leading: bool) {
+    leads.send_replace(leading);
+    gauge!(telemetry::SCHEDULER_LEADER).set(if leading { 1.0 } else { 0.0 });
+}
+
+/// Somewhere from 0 to 1, another one for each instance and each time.
+fn chance() -> f64 {
+    // The standard library's one source of chance: its hash maps are seeded from it.
+    f64::from((RandomState::new().build_hasher().finish() >> 32) as u32) / f64::from(u32::MAX)
 }
 
 /// One look at the lease and the clock; whether this instance leads.
 async fn tick(
     store: &Store,
     options: &Options,
+    delay: Duration,
     stop: &Stop,
-    counted: &mut Option<Instant>,
+    leads: &watch::Sender<bool>,
 ) -> Result<bool, StoreError> {
-    let held = Held { holder: &options.holder, period: options.lease };
-    if store.hold_lease(Duty::Schedule, held.holder, held.period).await?.is_none() {
+    let office = Office { holder: &options.holder, period: options.lease };
+    if store.hold_lease(Duty::Schedule, office.holder, office.period).await?.is_none() {
         return Ok(false);
     }
+    say(leads, true);
+    let by = format!("scheduler:{}", options.holder);
+    let runner = Runner { store, by, office: Some(office), lags: &options.lags, stop };
     for job in &options.jobs {
         let (run, now) = match store.last_run(job.name).await? {
             (Some(run), now) => (run, now),
             (None, _) => store.register_job(job.name).await?,
         };
-        let due = run.was_cut_short() || job.schedule.is_due(run.started_at.unwrap_or(run.first_seen), now);
-        if due && !stop.is_requested() {
-            match job.run(store, Some(&held), stop).await {
-                Ok(report) => info!(
-                    job.name = job.name,
-                    job.deleted = report.deleted,
-                    job.remaining = report.remaining,
-                    job.stopped_by = report.stopped_by,
-                    "job ended"
-                ),
-                Err(problem) => {
-                    error!(job.name = job.name, error = %problem, "job failed; its next run tries again");
-                }
+        if stop.is_requested() || !is_due(job, &run, now, delay) {
+            continue;
+        }
+        match job.run(&runner).await {
+            Ok(Ran::ToItsEnd(report)) if report.stopped_by == "lease_lost" => return Ok(false),
+            Ok(Ran::ToItsEnd(report)) => info!(
+                job.name = job.name,
+                job.deleted = report.deleted,
+                job.remaining = report.remaining,
+                job.failed = report.failed,
+                job.stopped_by = report.stopped_by,
+                "job ended"
+            ),
+            Ok(Ran::UnderWay { .. }) => {}
+            Err(problem) => {
+                error!(job.name = job.name, error = %problem, "job failed; it is tried again");
             }
         }
     }
-    if counted.is_none_or(|counted| counted.elapsed() >= BACKLOG_EVERY) {
-        for job in &options.jobs {
-            job.measure(store).await?;
-        }
-        *counted = Some(Instant::now());
-    }
     Ok(true)
+}
+
+/// A run that was cut short goes on at once; one that failed after a while; otherwise the appointments count.
+fn is_due(job: &Job, run: &JobRun, now: Time, delay: Duration) -> bool {
+    let Some(last) = &run.last else { return is_time(job, run.first_seen, now, delay) };
+    let failed_long_ago = |ended| now - ended >= AFTER_A_FAILURE;
+    match (last.ended_at, last.stopped_by.as_deref()) {
+        (None, _) | (_, Some("killed" | "shutdown" | "lease_lost")) => true,
+        (Some(ended), Some("failed")) if failed_long_ago(ended) => true,
+        _ => is_time(job, last.started_at, now, delay),
+    }
+}
+
+fn is_time(job: &Job, since: Time, now: Time, delay: Duration) -> bool {
+    now.checked_sub_signed(chrono::TimeDelta::from_std(delay).unwrap_or_default())
+        .is_some_and(|now| job.schedule.is_due(since, now))
+}
+
+/// Counts what is due, on whoever leads.
+async fn measure(store: &Store, jobs: &[Job], mut stop: Stop, mut led: watch::Receiver<bool>) {
+    while !stop.is_requested() {
+        let leads = *led.borrow_and_update();
+        for job in jobs {
+            if !leads {
+                job.forget_measures();
+            } else if let Err(problem) = job.measure(store).await {
+                warn!(job.name = job.name, error = %problem, "what is due could not be counted");
+            }
+        }
+        tokio::select! {
+            () = stop.requested() => {}
+            Ok(_) = led.wait_for(|now| *now != leads) => {}
+            () = tokio::time::sleep(BACKLOG_EVERY) => {}
+        }
+    }
 }

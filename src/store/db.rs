@@ -354,6 +354,15 @@ impl Tx {
         row.ok_or_else(|| StoreError::Failed("the database has no clock".to_owned()))?.time("now")
     }
 
+    /// Should this process stand still for so long in the midst of the transaction, PostgreSQL ends it; what it had
+    /// locked is free then. SQLite knows no such thing.
+    pub async fn give_up_when_idle(&mut self, patience: Duration) -> Result<(), StoreError> {
+        if let Some(sql) = self.dialect().give_up_when_idle(patience.as_millis()) {
+            self.execute(&sql, &[]).await?;
+        }
+        Ok(())
+    }
+
     /// Commits where the work succeeded, rolls back where it failed.
     ///
     /// # Errors

@@ -94,6 +94,26 @@ impl Dialect {
         }
     }
 
+    /// How many bytes of its log the slowest replica has yet to replay. Where one does not say how far it has replayed,
+    /// what it has received counts.
+    pub fn replication_lag(self) -> Option<&'static str> {
+        match self {
+            Self::Postgres => Some(
+                "SELECT CAST(coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), \
+                 coalesce(replay_lsn, flush_lsn, write_lsn, sent_lsn))), 0) AS bigint) AS bytes FROM pg_stat_replication",
+            ),
+            Self::Sqlite => None,
+        }
+    }
+
+    /// Ends the transaction where its client is silent in the midst of it.
+    pub fn give_up_when_idle(self, patience_ms: u128) -> Option<String> {
+        match self {
+            Self::Postgres => Some(format!("SET LOCAL idle_in_transaction_session_timeout = {patience_ms}")),
+            Self::Sqlite => None,
+        }
+    }
+
     /// Opens a transaction that only reads, and sees one moment throughout. On SQLite it is in no writer's way.
     pub fn begin_read(self, statement_timeout_ms: u128) -> String {
         match self {

@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -57,6 +57,11 @@ const MIGRATIONS: [Migration; 10] = [
         name: "0009_brakes",
         postgres: include_str!("migrations/postgres/0009_brakes.sql"),
         sqlite: include_str!("migrations/sqlite/0009_brakes.sql"),
+    },
+    Migration {
+        name: "0010_retention",
+        postgres: include_str!("migrations/postgres/0010_retention.sql"),
+        sqlite: include_str!("migrations/sqlite/0010_retention.sql"),
     },
     Migration {
         name: "0011_types_of_events",

@@ -1,17 +1,28 @@
 //! Purging: all of the matrix's purge column, for contacts whose trash entry is past its time.
 
 use std::collections::{BTreeMap, HashSet};
+use std::time::Instant;
 
 use serde_json::json;
 
-use super::db::{Row, Tx, args};
+use super::db::{Arg, Row, Tx, args};
 use super::person::{self, People};
 use super::plan::BATCH;
-use super::retention::{Sweep, lock_clause};
+use super::redact::Redacted;
+use super::retention::{ByAccount, Sweep, Swept, lock_clause, turn};
+use super::trash::Touched;
 use super::{Store, StoreError, batch_row, batch_text, redact, scrubs, suppressions, trash};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::person::Traces;
 use crate::domain::time::{Time, format_time};
+
+/// A contact to be purged; its row is locked.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Account and id.
+    pub contact: (i64, i64),
+    trash_entry: i64,
+}
 
 /// Purges one batch; by account, which contacts. One under a legal hold stays, and stays due.
 pub async fn purge(
@@ -20,54 +31,84 @@ pub async fn purge(
     sweep: &Sweep<'_>,
     now: Time,
     cutoff: Time,
-) -> Result<BTreeMap<i64, Vec<i64>>, StoreError> {
+) -> Result<(ByAccount, Swept), StoreError> {
+    let entries = due(tx, sweep, cutoff).await?;
+    let (mut by_account, mut swept) = (ByAccount::new(), Swept::default());
+    for Entry { contact: (account_id, contact_id), .. } in &entries {
+        by_account.entry(*account_id).or_default().push(*contact_id);
+    }
+    if entries.is_empty() {
+        return Ok((by_account, swept));
+    }
+    let row = |Entry { contact: (account_id, contact_id), trash_entry }: &Entry| {
+        batch_row(json!({"account_id": account_id, "contact_id": contact_id, "entry_id": trash_entry,
+            "at": format_time(now)}))
+    };
+    let batch = batch_text(entries.iter().map(row).collect());
+    let people = person::people(tx, &batch).await?;
+    add_redacted(&mut swept, redact::headers(tx, &batch).await?);
+    hash_addresses(tx, store, &people, now).await?;
+    close(tx, &batch).await?;
+    for Touched { category, deed, rows } in trash::run_plan(tx, Transition::Purge, &batch).await? {
+        let (deleted, unlinked) = deed.tally(rows);
+        let counts = swept.counts.entry(category.title().to_owned()).or_default();
+        counts.deleted += deleted;
+        counts.unlinked += unlinked;
+    }
+    let began = Instant::now();
+    add_redacted(&mut swept, redact_texts(tx, people).await?);
+    swept.searched = began.elapsed();
+    scrubs::owe(tx, now).await?;
+    Ok((by_account, swept))
+}
+
+/// Who is to be purged next, locked.
+pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Entry>, StoreError> {
     // The conditions stand on the contact's own row: PostgreSQL asks them again once it has the lock, and a
     // contact restored meanwhile no longer meets them.
     let sql = format!(
         "SELECT e.account_id, e.contact_id, e.entry_id FROM trash_entries e \
          JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
                         AND c.trash_entry_id = e.entry_id AND c.deleted_at < $1 \
-         WHERE e.closed_at IS NULL AND e.deleted_at < $1 \
+         WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND {} \
            AND NOT EXISTS (SELECT 1 FROM legal_holds h \
                            WHERE h.account_id = e.account_id AND h.contact_id = e.contact_id) \
          ORDER BY e.deleted_at, e.account_id, e.contact_id LIMIT $2{}",
+        turn(sweep, "e", "contact_id", 3),
         lock_clause(tx, sweep.locked, "c")
     );
-    let rows = tx.rows(&sql, args![cutoff, i64::from(sweep.limit)]).await?;
+    let mut parameters = args![cutoff, i64::from(sweep.limit), sweep.job].to_vec();
+    parameters.extend(sweep.failed_before.map(Arg::from));
+    let rows = tx.rows(&sql, &parameters).await?;
     let held = held_now(tx, &rows).await?;
-    let mut by_account: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    let mut contacts = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (account_id, contact_id) = (row.int("account_id")?, row.int("contact_id")?);
-        if held.contains(&(account_id, contact_id)) {
-            continue;
-        }
-        by_account.entry(account_id).or_default().push(contact_id);
-        contacts.push(batch_row(json!({"account_id": account_id, "contact_id": contact_id,
-            "entry_id": row.int("entry_id")?, "at": format_time(now)})));
+    let entry = |row: &Row| -> Result<Entry, StoreError> {
+        let contact = (row.int("account_id")?, row.int("contact_id")?);
+        Ok(Entry { contact, trash_entry: row.int("entry_id")? })
+    };
+    let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    entries.retain(|entry| !held.contains(&entry.contact));
+    Ok(entries)
+}
+
+fn add_redacted(swept: &mut Swept, redacted: Redacted) {
+    for (category, rows) in redacted {
+        swept.counts.entry(category.to_owned()).or_default().redacted += rows;
     }
-    if contacts.is_empty() {
-        return Ok(by_account);
-    }
-    let batch = batch_text(contacts);
-    let people = person::people(tx, &batch).await?;
-    redact::headers(tx, &batch).await?;
-    hash_addresses(tx, store, &people, now).await?;
+}
+
+/// Their ids are never used again, and their entries say how they ended.
+async fn close(tx: &mut Tx, batch: &str) -> Result<(), StoreError> {
     let source = tx.dialect().batch(1, &BATCH);
     let gone = format!(
         "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) \
          SELECT b.account_id, b.contact_id, 'purged', b.at FROM {source}"
     );
-    tx.execute(&gone, args![batch.as_str()]).await?;
+    tx.execute(&gone, args![batch]).await?;
     let close = format!(
         "UPDATE trash_entries SET closed_at = b.at, closed_as = 'purged' FROM {source} \
          WHERE trash_entries.account_id = b.account_id AND trash_entries.entry_id = b.entry_id"
     );
-    tx.execute(&close, args![batch.as_str()]).await?;
-    trash::run_plan(tx, Transition::Purge, &batch).await?;
-    redact_texts(tx, people).await?;
-    scrubs::owe(tx, now).await?;
-    Ok(by_account)
+    tx.execute(&close, args![batch]).await.map(drop)
 }
 
 /// Which of these contacts, whose rows are locked by now, are under a hold: one that was set while the lock was waited
@@ -103,13 +144,16 @@ async fn hash_addresses(
 }
 
 /// Takes the people out of what stays: each account is searched once, whoever of it goes.
-async fn redact_texts(tx: &mut Tx, people: BTreeMap<i64, People>) -> Result<(), StoreError> {
+async fn redact_texts(tx: &mut Tx, people: BTreeMap<i64, People>) -> Result<Redacted, StoreError> {
     // Rows 17 and 18 of the matrix keep the name and the address that they carry.
     let kept = [Category::Notifications, Category::Quotes];
-    let mut all = Traces::default();
+    let (mut all, mut redacted) = (Traces::default(), Redacted::new());
     for (account_id, People { traces, .. }) in people {
-        redact::account_wide(tx, account_id, &traces, &kept).await?;
+        for (category, rows) in redact::account_wide(tx, account_id, &traces, &kept).await? {
+            *redacted.entry(category).or_default() += rows;
+        }
         all.extend(traces);
     }
-    redact::dead_letters(tx, &all).await
+    redact::dead_letters(tx, &all).await?;
+    Ok(redacted)
 }

@@ -8,7 +8,7 @@ use contact_reaper::store::tables_reached_by;
 use crate::support::{Database, Reaper, on_both};
 
 /// The tables that belong to the service as a whole and not to an account.
-const OF_NO_ACCOUNT: [&str; 8] = [
+const OF_NO_ACCOUNT: [&str; 9] = [
     "dead_letters",
     "feed_checkpoints",
     "hash_key_checks",
@@ -16,6 +16,7 @@ const OF_NO_ACCOUNT: [&str; 8] = [
     "job_runs",
     "leases",
     "owed_scrubs",
+    "retention_runs",
     "schema_migrations",
 ];
 
@@ -51,7 +52,7 @@ const OF_PERSONS: [(&str, &[&str]); 21] = [
 ];
 
 /// Tables whose words are the service's own, or those of the account and its users.
-const OF_NO_PERSON: [&str; 22] = [
+const OF_NO_PERSON: [&str; 24] = [
     "accounts",
     "activity_associations",
     "audit",
@@ -67,6 +68,8 @@ const OF_NO_PERSON: [&str; 22] = [
     "ledger",
     "legal_holds",
     "outbox",
+    "retention_failures",
+    "retention_runs",
     "schema_migrations",
     "subscriptions",
     "switches",

@@ -179,8 +179,9 @@ async fn runs_missed_while_nobody_was_there_are_made_up_by_one() {
     scene.reaper.import(&[old]).await;
     let last = records::days_ago(4);
     let missed = format!(
-        "INSERT INTO job_runs (job, first_seen, started_at, succeeded_at, result, deleted) \
-         VALUES ('purge_trash', '{last}', '{last}', '{last}', 'done', 0)"
+        "INSERT INTO job_runs (job, first_seen) VALUES ('purge_trash', '{last}'); \
+         INSERT INTO retention_runs (job, run_by, started_at, active_at, ended_at, stopped_by, batches, deleted, failed, \
+         counts) VALUES ('purge_trash', 'x', '{last}', '{last}', '{last}', 'done', 0, 0, 0, '{{}}')"
     );
     scene.database.execute(&missed).await;
     let worker = scene.worker().await;

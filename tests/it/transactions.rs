@@ -10,7 +10,7 @@ use std::time::Duration;
 use contact_reaper::domain::decision::Decision;
 use contact_reaper::domain::enrollment::{NewEnrollment, parse_event};
 use contact_reaper::store::lease::Duty;
-use contact_reaper::store::retention::{Locked, Sweep, Target};
+use contact_reaper::store::retention::{Held, Sweep};
 use contact_reaper::store::{Store, StoreError};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -253,19 +253,14 @@ on_both!(a_leader_that_slept_through_its_lease_purges_nothing, async |database: 
         store.hold_lease(Duty::Schedule, "old", DEADLINE).await.expect("an answer").is_none(),
         "held by the new one"
     );
-    let sweep = |lease| Sweep {
-        job: "purge_trash",
-        target: Target::Trash,
-        after: Duration::from_hours(90 * 24),
-        limit: 10,
-        locked: Locked::Skip,
-        lease: Some(lease),
-    };
+    let held = |lease| Held { lease, patience: DEADLINE };
+    let (old, new) = (held(old), held(new.expect("taken")));
+    let sweep = |lease| Sweep { lease: Some(lease), ..crate::support::sweep() };
     let refused = store.sweep(&sweep(&old)).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     let purged = "SELECT CAST(count(*) AS text) FROM gone_contacts";
     assert_eq!(database.rows(purged).await, [["0"]]);
-    assert_eq!(store.sweep(&sweep(&new.expect("taken"))).await.expect("swept"), 1);
+    assert_eq!(store.sweep(&sweep(&new)).await.expect("swept").deleted, 1);
     assert_eq!(database.rows(purged).await, [["1"]]);
 });
 

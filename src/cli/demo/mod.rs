@@ -21,6 +21,7 @@ use crate::http::Health;
 use crate::jsonl::Source;
 use crate::pipeline::Outcome;
 use crate::ports::Stop;
+use crate::scheduler::jobs::Runner;
 use crate::service;
 use crate::store::read::{Filter, TrashRow};
 use crate::store::{self, KeyHome, Store};
@@ -132,8 +133,10 @@ async fn import(store: &Store) -> Result<u64, Failure> {
 /// What happened before the events came: the nightly purge, and somebody who wanted a contact back.
 async fn prepare(context: &Context, store: &Store) -> Result<(), Failure> {
     let (_asker, stop) = Stop::channel();
+    let by = format!("operator:{}", operator());
+    let runner = Runner { store, by, office: None, lags: &[], stop: &stop };
     for job in service::jobs(&context.settings) {
-        job.run(store, None, &stop).await?;
+        job.run(&runner).await?;
     }
     store.restore_contact(1, USER, RESTORED).await?;
     Ok(())

@@ -1,22 +1,28 @@
-//! The jobs, one file each; this one runs any of them: in bounded batches, within a time budget.
+//! The jobs, one file each; this one is what they have in common, [`attempt`] runs any of them.
 
+mod attempt;
 pub mod delete_quotes;
 pub mod expire_notifications;
+pub mod expire_unlinked;
+mod portion;
+pub mod prune_audit;
+pub mod prune_ledger;
+pub mod prune_outbox;
 pub mod purge_trash;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::{counter, gauge};
 use serde::Serialize;
 use tracing::warn;
 
-use crate::domain::effects::Transition;
 use crate::domain::schedule::Schedule;
-use crate::ports::Stop;
-use crate::store::lease::Duty;
-use crate::store::retention::{Backlog, Locked, Sweep, Target};
+use crate::domain::time::Time;
+use crate::ports::{Lag, Stop};
+use crate::store::retention::{Backlog, Run, Started, Target};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
+use attempt::Attempt;
 
 /// A job and its settings.
 #[derive(Clone, Debug)]
@@ -24,10 +30,12 @@ pub struct Job {
     pub name: &'static str,
     pub target: Target,
     pub schedule: Schedule,
-    /// Strictly older than this is deleted.
+    /// Strictly older than this is removed.
     pub after: Duration,
-    /// Entries a transaction, at most.
+    /// Rows a transaction, at most.
     pub batch_size: u32,
+    /// Rows a run, at most; the next run goes on.
+    pub max_per_run: u64,
     /// How long one run may take; the next run goes on.
     pub time_budget: Duration,
 }
@@ -38,146 +46,165 @@ pub struct Settings {
     pub schedule: Schedule,
     pub after: Duration,
     pub batch_size: u32,
+    pub max_per_run: u64,
     pub time_budget: Duration,
 }
 
-/// In whose name the scheduler runs a job.
+/// Who runs a job, and what goes before it.
+pub struct Runner<'a> {
+    pub store: &'a Store,
+    /// As the record of the run names it.
+    pub by: String,
+    /// The scheduler works under its lease. A person's run needs none: what it shares with others is locked.
+    pub office: Option<Office<'a>>,
+    /// Whose falling behind a run waits out.
+    pub lags: &'a [Box<dyn Lag>],
+    pub stop: &'a Stop,
+}
+
+/// The scheduler's lease, as its holder keeps it.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct Office<'a> {
     pub holder: &'a str,
     pub period: Duration,
 }
 
-/// How a run went.
+/// What came of the wish to run a job.
+#[derive(Clone, Debug)]
+pub enum Ran {
+    ToItsEnd(Report),
+    /// Another run is at it.
+    UnderWay {
+        by: String,
+        since: Time,
+    },
+}
+
+/// How a run went, or a dry one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub job: &'static str,
     pub dry_run: bool,
-    /// Entries deleted; in a dry run none.
+    /// Rows removed; in a dry run none.
     pub deleted: u64,
-    /// Entries still due.
+    /// Rows still due.
     pub remaining: u64,
-    /// `done`, `time_budget`, `shutdown`, `lease_lost` or `dry_run`.
+    /// `done`, `max_per_run`, `time_budget`, `lag`, `shutdown`, `lease_lost` or `dry_run`.
     pub stopped_by: &'static str,
+    /// Rows that could not be removed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed: u64,
+    /// What a run would take.
+    #[serde(flatten)]
+    pub estimate: Option<Estimate>,
+}
+
+/// What a run would take: transactions of full size, and seconds at the speed of the last runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Estimate {
+    pub batches: u64,
+    pub estimated_seconds: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Job {
     fn new(name: &'static str, target: Target, settings: Settings) -> Self {
-        let Settings { schedule, after, batch_size, time_budget } = settings;
-        Self { name, target, schedule, after, batch_size, time_budget }
+        let Settings { schedule, after, batch_size, max_per_run, time_budget } = settings;
+        Self { name, target, schedule, after, batch_size, max_per_run, time_budget }
     }
 
-    /// Runs the job once. Without `held` it is a person's run, which needs no lease: two runs at once are in
-    /// nobody's way, as each batch decides on rows that it has locked.
+    /// Runs the job once, unless a run of it is under way.
     ///
     /// # Errors
     ///
-    /// What was deleted until then stays deleted; the next run goes on.
-    pub async fn run(
+    /// What was removed until then stays removed; the next run goes on.
+    pub async fn run(&self, runner: &Runner<'_>) -> Result<Ran, StoreError> {
+        let Some(held) = attempt::lease(runner).await? else {
+            return Ok(Ran::ToItsEnd(self.report(0, 0, "lease_lost", 0)));
+        };
+        let run = match runner.store.start_run(self.name, &runner.by, held.as_ref()).await? {
+            Started::Run(run) => run,
+            Started::UnderWay { by, since } => return Ok(Ran::UnderWay { by, since }),
+        };
+        let mut attempt = Attempt::new(self, runner, run);
+        let work = attempt.work().await;
+        self.close(runner, attempt.run(), work).await.map(Ran::ToItsEnd)
+    }
+
+    /// Writes down how a run ended.
+    async fn close(
         &self,
-        store: &Store,
-        held: Option<&Held<'_>>,
-        stop: &Stop,
+        runner: &Runner<'_>,
+        run: &Run,
+        work: Result<&'static str, StoreError>,
     ) -> Result<Report, StoreError> {
-        store.job_started(self.name).await?;
-        let mut deleted = 0;
-        let work = self.sweep_all(store, held, stop, &mut deleted).await;
-        let result = work.as_ref().map_or("failed", |stopped_by| stopped_by);
-        counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result.to_owned()).increment(1);
-        store.job_ended(self.name, result, deleted).await?;
         if self.target == Target::Trash
-            && let Err(problem) = store.scrub_if_owed().await
+            && let Err(problem) = runner.store.scrub_if_owed().await
         {
             warn!(error = %problem, "what was purged is not yet gone from the files; the next purge tries again");
         }
-        let stopped_by = work?;
-        gauge!(telemetry::JOB_LAST_SUCCESS_TIMESTAMP_SECONDS, "job" => self.name).set(unix_seconds());
-        let Backlog { count: remaining, .. } = self.measure(store).await?;
-        Ok(Report { job: self.name, dry_run: false, deleted, remaining, stopped_by })
+        let failed = run.done.failed;
+        let result = match &work {
+            Ok(stopped_by) if failed == 0 => *stopped_by,
+            _ => "failed",
+        };
+        counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result).increment(1);
+        // A store that does not answer leaves the record open: it is closed with the next start.
+        let remaining = self.measure(runner.store).await.map(|backlog| backlog.count);
+        let told = remaining.as_ref().ok().copied();
+        runner.store.end_run(run, work.as_ref().map_or("failed", |stopped_by| *stopped_by), told).await?;
+        Ok(self.report(run.done.deleted, remaining?, work?, failed))
     }
 
-    /// Tells what a run would find. Writes nothing.
+    fn report(&self, deleted: u64, remaining: u64, stopped_by: &'static str, failed: u64) -> Report {
+        Report { job: self.name, dry_run: false, deleted, remaining, stopped_by, failed, estimate: None }
+    }
+
+    /// Tells what a run would find, and take. Writes nothing.
     ///
     /// # Errors
     ///
     /// Where the store does not answer.
     pub async fn dry_run(&self, store: &Store) -> Result<Report, StoreError> {
-        let Backlog { count: remaining, .. } = store.backlog(self.target, self.after).await?;
-        Ok(Report { job: self.name, dry_run: true, deleted: 0, remaining, stopped_by: "dry_run" })
+        /// Rows a second, until a run has shown how many it really is.
+        const GUESS: f64 = 1000.0;
+        let Backlog { count: remaining, .. } = store.backlog(self.name, self.target, self.after).await?;
+        let speed = store.speed(self.name).await?.unwrap_or(GUESS);
+        let seconds = Duration::try_from_secs_f64(remaining as f64 / speed).unwrap_or(Duration::MAX);
+        let estimate = Estimate {
+            batches: remaining.div_ceil(self.batch_size.into()),
+            estimated_seconds: seconds.as_secs() + u64::from(seconds.subsec_nanos() > 0),
+        };
+        let report = self.report(0, remaining, "dry_run", 0);
+        Ok(Report { dry_run: true, estimate: Some(estimate), ..report })
     }
 
-    /// Counts what is due, for the metrics.
+    /// Counts what is due, and when the job last did all it should, for the metrics.
     ///
     /// # Errors
     ///
     /// Where the store does not answer.
     pub async fn measure(&self, store: &Store) -> Result<Backlog, StoreError> {
-        let backlog = store.backlog(self.target, self.after).await?;
+        let backlog = store.backlog(self.name, self.target, self.after).await?;
         gauge!(telemetry::RETENTION_BACKLOG, "job" => self.name).set(backlog.count as f64);
         gauge!(telemetry::RETENTION_OLDEST_OVERDUE_SECONDS, "job" => self.name)
             .set(backlog.oldest_overdue.as_secs_f64());
+        if let Some(succeeded_at) = store.last_run(self.name).await?.0.and_then(|run| run.succeeded_at) {
+            gauge!(telemetry::JOB_LAST_SUCCESS_TIMESTAMP_SECONDS, "job" => self.name)
+                .set(succeeded_at.timestamp_micros() as f64 / 1e6);
+        }
         Ok(backlog)
     }
 
-    async fn sweep_all(
-        &self,
-        store: &Store,
-        held: Option<&Held<'_>>,
-        stop: &Stop,
-        deleted: &mut u64,
-    ) -> Result<&'static str, StoreError> {
-        let started = Instant::now();
-        // First what nobody holds, then what somebody does: a row in use is not passed over for ever.
-        for locked in [Locked::Skip, Locked::Wait] {
-            loop {
-                if stop.is_requested() {
-                    return Ok("shutdown");
-                }
-                if started.elapsed() >= self.time_budget {
-                    return Ok("time_budget");
-                }
-                let lease = match held {
-                    Some(Held { holder, period }) => {
-                        match store.hold_lease(Duty::Schedule, holder, *period).await? {
-                            None => return Ok("lease_lost"),
-                            lease => lease,
-                        }
-                    }
-                    None => None,
-                };
-                let sweep = Sweep {
-                    job: self.name,
-                    target: self.target,
-                    after: self.after,
-                    limit: self.batch_size,
-                    locked,
-                    lease: lease.as_ref(),
-                };
-                let count = store.sweep(&sweep).await?;
-                *deleted += count;
-                self.count(count);
-                if count == 0 {
-                    break;
-                }
-            }
-        }
-        Ok("done")
+    /// Somebody else counts from now on: what this process knew last is no longer true.
+    pub fn forget_measures(&self) {
+        gauge!(telemetry::RETENTION_BACKLOG, "job" => self.name).set(0.0);
+        gauge!(telemetry::RETENTION_OLDEST_OVERDUE_SECONDS, "job" => self.name).set(0.0);
     }
-
-    fn count(&self, deleted: u64) {
-        counter!(telemetry::RETENTION_DELETED_TOTAL, "job" => self.name).increment(deleted);
-        if self.target == Target::Trash {
-            let purge = Transition::Purge.as_str();
-            counter!(telemetry::TRANSITIONS_TOTAL, "transition" => purge, "origin" => "schedule")
-                .increment(deleted);
-        }
-    }
-}
-
-/// For a metric that Prometheus compares with its own clock.
-fn unix_seconds() -> f64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0.0, |since| since.as_secs_f64())
 }

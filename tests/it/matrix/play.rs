@@ -195,7 +195,7 @@ impl Scene {
 
     async fn sweep(&self, target: Target, days: u32) -> Result<(), StoreError> {
         let sweep =
-            Sweep { job: "job", target, after: DAY * days, limit: 500, locked: Locked::Wait, lease: None };
+            Sweep { target, after: DAY * days, limit: 500, locked: Locked::Wait, ..crate::support::sweep() };
         self.store.sweep(&sweep).await.map(drop)
     }
 

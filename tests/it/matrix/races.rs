@@ -36,10 +36,10 @@ on_both!(where_a_restore_and_a_purge_race_one_wins_whole, async |db: Database| {
         .await;
         let locked = if contact % 2 == 0 { Locked::Wait } else { Locked::Skip };
         let after = Duration::from_hours(48);
-        let sweep = Sweep { job: "job", target: Target::Trash, after, limit: 10, locked, lease: None };
+        let sweep = Sweep { target: Target::Trash, after, limit: 10, locked, ..crate::support::sweep() };
         let (restore, purge) = (restore(store, account, contact, dice.roll(3)), async {
             head_start(dice.roll(3)).await;
-            store.sweep(&sweep).await.expect("the purge works")
+            store.sweep(&sweep).await.expect("the purge works").deleted
         });
         match tokio::join!(restore, purge) {
             (Ok(()), 0) => {

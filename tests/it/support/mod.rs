@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use contact_reaper::domain::guard::{AccountLimits, Limits, WorkflowLimits};
+use contact_reaper::store::retention::{Locked, Sweep, Target};
 use contact_reaper::store::{Rules, Store, StoreError};
 use serde_json::Value;
 
@@ -80,6 +81,20 @@ macro_rules! on_both {
 }
 
 pub(crate) use on_both;
+
+/// A batch of the purge, as a person's run without a record does it.
+pub fn sweep() -> Sweep<'static> {
+    Sweep {
+        job: "purge_trash",
+        target: Target::Trash,
+        after: Duration::from_hours(90 * 24),
+        limit: 10,
+        locked: Locked::Skip,
+        lease: None,
+        failed_before: None,
+        run: None,
+    }
+}
 
 /// Waits until a condition holds; at the deadline the test fails with `what` it had waited for.
 pub async fn wait_until(what: &str, deadline: Duration, mut holds: impl AsyncFnMut() -> bool) {

@@ -20,12 +20,14 @@ pub struct Output {
 #[derive(Clone)]
 pub struct Reaper {
     environment: Vec<(String, String)>,
+    /// The program that starts it, with its arguments.
+    started_by: Vec<String>,
 }
 
 impl Reaper {
     /// On this store, and otherwise as it comes: nothing of the environment of whoever runs the tests.
     pub fn new(database: &Database) -> Self {
-        Self { environment: Vec::new() }.setting("store.url", database.url())
+        Self { environment: Vec::new(), started_by: Vec::new() }.setting("store.url", database.url())
     }
 
     /// With this broker as its feed.
@@ -43,6 +45,13 @@ impl Reaper {
     pub fn setting(mut self, key: &str, value: &str) -> Self {
         let variable = format!("CONTACT_REAPER_{}", key.to_uppercase().replace('.', "__"));
         self.environment.push((variable, value.to_owned()));
+        self
+    }
+
+    /// With a clock that stands at this time, in UTC, or that is wrong by this much, such as `+1d`.
+    pub fn in_time(mut self, time: &str) -> Self {
+        let faketime = ["env", "TZ=UTC", "faketime", "--exclude-monotonic", "-f", time];
+        self.started_by = faketime.map(str::to_owned).to_vec();
         self
     }
 
@@ -83,7 +92,15 @@ impl Reaper {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_contact-reaper"));
+        let binary = env!("CARGO_BIN_EXE_contact-reaper");
+        let mut command = match self.started_by.split_first() {
+            Some((program, args)) => {
+                let mut command = Command::new(program);
+                command.args(args).arg(binary);
+                command
+            }
+            None => Command::new(binary),
+        };
         let ours = |name: &String| name.starts_with("CONTACT_REAPER_");
         for name in std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).filter(ours) {
             command.env_remove(name);

@@ -1,0 +1,177 @@
+//! One run of a job: batch after batch, until nothing is due, or a bound or somebody else says that it is enough.
+
+use std::time::{Duration, Instant};
+
+use metrics::counter;
+use tracing::{info, warn};
+
+use super::portion::Portion;
+use super::{Job, Office, Runner};
+use crate::domain::effects::Transition;
+use crate::domain::time::Time;
+use crate::store::StoreError;
+use crate::store::lease::Duty;
+use crate::store::retention::{Held, Locked, Run, Sweep, Target};
+use crate::telemetry;
+
+/// Between two looks at whoever goes before us.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long PostgreSQL bears with a transaction that does nothing, at least.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// More rows than this that cannot be removed are no rows that are poisoned: something else is wrong.
+const MOST_FAILURES: u64 = 100;
+
+/// A run that is under way.
+pub struct Attempt<'a> {
+    job: &'a Job,
+    runner: &'a Runner<'a>,
+    run: Run,
+    began: Instant,
+    portion: Portion,
+}
+
+/// Which rows a pass takes.
+#[derive(Clone, Copy)]
+struct Pass {
+    locked: Locked,
+    failed_before: Option<Time>,
+}
+
+impl<'a> Attempt<'a> {
+    pub fn new(job: &'a Job, runner: &'a Runner<'a>, run: Run) -> Self {
+        Self { job, runner, run, began: Instant::now(), portion: Portion::new(job.batch_size) }
+    }
+
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// First what nobody holds, then what somebody does: a row in use is not passed over for ever. At the end, one by
+    /// one, what earlier runs could not remove.
+    pub async fn work(&mut self) -> Result<&'static str, StoreError> {
+        let retry = Some(self.run.started_at);
+        for pass in [
+            Pass { locked: Locked::Skip, failed_before: None },
+            Pass { locked: Locked::Wait, failed_before: None },
+            Pass { locked: Locked::Wait, failed_before: retry },
+        ] {
+            loop {
+                if let Some(stopped_by) = self.bound().await? {
+                    return Ok(stopped_by);
+                }
+                let Some(held) = lease(self.runner).await? else { return Ok("lease_lost") };
+                match self.batch(pass, held.as_ref()).await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(StoreError::Refused(_)) if lease(self.runner).await?.is_none() => {
+                        return Ok("lease_lost");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok("done")
+    }
+
+    /// Is it enough? Waits while those who go before are behind.
+    async fn bound(&self) -> Result<Option<&'static str>, StoreError> {
+        let mut waited = false;
+        loop {
+            if self.runner.stop.is_requested() {
+                return Ok(Some("shutdown"));
+            }
+            if self.run.done.deleted >= self.job.max_per_run {
+                return Ok(Some("max_per_run"));
+            }
+            if self.began.elapsed() >= self.job.time_budget {
+                return Ok(Some(if waited { "lag" } else { "time_budget" }));
+            }
+            let Some(behind) = self.behind().await else { return Ok(None) };
+            if !waited {
+                info!(job.name = self.job.name, job.waits_for = behind, "job waits");
+            }
+            waited = true;
+            self.runner.store.run_waits(&self.run).await?;
+            if lease(self.runner).await?.is_none() {
+                return Ok(Some("lease_lost"));
+            }
+            let mut stop = self.runner.stop.clone();
+            tokio::select! {
+                () = stop.requested() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+
+    /// Who is behind, if anybody.
+    async fn behind(&self) -> Option<&'static str> {
+        for lag in self.runner.lags {
+            if lag.is_behind().await {
+                return Some(lag.of_what());
+            }
+        }
+        None
+    }
+
+    /// Does one batch; is there perhaps another?
+    async fn batch(&mut self, pass: Pass, held: Option<&Held>) -> Result<bool, StoreError> {
+        let left = u32::try_from(self.job.max_per_run - self.run.done.deleted).unwrap_or(u32::MAX);
+        let limit = if pass.failed_before.is_some() { 1 } else { self.portion.size().min(left) };
+        let sweep = Sweep {
+            job: self.job.name,
+            target: self.job.target,
+            after: self.job.after,
+            limit,
+            locked: pass.locked,
+            lease: held,
+            failed_before: pass.failed_before,
+            run: Some(&self.run),
+        };
+        let began = Instant::now();
+        match self.runner.store.sweep(&sweep).await {
+            Ok(swept) => {
+                self.portion.fit(swept.deleted == u64::from(limit), began.elapsed(), swept.searched);
+                let removed = swept.deleted;
+                self.run.done = self.run.done.and(&swept);
+                self.count(removed);
+                Ok(removed > 0)
+            }
+            Err(error) if !self.is_about_rows(&error).await => Err(error),
+            Err(_) if limit > 1 => {
+                self.portion.halve();
+                Ok(true)
+            }
+            Err(error) => {
+                warn!(job.name = self.job.name, %error, "a row could not be removed; it is set aside");
+                let aside = self.runner.store.set_aside(&sweep).await?;
+                self.run.done = self.run.done.and_failed(aside);
+                if self.run.done.failed >= MOST_FAILURES { Err(error) } else { Ok(aside > 0) }
+            }
+        }
+    }
+
+    /// Is it the rows of the batch that the store does not take? One that answers is not away.
+    async fn is_about_rows(&self, error: &StoreError) -> bool {
+        match error {
+            StoreError::Failed(_) => true,
+            StoreError::Unavailable(_) => self.runner.store.answers().await,
+            StoreError::Contended(_) | StoreError::Refused(_) => false,
+        }
+    }
+
+    fn count(&self, deleted: u64) {
+        counter!(telemetry::RETENTION_DELETED_TOTAL, "job" => self.job.name).increment(deleted);
+        if self.job.target == Target::Trash {
+            let purge = Transition::Purge.as_str();
+            counter!(telemetry::TRANSITIONS_TOTAL, "transition" => purge, "origin" => "schedule")
+                .increment(deleted);
+        }
+    }
+}
+
+/// Keeps the lease. `None`: another has it. A run without an office needs none.
+pub async fn lease(runner: &Runner<'_>) -> Result<Option<Option<Held>>, StoreError> {
+    let Some(Office { holder, period }) = runner.office else { return Ok(Some(None)) };
+    let lease = runner.store.hold_lease(Duty::Schedule, holder, period).await?;
+    Ok(lease.map(|lease| Some(Held { lease, patience: period.max(PATIENCE) })))
+}

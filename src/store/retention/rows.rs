@@ -1,0 +1,177 @@
+//! Rows that go by their age alone: which table, which time, which must stay all the same; and the statement for them.
+
+use super::{ByAccount, Sweep, Target, lock_clause, turn};
+use crate::domain::time::Time;
+use crate::store::StoreError;
+use crate::store::db::{Arg, Tx, args};
+
+/// Where the rows of a target are. In `condition` `{t}` is the table.
+pub(super) struct Rows {
+    pub table: &'static str,
+    /// Its key beside `account_id`; the id comes first.
+    key: &'static [&'static str],
+    pub time: &'static str,
+    condition: &'static str,
+}
+
+impl Rows {
+    fn id(&self) -> &'static str {
+        self.key[0]
+    }
+
+    /// Is a row of this table due, as a condition? `$1` is the time up to which.
+    pub fn eligible(&self, table: &str) -> String {
+        format!("{table}.{} < $1 AND {}", self.time, self.condition.replace("{t}", table))
+    }
+
+    fn columns(&self, table: &str) -> String {
+        let key = self.key.iter().map(|column| format!(", {table}.{column}"));
+        format!("{table}.account_id{}", key.collect::<String>())
+    }
+
+    /// The rows of a batch, locked. `$2` is the limit, `$3` and `$4` are those of [`turn`].
+    fn due(&self, tx: &Tx, sweep: &Sweep<'_>) -> String {
+        format!(
+            "SELECT {columns} FROM {table} t WHERE {eligible} AND {turn} ORDER BY t.{time}, {columns} LIMIT $2{lock}",
+            columns = self.columns("t"),
+            table = self.table,
+            eligible = self.eligible("t"),
+            turn = turn(sweep, "t", self.id(), 3),
+            time = self.time,
+            lock = lock_clause(tx, sweep.locked, "t")
+        )
+    }
+}
+
+const ALL: &str = "TRUE";
+
+/// A live contact of a quote.
+macro_rules! live_contact_on_quote {
+    () => {
+        "EXISTS (SELECT 1 FROM quote_contacts l JOIN crm_contacts c \
+         ON c.account_id = l.account_id AND c.contact_id = l.contact_id \
+         WHERE l.account_id = {t}.account_id AND l.quote_id = {t}.quote_id)"
+    };
+}
+
+pub(super) const fn of(target: Target) -> Rows {
+    match target {
+        Target::Trash => rows("trash_entries", &["entry_id"], "deleted_at", "{t}.closed_at IS NULL"),
+        Target::Notifications => rows("notifications", &["notification_id"], "created_at", ALL),
+        Target::Quotes => {
+            rows("quotes", &["quote_id"], "orphaned_at", concat!("NOT ", live_contact_on_quote!()))
+        }
+        Target::Unlinked => rows(
+            "trash_entries",
+            &["entry_id"],
+            "deleted_at",
+            "{t}.closed_at IS NULL AND {t}.unlisted_at IS NULL",
+        ),
+        // Whom a workflow has taken in it takes in no second time: that is remembered as long as there is somebody to
+        // take in. And what is held or deferred is not decided yet.
+        Target::Ledger => rows(
+            "ledger",
+            &["enrollment_id", "action_id"],
+            "decided_at",
+            "({t}.outcome IN ('skipped', 'refused') OR {t}.outcome = 'deleted' AND NOT EXISTS \
+             (SELECT 1 FROM contacts c WHERE c.account_id = {t}.account_id AND c.contact_id = {t}.object_id))",
+        ),
+        Target::Audit => rows("audit", &["audit_id"], "at", ALL),
+        // Not mails, which their sender gives up on; not erasures, which must be told however late; not what is none
+        // of ours.
+        Target::Outbox => rows(
+            "outbox",
+            &["message_id"],
+            "created_at",
+            "{t}.type IN ('contact.deletion', 'contact.restore', 'guard.tripped')",
+        ),
+    }
+}
+
+const fn rows(
+    table: &'static str,
+    key: &'static [&'static str],
+    time: &'static str,
+    condition: &'static str,
+) -> Rows {
+    Rows { table, key, time, condition }
+}
+
+fn parameters(sweep: &Sweep<'_>, cutoff: Time, limit: u32) -> Vec<Arg> {
+    let mut parameters = args![cutoff, i64::from(limit), sweep.job].to_vec();
+    parameters.extend(sweep.failed_before.map(Arg::from));
+    parameters
+}
+
+/// The first row of a batch, locked.
+pub(super) async fn first(
+    tx: &mut Tx,
+    sweep: &Sweep<'_>,
+    cutoff: Time,
+) -> Result<Option<(i64, i64)>, StoreError> {
+    let rows = of(sweep.target);
+    let row = tx.row(&rows.due(tx, sweep), &parameters(sweep, cutoff, 1)).await?;
+    row.map(|row| Ok((row.int("account_id")?, row.int(rows.id())?))).transpose()
+}
+
+/// Removes a batch; which ids, by account.
+pub(super) async fn remove(
+    tx: &mut Tx,
+    sweep: &Sweep<'_>,
+    now: Time,
+    cutoff: Time,
+) -> Result<ByAccount, StoreError> {
+    let rows @ Rows { table, .. } = of(sweep.target);
+    let mut parameters = parameters(sweep, cutoff, sweep.limit);
+    match sweep.target {
+        Target::Quotes => release_quotes(tx, sweep, cutoff).await?,
+        Target::Audit => forget_runs(tx, cutoff).await?,
+        _ => {}
+    }
+    let deed = if sweep.target == Target::Unlinked {
+        parameters.push(now.into());
+        format!("UPDATE {table} SET unlisted_at = ${}", parameters.len())
+    } else {
+        format!("DELETE FROM {table}")
+    };
+    // Materialized, so that PostgreSQL does not look for the batch more than once and find another.
+    let sql = format!(
+        "WITH due AS MATERIALIZED ({due}) {deed} WHERE {eligible} AND ({columns}) IN (SELECT {due_columns} FROM due) \
+         RETURNING {columns}",
+        due = rows.due(tx, sweep),
+        eligible = rows.eligible(table),
+        columns = rows.columns(table).replace(&format!("{table}."), ""),
+        due_columns = rows.columns("due"),
+    );
+    let mut removed = ByAccount::new();
+    for row in tx.rows(&sql, &parameters).await? {
+        removed.entry(row.int("account_id")?).or_default().push(row.int(rows.id())?);
+    }
+    Ok(removed)
+}
+
+/// A quote with a live contact on it is that one's, and loses its mark; one that is about to go lets go of contacts in
+/// the trash.
+async fn release_quotes(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<(), StoreError> {
+    let live = concat!(live_contact_on_quote!()).replace("{t}", "quotes");
+    tx.execute(
+        &format!("UPDATE quotes SET orphaned_at = NULL WHERE orphaned_at < $1 AND {live}"),
+        args![cutoff],
+    )
+    .await?;
+    let rows = of(Target::Quotes);
+    let links = format!(
+        "WITH due AS MATERIALIZED ({}) \
+         DELETE FROM quote_contacts WHERE (account_id, quote_id) IN (SELECT account_id, quote_id FROM due)",
+        rows.due(tx, sweep)
+    );
+    tx.execute(&links, &parameters(sweep, cutoff, sweep.limit)).await?;
+    Ok(())
+}
+
+/// The records of runs are an audit too; of each job the last one stays.
+async fn forget_runs(tx: &mut Tx, cutoff: Time) -> Result<(), StoreError> {
+    let sql = "DELETE FROM retention_runs WHERE started_at < $1 \
+               AND run_id NOT IN (SELECT max(run_id) FROM retention_runs GROUP BY job)";
+    tx.execute(sql, args![cutoff]).await.map(drop)
+}
