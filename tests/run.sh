@@ -4,10 +4,10 @@
 #   tests/run.sh [ARGS…]         the whole check; ARGS go to `cargo test`
 #   tests/run.sh --with [CMD…]   starts the servers, runs CMD (or a shell) and stops them again
 #
-# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, openssl, a linker, Python
-# with the library of the mail server that tests start themselves) is installed with apt-get, as root or through sudo.
-# The first two servers are private to this run: own directory, own free ports, loopback only; they are gone when it
-# ends, however it ends. CMD and the tests see
+# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, openssl, faketime, a linker,
+# Python with the library of the mail server that tests start themselves) is installed with apt-get, as root or through
+# sudo. The first two servers are private to this run: own directory, own free ports, loopback only; they are gone when
+# it ends, however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
 #   TEST_AMQP_URL       the private RabbitMQ
@@ -108,6 +108,7 @@ missing_packages() {
     command -v openssl >/dev/null || echo openssl
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
     /usr/bin/python3 -c 'import zoneinfo; zoneinfo.ZoneInfo("Europe/Warsaw")' 2>/dev/null || echo python3 tzdata
+    command -v faketime >/dev/null || echo faketime
     command -v cc >/dev/null || echo gcc libc6-dev
 }
 

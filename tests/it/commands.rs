@@ -180,7 +180,7 @@ async fn every_mistake_in_the_settings_is_told_at_once_whatever_the_command() {
     let reaper = Reaper::new(&Database::sqlite())
         .setting("store.url", "mysql://root:hunter2@db/crm")
         .setting("guard.account.max_share", "1.5")
-        .setting("retention.purge_trash.after", "1d")
+        .setting("retention.purge_trash.after", "1m")
         .setting("retention.purge_trash.schedule", "every night")
         .setting("feed.kind", "kafka")
         .setting("feed.rabbitmq.ulr", "amqp://localhost");

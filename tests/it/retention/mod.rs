@@ -1,5 +1,12 @@
 //! The scheduled jobs as a person runs them: what is due, what is not, in which portions, and what they report.
 
+mod boundary;
+mod bounds;
+mod leaders;
+mod poison;
+mod pruning;
+mod yields;
+
 use serde_json::{Value, json};
 
 use crate::support::records::{contact, days_ago, entitled_account, notification, seconds_ago};
@@ -24,6 +31,14 @@ async fn with(db: &Database, records: &[Value]) -> Reaper {
 /// The report of a run that did all there was to do.
 fn done(job: &str, deleted: u64) -> Value {
     json!({"job": job, "dryRun": false, "deleted": deleted, "remaining": 0, "stoppedBy": "done"})
+}
+
+/// The report of all jobs, of which these two had something to do.
+fn all_done(purged: u64, expired: u64) -> Value {
+    let rest = ["delete_quotes", "expire_unlinked", "prune_ledger", "prune_audit", "prune_outbox"];
+    let mut jobs = vec![done("purge_trash", purged), done("expire_notifications", expired)];
+    jobs.extend(rest.map(|job| done(job, 0)));
+    json!({ "jobs": jobs })
 }
 
 on_both!(trash_is_purged_after_ninety_days_and_not_a_minute_before, async |db: Database| {
@@ -62,16 +77,11 @@ on_both!(longer_times_can_be_set_and_are_kept_to, async |db: Database| {
     let reaper = with(&db, &records).await;
     let longer = reaper.clone().setting("retention.purge_trash.after", "91d");
     let longer = longer.setting("retention.expire_notifications.after", "32d");
+    let longer = longer.setting("retention.expire_unlinked.after", "91d");
     let report = longer.json(&["retention", "run"]).await;
-    assert_eq!(
-        report,
-        json!({"jobs": [done("purge_trash", 0), done("expire_notifications", 0), done("delete_quotes", 0)]})
-    );
+    assert_eq!(report, all_done(0, 0));
     let report = reaper.json(&["retention", "run"]).await;
-    assert_eq!(
-        report,
-        json!({"jobs": [done("purge_trash", 1), done("expire_notifications", 1), done("delete_quotes", 0)]})
-    );
+    assert_eq!(report, all_done(1, 1));
     // Shorter than the law of the matrix they cannot be set.
     let shorter = reaper.setting("retention.purge_trash.after", "89d").run(&["retention", "run"]).await;
     assert!(
@@ -90,12 +100,15 @@ on_both!(a_dry_run_tells_what_is_due_and_writes_nothing_at_all, async |db: Datab
     ];
     let reaper = with(&db, &records).await;
     let before = db.dump(&[]).await;
-    let dry = |job: &str, remaining: u64| json!({"job": job, "dryRun": true, "deleted": 0, "remaining": remaining, "stoppedBy": "dry_run"});
-    let report = reaper.json(&["retention", "run", "--dry-run"]).await;
-    assert_eq!(
-        report,
-        json!({"jobs": [dry("purge_trash", 2), dry("expire_notifications", 1), dry("delete_quotes", 0)]})
-    );
+    let small = reaper.clone().setting("retention.purge_trash.batch_size", "1");
+    let report = small.json(&["retention", "run", "--dry-run"]).await;
+    let dry = |job: &str, remaining: u64, batches: u64| {
+        json!({"job": job, "dryRun": true, "deleted": 0, "remaining": remaining, "stoppedBy": "dry_run",
+            "batches": batches, "estimatedSeconds": u64::from(remaining > 0)})
+    };
+    let jobs = report["jobs"].as_array().unwrap();
+    let told = [dry("purge_trash", 2, 2), dry("expire_notifications", 1, 1), dry("delete_quotes", 0, 0)];
+    assert_eq!((&jobs[..3], jobs.len()), (&told[..], 7));
     reaper.json(&["retention", "status"]).await;
     db.assert_unchanged_since(&before).await;
 });
@@ -107,10 +120,7 @@ on_both!(work_is_done_in_portions_no_larger_than_the_batch_size_until_all_is_don
     let reaper = with(&db, &records).await.setting("retention.purge_trash.batch_size", "1");
     let reaper = reaper.setting("retention.expire_notifications.batch_size", "2");
     let report = reaper.json(&["retention", "run"]).await;
-    assert_eq!(
-        report,
-        json!({"jobs": [done("purge_trash", 5), done("expire_notifications", 5), done("delete_quotes", 0)]})
-    );
+    assert_eq!(report, all_done(5, 5));
     // Each portion has its row of the audit, written in the same transaction.
     let audit = reaper.json(&["audit", "list", "--account", "1"]).await;
     let counts = |action: &str| -> Vec<i64> {
@@ -137,7 +147,7 @@ on_both!(the_status_tells_the_last_run_the_next_one_and_what_is_overdue, async |
         "the default is 02:17"
     );
     let never = json!({"job": "purge_trash", "lastRun": null, "lastSuccess": null, "lastResult": null,
-        "lastDeleted": null, "backlog": 2});
+        "lastDeleted": null, "backlog": 2, "failing": 0, "run": null});
     assert_eq!(status, never);
 
     reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
