@@ -3,7 +3,8 @@
 //! Rule 4 of the matrix: an exact occurrence, in any case, escaped or not, of an address, a phone number or a full
 //! name of an erased person becomes `[redacted]`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write;
 
 use caseless::Caseless;
@@ -69,9 +70,42 @@ impl Person {
 /// The texts that identify people, folded for comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traces {
-    /// By their first characters. The longest first: an address is taken out whole before a name inside it is looked
-    /// for.
-    needles: HashMap<[char; HEAD], Vec<Vec<char>>>,
+    needles: HashSet<Vec<char>>,
+    /// How long those are that begin with these characters. The longest first: an address is taken out whole before a
+    /// name inside it is looked for.
+    lengths: HashMap<[char; HEAD], BTreeSet<Reverse<usize>>>,
+    /// Beginnings that there may be; most places of a text begin with none of them, and are told apart by this alone.
+    beginnings: Beginnings,
+}
+
+/// A set of beginnings, one bit each: what is in it may be one, what is not is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Beginnings(Box<[u64]>);
+
+impl Beginnings {
+    const BITS: u32 = 1 << 16;
+
+    fn place([a, b, c]: [char; HEAD]) -> (usize, u32) {
+        let mixed = [a, b, c].iter().fold(0_u32, |mixed, it| mixed.wrapping_mul(31).wrapping_add(*it as u32));
+        let bit = mixed % Self::BITS;
+        ((bit / u64::BITS) as usize, bit % u64::BITS)
+    }
+
+    fn add(&mut self, head: [char; HEAD]) {
+        let (word, bit) = Self::place(head);
+        self.0[word] |= 1 << bit;
+    }
+
+    fn may_have(&self, head: [char; HEAD]) -> bool {
+        let (word, bit) = Self::place(head);
+        self.0[word] >> bit & 1 == 1
+    }
+}
+
+impl Default for Beginnings {
+    fn default() -> Self {
+        Self(vec![0; (Self::BITS / u64::BITS) as usize].into())
+    }
 }
 
 /// So many characters of a needle are looked up at once; there is none as short.
@@ -93,16 +127,15 @@ impl Traces {
 
     /// Those of others too.
     pub fn extend(&mut self, others: Self) {
-        self.take(others.needles.into_values().flatten());
+        self.take(others.needles.into_iter());
     }
 
     fn take(&mut self, needles: impl Iterator<Item = Vec<char>>) {
         for needle in needles {
             let Some(head) = needle.first_chunk() else { continue };
-            let alike = self.needles.entry(*head).or_default();
-            if let Err(place) = alike.binary_search_by_key(&order(&needle), |other| order(other)) {
-                alike.insert(place, needle);
-            }
+            self.beginnings.add(*head);
+            self.lengths.entry(*head).or_default().insert(Reverse(needle.len()));
+            self.needles.insert(needle);
         }
     }
 
@@ -113,6 +146,9 @@ impl Traces {
 
     /// The text without the traces; `None` where it has none.
     pub fn redact(&self, text: &str) -> Option<String> {
+        if text.is_ascii() && !self.may_begin_in(text.as_bytes()) {
+            return None;
+        }
         let haystack: Vec<(char, usize)> = text
             .char_indices()
             .flat_map(|(start, character)| fold(character).map(move |folded| (folded, start)))
@@ -139,13 +175,21 @@ impl Traces {
         Some(clean)
     }
 
+    /// Is there a place in this ASCII text where a trace may begin?
+    fn may_begin_in(&self, text: &[u8]) -> bool {
+        let letter = |byte: u8| char::from(byte.to_ascii_lowercase());
+        text.array_windows::<HEAD>().any(|head| self.beginnings.may_have(head.map(letter)))
+    }
+
     /// How long the trace is that stands here.
     fn at(&self, letters: &[char], index: usize) -> Option<usize> {
         let here = &letters[index..];
-        let alike = self.needles.get(here.first_chunk::<HEAD>()?)?;
-        let found =
-            alike.iter().find(|needle| here.starts_with(needle) && stands_alone(letters, index, needle));
-        found.map(Vec::len)
+        let head = here.first_chunk::<HEAD>().filter(|head| self.beginnings.may_have(**head))?;
+        let stands_here = |length: &usize| {
+            let needle = here.get(..*length).and_then(|letters| self.needles.get(letters));
+            needle.is_some_and(|needle| stands_alone(letters, index, needle))
+        };
+        self.lengths.get(head)?.iter().map(|Reverse(length)| *length).find(stands_here)
     }
 
     /// Takes the traces out of every string of a JSON value, member names included; whether there were any.
@@ -200,11 +244,6 @@ fn folded(text: &str) -> Vec<char> {
 
 fn fold(character: char) -> impl Iterator<Item = char> {
     std::iter::once(character).default_case_fold()
-}
-
-/// Longest first, and equal ones together.
-fn order(needle: &[char]) -> (std::cmp::Reverse<usize>, &[char]) {
-    (std::cmp::Reverse(needle.len()), needle)
 }
 
 /// Is it not a part of something longer, which may be somebody else's? `ann@x.example` is no part of
