@@ -29,8 +29,8 @@ impl Backoff {
         self.bound = (self.bound * 2).min(self.cap);
         // The standard library's one source of chance: its hash maps are seeded from it.
         let chance = RandomState::new().build_hasher().finish();
-        let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX).max(1);
-        Duration::from_millis(chance % (millis + 1))
+        let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(chance % millis.saturating_add(1))
     }
 }
 

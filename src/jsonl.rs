@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::io::{AsyncSeekExt, BufReader};
 use tokio::sync::Mutex;
 
+use crate::domain::progress::Progress;
 use crate::ports::{Checkpoints, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
 
 use lines::Lines;
@@ -142,7 +143,7 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
 
     async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
         if let Some((receipt, body)) = self.replay.pop_front() {
-            return Ok(Some(Delivery { body, redelivered: true, receipt }));
+            return Ok(Some(Delivery { body, redelivered: true, attempt: 0, receipt }));
         }
         let mut lines = self.lines.lock().await;
         let next = lines.next().await;
@@ -158,7 +159,7 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
         };
         self.settler.ledger.retain(receipt, &body);
         self.handed_out.fetch_max(receipt.end, Ordering::Relaxed);
-        Ok(Some(Delivery { body, redelivered: receipt.start < self.redelivered_below, receipt }))
+        Ok(Some(Delivery { body, redelivered: receipt.start < self.redelivered_below, attempt: 0, receipt }))
     }
 
     fn settler(&self) -> JsonlSettler<C> {
@@ -183,20 +184,31 @@ impl<C> Clone for JsonlSettler<C> {
 impl<C: Checkpoints> Settler for JsonlSettler<C> {
     type Receipt = Receipt;
 
+    /// A line has nowhere to wait.
+    fn retries(&self) -> u32 {
+        0
+    }
+
     async fn settle(&self, settlements: Vec<Settlement<Receipt>>) -> Result<(), FeedError> {
         let mut receipts = Vec::with_capacity(settlements.len());
         let mut dead_letters = Vec::new();
         for Settlement { delivery, verdict } in settlements {
-            receipts.push(delivery.receipt);
-            if let Verdict::DeadLetter(rejection) = verdict {
-                dead_letters.push((delivery.body, rejection));
+            match verdict {
+                Verdict::Ack => {}
+                Verdict::DeadLetter(rejection) => dead_letters.push((delivery.body, rejection)),
+                // Nobody asks for it, see `retries`: left open, it comes again with the next session.
+                Verdict::Retry => continue,
             }
+            receipts.push(delivery.receipt);
         }
         // Held while saving: a later position must not be overtaken by an earlier one.
         let mut progress = self.ledger.progress.lock().await;
-        let advanced = progress.with(&receipts);
-        let position = if self.ledger.follows_position { advanced.position } else { 0 };
-        if !dead_letters.is_empty() || (self.ledger.follows_position && position != progress.position) {
+        let mut advanced = progress.clone();
+        for receipt in &receipts {
+            advanced.settle(receipt.start, receipt.end);
+        }
+        let position = if self.ledger.follows_position { advanced.position() } else { 0 };
+        if !dead_letters.is_empty() || (self.ledger.follows_position && position != progress.position()) {
             let saved = self.checkpoints.save(&self.ledger.feed, position, dead_letters).await;
             saved.map_err(FeedError::Transient)?;
         }
@@ -219,11 +231,10 @@ struct Ledger {
 
 impl Ledger {
     fn new(feed: &str, position: Option<u64>) -> Self {
-        let progress = Progress { position: position.unwrap_or(0), ahead: BTreeMap::new() };
         Self {
             feed: feed.to_owned(),
             follows_position: position.is_some(),
-            progress: Mutex::new(progress),
+            progress: Mutex::new(Progress::from(position.unwrap_or(0))),
             unsettled: std::sync::Mutex::default(),
         }
     }
@@ -244,26 +255,6 @@ impl Ledger {
 
     fn unsettled(&self) -> VecDeque<(Receipt, Vec<u8>)> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-}
-
-/// Everything before `position` is settled, and of what follows the ranges `ahead` (start → end).
-#[derive(Clone)]
-struct Progress {
-    position: u64,
-    ahead: BTreeMap<u64, u64>,
-}
-
-impl Progress {
-    fn with(&self, receipts: &[Receipt]) -> Self {
-        let mut advanced = self.clone();
-        advanced.ahead.extend(receipts.iter().map(|receipt| (receipt.start, receipt.end)));
-        while let Some(range) = advanced.ahead.first_entry()
-            && *range.key() <= advanced.position
-        {
-            advanced.position = advanced.position.max(range.remove());
-        }
-        advanced
     }
 }
 

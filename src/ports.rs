@@ -1,5 +1,5 @@
-//! The traits between rooms: what the pipeline asks of whatever feeds it, a feed of the store, the outbox of whoever
-//! takes what it sends, and the scheduler of those whom its jobs let go first.
+//! The traits between rooms: what the pipeline asks of whatever feeds it and of whoever decides, a feed of the store, the
+//! outbox of whoever takes what it sends, and the scheduler of those whom its jobs let go first.
 //!
 //! A feed is opened into a [`Session`] (one *generation* of connection, channel and consumer). When a
 //! session ends with an error the pipeline drops it, with everything still unsettled in it, and opens
@@ -10,7 +10,9 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::domain::enrollment::Rejection;
+use crate::domain::decision::Decision;
+use crate::domain::enrollment::{NewEnrollment, Rejection};
+use crate::domain::time::Time;
 
 /// Asks the long-running parts to come to an end.
 #[derive(Clone, Debug)]
@@ -61,6 +63,8 @@ pub struct Delivery<Receipt> {
     pub body: Vec<u8>,
     /// The feed handed it out before and never saw it settled.
     pub redelivered: bool,
+    /// How often it was put off, by [`Verdict::Retry`]. Lost sessions do not count.
+    pub attempt: u32,
     /// How to settle it; meaningful only to the session that made it.
     pub receipt: Receipt,
 }
@@ -72,6 +76,9 @@ pub enum Verdict {
     Ack,
     /// Set aside with its reason; acknowledged only once the dead letter is safe.
     DeadLetter(Rejection),
+    /// Something was in its way: to be delivered again after a while, as one attempt more; acknowledged only once it is
+    /// safe where it waits.
+    Retry,
 }
 
 /// A delivery and its verdict.
@@ -114,12 +121,77 @@ pub trait Settler: Clone + Send + Sync + 'static {
     /// As [`Session::Receipt`].
     type Receipt: Send + 'static;
 
-    /// Settles in the order given. Dead letters are safe before their delivery is acknowledged. An error
+    /// How often one message can be put off; 0 where the feed has no place for one to wait.
+    fn retries(&self) -> u32;
+
+    /// Settles in the order given. Whatever goes elsewhere is safe there before its delivery is acknowledged. An error
     /// ends the session: whatever was not settled comes again.
     fn settle(
         &self,
         settlements: Vec<Settlement<Self::Receipt>>,
     ) -> impl Future<Output = Result<(), FeedError>> + Send;
+}
+
+/// A decision that was committed.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    pub decision: Decision,
+    /// The database's clock.
+    pub at: Time,
+}
+
+/// Why a batch was not decided: nothing of it is done that a repetition would not find in the ledger.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DecideError {
+    /// Nobody's fault: no message would fare better until somebody mends it, or it mends itself.
+    #[error("{0}")]
+    Away(String),
+    /// Something was in the way of these messages; others may pass, and these another time.
+    #[error("{problem}")]
+    InTheWay {
+        /// What it was.
+        obstacle: Obstacle,
+        /// As a sentence.
+        problem: String,
+    },
+    /// The store cannot take one of these messages, now or ever.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+/// What can be in the way of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Other transactions, again and again.
+    Contended,
+    /// A lock that was not released in time, or a statement that took too long.
+    TimedOut,
+}
+
+impl Obstacle {
+    /// Each of them, for counters that are born at zero.
+    pub const ALL: [Self; 2] = [Self::Contended, Self::TimedOut];
+
+    /// As the metrics call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Contended => "contended",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+/// Whoever decides enrollments and carries out what was decided.
+pub trait Decider: Clone + Send + Sync + 'static {
+    /// Decides a batch in one transaction; the answers are in its order. All of it is committed, or none. Never dropped
+    /// half-way.
+    fn decide(
+        &self,
+        batch: &[NewEnrollment],
+    ) -> impl Future<Output = Result<Vec<Decided>, DecideError>> + Send;
+
+    /// Is it there at all? Never dropped half-way.
+    fn answers(&self) -> impl Future<Output = bool> + Send;
 }
 
 /// Remembers how far a feed has come, and keeps its dead letters.

@@ -27,7 +27,7 @@ use crate::scheduler::jobs::{
     self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_ledger, prune_outbox,
     purge_trash,
 };
-use crate::store::{self, KeyHome, ReplicationLag, Store, StoreError};
+use crate::store::{self, KeyHome, ReplicationLag, Rules, Store, StoreError};
 use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
@@ -82,7 +82,12 @@ async fn work(
         tokio::spawn(scheduler::run(store.clone(), schedule_options(settings, store), listener.clone()));
     let housekeeping = tokio::spawn(keep_house(store.clone(), telemetry, listener.clone()));
     let options = pipeline_options(settings, Some(health.clone()), None);
-    let waiting = tokio::spawn(pipeline::waiting::run(store.clone(), options.clone(), listener.clone()));
+    let waiting = tokio::spawn(pipeline::waiting::run(
+        store.clone(),
+        rules(settings),
+        options.clone(),
+        listener.clone(),
+    ));
     let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
     let (stop_outbox, listener) = Stop::channel();
     let outbox = spawn_outbox(settings, store, mails, &listener);
@@ -133,12 +138,13 @@ async fn drain<T>(rest: impl Future<Output = T>, patience: Duration) -> anyhow::
 fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options, stop: Stop) -> PipelineTask {
     match settings.feed.kind {
         FeedKind::RabbitMq => {
-            tokio::spawn(pipeline::run(RabbitFeed::new(broker_options(settings)), store, options, stop))
+            let decider = store.deciding(rules(settings));
+            tokio::spawn(pipeline::run(RabbitFeed::new(broker_options(settings)), decider, options, stop))
         }
         FeedKind::JsonLines => {
             let path = &settings.feed.jsonl.path;
             let source = if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) };
-            tokio::spawn(run_lines(source, store, options, stop))
+            tokio::spawn(run_lines(source, store, rules(settings), options, stop))
         }
     }
 }
@@ -186,11 +192,13 @@ fn mails(settings: &Settings, store: &Store) -> anyhow::Result<Option<Mails>> {
 pub async fn run_lines(
     source: Source,
     store: Store,
+    rules: Rules,
     options: pipeline::Options,
     stop: Stop,
 ) -> Result<End, String> {
-    let feed = JsonlFeed::new(jsonl::Options { source }, Arc::new(store.clone()));
-    pipeline::run(feed, store, options, stop).await
+    let decider = store.deciding(rules);
+    let feed = JsonlFeed::new(jsonl::Options { source }, Arc::new(store));
+    pipeline::run(feed, decider, options, stop).await
 }
 
 /// Brings the schema up to date, waiting for the store as long as it takes; `false`: asked to stop meanwhile.
@@ -213,7 +221,7 @@ async fn migrate(store: &Store, asked: &mut watch::Receiver<bool>) -> anyhow::Re
                 }
                 return Ok(true);
             }
-            Err(error @ (StoreError::Unavailable(_) | StoreError::Contended(_))) => {
+            Err(error) if error.is_transient() => {
                 warn!(%error, retry_in = ?STORE_RETRY, "store not reached");
             }
             Err(error) => return Err(error.into()),
@@ -363,21 +371,17 @@ pub fn pipeline_options(
     pipeline::Options {
         batch_size: settings.pipeline.batch_size,
         lanes: settings.pipeline.lanes,
-        rules: rules(settings),
         max_reconnect_delay: settings.feed.rabbitmq.max_reconnect_delay,
-        on_connected: Arc::new(move |connected| {
-            if let Some(health) = &health {
-                health.set_feed_connected(connected);
-            }
-        }),
+        on_connected: told(health.clone(), Health::set_feed_connected),
+        on_stalled: told(health, Health::set_lane_stalled),
         observer,
     }
 }
 
 /// What the settings say about decisions.
-pub fn rules(settings: &Settings) -> store::Rules {
+pub fn rules(settings: &Settings) -> Rules {
     let config::Guard { workflow, account } = &settings.guard;
-    store::Rules {
+    Rules {
         ledger_retention: settings.ledger.retention,
         limits: Limits {
             workflow: WorkflowLimits {
@@ -392,6 +396,15 @@ pub fn rules(settings: &Settings) -> store::Rules {
             },
         },
     }
+}
+
+/// Tells the health, where there is one to tell.
+fn told(health: Option<Health>, tell: fn(&Health, bool)) -> pipeline::Told {
+    Arc::new(move |begins| {
+        if let Some(health) = &health {
+            tell(health, begins);
+        }
+    })
 }
 
 /// This instance among the others: the host and the process.

@@ -118,6 +118,8 @@ metrics! {
         "Enrollments taken from the feed and not settled yet."
     REDELIVERED_TOTAL BareCounter "redelivered_total"
         "Enrollments the feed handed out again."
+    RETRIES_TOTAL Counter "retries_total"
+        "Messages put off to be tried again later, by what was in their way."
     DEAD_LETTERS_TOTAL Counter "dead_letters_total"
         "Messages set aside as dead letters, by reason."
     FEED_CONNECTED Gauge "feed_connected"

@@ -1,5 +1,6 @@
 //! The feed: a generation of connections that consumes, sets aside and acknowledges.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -7,12 +8,16 @@ use futures_util::future::{join, join_all};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, BasicProperties, Channel, Connection, Consumer};
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::connection::{GOODBYE, Role, connect, reason, transient};
+use super::envelope::Incoming;
+use super::ladder::Ladder;
 use super::publisher::{Outgoing, Publisher};
-use super::{Options, dead_letter, short, topology};
+use super::{Options, short, topology};
+use crate::domain::progress::{Acks, Progress};
 use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
 
 /// Consumes the work queue.
@@ -36,6 +41,7 @@ impl Feed for RabbitFeed {
         let options = &self.options;
         let queue = short(&options.queue)?;
         let dead_letter_queue = short(&options.dead_letter_queue)?;
+        let ladder = Arc::new(Ladder::new(options)?);
         let connection = connect(options, Role::Consume).await?;
         topology::declare(&connection, options).await?;
         let publisher = Arc::new(Publisher::connect(options, Role::Publish).await?);
@@ -61,7 +67,7 @@ impl Feed for RabbitFeed {
             connection,
             channel,
             consumer,
-            settler: RabbitSettler { publisher, dead_letter_queue },
+            settler: RabbitSettler { publisher, dead_letter_queue, ladder, progress: Arc::default() },
             ended: None,
         })
     }
@@ -78,13 +84,22 @@ pub struct RabbitSession {
     ended: Option<String>,
 }
 
-/// What settles a delivery: its acker, and what a dead letter repeats of it. It cannot be printed: headers are
+/// What settles a delivery: its acker, and what is repeated of it where it goes elsewhere. It cannot be printed: headers are
 /// the producer's and may name people.
 pub struct Receipt {
+    /// Its number on the channel, from 1 on.
+    tag: u64,
     acker: Acker,
     exchange: ShortString,
     routing_key: ShortString,
     properties: BasicProperties,
+}
+
+impl Receipt {
+    fn incoming(&self) -> Incoming<'_> {
+        let Self { exchange, routing_key, properties, .. } = self;
+        Incoming { properties, exchange, routing_key }
+    }
 }
 
 impl Session for RabbitSession {
@@ -136,69 +151,94 @@ impl Session for RabbitSession {
 }
 
 fn received(delivery: lapin::message::Delivery) -> Delivery<Receipt> {
-    let lapin::message::Delivery { exchange, routing_key, redelivered, properties, data, acker, .. } =
-        delivery;
-    Delivery { body: data, redelivered, receipt: Receipt { acker, exchange, routing_key, properties } }
+    let lapin::message::Delivery {
+        delivery_tag,
+        exchange,
+        routing_key,
+        redelivered,
+        properties,
+        data,
+        acker,
+        ..
+    } = delivery;
+    let receipt = Receipt { tag: delivery_tag, acker, exchange, routing_key, properties };
+    Delivery { body: data, redelivered, attempt: receipt.incoming().attempt(), receipt }
 }
 
-/// Acknowledges, and sets aside before that.
+/// Acknowledges, and sends elsewhere before that.
 #[derive(Clone)]
 pub struct RabbitSettler {
     publisher: Arc<Publisher>,
     dead_letter_queue: ShortString,
+    ladder: Arc<Ladder>,
+    /// Of the deliveries of this session. Held while acknowledging: an acknowledgement of many must not be overtaken by
+    /// a later one that includes it, the broker would not know it any more.
+    progress: Arc<Mutex<Progress>>,
 }
 
 impl Settler for RabbitSettler {
     type Receipt = Receipt;
 
-    /// What was decided is acknowledged at once, also while a broker in alarm keeps the dead letters waiting;
-    /// their deliveries follow when all of them are confirmed.
+    fn retries(&self) -> u32 {
+        self.ladder.len()
+    }
+
+    /// What was decided is acknowledged at once, also while a broker in alarm keeps the others waiting; their
+    /// deliveries follow when all of them are confirmed.
     async fn settle(&self, settlements: Vec<Settlement<Receipt>>) -> Result<(), FeedError> {
         let mut decided = Vec::with_capacity(settlements.len());
-        let mut set_aside = Vec::new();
-        let mut letters = Vec::new();
+        let mut sent_on = Vec::new();
+        let mut outgoing = Vec::new();
         for Settlement { delivery, verdict } in settlements {
-            let Receipt { acker, exchange, routing_key, properties } = delivery.receipt;
-            match verdict {
-                Verdict::Ack => decided.push(acker),
-                Verdict::DeadLetter(rejection) => {
-                    // What cannot be acknowledged any more comes again, and is set aside then.
-                    if acker.usable() {
-                        letters.push(Outgoing {
-                            exchange: ShortString::default(),
-                            routing_key: self.dead_letter_queue.clone(),
-                            properties: dead_letter::properties(
-                                &properties,
-                                &exchange,
-                                &routing_key,
-                                &rejection,
-                            ),
-                            body: delivery.body,
-                        });
-                    }
-                    set_aside.push(acker);
+            let Delivery { body, attempt, receipt, .. } = delivery;
+            let (routing_key, properties) = match verdict {
+                Verdict::Ack => {
+                    decided.push((receipt.tag, receipt.acker));
+                    continue;
                 }
+                Verdict::DeadLetter(rejection) => {
+                    (self.dead_letter_queue.clone(), receipt.incoming().dead_letter(&rejection))
+                }
+                Verdict::Retry => match self.ladder.rung(attempt) {
+                    Some(rung) => (rung.queue.clone(), receipt.incoming().retry(rung.wait())),
+                    // Left open it comes again; nobody asks for more rungs than there are.
+                    None => continue,
+                },
+            };
+            // What cannot be acknowledged any more comes again, and is sent on then.
+            if receipt.acker.usable() {
+                outgoing.push(Outgoing { exchange: ShortString::default(), routing_key, properties, body });
             }
+            sent_on.push((receipt.tag, receipt.acker));
         }
         let (acknowledged, published) =
-            join(acknowledge(decided), self.publisher.publish_dead_letters(letters)).await;
+            join(self.acknowledge(decided), self.publisher.publish_confirmed(outgoing)).await;
         acknowledged?;
         published?;
-        acknowledge(set_aside).await
+        self.acknowledge(sent_on).await
     }
 }
 
-/// Through each delivery's own acker: it knows when its channel is gone, a bare tag does not.
-async fn acknowledge(ackers: Vec<Acker>) -> Result<(), FeedError> {
-    let acks = ackers.iter().map(|acker| acker.ack(BasicAckOptions::default()));
-    let mut not_acked = 0_usize;
-    for acked in join_all(acks).await {
-        if !acked.map_err(|error| transient("acknowledging", &error))? {
-            not_acked += 1;
+impl RabbitSettler {
+    /// Through each delivery's own acker: it knows when its channel is gone, a bare tag does not.
+    async fn acknowledge(&self, settled: Vec<(u64, Acker)>) -> Result<(), FeedError> {
+        let tags: Vec<u64> = settled.iter().map(|(tag, _)| *tag).collect();
+        let mut progress = self.progress.lock().await;
+        let Acks { up_to, singly } = progress.acknowledge(&tags);
+        let singly: HashSet<u64> = singly.into_iter().collect();
+        let acks = settled.iter().filter_map(|(tag, acker)| {
+            let multiple = up_to == Some(*tag);
+            (multiple || singly.contains(tag)).then(|| acker.ack(BasicAckOptions { multiple }))
+        });
+        let mut not_acked = 0_usize;
+        for acked in join_all(acks).await {
+            if !acked.map_err(|error| transient("acknowledging", &error))? {
+                not_acked += 1;
+            }
         }
+        if not_acked > 0 {
+            warn!(feed.not_acked = not_acked, "deliveries outlived their channel and come again");
+        }
+        Ok(())
     }
-    if not_acked > 0 {
-        warn!(feed.not_acked = not_acked, "deliveries outlived their channel and come again");
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use lapin::types::ShortString;
 use tokio::time::timeout;
 
 use super::connection::{GOODBYE, Role};
-use super::dead_letter::{PERSISTENT, short_id};
+use super::envelope::{PERSISTENT, short_id};
 use super::publisher::{Outgoing, Publisher};
 use super::{Options, short, topology};
 use crate::ports::{self, Event, FeedError};

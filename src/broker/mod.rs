@@ -2,8 +2,8 @@
 //!
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
 //! connection and turns its errors into sentences, `consumer` is the feed (one generation of connections
-//! per session), `dead_letter` builds what is set aside, `publisher` publishes with confirms, `events`
-//! takes what happened to whoever listens, `queue_lag` says how many enrollments wait.
+//! per session), `envelope` builds what goes on and `ladder` says where it waits, `publisher` publishes with confirms,
+//! `events` takes what happened to whoever listens, `queue_lag` says how many enrollments wait.
 //!
 //! What is not here: no back-off (whoever opens the feed waits between tries), no automatic recovery (delivery
 //! tags start again at 1 after one, and an old tag would acknowledge a new message), no acknowledgement but
@@ -11,8 +11,9 @@
 
 mod connection;
 mod consumer;
-mod dead_letter;
+mod envelope;
 mod events;
+mod ladder;
 mod publisher;
 mod queue_lag;
 mod tls;

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tracing::debug;
 
 use super::connection::{Role, connect, reason, transient};
-use super::dead_letter::{PERSISTENT, message_id, short_id};
+use super::envelope::{PERSISTENT, message_id, short_id};
 use super::{Options, short, topology};
 use crate::ports::FeedError;
 
@@ -107,19 +107,19 @@ impl Publisher {
         self.connection.status().connected()
     }
 
-    /// Publishes all of them, or says why not.
+    /// Publishes all of them to queues that must exist, or says why not.
     ///
     /// # Errors
     /// Transient unless every message was confirmed; any of them may have arrived all the same.
-    pub(super) async fn publish_dead_letters(&self, letters: Vec<Outgoing>) -> Result<(), FeedError> {
-        if letters.is_empty() {
+    pub(super) async fn publish_confirmed(&self, messages: Vec<Outgoing>) -> Result<(), FeedError> {
+        if messages.is_empty() {
             return Ok(());
         }
-        let tally = self.publish(stream::iter(letters), MANDATORY).await?;
+        let tally = self.publish(stream::iter(messages), MANDATORY).await?;
         tally.failures.first().map_or(Ok(()), |(_, reason)| {
             Err(FeedError::Transient(format!(
-                "RabbitMQ: a dead letter was not confirmed ({reason}); its message is not acknowledged and comes \
-                 again."
+                "RabbitMQ: a message on its way to another queue was not confirmed ({reason}); it is not acknowledged \
+                 where it came from, and comes again."
             )))
         })
     }

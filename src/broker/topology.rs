@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::connection::transient;
-use super::{Options, short};
+use super::{Options, ladder, short};
 use crate::ports::FeedError;
 
 /// The broker's code for a declaration that contradicts what exists, or that it cannot honour.
@@ -101,7 +101,7 @@ fn queues(options: &Options) -> Vec<QueuePlan> {
     for delay in &options.retry_delays {
         let mut retry = waiting_queue(*delay);
         retry.extend(dead_lettering_to(&options.queue));
-        plans.push(QueuePlan { name: retry_queue(&options.retry_queue_prefix, *delay), arguments: retry });
+        plans.push(QueuePlan { name: ladder::queue(&options.retry_queue_prefix, *delay), arguments: retry });
     }
 
     let kept = waiting_queue(options.dead_letter_retention);
@@ -131,17 +131,6 @@ fn dead_lettering_to(queue: &str) -> [(&'static str, AMQPValue); 4] {
 
 fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.to_owned().into())
-}
-
-/// `contact-reaper.retry.5s`: the delay is part of the name, so that another ladder gets other queues instead
-/// of a contradiction.
-fn retry_queue(prefix: &str, delay: Duration) -> String {
-    let millis = delay.as_millis();
-    let (count, unit) = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
-        .into_iter()
-        .find(|(size, _)| millis > 0 && millis.is_multiple_of(*size))
-        .map_or((millis, "ms"), |(size, unit)| (millis / size, unit));
-    format!("{prefix}.{count}{unit}")
 }
 
 fn refusal(kind: &str, name: &str, error: &lapin::Error) -> FeedError {
@@ -185,13 +174,6 @@ mod tests {
 
     use super::*;
     use crate::broker::test_options;
-
-    #[test]
-    fn retry_queues_are_named_by_their_delay() {
-        let name = |millis| retry_queue("r", Duration::from_millis(millis));
-        assert_eq!([name(500), name(5_000), name(90_000)], ["r.500ms", "r.5s", "r.90s"]);
-        assert_eq!([name(120_000), name(3_600_000), name(0)], ["r.2m", "r.1h", "r.0ms"]);
-    }
 
     #[test]
     fn a_contradiction_is_one_sentence() {

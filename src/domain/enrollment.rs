@@ -120,12 +120,20 @@ pub enum DeadLetterReason {
     ConflictingDuplicate,
     /// The one event of a batch that the store cannot take.
     Poison,
+    /// It was put off as often as there are rungs, and something was in its way each time.
+    RetriesExhausted,
 }
 
 impl DeadLetterReason {
     /// Every reason, for counters that are born at zero.
-    pub const ALL: [Self; 5] =
-        [Self::Malformed, Self::UnsupportedType, Self::TooLarge, Self::ConflictingDuplicate, Self::Poison];
+    pub const ALL: [Self; 6] = [
+        Self::Malformed,
+        Self::UnsupportedType,
+        Self::TooLarge,
+        Self::ConflictingDuplicate,
+        Self::Poison,
+        Self::RetriesExhausted,
+    ];
 
     /// As it stands in the header `x-reason` and in the metrics.
     pub fn as_str(self) -> &'static str {
@@ -135,6 +143,7 @@ impl DeadLetterReason {
             Self::TooLarge => "too_large",
             Self::ConflictingDuplicate => "conflicting_duplicate",
             Self::Poison => "poison",
+            Self::RetriesExhausted => "retries_exhausted",
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod members;
 pub mod nearest;
 pub mod permission;
 pub mod person;
+pub mod progress;
 pub mod record;
 pub mod restore;
 pub mod schedule;

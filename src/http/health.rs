@@ -3,7 +3,7 @@
 //! *Alive* never asks the database or the broker: a restart heals neither. *Ready* does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -35,6 +35,8 @@ struct Shared {
     beat: AtomicU64,
     startup_done: AtomicBool,
     feed_connected: AtomicBool,
+    /// Lanes that wait for the store.
+    stalled: AtomicU32,
     draining: AtomicBool,
     probe: Probe,
     store: Mutex<Store>,
@@ -58,6 +60,7 @@ impl Health {
                 beat: AtomicU64::new(0),
                 startup_done: AtomicBool::new(false),
                 feed_connected: AtomicBool::new(false),
+                stalled: AtomicU32::new(0),
                 draining: AtomicBool::new(false),
                 probe,
                 store: Mutex::default(),
@@ -84,6 +87,15 @@ impl Health {
     /// The feed is registered, or is not any more.
     pub fn set_feed_connected(&self, connected: bool) {
         self.shared.feed_connected.store(connected, Ordering::Relaxed);
+    }
+
+    /// A lane waits because the store decides nothing, or waits no longer.
+    pub fn set_lane_stalled(&self, stalled: bool) {
+        if stalled {
+            self.shared.stalled.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.shared.stalled.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// The process stops; it never becomes ready again.
@@ -113,6 +125,10 @@ impl Health {
             (!self.shared.startup_done.load(Ordering::Relaxed), "the start is not finished"),
             (!self.shared.feed_connected.load(Ordering::Relaxed), "the feed is not connected"),
             (!store_answers, "the store does not answer"),
+            (
+                store_answers && self.shared.stalled.load(Ordering::Relaxed) > 0,
+                "the store decides nothing; the log says why",
+            ),
             (self.shared.draining.load(Ordering::Relaxed), "the service is stopping"),
         ])
     }

@@ -1,46 +1,52 @@
 //! One batch, from bodies to settlements.
 
-use std::ops::Range;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{Options, Outcome};
+use super::judged::{Judged, Tries};
+use super::parts::{Answer, Parts, Step};
+use super::{Options, Outcome, Told};
 use crate::backoff::Backoff;
 use crate::domain::decision::Decision;
 use crate::domain::effects::Transition;
-use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection, parse_event};
-use crate::ports::{Delivery, FeedError, Settlement, Settler, Stop, Verdict};
-use crate::store::{Decided, Store, StoreError};
+use crate::domain::enrollment::{NewEnrollment, Rejection, parse_event};
+use crate::ports::{Decided, Decider, Delivery, FeedError, Settlement, Settler, Stop};
 use crate::telemetry;
 
-/// What became of one message: decided, or why it cannot be.
-type Judged = Result<(NewEnrollment, Decided), Rejection>;
+/// How often a message that stands alone is tried again at its place, where the feed has no other to wait at.
+const TRIES_IN_PLACE: u32 = 5;
+
+/// A store that is away for longer gets what was taken given back: a broker loses patience with whoever holds messages
+/// for half an hour, and counts that against each of them.
+const GIVE_BACK_AFTER: Duration = Duration::from_mins(10);
 
 /// Decides a batch and settles it.
 ///
 /// # Errors
 ///
 /// Nothing of the batch was settled, or not all: what was not comes again.
-pub async fn work<S: Settler>(
+pub async fn work<S: Settler, D: Decider>(
     batch: Vec<Delivery<S::Receipt>>,
-    store: Store,
+    decider: D,
     settler: S,
     options: Options,
     stop: Stop,
 ) -> Result<(), FeedError> {
     let size = batch.len() as f64;
     gauge!(telemetry::IN_FLIGHT).increment(size);
-    let result = decide_and_settle(batch, &store, &settler, &options, stop).await;
+    let result = decide_and_settle(batch, &decider, &settler, &options, stop).await;
     gauge!(telemetry::IN_FLIGHT).decrement(size);
     result
 }
 
-async fn decide_and_settle<S: Settler>(
+async fn decide_and_settle<S: Settler, D: Decider>(
     batch: Vec<Delivery<S::Receipt>>,
-    store: &Store,
+    decider: &D,
     settler: &S,
     options: &Options,
     stop: Stop,
@@ -48,115 +54,156 @@ async fn decide_and_settle<S: Settler>(
     histogram!(telemetry::BATCH_SIZE).record(batch.len() as f64);
     counter!(telemetry::REDELIVERED_TOTAL)
         .increment(batch.iter().filter(|delivery| delivery.redelivered).count() as u64);
-    let parsed: Vec<Result<NewEnrollment, Rejection>> =
-        batch.iter().map(|delivery| parse_event(&delivery.body)).collect();
     let started = Instant::now();
-    let results = decide(parsed, store, options, stop).await?;
+    let read = batch.iter().map(|delivery| (parse_event(&delivery.body), delivery.attempt)).collect();
+    let judged = judge(read, settler.retries(), decider, options, stop.clone()).await?;
     histogram!(telemetry::BATCH_SECONDS, "phase" => "decide").record(started.elapsed());
-    for result in &results {
-        report(result, options);
+    for message in &judged {
+        report(message, options);
     }
     let started = Instant::now();
-    let settle = |(delivery, result)| Settlement { delivery, verdict: verdict(result) };
-    let rejections: Vec<DeadLetterReason> =
-        results.iter().filter_map(rejection).map(|it| it.reason).collect();
-    settler.settle(batch.into_iter().zip(results).map(settle).collect()).await?;
+    let stopping = stop.is_requested();
+    let settle = |(delivery, judged): (_, &Judged)| {
+        judged.verdict(stopping).map(|verdict| Settlement { delivery, verdict })
+    };
+    settler.settle(batch.into_iter().zip(&judged).filter_map(settle).collect()).await?;
     histogram!(telemetry::BATCH_SECONDS, "phase" => "settle").record(started.elapsed());
-    for reason in rejections {
-        counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => reason.as_str()).increment(1);
+    for message in &judged {
+        match message {
+            Judged::Decided(..) => {}
+            Judged::Rejected(rejection) => {
+                counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => rejection.reason.as_str()).increment(1);
+            }
+            Judged::PutOff(..) if stopping => {}
+            Judged::PutOff(_, obstacle, _) => {
+                counter!(telemetry::RETRIES_TOTAL, "reason" => obstacle.as_str()).increment(1);
+            }
+        }
     }
     Ok(())
 }
 
-/// Has the well-formed ones decided. One that the store cannot take does not hold the others: the batch is
-/// halved until it stands alone.
-async fn decide(
-    parsed: Vec<Result<NewEnrollment, Rejection>>,
-    store: &Store,
+/// Has the well-formed ones decided; with each message comes how often it was put off before.
+async fn judge<D: Decider>(
+    read: Vec<(Result<NewEnrollment, Rejection>, u32)>,
+    retries: u32,
+    decider: &D,
+    options: &Options,
+    stop: Stop,
+) -> Result<Vec<Judged>, FeedError> {
+    let enrollments: Vec<NewEnrollment> = read.iter().filter_map(|(event, _)| event.clone().ok()).collect();
+    let in_place = if retries == 0 { TRIES_IN_PLACE } else { 0 };
+    let answers =
+        decide(&enrollments, Parts::new(enrollments.len(), in_place), decider, options, stop).await?;
+    let mut answers = answers.into_iter();
+    let judged = |(event, attempt)| match event {
+        Err(rejection) => Some(Judged::Rejected(rejection)),
+        Ok(enrollment) => {
+            let tries = Tries { attempt, retries, at_once: in_place + 1 };
+            answers.next().map(|answer| Judged::of(enrollment, answer, tries))
+        }
+    };
+    Ok(read.into_iter().filter_map(judged).collect())
+}
+
+/// While the store is away nothing is consumed and no attempt is spent: the lane waits here.
+async fn decide<D: Decider>(
+    enrollments: &[NewEnrollment],
+    mut parts: Parts,
+    decider: &D,
     options: &Options,
     mut stop: Stop,
-) -> Result<Vec<Judged>, FeedError> {
-    let enrollments: Vec<NewEnrollment> = parsed.iter().filter_map(|event| event.clone().ok()).collect();
-    let mut decided: Vec<Option<Result<Decided, Rejection>>> = vec![None; enrollments.len()];
-    let mut parts: Vec<Range<usize>> = std::iter::once(0..enrollments.len()).collect();
-    let mut backoff = Backoff::new(options.max_reconnect_delay);
-    while let Some(part) = parts.pop() {
-        if part.is_empty() {
-            continue;
-        }
-        match store.decide(&enrollments[part.clone()], &options.rules).await {
+) -> Result<Vec<Answer>, FeedError> {
+    let mut patience = Patience::new(options);
+    while let Some(part) = parts.next() {
+        match decider.decide(&enrollments[part]).await {
             Ok(answers) => {
-                for (slot, answer) in decided[part].iter_mut().zip(answers) {
-                    *slot = Some(Ok(answer));
-                }
+                parts.decided(answers);
+                patience = Patience::new(options);
             }
-            Err(error) if error.is_transient() => {
-                // While the store is away nothing is consumed and no attempt is spent: the lane waits here.
-                let delay = backoff.pause();
-                warn!(%error, retry_in = ?delay, "batch not decided");
-                if stop.is_requested() {
-                    return Err(FeedError::Transient(format!("stopping while {error}")));
+            Err(error) => {
+                let problem = error.to_string();
+                if parts.failed(error) == Step::Pause {
+                    patience.wait(&problem, &mut stop).await?;
                 }
-                tokio::select! {
-                    () = stop.requested() => {}
-                    () = tokio::time::sleep(delay) => {}
-                }
-                parts.push(part);
-            }
-            Err(error) if part.len() == 1 => decided[part.start] = Some(Err(poison(&error))),
-            Err(_) => {
-                let middle = part.start + part.len() / 2;
-                // The first half is taken first: decisions are made in the order of arrival.
-                parts.push(middle..part.end);
-                parts.push(part.start..middle);
             }
         }
     }
-    let mut decided = enrollments.into_iter().zip(decided);
-    let result = |event: Result<NewEnrollment, Rejection>| match event {
-        Err(rejection) => Err(rejection),
-        Ok(_) => match decided.next() {
-            Some((enrollment, Some(Ok(decided)))) => Ok((enrollment, decided)),
-            Some((_, Some(Err(rejection)))) => Err(rejection),
-            _ => Err(poison(&StoreError::Failed("it gave no answer".to_owned()))),
-        },
-    };
-    Ok(parsed.into_iter().map(result).collect())
+    Ok(parts.into_answers())
 }
 
-fn poison(error: &StoreError) -> Rejection {
-    Rejection { reason: DeadLetterReason::Poison, detail: format!("$.data: {error}") }
+/// How a lane waits for the store.
+struct Patience {
+    backoff: Backoff,
+    since: Instant,
+    on_stalled: Told,
+    /// From the second failure in a row on somebody is told.
+    failures: u32,
 }
 
-/// Why a message is set aside, if it is.
-fn rejection(result: &Judged) -> Option<&Rejection> {
-    match result {
-        Err(rejection) | Ok((_, Decided { decision: Decision::DeadLetter(rejection), .. })) => {
-            Some(rejection)
+impl Patience {
+    fn new(options: &Options) -> Self {
+        Self {
+            backoff: Backoff::new(options.max_reconnect_delay),
+            since: Instant::now(),
+            on_stalled: Arc::clone(&options.on_stalled),
+            failures: 0,
         }
-        Ok(_) => None,
+    }
+
+    /// # Errors
+    ///
+    /// It has waited long enough, or is asked to stop.
+    async fn wait(&mut self, problem: &str, stop: &mut Stop) -> Result<(), FeedError> {
+        self.failures += 1;
+        if self.failures == 2 {
+            (self.on_stalled)(true);
+        }
+        let delay = self.backoff.pause();
+        warn!(error = problem, retry_in = ?delay, "batch not decided");
+        if stop.is_requested() {
+            return Err(FeedError::Transient(format!("stopping while {problem}")));
+        }
+        if self.since.elapsed() > GIVE_BACK_AFTER {
+            return Err(FeedError::Transient(format!("what was taken is given back: {problem}")));
+        }
+        tokio::select! {
+            () = stop.requested() => {}
+            () = tokio::time::sleep(delay) => {}
+        }
+        Ok(())
     }
 }
 
-fn verdict(result: Judged) -> Verdict {
-    match result {
-        Err(rejection) | Ok((_, Decided { decision: Decision::DeadLetter(rejection), .. })) => {
-            Verdict::DeadLetter(rejection)
+impl Drop for Patience {
+    fn drop(&mut self) {
+        if self.failures >= 2 {
+            (self.on_stalled)(false);
         }
-        Ok(_) => Verdict::Ack,
     }
 }
 
 /// Counts, logs and tells the observer what was committed.
-pub(super) fn report(result: &Judged, options: &Options) {
-    if let Some(rejection) = rejection(result) {
-        warn!(reason = rejection.reason.as_str(), detail = rejection.detail, "message set aside");
-        if let Some(observer) = &options.observer {
-            observer(Outcome::DeadLetter(rejection));
+pub(super) fn report(judged: &Judged, options: &Options) {
+    match judged {
+        Judged::Decided(enrollment, decided) => report_decided(enrollment, decided, options),
+        Judged::Rejected(rejection) => {
+            warn!(reason = rejection.reason.as_str(), detail = rejection.detail, "message set aside");
+            if let Some(observer) = &options.observer {
+                observer(Outcome::DeadLetter(rejection));
+            }
         }
-        return;
+        Judged::PutOff(enrollment, obstacle, problem) => warn!(
+            account.id = enrollment.key.account_id,
+            enrollment.id = enrollment.key.enrollment_id,
+            reason = obstacle.as_str(),
+            error = problem,
+            "enrollment put off"
+        ),
     }
-    let Ok((enrollment, Decided { decision, at })) = result else { return };
+}
+
+fn report_decided(enrollment: &NewEnrollment, Decided { decision, at }: &Decided, options: &Options) {
     let (outcome, reason) = (decision.outcome(), decision.reason().unwrap_or_default());
     debug!(
         account.id = enrollment.key.account_id,

@@ -4,11 +4,16 @@
 //! waits: no delay at low load, few transactions at high load. Several batches may be in flight (lanes). A
 //! message is settled only after the transaction that decided it has committed. [`waiting`] takes up what was held or
 //! deferred.
+//!
+//! What decides about messages is pure: `batcher` (which go together), `parts` (what is tried next where a batch fails),
+//! `judged` (how each is settled). What waits is thin: `lane` and this file.
 
+mod batcher;
+mod judged;
 mod lane;
+mod parts;
 pub mod waiting;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +23,11 @@ use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::domain::decision::{Decision, DeferReason, HoldReason, RefuseReason, SkipReason};
-use crate::domain::enrollment::{NewEnrollment, Rejection};
-use crate::ports::{Delivery, Feed, FeedError, Session, Stop};
-use crate::store::{Rules, Store};
+use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection};
+use crate::ports::{Decider, Feed, FeedError, Obstacle, Session, Stop};
 use crate::telemetry;
+
+use batcher::Batcher;
 
 /// What one message came to.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +41,9 @@ pub enum Outcome<'a> {
 /// Is told of every outcome, after its commit and before it is settled.
 pub type Observer = Arc<dyn Fn(Outcome<'_>) + Send + Sync>;
 
+/// Is told when something begins, and when it is over.
+pub type Told = Arc<dyn Fn(bool) + Send + Sync>;
+
 /// How the pipeline works.
 #[derive(Clone)]
 pub struct Options {
@@ -42,12 +51,12 @@ pub struct Options {
     pub batch_size: usize,
     /// Batches in flight.
     pub lanes: usize,
-    /// What the settings say about decisions.
-    pub rules: Rules,
     /// The longest pause before another connection is tried.
     pub max_reconnect_delay: Duration,
     /// Told when the feed is connected and when no longer.
-    pub on_connected: Arc<dyn Fn(bool) + Send + Sync>,
+    pub on_connected: Told,
+    /// Told when a lane waits for the store, and when no longer: once a lane.
+    pub on_stalled: Told,
     /// Told of every outcome.
     pub observer: Option<Observer>,
 }
@@ -66,9 +75,9 @@ pub enum End {
 /// # Errors
 ///
 /// What needs a person before the feed can go on.
-pub async fn run<F: Feed>(
+pub async fn run<F: Feed, D: Decider>(
     mut feed: F,
-    store: Store,
+    decider: D,
     options: Options,
     mut stop: Stop,
 ) -> Result<End, String> {
@@ -76,7 +85,7 @@ pub async fn run<F: Feed>(
     let mut backoff = Backoff::new(options.max_reconnect_delay);
     let mut connected_before = false;
     while !stop.is_requested() {
-        let error = match feed.open().await {
+        let error = match open(&mut feed, &decider).await {
             Ok(session) => {
                 backoff.reset();
                 info!("feed connected");
@@ -84,7 +93,7 @@ pub async fn run<F: Feed>(
                     counter!(telemetry::FEED_RECONNECTS_TOTAL).increment(1);
                 }
                 connected(&options, true);
-                let end = generation(session, &store, &options, &mut stop).await;
+                let end = generation(session, &decider, &options, &stop).await;
                 connected(&options, false);
                 match end {
                     Ok(end) => return Ok(end),
@@ -108,6 +117,16 @@ pub async fn run<F: Feed>(
     Ok(End::Stopped)
 }
 
+/// Takes no message that nobody could decide: each would be one delivery nearer to the broker's limit.
+async fn open<F: Feed, D: Decider>(feed: &mut F, decider: &D) -> Result<F::Session, FeedError> {
+    if !decider.answers().await {
+        return Err(FeedError::Transient(
+            "the store does not answer; nothing is consumed until it does".to_owned(),
+        ));
+    }
+    feed.open().await
+}
+
 /// Shows every outcome from the start, so that the first of its kind is a step.
 fn born_at_zero() {
     let born = |outcome: &'static str, reason: &'static str| {
@@ -127,6 +146,12 @@ fn born_at_zero() {
     for reason in DeferReason::ALL {
         born("deferred", reason.as_str());
     }
+    for reason in DeadLetterReason::ALL {
+        counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => reason.as_str()).increment(0);
+    }
+    for obstacle in Obstacle::ALL {
+        counter!(telemetry::RETRIES_TOTAL, "reason" => obstacle.as_str()).increment(0);
+    }
 }
 
 fn connected(options: &Options, connected: bool) {
@@ -135,47 +160,49 @@ fn connected(options: &Options, connected: bool) {
 }
 
 /// One session of the feed, from its first delivery to its end.
-async fn generation<S: Session>(
+async fn generation<S: Session, D: Decider>(
     mut session: S,
-    store: &Store,
+    decider: &D,
     options: &Options,
-    stop: &mut Stop,
+    stop: &Stop,
 ) -> Result<End, FeedError> {
     let settler = session.settler();
-    let mut waiting: VecDeque<Delivery<S::Receipt>> = VecDeque::new();
+    let mut batcher = Batcher::new(options.batch_size);
     let mut lanes: JoinSet<Result<(), FeedError>> = JoinSet::new();
     let mut listener = stop.clone();
-    let work = |batch: VecDeque<Delivery<S::Receipt>>| {
-        lane::work(batch.into(), store.clone(), settler.clone(), options.clone(), stop.clone())
-    };
-    let end = loop {
-        let full = waiting.len() >= options.batch_size;
-        let flush = !waiting.is_empty() && lanes.len() < options.lanes;
+    // Lanes that wait for the store are told to wait no longer.
+    let (quit, given_up) = Stop::channel();
+    // Nothing more is taken; what was taken is finished.
+    let mut ending = None;
+    let mut end = loop {
+        if let Some(end) = ending
+            && batcher.is_empty()
+            && lanes.is_empty()
+        {
+            break Ok(end);
+        }
         tokio::select! {
             // In this order: while more waits the batch grows, when nothing does it goes.
             biased;
-            () = listener.requested() => break Ok(End::Stopped),
+            () = listener.requested(), if !given_up.is_requested() => {
+                quit.send_replace(true);
+                ending = ending.or(Some(End::Stopped));
+            }
             Some(done) = lanes.join_next() => if let Err(error) = outcome(done) { break Err(error) },
-            next = session.next(), if !full => match next {
-                Ok(Some(delivery)) => waiting.push_back(delivery),
-                Ok(None) => break Ok(End::Finished),
+            next = session.next(), if ending.is_none() && !batcher.is_full() => match next {
+                Ok(Some(delivery)) => batcher.push(delivery),
+                Ok(None) => ending = Some(End::Finished),
                 Err(error) => break Err(error),
             },
-            () = std::future::ready(()), if flush => {
-                lanes.spawn(work(std::mem::take(&mut waiting)));
+            () = std::future::ready(()), if !batcher.is_empty() && lanes.len() < options.lanes => {
+                let (decider, settler) = (decider.clone(), settler.clone());
+                lanes.spawn(lane::work(batcher.take(), decider, settler, options.clone(), given_up.clone()));
             }
         }
     };
-    // A lost session cannot settle any more: what waits comes again. Otherwise it is finished properly.
-    if end.is_ok() && !waiting.is_empty() {
-        lanes.spawn(work(waiting));
-    }
-    let mut end = end;
-    while let Some(done) = lanes.join_next().await {
-        if let (Ok(_), Err(error)) = (&end, outcome(done)) {
-            end = Err(error);
-        }
-    }
+    // A lost session cannot settle any more: what waits comes again, and what is under way ends as soon as it can.
+    quit.send_replace(true);
+    while lanes.join_next().await.is_some() {}
     // Asked to stop, nothing of a lost session is tried again.
     if stop.is_requested() && matches!(end, Err(FeedError::Transient(_))) {
         end = Ok(End::Stopped);

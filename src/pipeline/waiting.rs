@@ -8,9 +8,10 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use super::Options;
+use super::judged::Judged;
 use super::lane::report;
 use crate::ports::Stop;
-use crate::store::Store;
+use crate::store::{Rules, Store};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
@@ -18,9 +19,9 @@ const EVERY: Duration = Duration::from_secs(2);
 const PUT_OFF_HOURS: i64 = 1;
 
 /// Takes them up until asked to stop; once at least, so that a run that ends at once does its share.
-pub async fn run(store: Store, options: Options, mut stop: Stop) {
+pub async fn run(store: Store, rules: Rules, options: Options, mut stop: Stop) {
     loop {
-        take_up(&store, &options, &stop).await;
+        take_up(&store, &rules, &options, &stop).await;
         if stop.is_requested() {
             return;
         }
@@ -32,13 +33,13 @@ pub async fn run(store: Store, options: Options, mut stop: Stop) {
 }
 
 /// Takes up all there are now, batch by batch.
-async fn take_up(store: &Store, options: &Options, stop: &Stop) {
+async fn take_up(store: &Store, rules: &Rules, options: &Options, stop: &Stop) {
     let mut limit = options.batch_size;
     loop {
-        match store.take_up(limit, &options.rules).await {
+        match store.take_up(limit, rules).await {
             Ok(taken) => {
-                for decided in taken.changed {
-                    report(&Ok(decided), options);
+                for (enrollment, decided) in taken.changed {
+                    report(&Judged::Decided(enrollment, decided), options);
                 }
                 if taken.count < limit {
                     return;

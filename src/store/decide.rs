@@ -21,6 +21,7 @@ use crate::domain::decision::Decision;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limits;
 use crate::domain::time::Time;
+use crate::ports::Decided;
 
 /// What the settings say about decisions.
 #[derive(Clone, Copy, Debug)]
@@ -29,14 +30,6 @@ pub struct Rules {
     pub ledger_retention: Duration,
     /// How much workflows may delete.
     pub limits: Limits,
-}
-
-/// A decision that was committed.
-#[derive(Clone, Debug)]
-pub struct Decided {
-    pub decision: Decision,
-    /// The database's clock.
-    pub at: Time,
 }
 
 impl Store {

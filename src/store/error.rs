@@ -8,6 +8,10 @@ pub enum StoreError {
     /// Another transaction was in the way: the same again, at once, will do.
     #[error("another transaction was in the way ({0}); try again")]
     Contended(Cow<'static, str>),
+    /// A lock was not released in time, or a statement took too long: the same again may do, alone rather than among
+    /// many. Whether the transaction took effect is unknown.
+    #[error("a statement or a lock took longer than store.statement_timeout allows ({0})")]
+    TimedOut(Cow<'static, str>),
     /// The database is away, full, not permitted or not as it should be, or an answer was lost on the way: the
     /// same again will do once that is mended. Whether the transaction took effect is unknown.
     #[error("the store cannot be used: {0}")]
@@ -23,7 +27,7 @@ pub enum StoreError {
 impl StoreError {
     /// Would the same call succeed later?
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Contended(_) | Self::Unavailable(_))
+        matches!(self, Self::Contended(_) | Self::TimedOut(_) | Self::Unavailable(_))
     }
 }
 
@@ -60,6 +64,8 @@ impl From<sqlx::Error> for StoreError {
 fn postgres(code: String, error: &dyn sqlx::error::DatabaseError) -> StoreError {
     match code.as_str() {
         "40001" | "40P01" => StoreError::Contended(Cow::Owned(code)),
+        // Cancelled by the timeout, or a lock that was not to be had.
+        "57014" | "55P03" => StoreError::TimedOut(Cow::Owned(code)),
         // Two contacts raced for one address: the loser's next try sees who has it.
         "23505" if error.constraint() == Some("contact_emails_live") => {
             StoreError::Contended(Cow::Owned(code))

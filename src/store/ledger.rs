@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use serde_json::json;
 
 use super::db::{Tx, args};
-use super::decide::Decided;
 use super::{StoreError, batch_row, batch_text};
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{EnrollmentKey, NewEnrollment};
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::format_time;
+use crate::ports::Decided;
 
 /// Rows `l` by which a contact counts as enrolled; word for word the condition of the index that finds them.
 pub(super) const TOOK_IN: &str = "l.outcome IN ('deleted', 'held', 'deferred')";

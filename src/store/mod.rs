@@ -6,8 +6,8 @@
 //! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
 //! (what the commands show), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
-//! e-mail), [`checkpoint`] (the embedded feed's position and dead letters). Only a deletion of many is more than one
-//! transaction.
+//! e-mail), [`checkpoint`] (the embedded feed's position and dead letters). Only a deletion of
+//! many is more than one transaction.
 
 mod audit;
 pub mod checkpoint;
@@ -16,6 +16,7 @@ mod contact;
 mod contact_counts;
 mod db;
 mod decide;
+mod deciding;
 pub mod deletions;
 mod dialect;
 pub mod erase;
@@ -56,7 +57,8 @@ pub mod waiting;
 use std::time::Duration;
 
 pub use db::Options;
-pub use decide::{Decided, Rules};
+pub use decide::Rules;
+pub use deciding::Deciding;
 pub use error::StoreError;
 pub use explain::Preview;
 pub use lag::ReplicationLag;

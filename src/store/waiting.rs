@@ -11,7 +11,7 @@ use serde_json::json;
 use super::audit::{self, Actor};
 use super::compiled::Compiled;
 use super::db::{Row, Tx, args};
-use super::decide::{self, Decided, Rules};
+use super::decide::{self, Rules};
 use super::facts::Known;
 use super::ledger::{self, KEY};
 use super::outbox::write_outbox;
@@ -21,6 +21,7 @@ use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event,
 use crate::domain::guard::Limit;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
+use crate::ports::Decided;
 
 const WAITING: [Column; 7] = [
     ("account_id", ColumnType::Int),

@@ -36,6 +36,7 @@ mod purge;
 mod repetition;
 mod restores;
 mod retention;
+mod retries;
 mod schema;
 mod service;
 mod support;

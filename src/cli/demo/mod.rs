@@ -150,7 +150,8 @@ async fn decide_events(context: &Context, store: &Store, health: Health) -> Resu
     };
     let options = service::pipeline_options(&context.settings, Some(health), Some(Arc::new(observer)));
     let (_asker, stop) = Stop::channel();
-    service::run_lines(Source::Lines(dated(EVENTS)?.into_bytes()), store.clone(), options, stop)
+    let (source, rules) = (Source::Lines(dated(EVENTS)?.into_bytes()), service::rules(&context.settings));
+    service::run_lines(source, store.clone(), rules, options, stop)
         .await
         .map_err(|sentence| anyhow!(sentence))?;
     Ok(std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner)))

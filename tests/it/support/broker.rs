@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
-    QueueDeclareOptions,
+    BasicGetOptions, BasicNackOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
+    QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
@@ -94,19 +94,32 @@ impl Broker {
     /// Publishes raw bodies as a workflow engine would, all of them on their way at once, and returns when
     /// the broker has confirmed each. Fails the test where one reached no queue.
     pub async fn publish<B: AsRef<[u8]>>(&self, bodies: &[B]) {
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let messages: Vec<_> = bodies.iter().map(|body| (body.as_ref(), properties.clone())).collect();
+        self.send(&self.exchange(), "contact.delete", messages).await;
+    }
+
+    /// Puts messages straight into a queue, each with these headers, as [`Broker::publish`].
+    pub async fn put(&self, queue: &str, messages: &[(String, Vec<(&str, String)>)]) {
+        let properties = |headers: &[(&str, String)]| {
+            let mut table = FieldTable::default();
+            for (name, value) in headers {
+                table.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+            }
+            BasicProperties::default().with_delivery_mode(2).with_headers(table)
+        };
+        let messages =
+            messages.iter().map(|(body, headers)| (body.as_bytes(), properties(headers))).collect();
+        self.send("", queue, messages).await;
+    }
+
+    async fn send(&self, exchange: &str, routing_key: &str, messages: Vec<(&[u8], BasicProperties)>) {
         let channel = self.channel().await;
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms are on");
         let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let properties = BasicProperties::default().with_delivery_mode(2);
-        let mut confirms = Vec::with_capacity(bodies.len());
-        for body in bodies {
-            let sent = channel.basic_publish(
-                self.exchange().into(),
-                "contact.delete".into(),
-                options,
-                body.as_ref(),
-                properties.clone(),
-            );
+        let mut confirms = Vec::with_capacity(messages.len());
+        for (body, properties) in messages {
+            let sent = channel.basic_publish(exchange.into(), routing_key.into(), options, body, properties);
             confirms.push(sent.await.expect("the message is sent"));
         }
         for confirmation in join_all(confirms).await {
@@ -172,6 +185,20 @@ impl Broker {
         let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         let declared = self.channel().await.queue_declare(queue.into(), passive, FieldTable::default()).await;
         declared.unwrap_or_else(|error| panic!("queue {queue}: {error}")).message_count()
+    }
+
+    /// Takes the oldest message of a queue and gives it back, as a worker does that dies with it in hand.
+    pub async fn take_and_give_back(&self, queue: &str) {
+        let got = self.channel().await.basic_get(queue.into(), BasicGetOptions::default()).await;
+        let got = got.expect("the queue answers").expect("a message waits");
+        let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
+        got.acker.nack(requeue).await.expect("given back");
+    }
+
+    /// Deletes a queue with all that is in it.
+    pub async fn delete_queue(&self, queue: &str) {
+        let deleted = self.channel().await.queue_delete(queue.into(), QueueDeleteOptions::default()).await;
+        deleted.expect("the queue is deleted");
     }
 
     /// Takes everything out of a queue, oldest first.

@@ -1,0 +1,85 @@
+//! Where a message waits that is to be tried again: a queue a rung, which gives it back to the work queue.
+
+use std::time::Duration;
+
+use lapin::types::ShortString;
+
+use super::envelope::chance;
+use super::{Options, short};
+use crate::ports::FeedError;
+
+/// The rungs, in the order they are climbed.
+pub(super) struct Ladder(Vec<Rung>);
+
+/// One queue and its time to live.
+pub(super) struct Rung {
+    pub(super) queue: ShortString,
+    millis: u64,
+}
+
+impl Ladder {
+    /// # Errors
+    /// A name that is too long.
+    pub(super) fn new(options: &Options) -> Result<Self, FeedError> {
+        let rung = |delay: &Duration| {
+            let queue = short(&queue(&options.retry_queue_prefix, *delay))?;
+            Ok(Rung { queue, millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) })
+        };
+        options.retry_delays.iter().map(rung).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// For a message that was put off so often; `None` where it has been on all of them.
+    pub(super) fn rung(&self, attempt: u32) -> Option<&Rung> {
+        self.0.get(usize::try_from(attempt).ok()?)
+    }
+}
+
+impl Rung {
+    /// How long a message waits here: between half of the rung and all of it, so that many that failed together come
+    /// back apart. None waits longer than the rung behind one that came before it.
+    pub(super) fn wait(&self) -> u64 {
+        let half = self.millis / 2;
+        half + chance() % (self.millis - half + 1)
+    }
+}
+
+/// `contact-reaper.retry.5s`: the delay is part of the name, so that another ladder gets other queues instead
+/// of a contradiction.
+pub(super) fn queue(prefix: &str, delay: Duration) -> String {
+    let millis = delay.as_millis();
+    let (count, unit) = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")]
+        .into_iter()
+        .find(|(size, _)| millis > 0 && millis.is_multiple_of(*size))
+        .map_or((millis, "ms"), |(size, unit)| (millis / size, unit));
+    format!("{prefix}.{count}{unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::test_options;
+
+    #[test]
+    fn retry_queues_are_named_by_their_delay() {
+        let name = |millis| queue("r", Duration::from_millis(millis));
+        assert_eq!([name(500), name(5_000), name(90_000)], ["r.500ms", "r.5s", "r.90s"]);
+        assert_eq!([name(120_000), name(3_600_000), name(0)], ["r.2m", "r.1h", "r.0ms"]);
+    }
+
+    #[test]
+    fn rungs_are_climbed_in_order_and_none_is_waited_on_longer_than_it_is_or_less_than_half() {
+        let ladder = Ladder::new(&test_options()).unwrap();
+        assert_eq!(ladder.len(), 5);
+        for (attempt, seconds) in [1, 5, 30, 120, 600].into_iter().enumerate() {
+            let rung = ladder.rung(u32::try_from(attempt).unwrap()).unwrap();
+            let waits: Vec<u64> = (0..500).map(|_| rung.wait()).collect();
+            assert!(waits.iter().all(|wait| (500 * seconds..=1000 * seconds).contains(wait)), "{seconds}");
+            assert!(waits.iter().any(|wait| *wait != waits[0]), "all come back at once");
+        }
+        assert!(ladder.rung(5).is_none());
+    }
+}

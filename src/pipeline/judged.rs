@@ -1,0 +1,99 @@
+//! What one message came to, and how it is settled. Pure.
+
+use super::parts::Answer;
+use crate::domain::decision::Decision;
+use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection};
+use crate::ports::{Decided, Obstacle, Verdict};
+
+/// What one message came to.
+#[derive(Clone, Debug)]
+pub enum Judged {
+    /// It stands in the ledger.
+    Decided(NewEnrollment, Decided),
+    /// It is no event, contradicts one, or cannot be decided.
+    Rejected(Rejection),
+    /// It is tried again later.
+    PutOff(NewEnrollment, Obstacle, String),
+}
+
+/// How often a message was tried, and may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Tries {
+    /// How often it was put off before.
+    pub attempt: u32,
+    /// How often the feed can put it off in all.
+    pub retries: u32,
+    /// How often it was tried at one go.
+    pub at_once: u32,
+}
+
+impl Judged {
+    /// A well-formed event and what was found out about it.
+    pub fn of(enrollment: NewEnrollment, answer: Answer, tries: Tries) -> Self {
+        let reject = |reason, detail| Self::Rejected(Rejection { reason, detail });
+        match answer {
+            Answer::Decided(Decided { decision: Decision::DeadLetter(rejection), .. }) => {
+                Self::Rejected(rejection)
+            }
+            Answer::Decided(decided) => Self::Decided(enrollment, decided),
+            Answer::Unfit(problem) => reject(DeadLetterReason::Poison, format!("$.data: {problem}")),
+            Answer::InTheWay(obstacle, problem) if tries.attempt < tries.retries => {
+                Self::PutOff(enrollment, obstacle, problem)
+            }
+            Answer::InTheWay(_, problem) => {
+                let times = (tries.attempt.min(tries.retries) + 1) * tries.at_once;
+                reject(DeadLetterReason::RetriesExhausted, format!("$.data: {problem}; tried {times} times"))
+            }
+        }
+    }
+
+    /// How it is settled. `None`: not at all, it is given back; a service that stops spends nobody's attempts.
+    pub fn verdict(&self, stopping: bool) -> Option<Verdict> {
+        match self {
+            Self::Decided(..) => Some(Verdict::Ack),
+            Self::Rejected(rejection) => Some(Verdict::DeadLetter(rejection.clone())),
+            Self::PutOff(..) if stopping => None,
+            Self::PutOff(..) => Some(Verdict::Retry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::enrollment::parse_event;
+
+    fn in_the_way(attempt: u32, retries: u32, at_once: u32) -> Judged {
+        let event = json!({"specversion": "1.0", "id": "m-1", "source": "/engine", "type": "workflow.enrollment.created",
+            "data": {"accountId": "1", "workflowId": "5", "actionId": "2", "enrollmentId": "9001",
+                "objectTypeId": "0-1", "objectId": "512", "enrolledAt": "2026-11-21T10:00:00Z", "cause": "MANUAL"}});
+        let enrollment = parse_event(event.to_string().as_bytes()).unwrap();
+        let answer = Answer::InTheWay(Obstacle::Contended, "a lock".to_owned());
+        Judged::of(enrollment, answer, Tries { attempt, retries, at_once })
+    }
+
+    #[test]
+    fn a_message_goes_up_to_the_last_rung_and_then_to_the_dead_letters() {
+        for attempt in 0..5 {
+            assert!(matches!(in_the_way(attempt, 5, 1).verdict(false), Some(Verdict::Retry)), "{attempt}");
+        }
+        for (attempt, retries, at_once, times) in [(5, 5, 1, 6), (9, 5, 1, 6), (0, 0, 6, 6)] {
+            let Judged::Rejected(rejection) = in_the_way(attempt, retries, at_once) else {
+                panic!("put off")
+            };
+            assert_eq!(rejection.reason, DeadLetterReason::RetriesExhausted);
+            assert_eq!(rejection.detail, format!("$.data: a lock; tried {times} times"));
+        }
+    }
+
+    #[test]
+    fn a_service_that_stops_gives_back_what_it_would_put_off() {
+        assert!(in_the_way(0, 5, 1).verdict(true).is_none());
+        assert!(
+            matches!(in_the_way(5, 5, 1).verdict(true), Some(Verdict::DeadLetter(_))),
+            "its last try was made"
+        );
+    }
+}

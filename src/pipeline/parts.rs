@@ -1,0 +1,176 @@
+//! How a batch comes to its answers: all at once, and where that fails in parts, so that one message never holds the
+//! others. A pure state machine: no await, no clock.
+
+use std::ops::Range;
+
+use crate::ports::{DecideError, Decided, Obstacle};
+
+/// What was found out about one message.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// Committed.
+    Decided(Decided),
+    /// The store cannot take it.
+    Unfit(String),
+    /// Something was in its way, as often as it was tried.
+    InTheWay(Obstacle, String),
+}
+
+/// What to do after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Ask for the next part.
+    GoOn,
+    /// The same part again, after a pause.
+    Pause,
+}
+
+/// A batch on its way to its answers.
+pub struct Parts {
+    answers: Vec<Option<Answer>>,
+    /// Without an answer yet; the last one is next.
+    open: Vec<Range<usize>>,
+    /// How often a message that stands alone is tried again at its place.
+    tries: u32,
+    tries_left: u32,
+}
+
+impl Parts {
+    pub fn new(count: usize, tries: u32) -> Self {
+        let open = if count == 0 { Vec::new() } else { vec![0..count; 1] };
+        Self { answers: vec![None; count], open, tries, tries_left: tries }
+    }
+
+    /// What to have decided next: parts come in the order of arrival.
+    pub fn next(&self) -> Option<Range<usize>> {
+        self.open.last().cloned()
+    }
+
+    /// The next part is committed, with these answers.
+    pub fn decided(&mut self, answers: Vec<Decided>) {
+        let part = self.answered();
+        for (slot, answer) in self.answers[part].iter_mut().zip(answers) {
+            *slot = Some(Answer::Decided(answer));
+        }
+    }
+
+    /// The next part was not decided.
+    pub fn failed(&mut self, error: DecideError) -> Step {
+        let alone = self.next().is_some_and(|part| part.len() == 1);
+        match error {
+            DecideError::Away(_) => return Step::Pause,
+            DecideError::InTheWay { .. } if alone && self.tries_left > 0 => {
+                self.tries_left -= 1;
+                return Step::Pause;
+            }
+            DecideError::InTheWay { obstacle, problem } if alone => {
+                self.answer(Answer::InTheWay(obstacle, problem));
+            }
+            DecideError::Unfit(problem) if alone => self.answer(Answer::Unfit(problem)),
+            // Each costs its own timeout, so that only those pay it that something is in the way of.
+            DecideError::InTheWay { .. } => {
+                let part = self.answered();
+                self.open.extend(part.rev().map(|index| index..index + 1));
+            }
+            DecideError::Unfit(_) => {
+                let part = self.answered();
+                let middle = part.start + part.len() / 2;
+                self.open.extend([middle..part.end, part.start..middle]);
+            }
+        }
+        Step::GoOn
+    }
+
+    /// The answers in the order of arrival; none is missing once there is no next part.
+    pub fn into_answers(self) -> Vec<Answer> {
+        let unanswered = || Answer::Unfit("the store gave no answer".to_owned());
+        self.answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        let part = self.answered();
+        if let Some(slot) = self.answers.get_mut(part.start) {
+            *slot = Some(answer);
+        }
+    }
+
+    fn answered(&mut self) -> Range<usize> {
+        self.tries_left = self.tries;
+        self.open.pop().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::decision::Decision;
+    use crate::domain::time::parse_time;
+
+    fn decided(count: usize) -> Vec<Decided> {
+        let at = parse_time("2026-11-21T10:00:00Z").unwrap();
+        vec![Decided { decision: Decision::Delete, at }; count]
+    }
+
+    fn in_the_way() -> DecideError {
+        DecideError::InTheWay { obstacle: Obstacle::TimedOut, problem: "57014".to_owned() }
+    }
+
+    /// Has `count` messages decided by somebody who fails like this on every part with message `bad` in it: the parts
+    /// that were asked for, and the answers in short.
+    fn play(count: usize, bad: usize, error: &DecideError) -> (Vec<Range<usize>>, String) {
+        let mut parts = Parts::new(count, 0);
+        let mut asked = Vec::new();
+        while let Some(part) = parts.next() {
+            asked.push(part.clone());
+            if part.contains(&bad) {
+                assert_eq!(parts.failed(error.clone()), Step::GoOn);
+            } else {
+                parts.decided(decided(part.len()));
+            }
+        }
+        let short = |answer| match answer {
+            Answer::Decided(_) => 'd',
+            Answer::Unfit(_) => 'u',
+            Answer::InTheWay(..) => 'w',
+        };
+        (asked, parts.into_answers().into_iter().map(short).collect())
+    }
+
+    #[test]
+    fn a_batch_that_passes_is_asked_for_once() {
+        assert_eq!(play(4, 9, &in_the_way()), (vec![0..4; 1], "dddd".to_owned()));
+        assert_eq!(play(0, 9, &in_the_way()), (vec![], String::new()));
+    }
+
+    #[test]
+    fn one_that_cannot_be_taken_is_found_by_halves() {
+        let (asked, answers) = play(8, 5, &DecideError::Unfit(String::new()));
+        assert_eq!(answers, "dddddudd");
+        assert_eq!(asked, [0..8, 0..4, 4..8, 4..6, 4..5, 5..6, 6..8]);
+    }
+
+    #[test]
+    fn where_something_is_in_the_way_each_is_tried_alone() {
+        let (asked, answers) = play(4, 1, &in_the_way());
+        assert_eq!((asked, answers.as_str()), (vec![0..4, 0..1, 1..2, 2..3, 3..4], "dwdd"));
+    }
+
+    #[test]
+    fn while_the_store_is_away_nothing_moves() {
+        let mut parts = Parts::new(3, 0);
+        for _ in 0..50 {
+            assert_eq!(parts.failed(DecideError::Away(String::new())), Step::Pause);
+            assert_eq!(parts.next(), Some(0..3));
+        }
+    }
+
+    #[test]
+    fn where_there_is_no_other_place_to_wait_one_is_tried_again_at_its_own() {
+        let mut parts = Parts::new(1, 2);
+        assert_eq!(parts.failed(in_the_way()), Step::Pause);
+        assert_eq!(parts.failed(in_the_way()), Step::Pause);
+        assert_eq!(parts.failed(in_the_way()), Step::GoOn);
+        assert_eq!(parts.next(), None);
+        assert!(matches!(parts.into_answers()[..], [Answer::InTheWay(Obstacle::TimedOut, _)]));
+    }
+}
