@@ -5,6 +5,7 @@
 //! and handed out again by the next session of the same process.
 
 mod lines;
+mod replay;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, SeekFrom};
@@ -20,6 +21,7 @@ use crate::ports::{Checkpoints, Delivery, Feed, FeedError, Session, Settlement, 
 
 use lines::Lines;
 pub use lines::Receipt;
+pub use replay::{ReplayFeed, ReplaySession, ReplaySettler};
 
 /// Where the lines come from.
 #[derive(Clone, Debug)]

@@ -216,6 +216,20 @@ pub trait Checkpoints: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), String>> + Send;
 }
 
+/// Keeps dead letters while they are decided anew.
+pub trait Replays: Send + Sync + 'static {
+    /// Removes those that were decided and gives those that were set aside again their new reason, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Nothing is known to be settled; said in a sentence.
+    fn settle(
+        &self,
+        decided: Vec<i64>,
+        again: Vec<(i64, Rejection)>,
+    ) -> impl Future<Output = Result<(), String>> + Send;
+}
+
 /// An event on its way to whoever listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

@@ -17,7 +17,7 @@ use crate::broker::{self, EventPublisher, QueueLag, RabbitFeed};
 use crate::config::{self, FeedKind, Mail, RetentionJob, Settings};
 use crate::domain::guard::{AccountLimits, Limits, WorkflowLimits};
 use crate::http::{self, Health};
-use crate::jsonl::{self, JsonlFeed, Source};
+use crate::jsonl::{self, JsonlFeed, ReplayFeed, Source};
 use crate::outbox::events;
 use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End, Observer};
@@ -27,7 +27,8 @@ use crate::scheduler::jobs::{
     self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_ledger, prune_outbox,
     purge_trash,
 };
-use crate::store::{self, KeyHome, ReplicationLag, Rules, Store, StoreError};
+use crate::store::dead_letters::Replaying;
+use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
 use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
@@ -199,6 +200,24 @@ pub async fn run_lines(
     let decider = store.deciding(rules);
     let feed = JsonlFeed::new(jsonl::Options { source }, Arc::new(store));
     pipeline::run(feed, decider, options, stop).await
+}
+
+/// Has dead letters of the embedded feed decided anew, as the service would.
+///
+/// # Errors
+///
+/// Where the pipeline ends with a sentence.
+pub async fn replay(
+    settings: &Settings,
+    store: &Store,
+    letters: impl IntoIterator<Item = (i64, Vec<u8>)>,
+    replays: Arc<Replaying>,
+) -> anyhow::Result<End> {
+    let (_asker, stop) = Stop::channel();
+    let decider = store.deciding(rules(settings));
+    let options = pipeline_options(settings, None, None);
+    let ended = pipeline::run(ReplayFeed::new(letters, replays), decider, options, stop).await;
+    ended.map_err(|sentence| anyhow!(sentence))
 }
 
 /// Brings the schema up to date, waiting for the store as long as it takes; `false`: asked to stop meanwhile.

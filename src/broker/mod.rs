@@ -3,7 +3,8 @@
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
 //! connection and turns its errors into sentences, `consumer` is the feed (one generation of connections
 //! per session), `envelope` builds what goes on and `ladder` says where it waits, `publisher` publishes with confirms,
-//! `events` takes what happened to whoever listens, `queue_lag` says how many enrollments wait.
+//! `events` takes what happened to whoever listens, `letters` is the dead-letter queue in an operator's hand, `queue_lag`
+//! says how many enrollments wait.
 //!
 //! What is not here: no back-off (whoever opens the feed waits between tries), no automatic recovery (delivery
 //! tags start again at 1 after one, and an old tag would acknowledge a new message), no acknowledgement but
@@ -14,6 +15,7 @@ mod consumer;
 mod envelope;
 mod events;
 mod ladder;
+mod letters;
 mod publisher;
 mod queue_lag;
 mod tls;
@@ -28,6 +30,7 @@ use crate::ports::FeedError;
 
 pub use consumer::{RabbitFeed, RabbitSession, RabbitSettler, Receipt};
 pub use events::EventPublisher;
+pub use letters::{DeadLetters, Held};
 pub use publisher::{PublishFailure, PublishReport, publish_enrollments};
 pub use queue_lag::QueueLag;
 pub use tls::{Identity, Tls};

@@ -1,6 +1,7 @@
 //! The command line: what is asked, who does it, how it is said.
 
 mod data;
+mod dead_letters;
 mod delete;
 mod demo;
 mod erase;
@@ -94,6 +95,9 @@ enum Command {
     Pause(pause::Paused),
     /// Let deletes by workflows go on; what was held meanwhile is taken up
     Resume(pause::Paused),
+    /// What could not be processed
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// The scheduled jobs
     #[command(subcommand)]
     Retention(retention::Retention),
@@ -231,6 +235,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Holds(holds) => holds.run(&context).await,
         Command::Pause(paused) => paused.pause(&context).await,
         Command::Resume(paused) => paused.resume(&context).await,
+        Command::DeadLetters(letters) => letters.run(&context).await,
         Command::Retention(retention) => retention.run(&context).await,
         Command::Effects => operate::effects(json),
     }

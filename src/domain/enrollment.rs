@@ -216,6 +216,12 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
     })
 }
 
+/// The account that a body names, whatever else is wrong with it.
+pub fn account_of(body: &[u8]) -> Option<i64> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    account_id(&Members::of(&body, "$").ok()?.object("data").ok()?).ok()
+}
+
 /// The event that enrolled the contact.
 fn occurrence(event: &Members<'_>) -> Result<Occurrence, Fault> {
     let properties = texts(event.object("properties")?.iter());

@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod address;
 pub mod criteria;
+pub mod dead_letter;
 pub mod decision;
 pub mod effects;
 pub mod enrollment;

@@ -56,6 +56,19 @@ pub async fn write_deletion(
     insert(tx, at, account_id, &Actor::User(user_id), "trash", count, what).await
 }
 
+/// As [`write`], for what is no row of the store and is known by texts.
+pub async fn write_texts(
+    tx: &mut Tx,
+    at: Time,
+    account_id: i64,
+    actor: &Actor,
+    action: &str,
+    ids: &[String],
+) -> Result<(), StoreError> {
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    insert(tx, at, account_id, actor, action, count, json!({ "ids": ids })).await
+}
+
 fn texts(ids: &[i64]) -> Vec<String> {
     ids.iter().map(i64::to_string).collect()
 }

@@ -6,7 +6,7 @@
 //! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
 //! (what the commands show), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
-//! e-mail), [`checkpoint`] (the embedded feed's position and dead letters). Only a deletion of
+//! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
 //! many is more than one transaction.
 
 mod audit;
@@ -15,6 +15,7 @@ mod compiled;
 mod contact;
 mod contact_counts;
 mod db;
+pub mod dead_letters;
 mod decide;
 mod deciding;
 pub mod deletions;
@@ -56,6 +57,7 @@ pub mod waiting;
 
 use std::time::Duration;
 
+pub use audit::Actor;
 pub use db::Options;
 pub use decide::Rules;
 pub use deciding::Deciding;

@@ -8,6 +8,7 @@ mod broker;
 mod commands;
 mod company_stage;
 mod criteria;
+mod dead_letters;
 mod decisions;
 mod deferral;
 mod definitions;

@@ -1,0 +1,104 @@
+//! In the dead-letter queue of the broker.
+
+use std::collections::VecDeque;
+
+use anyhow::anyhow;
+
+use super::{Context, Failure, Order, Tempo};
+use crate::broker::{DeadLetters, Held};
+use crate::domain::dead_letter::{DeadLetter, Selection};
+use crate::ports::FeedError;
+use crate::service;
+
+/// Letters that are replayed at a time.
+const PAGE: usize = 100;
+
+/// The newest of a selection, newest first.
+pub async fn newest(
+    context: &Context,
+    selection: &Selection,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, Failure> {
+    let mut letters = opened(context).await?;
+    let mut found = VecDeque::new();
+    while let Some(held) = letters.next().await.map_err(said)? {
+        if selection.takes(&held.letter) {
+            if found.len() == limit {
+                found.pop_front();
+            }
+            found.push_back(held.letter);
+        }
+    }
+    letters.give_back().await.map_err(said)?;
+    Ok(found.into_iter().rev().collect())
+}
+
+/// Page by page: published, confirmed, audited, and only then removed. A kill in between repeats, and the ledger answers.
+pub async fn replay(order: &Order<'_>, mut tempo: Tempo) -> Result<usize, Failure> {
+    let mut letters = opened(order.context).await?;
+    let mut page = Vec::new();
+    let mut replayed = 0;
+    loop {
+        let next = letters.next().await.map_err(said)?;
+        let at_end = next.is_none();
+        match next {
+            Some(held) if order.selection.takes(&held.letter) => page.push(held),
+            Some(_) | None => {}
+        }
+        if page.len() == PAGE || letters.is_full() || at_end {
+            replayed += page.len();
+            send_back(&mut letters, order, std::mem::take(&mut page)).await?;
+            tempo.keep(replayed).await;
+        }
+        if at_end {
+            break;
+        }
+    }
+    letters.give_back().await.map_err(said)?;
+    Ok(replayed)
+}
+
+async fn send_back(letters: &mut DeadLetters, order: &Order<'_>, page: Vec<Held>) -> Result<(), Failure> {
+    if page.is_empty() {
+        return Ok(());
+    }
+    letters.send_back(&page).await.map_err(said)?;
+    order.audit("replay_dead_letters", &page).await?;
+    letters.remove(page).await.map_err(said)
+}
+
+pub async fn discard(order: &Order<'_>, confirm: u64) -> Result<(), Failure> {
+    let mut letters = opened(order.context).await?;
+    let mut chosen = Vec::new();
+    while let Some(mut held) = letters.next().await.map_err(said)? {
+        if order.selection.takes(&held.letter) {
+            held.letter.body = Vec::new();
+            chosen.push(held);
+        }
+    }
+    if chosen.len() as u64 != confirm {
+        let refusal = order.selection.other_number(chosen.len() as u64, confirm);
+        return letters.give_back().await.map_err(said).and(Err(anyhow!(refusal).into()));
+    }
+    if !chosen.is_empty() {
+        order.audit("discard_dead_letters", &chosen).await?;
+        letters.remove(chosen).await.map_err(said)?;
+    }
+    letters.give_back().await.map_err(said)
+}
+
+impl Order<'_> {
+    async fn audit(&self, action: &str, letters: &[Held]) -> Result<(), Failure> {
+        let ids: Vec<String> = letters.iter().map(|held| held.letter.id.clone()).collect();
+        Ok(self.store.audit_dead_letters(&self.selection, &self.actor, action, &ids).await?)
+    }
+}
+
+async fn opened(context: &Context) -> Result<DeadLetters, Failure> {
+    DeadLetters::open(&service::broker_options(&context.settings)).await.map_err(said)
+}
+
+fn said(error: FeedError) -> Failure {
+    let (FeedError::Transient(sentence) | FeedError::Permanent(sentence)) = error;
+    anyhow!(sentence).into()
+}
