@@ -40,6 +40,7 @@ mod retention;
 mod retries;
 mod schema;
 mod service;
+mod simulation;
 mod support;
 mod tidy;
 mod tls;

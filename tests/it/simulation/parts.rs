@@ -1,0 +1,160 @@
+//! What the pipeline is given: a feed and a decider that do what the [`World`](super::world::World) says.
+
+use std::sync::MutexGuard;
+use std::time::Duration;
+
+use contact_reaper::domain::enrollment::NewEnrollment;
+use contact_reaper::domain::time::parse_time;
+use contact_reaper::ports::{
+    DecideError, Decided, Decider, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict,
+};
+use tokio::time::sleep;
+
+use super::world::{Message, RETRIES, Shared, World};
+
+/// How long a store that is away is waited for.
+const NO_ANSWER: Duration = Duration::from_secs(10);
+
+fn locked(shared: &Shared) -> MutexGuard<'_, World> {
+    shared.lock().expect("nobody panics with it")
+}
+
+async fn wait_a_bit(shared: &Shared) {
+    let delay = locked(shared).delay();
+    sleep(delay).await;
+}
+
+fn lost() -> FeedError {
+    FeedError::Transient("lost".to_owned())
+}
+
+#[derive(Clone)]
+pub struct ModelDecider(pub Shared);
+
+impl Decider for ModelDecider {
+    async fn decide(&self, batch: &[NewEnrollment]) -> Result<Vec<Decided>, DecideError> {
+        wait_a_bit(&self.0).await;
+        let decided = locked(&self.0).decide(batch);
+        if matches!(decided, Err(DecideError::Away(_))) {
+            sleep(NO_ANSWER).await;
+        }
+        wait_a_bit(&self.0).await;
+        let answer_is_lost = locked(&self.0).strikes(30);
+        let at = parse_time("2026-11-21T10:00:00Z").expect("a time");
+        match decided {
+            Ok(_) if answer_is_lost => Err(DecideError::Away("the answer was lost".to_owned())),
+            Ok(decisions) => Ok(decisions.into_iter().map(|decision| Decided { decision, at }).collect()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn answers(&self) -> bool {
+        let away = locked(&self.0).is_away();
+        sleep(if away { NO_ANSWER } else { Duration::ZERO }).await;
+        !away
+    }
+}
+
+pub struct ModelFeed(pub Shared);
+
+impl Feed for ModelFeed {
+    type Session = ModelSession;
+
+    async fn open(&mut self) -> Result<ModelSession, FeedError> {
+        // Something always takes time: a loop of failures must not be endless at one moment.
+        sleep(Duration::from_millis(1)).await;
+        let mut world = locked(&self.0);
+        if world.strikes(4) {
+            return Err(lost());
+        }
+        Ok(ModelSession { world: self.0.clone(), number: world.open() })
+    }
+}
+
+pub struct ModelSession {
+    world: Shared,
+    number: u64,
+}
+
+impl Drop for ModelSession {
+    fn drop(&mut self) {
+        locked(&self.world).end(self.number);
+    }
+}
+
+#[derive(Clone)]
+pub struct ModelSettler {
+    world: Shared,
+    number: u64,
+}
+
+impl Session for ModelSession {
+    type Receipt = (u64, Message);
+    type Settler = ModelSettler;
+
+    async fn next(&mut self) -> Result<Option<Delivery<(u64, Message)>>, FeedError> {
+        loop {
+            let pause = {
+                let mut world = locked(&self.world);
+                if world.strikes(300) {
+                    world.end(self.number);
+                }
+                if !world.is_open(self.number) {
+                    return Err(lost());
+                }
+                if let Some((tag, message, body)) = world.deliver() {
+                    let Message { attempt, redelivered, .. } = message;
+                    return Ok(Some(Delivery { body, redelivered, attempt, receipt: (tag, message) }));
+                }
+                if world.is_away() { NO_ANSWER } else { Duration::from_millis(7) }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    fn settler(&self) -> ModelSettler {
+        ModelSettler { world: self.world.clone(), number: self.number }
+    }
+
+    async fn close(self) {}
+}
+
+impl Settler for ModelSettler {
+    type Receipt = (u64, Message);
+
+    fn retries(&self) -> u32 {
+        RETRIES
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement<(u64, Message)>>) -> Result<(), FeedError> {
+        let mut decided = Vec::new();
+        let mut sent_on = Vec::new();
+        for Settlement { delivery, verdict } in settlements {
+            match verdict {
+                Verdict::Ack => decided.push(delivery.receipt.0),
+                verdict => sent_on.push((delivery.receipt, verdict)),
+            }
+        }
+        wait_a_bit(&self.world).await;
+        locked(&self.world).acknowledge(self.number, &decided);
+        let tags: Vec<u64> = sent_on.iter().map(|((tag, _), _)| *tag).collect();
+        for ((_, message), verdict) in sent_on {
+            wait_a_bit(&self.world).await;
+            let mut world = locked(&self.world);
+            if world.strikes(30) {
+                return Err(lost());
+            }
+            match verdict {
+                Verdict::DeadLetter(rejection) => world.set_aside(message, rejection.reason),
+                _ => world.put_off(message),
+            }
+        }
+        wait_a_bit(&self.world).await;
+        let mut world = locked(&self.world);
+        if world.strikes(30) {
+            return Err(lost());
+        }
+        world.acknowledge(self.number, &tags);
+        Ok(())
+    }
+}
