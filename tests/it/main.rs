@@ -27,6 +27,7 @@ mod import_contacts;
 mod journal;
 mod lines;
 mod mail;
+mod mangled_bodies;
 mod matrix;
 mod model;
 mod outbox;
