@@ -3,8 +3,8 @@
 //! Nothing unknown deletes: a part that is not understood is [`Truth::Unknown`], which stays unknown unless
 //! a part beside it decides alone (`false AND unknown` is false). [`parse`] reads the vendor's JSON and says what in
 //! it is unsupported, ambiguous or dangerous; [`subject`] is what criteria look at; [`operation`] holds the tests of
-//! property values, [`moment`] those of points in time, [`event`] those of what happened; [`filter`] is what people delete by, [`seen`] the account that
-//! `explain` gives of an evaluation.
+//! property values, [`moment`] those of points in time, [`event`] those of what happened; [`filter`] is what people
+//! delete by, [`seen`] the account that `explain` gives of an evaluation, [`whoever`] what shows without a contact.
 
 mod decimal;
 mod event;
@@ -14,6 +14,7 @@ mod operation;
 pub mod parse;
 mod seen;
 pub mod subject;
+mod whoever;
 
 use event::Refinements;
 pub use filter::Filter;
@@ -167,33 +168,6 @@ impl Criteria {
             (Kind::Unsupported, _) => Truth::Unknown,
             _ => Truth::False,
         }
-    }
-
-    /// The verdict whatever the contact is like, where it is always the same: that of the branches alone, with every
-    /// condition in them unknown.
-    pub fn whoever(&self) -> Truth {
-        match &self.kind {
-            Kind::Branch { decisive, negated, parts } => {
-                let verdicts = parts.iter().map(Self::whoever);
-                let verdict = match decisive {
-                    Truth::True => verdicts.fold(Truth::False, Truth::or),
-                    _ => verdicts.fold(Truth::True, Truth::and),
-                };
-                verdict.negate_if(*negated)
-            }
-            Kind::Constant(accepts) => Truth::from_bool(*accepts),
-            _ => Truth::Unknown,
-        }
-    }
-
-    /// Is it an `OR` of `AND`s, as the vendor builds them? What is not understood is told of by itself.
-    pub fn is_or_of_ands(&self) -> bool {
-        let is = |part: &Self, wanted: Truth| match &part.kind {
-            Kind::Branch { decisive, negated, .. } => *decisive == wanted && !negated,
-            other => *other == Kind::Unsupported,
-        };
-        let parts = if let Kind::Branch { parts, .. } = &self.kind { parts.as_slice() } else { &[] };
-        is(self, Truth::True) && parts.iter().all(|part| is(part, Truth::False))
     }
 
     /// Adds what the store has to know before these criteria can be evaluated.
