@@ -1,10 +1,12 @@
 //! What ends a run before all is done, what its record says then, and that no two of a job run at once.
 
+use contact_reaper::store::StoreError;
+use contact_reaper::store::retention::{Started, Sweep};
 use serde_json::{Value, json};
 
 use super::{DAY, trashed, with};
 use crate::support::records::seconds_ago;
-use crate::support::{Database, on_both};
+use crate::support::{Database, on_both, sweep};
 
 on_both!(a_run_stops_at_its_cap_to_the_row_and_the_next_one_goes_on, async |db: Database| {
     let records: Vec<Value> = (1..=7).map(|id| trashed(id, 91 * DAY)).collect();
@@ -58,4 +60,19 @@ on_both!(a_run_is_refused_while_another_of_the_job_is_under_way_and_not_for_ever
         (runs.len(), runs[0].join(" "), runs[1][1].as_str()),
         (2, "operator:ola killed".to_owned(), "done")
     );
+});
+
+on_both!(a_run_whose_record_somebody_closed_does_nothing_more, async |db: Database| {
+    with(&db, &[trashed(1, 91 * DAY)]).await;
+    let store = db.open();
+    let Started::Run(run) = store.start_run("purge_trash", "operator:ola", None).await.unwrap() else {
+        panic!("nobody else is at it")
+    };
+    db.execute("UPDATE retention_runs SET ended_at = active_at, stopped_by = 'killed'").await;
+    let batch = store.sweep(&Sweep { run: Some(&run), ..sweep() }).await;
+    assert!(matches!(batch, Err(StoreError::Refused(_))), "{batch:?}");
+    store.end_run(&run, "done", Some(0)).await.unwrap();
+    assert_eq!(db.count("gone_contacts", "TRUE").await, 0);
+    assert_eq!(db.count("retention_runs", "stopped_by = 'killed' AND deleted = 0").await, 1);
+    store.close().await;
 });

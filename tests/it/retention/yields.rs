@@ -1,5 +1,6 @@
 //! Jobs let those go first who are behind: enrollments in the queue, and replicas of the store.
 
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
@@ -7,7 +8,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{DAY, trashed, with};
 use crate::support::records::{contact, days_ago, event, manual_workflow};
-use crate::support::{Broker, Database, wait_until};
+use crate::support::{Broker, Database, TempDir, wait_until};
 
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -36,4 +37,60 @@ async fn a_purge_waits_until_the_enrollments_are_through() {
     lock.execute("COMMIT").await.expect("released");
     wait_until("the purge goes on", DEADLINE, async || db.count("gone_contacts", "TRUE").await == 1).await;
     assert_eq!(db.count("ledger", "TRUE").await, EVENTS);
+}
+
+/// A program that receives the write-ahead log as a replica does, until it is dropped.
+struct Receiver {
+    child: Child,
+    _dir: TempDir,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let dir = TempDir::new();
+        let program = "exec $(ls /usr/lib/postgresql/*/bin/pg_receivewal | tail -n 1) --synchronous -s 1 -D \"$0\" -d \"$1\"";
+        let url = std::env::var("TEST_POSTGRES_URL").expect("tests/run.sh says where the server is");
+        let mut command = Command::new("sh");
+        command.args(["-c", program]).arg(dir.path()).arg(url).stderr(Stdio::null());
+        Self { child: command.spawn().expect("sh runs"), _dir: dir }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success(), "the receiver has ended");
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_waits_for_a_replica_that_is_behind() {
+    let (db, broker) = (Database::postgres().await, Broker::new().await);
+    let reaper = with(&db, &[trashed(100, 91 * DAY)]).await.fed_by(&broker).setting("scheduler.jitter", "0s");
+    let receiver = Receiver::start();
+    let behind = "SELECT CAST(count(*) AS text) FROM pg_stat_replication WHERE write_lsn IS NOT NULL AND ";
+    let count = async |condition: &str| db.rows(&format!("{behind}{condition}")).await.concat() == ["1"];
+    wait_until("the replica follows", DEADLINE, async || count("TRUE").await).await;
+    receiver.signal("STOP");
+    db.execute("SELECT pg_logical_emit_message(FALSE, 'test', repeat('x', 8000000))").await;
+    wait_until("the replica is behind", DEADLINE, async || {
+        count("pg_wal_lsn_diff(pg_current_wal_lsn(), write_lsn) > 4000000").await
+    })
+    .await;
+    db.execute(&format!("INSERT INTO job_runs (job, first_seen) VALUES ('purge_trash', '{}')", days_ago(2)))
+        .await;
+    let mut worker = reaper.setting("scheduler.max_replication_lag_mb", "2").spawn(&["run"]);
+    worker.wait_ready().await;
+    wait_until("the purge waits", DEADLINE, async || {
+        worker.stderr().contains(r#""job.waits_for":"replication""#)
+    })
+    .await;
+    assert_eq!(db.count("gone_contacts", "TRUE").await, 0);
+    receiver.signal("CONT");
+    wait_until("the purge goes on", DEADLINE, async || db.count("gone_contacts", "TRUE").await == 1).await;
 }
