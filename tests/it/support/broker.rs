@@ -189,7 +189,9 @@ impl Broker {
 
     /// Takes the oldest message of a queue and gives it back, as a worker does that dies with it in hand.
     pub async fn take_and_give_back(&self, queue: &str) {
-        let got = self.channel().await.basic_get(queue.into(), BasicGetOptions::default()).await;
+        // Kept until the message is given back: it would close when dropped.
+        let channel = self.channel().await;
+        let got = channel.basic_get(queue.into(), BasicGetOptions::default()).await;
         let got = got.expect("the queue answers").expect("a message waits");
         let requeue = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
         got.acker.nack(requeue).await.expect("given back");
