@@ -1,7 +1,7 @@
 //! The dead-letter queue in an operator's hand.
 //!
 //! A queue cannot be looked into, only taken from. So its letters are taken, oldest first, and whatever is not removed is
-//! given back in the order it had; a process that dies in between gives everything back as well, by its connection.
+//! given back in the order it had; of a process that dies in between everything comes back with its connection, in any order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,8 +26,8 @@ use crate::domain::dead_letter::DeadLetter;
 use crate::domain::time::Time;
 use crate::ports::FeedError;
 
-/// Letters that one channel may hold; where more are held another is opened.
-const IN_HAND: u16 = 2000;
+/// Letters that one channel may hold, and this process in memory; where more are held another is opened.
+const IN_HAND: u16 = 500;
 /// A letter that was counted and does not come has expired, or somebody else has it in hand.
 const SILENCE: Duration = Duration::from_secs(3);
 /// Letters given back at a time. Of more under way at once the broker makes one heap, and its order is lost.

@@ -33,9 +33,21 @@ pub async fn newest(
     Ok(found.into_iter().rev().collect())
 }
 
-/// Page by page: published, confirmed, audited, and only then removed. A kill in between repeats, and the ledger answers.
-pub async fn replay(order: &Order<'_>, mut tempo: Tempo) -> Result<usize, Failure> {
+/// How many were published to the work queue again.
+pub async fn replay(order: &Order<'_>, tempo: Tempo) -> Result<usize, Failure> {
     let mut letters = opened(order.context).await?;
+    let replayed = replay_all(&mut letters, order, tempo).await;
+    // However it ended, the rest goes back in its order.
+    let returned = letters.give_back().await.map_err(said);
+    replayed.and_then(|replayed| returned.map(|()| replayed))
+}
+
+/// Page by page: published, confirmed, audited, and only then removed. A kill in between repeats, and the ledger answers.
+async fn replay_all(
+    letters: &mut DeadLetters,
+    order: &Order<'_>,
+    mut tempo: Tempo,
+) -> Result<usize, Failure> {
     let mut page = Vec::new();
     let mut replayed = 0;
     loop {
@@ -47,15 +59,13 @@ pub async fn replay(order: &Order<'_>, mut tempo: Tempo) -> Result<usize, Failur
         }
         if page.len() == PAGE || letters.is_full() || at_end {
             replayed += page.len();
-            send_back(&mut letters, order, std::mem::take(&mut page)).await?;
+            send_back(letters, order, std::mem::take(&mut page)).await?;
             tempo.keep(replayed).await;
         }
         if at_end {
-            break;
+            return Ok(replayed);
         }
     }
-    letters.give_back().await.map_err(said)?;
-    Ok(replayed)
 }
 
 async fn send_back(letters: &mut DeadLetters, order: &Order<'_>, page: Vec<Held>) -> Result<(), Failure> {
@@ -69,6 +79,12 @@ async fn send_back(letters: &mut DeadLetters, order: &Order<'_>, page: Vec<Held>
 
 pub async fn discard(order: &Order<'_>, confirm: u64) -> Result<(), Failure> {
     let mut letters = opened(order.context).await?;
+    let discarded = discard_all(&mut letters, order, confirm).await;
+    let returned = letters.give_back().await.map_err(said);
+    discarded.and(returned)
+}
+
+async fn discard_all(letters: &mut DeadLetters, order: &Order<'_>, confirm: u64) -> Result<(), Failure> {
     let mut chosen = Vec::new();
     while let Some(mut held) = letters.next().await.map_err(said)? {
         if order.selection.takes(&held.letter) {
@@ -77,14 +93,13 @@ pub async fn discard(order: &Order<'_>, confirm: u64) -> Result<(), Failure> {
         }
     }
     if chosen.len() as u64 != confirm {
-        let refusal = order.selection.other_number(chosen.len() as u64, confirm);
-        return letters.give_back().await.map_err(said).and(Err(anyhow!(refusal).into()));
+        return Err(anyhow!(order.selection.other_number(chosen.len() as u64, confirm)).into());
     }
-    if !chosen.is_empty() {
-        order.audit("discard_dead_letters", &chosen).await?;
-        letters.remove(chosen).await.map_err(said)?;
+    if chosen.is_empty() {
+        return Ok(());
     }
-    letters.give_back().await.map_err(said)
+    order.audit("discard_dead_letters", &chosen).await?;
+    letters.remove(chosen).await.map_err(said)
 }
 
 impl Order<'_> {
