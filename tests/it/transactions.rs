@@ -63,7 +63,14 @@ on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |dat
     let mut failed = Vec::new();
     while go_on(&next, &dropped) {
         let batch = take(&next);
-        match store.decide(&batch, &UNGUARDED).await {
+        // As the pipeline does: what is in the way for once is tried again.
+        let decided = loop {
+            match store.decide(&batch, &UNGUARDED).await {
+                Err(error) if error.is_transient() => {}
+                decided => break decided,
+            }
+        };
+        match decided {
             Ok(_) => kept.extend(batch.iter().map(|enrollment| enrollment.key.enrollment_id.to_string())),
             Err(error) => failed.push(error.to_string()),
         }
