@@ -3,8 +3,6 @@
 //! Parsing says what of the conditions is unsupported, ambiguous or dangerous; this adds what only the definition as a
 //! whole shows.
 
-mod members;
-
 use std::cmp::Reverse;
 
 use serde_json::Value;
@@ -12,6 +10,7 @@ use serde_json::Value;
 use super::actions::{deletes, id_of, next_actions, reached};
 use super::criteria::{Concern, Criteria, Finding, Truth};
 use super::members::{given, parse_id, parse_strictly};
+use super::unread::DECIDING_OF_CRITERIA;
 use super::workflow::{Triggers, Workflow};
 
 /// Members that a definition may have and that decide nothing here.
@@ -48,7 +47,7 @@ pub fn lint(flow: &Value) -> Vec<Finding> {
     lint.actions(flow, &workflow);
     lint.triggers(flow, &workflow);
     lint.goal(&workflow);
-    lint.strange_members(flow);
+    lint.unasked(flow);
     for (member, why) in UNREAD {
         if given(flow, member).is_some_and(|value| !is_empty(value)) {
             lint.find(format!("$.{member}"), Concern::Ignored, format!("it decides nothing here: {why}"));
@@ -74,6 +73,22 @@ struct Lint {
 impl Lint {
     fn find(&mut self, at: impl Into<String>, concern: Concern, says: impl Into<String>) {
         self.findings.push(Finding { at: at.into(), concern, says: says.into() });
+    }
+
+    /// Conditions of the other types beside `MANUAL`.
+    fn unasked(&mut self, flow: &Value) {
+        let criteria = given(flow, "enrollmentCriteria");
+        let Some(criteria) = criteria.filter(|it| it.get("type").is_some_and(|kind| kind == "MANUAL")) else {
+            return;
+        };
+        let conditions =
+            DECIDING_OF_CRITERIA.iter().filter(|name| !["shouldReEnroll", "type"].contains(name));
+        for name in conditions {
+            if given(criteria, name).is_some_and(|member| !is_empty(member)) {
+                let says = "who is enrolled by hand need not meet it, and nobody else is enrolled";
+                self.find(format!("$.enrollmentCriteria.{name}"), Concern::Ignored, says);
+            }
+        }
     }
 
     fn identity(&mut self, flow: &Value, workflow: &Workflow) {

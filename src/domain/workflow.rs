@@ -13,6 +13,7 @@ use super::criteria::subject::{Asks, Subject};
 use super::criteria::{Concern, Criteria, Finding, Seen, Truth, parse};
 use super::enrollment::Cause;
 use super::members::{given, parse_id};
+use super::unread::slips;
 use super::windows::{self, Calendar};
 
 /// The `objectTypeId` of contacts.
@@ -135,12 +136,19 @@ fn uses(flow: &Value, name: &str) -> bool {
     given(flow, name).is_some_and(|member| member.as_array().is_none_or(|items| !items.is_empty()))
 }
 
-/// Membership of any of the suppression segments.
+/// Membership of any of the suppression segments; nobody can tell where a member that decides may be misspelt.
 fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
     let at = "$.suppressionListIds";
-    let parts = match given(flow, "suppressionListIds")? {
-        Value::Array(ids) if ids.is_empty() => return None,
-        Value::Array(ids) => ids
+    let slips = slips(flow, findings);
+    let mut parts = segments(flow, at, findings);
+    parts.extend(slips.iter().map(|at| Criteria::unsupported(at, "a member that is misspelt, perhaps")));
+    (!parts.is_empty()).then(|| Criteria::any(parts, at))
+}
+
+fn segments(flow: &Value, at: &str, findings: &mut Vec<Finding>) -> Vec<Criteria> {
+    match given(flow, "suppressionListIds") {
+        None => Vec::new(),
+        Some(Value::Array(ids)) => ids
             .iter()
             .enumerate()
             .map(|(index, id)| {
@@ -151,9 +159,8 @@ fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
                 }
             })
             .collect(),
-        _ => vec![unread(at, "suppression segments that are no list", findings)],
-    };
-    Some(Criteria::any(parts, at))
+        Some(_) => vec![unread(at, "suppression segments that are no list", findings)],
+    }
 }
 
 fn unread(at: &str, says: &str, findings: &mut Vec<Finding>) -> Criteria {
