@@ -3,8 +3,9 @@
 //! sqlx 0.9.0 can lose work that looked committed when a future that begins a transaction is dropped half-way
 //! (its issues 4385 and 4393): the connection goes back to the pool inside an open transaction. Two rules
 //! answer it: every pool rolls back before it lends a connection out, and no future of the store is dropped
-//! half-way (no `select!`, no `timeout` around it).
+//! half-way (no `select!`, no `timeout` around it) but here, where the connection is closed with it.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Executor, PgPool, Postgres, Row as _, Sqlite, SqlitePool};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::dialect::Dialect;
 use super::error::StoreError;
@@ -41,6 +44,11 @@ pub struct Options {
     /// Where the key of the hashed addresses lives.
     pub hash_keys: KeyHome,
 }
+
+/// What PostgreSQL may take, beyond the longest statement, to say how it ended.
+const ANSWER: Duration = Duration::from_secs(3);
+/// What a connection at rest may take to show that somebody is there.
+const PING: Duration = Duration::from_secs(2);
 
 /// A pool of connections to either database.
 #[derive(Clone, Debug)]
@@ -198,18 +206,12 @@ impl Db {
 
     async fn open_transaction(&self, begin: String, writes: bool) -> Result<Tx, StoreError> {
         let connection = match &self.pool {
-            Pool::Postgres(pool) => {
-                let mut connection = pool.acquire().await?;
-                connection.execute(AssertSqlSafe(begin)).await?;
-                Connection::Postgres(connection)
-            }
-            Pool::Sqlite(pool) => {
-                let mut connection = pool.acquire().await?;
-                connection.execute(AssertSqlSafe(begin)).await?;
-                Connection::Sqlite(connection)
-            }
+            Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+            Pool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
         };
-        Ok(Tx { connection, writes })
+        let mut tx = Tx { connection, writes, patience: self.statement_timeout + ANSWER, is_silent: false };
+        tx.run(begin).await?;
+        Ok(tx)
     }
 
     /// SQLite: rewrites the file without what was deleted and empties the write-ahead log. PostgreSQL: nothing.
@@ -235,9 +237,14 @@ impl Db {
     }
 }
 
-/// Ends whatever transaction a dropped future left open. Outside of one PostgreSQL only warns.
+/// Ends whatever transaction a dropped future left open. Outside of one PostgreSQL only warns. A connection that is
+/// silent is closed.
 fn roll_back_postgres(connection: &mut sqlx::PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
-    async move { connection.execute("ROLLBACK").await.map(|_| true) }.boxed()
+    async move {
+        let answer = timeout(PING, connection.execute("ROLLBACK")).await;
+        answer.map_err(|_| sqlx::Error::Io(ErrorKind::TimedOut.into()))?.map(|_| true)
+    }
+    .boxed()
 }
 
 /// As for PostgreSQL; SQLite calls a rollback outside of a transaction an error, which is the usual case.
@@ -266,6 +273,25 @@ pub struct Tx {
     connection: Connection,
     /// One that only reads takes no locks: it sees one moment as it is.
     writes: bool,
+    /// How long PostgreSQL may be silent.
+    patience: Duration,
+    /// It was silent for longer.
+    is_silent: bool,
+}
+
+/// What PostgreSQL answered in time. Of a machine that is gone nothing is heard, not even an end: then the connection
+/// is closed, and what was dropped half-way goes with it instead of back into the pool.
+fn heard<T>(
+    answer: Result<Result<T, sqlx::Error>, Elapsed>,
+    connection: &mut PoolConnection<Postgres>,
+    is_silent: &mut bool,
+) -> Result<T, StoreError> {
+    if let Ok(answer) = answer {
+        return Ok(answer?);
+    }
+    *is_silent = true;
+    connection.close_on_drop();
+    Err(StoreError::Unavailable("PostgreSQL does not answer any more".to_owned()))
 }
 
 /// Binds every argument to a query; what differs is how a time travels.
@@ -307,7 +333,9 @@ impl Tx {
     pub async fn execute(&mut self, sql: &str, args: &[Arg]) -> Result<u64, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                bind!(sql, args, |time: Time| time).execute(&mut **connection).await?.rows_affected()
+                let work = bind!(sql, args, |time: Time| time).execute(&mut **connection);
+                let answer = timeout(self.patience, work).await;
+                heard(answer, connection, &mut self.is_silent)?.rows_affected()
             }
             Connection::Sqlite(connection) => {
                 bind!(sql, args, format_time).execute(&mut **connection).await?.rows_affected()
@@ -319,7 +347,9 @@ impl Tx {
     pub async fn rows(&mut self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                let rows = bind!(sql, args, |time: Time| time).fetch_all(&mut **connection).await?;
+                let work = bind!(sql, args, |time: Time| time).fetch_all(&mut **connection);
+                let answer = timeout(self.patience, work).await;
+                let rows = heard(answer, connection, &mut self.is_silent)?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
             Connection::Sqlite(connection) => {
@@ -336,8 +366,24 @@ impl Tx {
 
     /// Runs a script of several statements without parameters.
     pub async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
+        self.run(sql.to_owned()).await
+    }
+
+    /// PostgreSQL: statements, and pauses between them, may take as long as they need from now on.
+    pub async fn wait_without_end(&mut self) -> Result<(), StoreError> {
+        self.script("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
+            .await?;
+        self.patience = Duration::MAX;
+        Ok(())
+    }
+
+    async fn run(&mut self, sql: String) -> Result<(), StoreError> {
+        let sql = AssertSqlSafe(sql);
         match &mut self.connection {
-            Connection::Postgres(connection) => connection.execute(sql).await?.rows_affected(),
+            Connection::Postgres(connection) => {
+                let answer = timeout(self.patience, connection.execute(sql)).await;
+                heard(answer, connection, &mut self.is_silent)?.rows_affected()
+            }
             Connection::Sqlite(connection) => connection.execute(sql).await?.rows_affected(),
         };
         Ok(())
@@ -383,7 +429,9 @@ impl Tx {
     /// The work's own.
     pub async fn take_back<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         // The connection may be what failed; then the rollback of the next borrower ends it.
-        drop(self.script("ROLLBACK").await);
+        if !self.is_silent {
+            drop(self.script("ROLLBACK").await);
+        }
         work
     }
 }

@@ -89,7 +89,11 @@ impl Dialect {
     /// writer half-way would fail. PostgreSQL bounds its statements here, where a pooler between does no harm.
     pub fn begin(self, statement_timeout_ms: u128) -> String {
         match self {
-            Self::Postgres => format!("BEGIN; SET LOCAL statement_timeout = {statement_timeout_ms}"),
+            // Idle as well: the locks of a process that sleeps, or of a machine that is gone, are in everybody's way.
+            Self::Postgres => format!(
+                "BEGIN; SET LOCAL statement_timeout = {statement_timeout_ms}; \
+                 SET LOCAL idle_in_transaction_session_timeout = {statement_timeout_ms}"
+            ),
             Self::Sqlite => "BEGIN IMMEDIATE".to_owned(),
         }
     }

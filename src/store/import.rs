@@ -83,7 +83,7 @@ impl Store {
 /// waits as long as it takes.
 pub(super) async fn take_turn(tx: &mut Tx) -> Result<Time, StoreError> {
     if tx.dialect() == Dialect::Postgres {
-        tx.script("SET LOCAL statement_timeout = 0").await?;
+        tx.wait_without_end().await?;
         tx.rows("SELECT 1 AS one FROM pg_advisory_xact_lock(7165905011)", &[]).await?;
     }
     tx.now().await
