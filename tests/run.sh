@@ -13,6 +13,9 @@
 #   TEST_AMQP_URL       the private RabbitMQ
 #   TEST_AMQPS_URL      the same with TLS; it asks for a client's certificate
 #   TEST_TLS            certificates: ca.pem signed those of the servers and client.pem (client.key), stranger.pem did not
+#   TEST_POSTGRES_PID   the private PostgreSQL's postmaster, and of
+#   TEST_AMQP_PID       the private RabbitMQ the node; each leads a process group of its own
+#   TEST_RABBITMQCTL    rabbitmqctl for that node
 #   TEST_PROMTOOL       the program that judges the metrics
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -48,14 +51,14 @@ main() {
     export TMPDIR=$run_dir/tmp
     TEST_PROMTOOL=$(command -v promtool)
     TEST_TLS=$run_dir/tls
-    export TEST_POSTGRES_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_PROMTOOL
+    readonly NAMES=(TEST_POSTGRES_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
+        TEST_RABBITMQCTL)
+    export "${NAMES[@]}" TEST_PROMTOOL
 
     if [[ ${1-} == --with ]]; then
         shift
-        say "export TEST_POSTGRES_URL=$TEST_POSTGRES_URL"
-        say "export TEST_AMQP_URL=$TEST_AMQP_URL"
-        say "export TEST_AMQPS_URL=$TEST_AMQPS_URL"
-        say "export TEST_TLS=$TEST_TLS"
+        local name
+        for name in "${NAMES[@]}"; do say "export $name=${!name}"; done
         if [[ -t 0 ]]; then
             "${@:-${SHELL:-bash}}"
         else
@@ -263,8 +266,20 @@ launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT TLS_PORT
     )
     become rabbitmq "$dir" "${settings[@]}" "$RABBITMQ" </dev/null >"$run_dir/rabbitmq.log" 2>&1 &
     server_started "$!"
+    TEST_AMQP_PID=$!
+    write_rabbitmqctl "$dir" "${settings[@]}"
     TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$2/%2f
     TEST_AMQPS_URL=amqps://guest:guest@localhost:$5/%2f
+}
+
+# The node lets in whoever shares its cookie, which lies in its directory.
+write_rabbitmqctl() { # DIRECTORY SETTING…
+    local command=(setpriv)
+    if is_root; then command+=(--reuid rabbitmq --regid "$(id -g rabbitmq)" --init-groups); fi
+    command+=(env -i PATH="$PATH" HOME="$1" "${@:2}" "${RABBITMQ%-server}ctl")
+    TEST_RABBITMQCTL=$run_dir/rabbitmqctl
+    printf '#!/bin/sh\ncd %q\nexec %s "$@"\n' "$1" "${command[*]@Q}" >"$TEST_RABBITMQCTL"
+    chmod 755 "$TEST_RABBITMQCTL"
 }
 
 start_postgres() {
@@ -295,6 +310,7 @@ launch_postgres() { # DIRECTORY BIN PORT
         -c ssl=on -c ssl_ca_file="$run_dir/tls/ca.pem" -c ssl_cert_file="$run_dir/tls/server.pem" \
         -c ssl_key_file="$1/server.key" </dev/null >"$run_dir/postgres.log" 2>&1 &
     server_started "$!"
+    TEST_POSTGRES_PID=$!
     TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres?sslmode=disable
 }
 

@@ -20,6 +20,7 @@ mod end_to_end;
 mod erase;
 mod erase_column;
 mod explain;
+mod faults;
 mod guard;
 mod hostile;
 mod import;

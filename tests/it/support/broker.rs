@@ -9,6 +9,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, ExchangeKind};
+use tokio::sync::Mutex;
 
 use super::{server, unique_name};
 
@@ -16,7 +17,8 @@ use super::{server, unique_name};
 pub struct Broker {
     url: String,
     names: String,
-    connection: Connection,
+    /// The one in use; another once it is broken.
+    connection: Mutex<Connection>,
 }
 
 /// A message taken from a queue.
@@ -34,9 +36,14 @@ pub struct Message {
 impl Broker {
     /// Connects. The exchanges and queues appear when a worker declares them.
     pub async fn new() -> Self {
-        let url = server("TEST_AMQP_URL");
-        let connection = Connection::connect(&url, ConnectionProperties::default()).await;
-        Self { url, names: unique_name(), connection: connection.expect("RabbitMQ takes the connection") }
+        Self::at(&server("TEST_AMQP_URL")).await
+    }
+
+    /// As [`Broker::new`], for another broker.
+    pub async fn at(url: &str) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await;
+        let connection = Mutex::new(connection.expect("RabbitMQ takes the connection"));
+        Self { url: url.to_owned(), names: unique_name(), connection }
     }
 
     /// The settings, by their dotted keys, that make a process use this broker under these names.
@@ -126,6 +133,26 @@ impl Broker {
             let confirmation = confirmation.expect("the broker answers");
             assert!(matches!(confirmation, Confirmation::Ack(None)), "not confirmed: {confirmation:?}");
         }
+    }
+
+    /// Publishes to a broker that may go away meanwhile; what it has not confirmed, which may have arrived.
+    pub async fn unconfirmed(&self, mut bodies: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+        let Ok(channel) = self.try_channel().await else { return bodies };
+        let mut confirms = Vec::with_capacity(bodies.len());
+        if channel.confirm_select(ConfirmSelectOptions::default()).await.is_ok() {
+            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            let properties = BasicProperties::default().with_delivery_mode(2);
+            for body in &bodies {
+                let (exchange, key) = (self.exchange().into(), "contact.delete".into());
+                match channel.basic_publish(exchange, key, options, body, properties.clone()).await {
+                    Ok(confirm) => confirms.push(confirm),
+                    Err(_) => break,
+                }
+            }
+        }
+        let mut answers = join_all(confirms).await.into_iter();
+        bodies.retain(|_| !matches!(answers.next(), Some(Ok(Confirmation::Ack(None)))));
+        bodies
     }
 
     /// Declares a durable queue; the broker refuses it, and says why, where the queue exists with other arguments.
@@ -230,7 +257,15 @@ impl Broker {
 
     /// A channel for one operation: the broker closes the channel of one that fails.
     async fn channel(&self) -> Channel {
-        self.connection.create_channel().await.expect("RabbitMQ opens a channel")
+        self.try_channel().await.expect("RabbitMQ opens a channel")
+    }
+
+    async fn try_channel(&self) -> lapin::Result<Channel> {
+        let mut connection = self.connection.lock().await;
+        if !connection.status().connected() {
+            *connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
+        }
+        connection.create_channel().await
     }
 }
 

@@ -14,16 +14,22 @@ pub struct Database {
 }
 
 enum Kind {
-    Postgres { name: String },
+    Postgres { server: String, name: String },
     Sqlite { _dir: TempDir },
 }
 
 impl Database {
     /// A fresh database on the server of the test run.
     pub async fn postgres() -> Self {
+        Self::postgres_at(&server("TEST_POSTGRES_URL")).await
+    }
+
+    /// A fresh database on another server; its URL names one that is there.
+    pub async fn postgres_at(server: &str) -> Self {
         let name = unique_name();
-        administer(format!("CREATE DATABASE {name}")).await.expect("PostgreSQL creates a database");
-        Self { url: at_server(&name), kind: Kind::Postgres { name } }
+        let created = administer(server, format!("CREATE DATABASE {name}")).await;
+        created.expect("PostgreSQL creates a database");
+        Self { url: at(server, &name), kind: Kind::Postgres { server: server.to_owned(), name } }
     }
 
     /// A file that does not exist yet, in a fresh directory.
@@ -35,7 +41,7 @@ impl Database {
 
     /// A backup as it would be restored: a copy of all there is, at another place. Nobody may be at work on it.
     pub async fn copy(&self) -> Self {
-        let Kind::Postgres { name: template } = &self.kind else {
+        let Kind::Postgres { server, name: template } = &self.kind else {
             let copy = Self::sqlite();
             let file = |url: &str, end| format!("{}{end}", url.trim_start_matches("sqlite://"));
             for end in ["", "-wal"] {
@@ -48,15 +54,26 @@ impl Database {
         let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         // The server may not have noticed yet that the last connection is gone.
         wait_until("the database is copied", Duration::from_secs(10), async || {
-            administer(create.clone()).await.is_ok()
+            administer(server, create.clone()).await.is_ok()
         })
         .await;
-        Self { url: at_server(&name), kind: Kind::Postgres { name } }
+        Self { url: at(server, &name), kind: Kind::Postgres { server: server.clone(), name } }
     }
 
     /// The value for `store.url`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// The server's `host:port`.
+    pub fn host(&self) -> String {
+        let (_, after_user) = self.url.split_once('@').expect("the URL of a server");
+        after_user.split_once('/').expect("the URL names a database").0.to_owned()
+    }
+
+    /// As [`Database::url`], by another `host:port` to the same server.
+    pub fn url_by(&self, host: &str) -> String {
+        self.url.replace(&self.host(), host)
     }
 
     /// Is it SQLite, where one transaction writes at a time?
@@ -88,17 +105,22 @@ impl Database {
 
     /// The rows of a query, whose columns the query itself casts to text. NULL reads `NULL`.
     pub async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        self.try_rows(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// As [`Database::rows`], of a server that may be away.
+    pub async fn try_rows(&self, sql: &str) -> sqlx::Result<Vec<Vec<String>>> {
         let query = AssertSqlSafe(sql);
-        match self.kind {
+        Ok(match self.kind {
             Kind::Postgres { .. } => {
-                let mut connection = self.connect_postgres().await;
-                texts(&sqlx::query(query).fetch_all(&mut connection).await.expect(sql))
+                let mut connection = PgConnection::connect(&self.url).await?;
+                texts(&sqlx::query(query).fetch_all(&mut connection).await?)
             }
             Kind::Sqlite { .. } => {
-                let mut connection = self.connect_sqlite().await;
-                texts(&sqlx::query(query).fetch_all(&mut connection).await.expect(sql))
+                let mut connection = SqliteConnection::connect(&self.url).await?;
+                texts(&sqlx::query(query).fetch_all(&mut connection).await?)
             }
-        }
+        })
     }
 
     /// Runs one or more statements; says how many rows they changed.
@@ -125,7 +147,8 @@ impl Database {
         connection
     }
 
-    async fn connect_postgres(&self) -> PgConnection {
+    /// A connection of the test's own, to be in the program's way with.
+    pub async fn connect_postgres(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("PostgreSQL takes the connection")
     }
 
@@ -138,26 +161,26 @@ impl Drop for Database {
     /// Best effort: the servers do not outlive the run by much. A thread, because the test's runtime may be
     /// on its way out and cannot be blocked on from inside.
     fn drop(&mut self) {
-        if let Kind::Postgres { name } = &self.kind {
+        if let Kind::Postgres { server, name } = &self.kind {
+            let server = server.clone();
             let statement = format!("DROP DATABASE {name} WITH (FORCE)");
             let dropper = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(administer(statement)).map_err(std::io::Error::other)
+                runtime.block_on(administer(&server, statement)).map_err(std::io::Error::other)
             });
             let _ = dropper.join();
         }
     }
 }
 
-/// The URL of a database on the server of the test run.
-fn at_server(name: &str) -> String {
-    let server = server("TEST_POSTGRES_URL");
-    let (address, parameters) = server.split_once("/postgres?").expect("TEST_POSTGRES_URL names a database");
+/// The URL of a database on a server.
+fn at(server: &str, name: &str) -> String {
+    let (address, parameters) = server.split_once("/postgres?").expect("the server's URL names a database");
     format!("{address}/{name}?{parameters}")
 }
 
-async fn administer(statement: String) -> sqlx::Result<()> {
-    let mut connection = PgConnection::connect(&server("TEST_POSTGRES_URL")).await?;
+async fn administer(server: &str, statement: String) -> sqlx::Result<()> {
+    let mut connection = PgConnection::connect(server).await?;
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await?;
     connection.close().await
 }

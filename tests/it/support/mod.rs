@@ -11,6 +11,7 @@ mod process;
 mod proxy;
 mod reaper;
 pub mod records;
+mod servers;
 mod tables;
 mod verbs;
 mod worker;
@@ -18,8 +19,9 @@ mod worker;
 pub use broker::Broker;
 pub use database::Database;
 pub use mail_server::MailServer;
-pub use proxy::Proxy;
+pub use proxy::{Direction, Proxy};
 pub use reaper::{Output, Reaper};
+pub use servers::Servers;
 pub use worker::Worker;
 
 use std::hash::{BuildHasher as _, RandomState};

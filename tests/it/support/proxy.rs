@@ -1,10 +1,14 @@
-//! A TCP proxy in front of a server: the server can be away, and connections can break under whoever uses them.
+//! A TCP proxy in front of a server: the server can be away or slow, and connections can break or fall silent under
+//! whoever uses them.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
 /// Forwards to a server while it is open; gone with the test.
@@ -12,7 +16,7 @@ pub struct Proxy {
     address: SocketAddr,
     target: String,
     state: State,
-    connections: Arc<Mutex<Vec<AbortHandle>>>,
+    shared: Arc<Shared>,
 }
 
 enum State {
@@ -23,12 +27,38 @@ enum State {
     Moving,
 }
 
+#[derive(Default)]
+struct Shared {
+    connections: Mutex<Vec<AbortHandle>>,
+    gates: Mutex<Gates>,
+}
+
+/// What of the connections is let through.
+#[derive(Default)]
+struct Gates {
+    to_server: watch::Sender<Gate>,
+    to_client: watch::Sender<Gate>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Gate {
+    held: bool,
+    pause: Duration,
+}
+
+/// One of the two ways through the proxy.
+#[derive(Clone, Copy)]
+pub enum Direction {
+    ToServer,
+    ToClient,
+}
+
 impl Proxy {
     /// Reserves a port for a server at `host:port`; closed.
     pub fn new(target: &str) -> Self {
         let socket = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = socket.local_addr().expect("a bound socket has an address");
-        Self { address, target: target.to_owned(), state: State::Closed(socket), connections: Arc::default() }
+        Self { address, target: target.to_owned(), state: State::Closed(socket), shared: Arc::default() }
     }
 
     /// The proxy's own `host:port`.
@@ -42,7 +72,7 @@ impl Proxy {
             panic!("the proxy is open already");
         };
         let listener = socket.listen(64).expect("the port is ours");
-        let forward = forward(listener, self.target.clone(), Arc::clone(&self.connections));
+        let forward = forward(listener, self.target.clone(), Arc::clone(&self.shared));
         self.state = State::Open(tokio::spawn(forward));
     }
 
@@ -57,11 +87,46 @@ impl Proxy {
         self.state = State::Closed(bound(self.address));
     }
 
-    /// Breaks every connection there is; how many that was.
+    /// Breaks every connection there is; how many that was. What was held on the way never arrives.
     pub fn cut(&self) -> usize {
-        let mut connections = self.connections.lock().expect("nobody panics with it");
+        let mut connections = self.shared.connections.lock().expect("nobody panics with it");
         connections.retain(|connection| !connection.is_finished());
         connections.drain(..).map(|connection| connection.abort()).count()
+    }
+
+    /// Keeps what goes this way, on all connections, until it is let go.
+    pub fn hold(&self, direction: Direction) {
+        self.set(direction, |gate| gate.held = true);
+    }
+
+    /// Lets go what was held.
+    pub fn release(&self) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.set(direction, |gate| gate.held = false);
+        }
+    }
+
+    /// Pauses before each piece it forwards, in both directions.
+    pub fn slow_down(&self, pause: Duration) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.set(direction, |gate| gate.pause = pause);
+        }
+    }
+
+    /// Leaves every connection there is open and silent for ever, as where the other machine is gone; new ones are
+    /// let through.
+    pub fn strand(&self) {
+        self.hold(Direction::ToServer);
+        self.hold(Direction::ToClient);
+        *self.shared.gates.lock().expect("nobody panics with it") = Gates::default();
+    }
+
+    fn set(&self, direction: Direction, change: impl FnOnce(&mut Gate)) {
+        let gates = self.shared.gates.lock().expect("nobody panics with it");
+        match direction {
+            Direction::ToServer => gates.to_server.send_modify(change),
+            Direction::ToClient => gates.to_client.send_modify(change),
+        }
     }
 }
 
@@ -81,15 +146,44 @@ fn bound(address: SocketAddr) -> TcpSocket {
     socket
 }
 
-async fn forward(listener: TcpListener, target: String, connections: Arc<Mutex<Vec<AbortHandle>>>) {
-    while let Ok((mut client, _)) = listener.accept().await {
+async fn forward(listener: TcpListener, target: String, shared: Arc<Shared>) {
+    while let Ok((client, _)) = listener.accept().await {
         let target = target.clone();
+        let (to_server, to_client) = {
+            let gates = shared.gates.lock().expect("nobody panics with it");
+            (gates.to_server.subscribe(), gates.to_client.subscribe())
+        };
         let connection = tokio::spawn(async move {
-            if let Ok(mut server) = TcpStream::connect(&target).await {
+            if let Ok(server) = TcpStream::connect(&target).await {
+                let (from_client, into_client) = client.into_split();
+                let (from_server, into_server) = server.into_split();
                 // However it ends, both sides see the end.
-                let _ = copy_bidirectional(&mut client, &mut server).await;
+                let up = pump(from_client, into_server, to_server);
+                let down = pump(from_server, into_client, to_client);
+                drop(tokio::try_join!(up, down));
             }
         });
-        connections.lock().expect("nobody panics with it").push(connection.abort_handle());
+        shared.connections.lock().expect("nobody panics with it").push(connection.abort_handle());
+    }
+}
+
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut into: OwnedWriteHalf,
+    mut gate: watch::Receiver<Gate>,
+) -> std::io::Result<()> {
+    let mut piece = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut piece).await?;
+        let gate = gate.wait_for(|gate| !gate.held).await.map(|gate| *gate);
+        // Stranded: nobody will open it any more.
+        let Ok(Gate { pause, .. }) = gate else { return std::future::pending().await };
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        if length == 0 {
+            return into.shutdown().await;
+        }
+        into.write_all(&piece[..length]).await?;
     }
 }

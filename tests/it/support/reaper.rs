@@ -55,6 +55,21 @@ impl Reaper {
         self
     }
 
+    /// With a clock that is wrong by this much, such as `+100d`; the program itself is the process, and gets the signals.
+    pub fn with_clock_off_by(mut self, offset: &str) -> Self {
+        let faketime = format!("FAKETIME={offset}");
+        let library = "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1";
+        self.started_by =
+            ["env", library, &faketime, "FAKETIME_DONT_FAKE_MONOTONIC=1"].map(str::to_owned).to_vec();
+        self
+    }
+
+    /// Started so that a file over its limit is an error of the write, as a full disk is, and not the end.
+    pub fn minding_file_limits(mut self) -> Self {
+        self.started_by = ["env", "--ignore-signal=XFSZ"].map(str::to_owned).to_vec();
+        self
+    }
+
     /// Runs a command to its end, with nothing on standard input.
     pub async fn run(&self, args: &[&str]) -> Output {
         self.run_with_input(args, "").await

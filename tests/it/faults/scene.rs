@@ -1,0 +1,166 @@
+//! Workers on a store and a broker, with events coming in.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{Executor as _, PgConnection};
+
+use super::load::Load;
+use super::oracle::{self, Outside, RUNGS};
+use super::plan::{self, ACCOUNT, Mix, POISON, Plan, RESTORED};
+use super::{LONG, recovery, whole};
+use crate::support::{Broker, Database, Reaper, Worker, records, wait_until};
+
+pub struct Scene {
+    pub database: Database,
+    pub broker: Arc<Broker>,
+    pub reaper: Reaper,
+    pub workers: Vec<Worker>,
+    pub plan: Plan,
+    outside: Outside,
+    known: i64,
+}
+
+impl Scene {
+    /// No worker runs yet. There may be so many events.
+    pub async fn new(database: Database, broker: Broker, events: i64, mix: Mix, seed: u64) -> Self {
+        let listener = broker.listen(&[]).await;
+        // Many small batches: more of them are in some step when something happens.
+        let reaper = Reaper::new(&database)
+            .fed_by(&broker)
+            .unguarded()
+            .setting("pipeline.batch_size", "20")
+            .setting("pipeline.prefetch", "60")
+            .setting("feed.rabbitmq.retry_delays", &RUNGS.join(","))
+            .setting("feed.rabbitmq.max_reconnect_delay", "1s");
+        prepare(&database, &reaper, events).await;
+        let broker = Arc::new(broker);
+        let outside = Outside::Broker {
+            broker: Arc::clone(&broker),
+            listener,
+            letters: BTreeMap::new(),
+            events: Vec::new(),
+        };
+        let known = whole(plan::known(events).count());
+        Self { database, broker, reaper, workers: Vec::new(), plan: Plan::new(mix, seed), outside, known }
+    }
+
+    pub async fn start(&mut self, workers: usize) {
+        for _ in 0..workers {
+            let mut worker = self.reaper.spawn(&["run"]);
+            worker.wait_ready().await;
+            self.workers.push(worker);
+        }
+    }
+
+    /// Publishes the next events, at an easy pace.
+    pub fn load(&mut self, events: usize) -> Load {
+        Load::start(Arc::clone(&self.broker), self.plan.take(events))
+    }
+
+    /// How many are decided; while the database is away, nobody knows.
+    pub async fn decided(&self) -> Option<usize> {
+        let rows = self.database.try_rows("SELECT CAST(count(*) AS text) FROM ledger").await.ok()?;
+        rows[0][0].parse().ok()
+    }
+
+    pub async fn wait_decided(&self, count: usize) {
+        let what = format!("{count} are decided");
+        wait_until(&what, LONG, async || self.decided().await >= Some(count)).await;
+    }
+
+    /// Events come in, something happens and ends again: everybody recovers by themselves, and all is as it must be.
+    pub async fn survives(&mut self, what: &str, events: usize, fault: impl AsyncFnOnce(&mut Self)) {
+        let before = self.plan.decided();
+        let load = self.load(events);
+        self.wait_decided(before + 10).await;
+        fault(self).await;
+        let ended = Instant::now();
+        let decided = self.decided().await.unwrap_or(0);
+        for worker in &mut self.workers {
+            worker.wait_ready().await;
+        }
+        let all = self.plan.decided();
+        wait_until("work goes on", LONG, async || self.decided().await >= Some(all.min(decided + 1))).await;
+        let took = ended.elapsed();
+        println!("{what}: recovered within {took:?}");
+        let logs = || self.workers.iter().map(Worker::stderr).collect::<Vec<_>>().join("\n\n");
+        assert!(took <= recovery(), "{what}: it took {took:?} to recover:\n{}", logs());
+        load.finish().await;
+        self.settle().await;
+        self.check().await;
+    }
+
+    /// Waits until nothing is under way any more.
+    pub async fn settle(&mut self) {
+        self.wait_decided(self.plan.decided()).await;
+        let bad = self.plan.dead_letters().len();
+        wait_until("the queues are empty", LONG, async || oracle::waiting(&self.broker).await == 0).await;
+        wait_until("the bad ones are set aside", LONG, async || self.outside.set_aside().await >= bad).await;
+        wait_until("every event is out", LONG, async || self.database.count("outbox", "TRUE").await == 0)
+            .await;
+        for worker in &self.workers {
+            wait_until("nothing is in flight", LONG, async || in_flight(worker).await == 0).await;
+        }
+    }
+
+    pub async fn check(&mut self) {
+        oracle::check(&self.plan, self.known, &self.database, &mut self.outside, &self.workers).await;
+    }
+
+    /// Ends the workers, which gives back what they had not acknowledged: there must be nothing.
+    pub async fn finish(mut self) {
+        self.settle().await;
+        self.check().await;
+        for worker in &mut self.workers {
+            worker.terminate();
+        }
+        for mut worker in std::mem::take(&mut self.workers) {
+            let status = worker.exit(LONG).await;
+            assert_eq!(status.code(), Some(0), "{}", worker.stderr());
+        }
+        self.check().await;
+    }
+}
+
+/// How many messages a worker has in hand.
+pub async fn in_flight(worker: &Worker) -> u32 {
+    let metrics = worker.metrics().await;
+    // Not there before the first batch.
+    let count = metrics.lines().find_map(|line| line.strip_prefix("contact_reaper_in_flight "));
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
+/// Makes the schema, imports the world and gives some contacts a past; poison will be refused by the ledger.
+pub async fn prepare(database: &Database, reaper: &Reaper, events: i64) {
+    reaper.import(&plan::world(events)).await;
+    let (store, user) = (database.open(), records::ADMIN.to_string());
+    for contact in RESTORED {
+        store.delete_contact(ACCOUNT, &user, contact).await.expect("deleted");
+        store.restore_contact(ACCOUNT, &user, contact).await.expect("restored");
+    }
+    store.close().await;
+    let postgres = format!(
+        "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'poison' USING ERRCODE = '23514'; END $$; \
+         CREATE TRIGGER poison BEFORE INSERT ON ledger FOR EACH ROW WHEN (NEW.object_id > {POISON}) \
+         EXECUTE FUNCTION poison()"
+    );
+    let sqlite = format!(
+        "CREATE TRIGGER poison BEFORE INSERT ON ledger WHEN NEW.object_id > {POISON} \
+         BEGIN SELECT RAISE(ABORT, 'poison'); END"
+    );
+    database.execute(database.in_its_words(&postgres, &sqlite)).await;
+}
+
+/// Locks every contact, in the order of everybody else, until the connection is dropped.
+pub async fn lock_all(connection: &mut PgConnection) {
+    let lock = "BEGIN; SELECT 1 FROM contacts ORDER BY account_id, contact_id FOR UPDATE";
+    connection.execute(lock).await.expect("locked");
+}
+
+/// A moment of waiting while something is wrong.
+pub async fn wait(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
