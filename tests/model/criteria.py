@@ -95,7 +95,10 @@ def refined(holder, happened, look):
     if kind == "SET_OCCURRENCES" and coalesce.get("setType") not in sets:
         raise Unsupported("setType")
 
-    there = [(taken(at, look), all_of([asked(), then(at, look)])) for at, asked in happened]
+    there = [
+        (all_of([is_another, taken(at, look)]), all_of([asked(), then(at, look)]))
+        for at, is_another, asked in happened
+    ]
     passing = [all_of([counts, passes]) for counts, passes in there]
     failing = [all_of([counts, negated(passes)]) for counts, passes in there]
     if kind == "SET_OCCURRENCES":
@@ -134,7 +137,7 @@ def form_submission(filter, look):
         return None
     wanted = filter.get("formId")
     forms = [form for form in look.around.get("submissions", []) if wanted in (None, form["formId"])]
-    truth = refined(filter, [(date_of(form["submittedAt"]), lambda: True) for form in forms], look)
+    truth = refined(filter, [(date_of(form["submittedAt"]), True, lambda: True) for form in forms], look)
     return negated(truth) if deny else truth
 
 
@@ -177,6 +180,14 @@ def association(branch, look):
     return negated(truth) if deny else truth
 
 
+def may_be_one(event, other):
+    """At one moment, and nothing that both tell of differs."""
+    shared = event["properties"].keys() & other["properties"].keys()
+    return date_of(event["occurredAt"]) == date_of(other["occurredAt"]) and all(
+        event["properties"][name] == other["properties"][name] for name in shared
+    )
+
+
 def unified_events(branch, look):
     deny = one_of(branch.get("operator"), {"HAS_COMPLETED": False, "HAS_NOT_COMPLETED": True})
     kind = branch.get("eventTypeId")
@@ -184,16 +195,17 @@ def unified_events(branch, look):
         raise Unsupported("eventTypeId")
     if look.around is None:
         return None
-    events = list(look.around.get("events", []))
+    stored = [event for event in look.around.get("events", []) if event["eventTypeId"] == kind]
     new = look.around.get("event")
-    if new is not None and new not in events:
-        events.append(new)
 
-    def asked(event):
+    def asked(event, is_another=True):
         at = date_of(event["occurredAt"])
-        return at, lambda: all_of(parts(branch, look.beside(event["properties"], at), False))
+        return at, is_another, lambda: all_of(parts(branch, look.beside(event["properties"], at), False))
 
-    truth = refined(branch, [asked(event) for event in events if event["eventTypeId"] == kind], look)
+    happened = [asked(event) for event in stored]
+    if new is not None and new["eventTypeId"] == kind and new not in stored:
+        happened.append(asked(new, None if any(may_be_one(new, event) for event in stored) else True))
+    truth = refined(branch, happened, look)
     return negated(truth) if deny else truth
 
 

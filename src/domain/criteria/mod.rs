@@ -309,7 +309,7 @@ fn neighbours<'a>(
 }
 
 /// The stored events of a type, and the event of the enrollment unless it is stored already; and whether each is one
-/// of its own. Of two at one moment that are told of in different words nobody knows whether they are one.
+/// of its own. Of two at one moment, of which one tells more than the other, nobody knows whether they are one.
 fn occurrences<'a>(
     subject: Subject<'a>,
     event_type: &'a str,
@@ -317,8 +317,8 @@ fn occurrences<'a>(
     let stored = subject.around.map_or(&[][..], |around| around.events.as_slice());
     let of_type = move |event: &&Occurrence| event.event_type == event_type;
     let new = subject.event.filter(|event| !stored.contains(event)).filter(of_type).map(|event| {
-        let at_its_moment = stored.iter().filter(of_type).any(|it| it.at == event.at);
-        (event, if at_its_moment { Truth::Unknown } else { Truth::True })
+        let may_be_stored = stored.iter().filter(of_type).any(|it| it.may_be(event));
+        (event, if may_be_stored { Truth::Unknown } else { Truth::True })
     });
     stored.iter().filter(of_type).map(|event| (event, Truth::True)).chain(new)
 }

@@ -69,6 +69,17 @@ impl Occurrence {
         let record = Record { properties, history: HashMap::new(), created_at: Some(at) };
         Self { event_type, at, record }
     }
+
+    /// Is this perhaps the other one, told of in other words: at the same moment, and nothing that both tell of differs?
+    pub fn may_be(&self, other: &Self) -> bool {
+        let theirs = &other.record.properties;
+        self.at == other.at
+            && self
+                .record
+                .properties
+                .iter()
+                .all(|(name, value)| theirs.get(name).is_none_or(|it| it == value))
+    }
 }
 
 /// An object that the contact is associated with; none in the trash.
