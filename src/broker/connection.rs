@@ -115,13 +115,10 @@ impl Place {
                 "RabbitMQ at {host} does not let this user into the virtual host '{vhost}': create it or grant \
                  access to it (in the URL the virtual host '/' is written %2f)."
             ),
-            // Of certificates too it speaks as of bad data.
-            ErrorKind::IOError(cause) if *with_tls && cause.kind() == std::io::ErrorKind::InvalidData => {
-                format!(
-                    "RabbitMQ at {host} and this service do not agree on TLS ({cause}): check that the URL names the host \
+            ErrorKind::IOError(cause) if *with_tls && may_be_of_tls(cause.kind()) => format!(
+                "RabbitMQ at {host} and this service do not agree on TLS ({cause}): check that the URL names the host \
                  as its certificate does, and feed.rabbitmq.ca_file, client_certificate_file and client_key_file."
-                )
-            }
+            ),
             _ => format!(
                 "RabbitMQ at {host}, virtual host '{vhost}', cannot be reached ({}): check that it runs and \
                  that the URL names the right host and port.",
@@ -129,6 +126,13 @@ impl Place {
             ),
         }
     }
+}
+
+/// Of certificates too the library speaks as of bad data. A broker that refuses ours says so and hangs up when we have
+/// begun to speak already, and the end of the connection may be all that arrives of it.
+fn may_be_of_tls(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+    matches!(kind, InvalidData | ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }
 
 /// The library's parser, where it cannot be misled: it takes what follows a stray `/`, `?` or `#` in a

@@ -1,13 +1,9 @@
 //! TLS to the broker and to PostgreSQL, with certificates of an authority that the system does not know.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use crate::support::records::{all_of, contact, entitled_account, event, property, workflow};
-use crate::support::{Broker, Database, Reaper, amqps_url, tls_file, wait_until};
-
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::support::{Broker, DEADLINE, Database, Reaper, amqps_url, tls_file, wait_until};
 
 /// A store with one contact whom workflow 6 deletes, and that contact's event.
 async fn with_an_enrollment(reaper: &Reaper) -> String {
@@ -57,8 +53,9 @@ async fn a_broker_that_cannot_be_trusted_or_does_not_trust_us_is_named_and_tried
         (&url, "", "client", "UnknownIssuer"),
         (&url, "stranger", "client", "UnknownIssuer"),
         (&by_number, "ca", "client", "not valid for"),
-        (&url, "ca", "", "fatal alert"),
-        (&url, "ca", "stranger", "fatal alert"),
+        // What arrives of the broker's refusal may be its words or only the end of the connection.
+        (&url, "ca", "", "do not agree on TLS"),
+        (&url, "ca", "stranger", "do not agree on TLS"),
     ] {
         let said =
             over_tls(&database, &broker, url, authority, client).refused_with_input(&enroll, &event).await;
