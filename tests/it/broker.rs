@@ -1,13 +1,10 @@
 //! The service and RabbitMQ: what is declared, what differs, what is set aside, and what a lost connection costs.
 
-use std::time::Duration;
-
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
-use crate::support::{Broker, Database, Proxy, Reaper, Worker, records, wait_until};
+use crate::support::{Broker, DEADLINE, Database, Proxy, Reaper, Worker, records, wait_until};
 
-const DEADLINE: Duration = Duration::from_mins(1);
 const THIRTY_DAYS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 #[tokio::test]
@@ -155,15 +152,15 @@ async fn enroll_publishes_every_line_and_says_how_many_were_confirmed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_in_hand_when_the_connection_breaks_are_decided_once() {
-    let scene = Scene::new(1500).await;
+    let scene = Scene::new(600).await;
     let mut proxy = Proxy::new(&scene.broker.host());
     proxy.open();
-    let mut worker =
-        scene.through(&proxy, "guest:guest").setting("pipeline.batch_size", "20").spawn(&["run"]);
+    let reaper = scene.through(&proxy, "guest:guest").setting("pipeline.batch_size", "20");
+    let mut worker = reaper.spawn(&["run"]);
     worker.wait_ready().await;
-    let events: Vec<String> = (1..=1500).map(|id| records::event(1, 7, id, id).to_string()).collect();
+    let events: Vec<String> = (1..=600).map(|id| records::event(1, 7, id, id).to_string()).collect();
     let cuts = async {
-        for decided in [100, 400, 700, 1000] {
+        for decided in [50, 150, 250, 350] {
             // A worker that is connecting again may have nothing to cut yet.
             wait_until("connections are cut", DEADLINE, async || {
                 scene.decided().await >= decided && proxy.cut() > 0
@@ -172,14 +169,23 @@ async fn events_in_hand_when_the_connection_breaks_are_decided_once() {
         }
     };
     tokio::join!(scene.broker.publish(&events), cuts);
-    scene.wait_until_decided(1500).await;
-    worker.terminate();
-    assert_eq!(worker.exit(DEADLINE).await.code(), Some(0), "{}", worker.stderr());
-    assert_eq!(scene.broker.count(&scene.broker.queue()).await, 0);
+    scene.wait_until_decided(600).await;
+    // The last cut may have come late: what was in hand then, and is decided, is still on its way back.
+    wait_until("all are settled", DEADLINE, async || {
+        worker.terminate();
+        assert_eq!(worker.exit(DEADLINE).await.code(), Some(0), "{}", worker.stderr());
+        let left = scene.broker.count(&scene.broker.queue()).await;
+        if left > 0 {
+            worker = reaper.spawn(&["run"]);
+            worker.wait_ready().await;
+        }
+        left == 0
+    })
+    .await;
     assert_eq!(scene.broker.count(&scene.broker.dead_letter_queue()).await, 0);
     let entries =
         "SELECT CAST(count(*) AS text), CAST(count(DISTINCT contact_id) AS text) FROM trash_entries";
-    assert_eq!(scene.database.rows(entries).await, [["1500", "1500"]]);
+    assert_eq!(scene.database.rows(entries).await, [["600", "600"]]);
 }
 
 #[tokio::test]

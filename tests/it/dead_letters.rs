@@ -1,14 +1,11 @@
 //! `dead-letters`: what was set aside, on the broker and in the store, looked at, replayed, discarded.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::records::{self, ADMIN, entitled_account, event, manual_workflow};
-use crate::support::{Broker, Database, Reaper, on_both, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::support::{Broker, DEADLINE, Database, Reaper, on_both, wait_until};
 
 /// Account 1 with a workflow 6 that enrolls by hand and contacts 1 to 9.
 async fn with_contacts(reaper: &Reaper) {

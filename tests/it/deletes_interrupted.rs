@@ -1,13 +1,9 @@
 //! `delete` of many, with something coming between: a kill, an error, another process, a change of the contacts.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::records::{all_of, contact, entitled_account, property, segment, user};
-use crate::support::{Database, Reaper, TempDir, on_both, wait_until};
-
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::support::{DEADLINE, Database, Reaper, TempDir, on_both, wait_until};
 
 /// Account 1 with so many contacts, all called Ada and all in segment 4, and user 2 who may delete many.
 async fn world(db: &Database, contacts: i64) -> Reaper {

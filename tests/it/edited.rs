@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use contact_reaper::domain::decision::Decision;
 use contact_reaper::domain::enrollment::{NewEnrollment, parse_event};
@@ -13,10 +13,9 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::model::Dice;
 use crate::support::records::{all_of, contact, entitled_account, event, property, workflow};
-use crate::support::{Database, Reaper, UNGUARDED, import, on_both, wait_until};
+use crate::support::{DEADLINE, Database, Reaper, UNGUARDED, import, on_both, wait_until};
 
 const CONTACTS: i64 = 400;
-const DEADLINE: Duration = Duration::from_secs(30);
 
 fn called(id: i64, name: &str) -> Value {
     contact(1, id, json!({ "firstname": name }))

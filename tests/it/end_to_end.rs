@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{self, Case, Dice, Earlier, Faulty, State};
-use crate::support::{Broker, Database, Reaper, Worker, records, wait_until};
+use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, records, wait_until};
 
 const EVENTS: usize = 10_000;
 const TWICE: usize = EVENTS / 5;
 const FAULTY: usize = 240;
 /// Decided before the rest is published, so that others can contradict them.
 const EARLY: usize = 24;
-const DEADLINE: Duration = Duration::from_secs(100);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_workers_on_postgres_one_is_killed_and_nothing_is_lost_or_done_twice() {

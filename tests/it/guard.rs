@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 use crate::support::records::{
     all_of, contact, days_ago, entitled_account, event, property, seconds_ago, user, workflow,
 };
-use crate::support::{Broker, Database, Reaper, Worker, on_both, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(2);
+use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, wait_until};
 
 fn ada(id: i64) -> Value {
     contact(1, id, json!({"firstname": "Ada"}))

@@ -1,14 +1,10 @@
 //! Pause and resume: once `pause` has returned no later commit deletes, and nothing is lost.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::support::records::{all_of, contact, entitled_account, event, property, user, workflow};
-use crate::support::{Broker, Database, Reaper, Worker, on_both, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(2);
+use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, wait_until};
 
 /// Two entitled accounts with workflows 6 and 7 that delete Adas, so many of these in the first and one in the second.
 async fn with_contacts(reaper: &Reaper, contacts: i64) {

@@ -1,15 +1,12 @@
 //! What is in a message's way for a while, and what is in everybody's: the ladder of retries, a store that is away, the
 //! one bad row of a batch.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::support::records::{entitled_account, event, lines, manual_workflow};
-use crate::support::{Broker, Database, Proxy, Reaper, Worker, on_both, records, wait_until};
+use crate::support::{Broker, DEADLINE, Database, Proxy, Reaper, Worker, on_both, records, wait_until};
 
-const DEADLINE: Duration = Duration::from_mins(1);
 const TWO_RUNGS: &str = "300ms,600ms";
 
 /// Account 1 with a workflow 6 that enrolls by hand and contacts 1 to 9, on PostgreSQL behind a broker.

@@ -7,9 +7,9 @@ use chrono::{Timelike as _, Utc};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::support::{Broker, Database, Proxy, Reaper, Worker, metrics_complaints, records, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::support::{
+    Broker, DEADLINE, Database, Proxy, Reaper, Worker, metrics_complaints, records, wait_until,
+};
 
 #[tokio::test]
 async fn the_probes_tell_alive_started_and_ready_apart() {

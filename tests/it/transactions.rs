@@ -16,9 +16,7 @@ use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::model::Dice;
-use crate::support::{Database, Reaper, UNGUARDED, on_both, records, wait_until};
-
-const DEADLINE: Duration = Duration::from_secs(30);
+use crate::support::{DEADLINE, Database, Reaper, UNGUARDED, on_both, records, wait_until};
 
 on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |database: Database| {
     const DROPS: usize = 300;

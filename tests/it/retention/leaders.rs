@@ -3,16 +3,12 @@
 //!
 //! `REAPER_KILLS=100` is the long form.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{DAY, trashed, with};
 use crate::support::records::{contact, days_ago};
-use crate::support::{Broker, Database, Reaper, Worker, on_both, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(2);
+use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, wait_until};
 
 /// Entries that are due, some that are not, and a job that should have run yesterday.
 async fn scene(db: &Database, broker: &Broker, due: i64) -> Reaper {

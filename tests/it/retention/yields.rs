@@ -1,16 +1,13 @@
 //! Jobs let those go first who are behind: enrollments in the queue, and replicas of the store.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{DAY, trashed, with};
 use crate::support::records::{contact, days_ago, event, manual_workflow};
-use crate::support::{Broker, Database, TempDir, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::support::{Broker, DEADLINE, Database, TempDir, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_waits_until_the_enrollments_are_through() {

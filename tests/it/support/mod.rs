@@ -98,6 +98,9 @@ pub fn sweep() -> Sweep<'static> {
     }
 }
 
+/// Longer than anything takes that is waited for, also where the machine is slow and busy.
+pub const DEADLINE: Duration = Duration::from_mins(2);
+
 /// Waits until a condition holds; at the deadline the test fails with `what` it had waited for.
 pub async fn wait_until(what: &str, deadline: Duration, mut holds: impl AsyncFnMut() -> bool) {
     let started = Instant::now();

@@ -64,9 +64,10 @@ impl Reaper {
         self
     }
 
-    /// Started so that a file over its limit is an error of the write, as a full disk is, and not the end.
-    pub fn minding_file_limits(mut self) -> Self {
-        self.started_by = ["env", "--ignore-signal=XFSZ"].map(str::to_owned).to_vec();
+    /// Unable to write a file beyond so many bytes, which is an error of the write, as on a full disk, and not the end.
+    pub fn with_files_up_to(mut self, bytes: u64) -> Self {
+        let limit = format!("--fsize={bytes}:unlimited");
+        self.started_by = ["env", "--ignore-signal=XFSZ", "prlimit", &limit].map(str::to_owned).to_vec();
         self
     }
 

@@ -10,9 +10,6 @@ use tokio::net::TcpStream;
 use super::process::Process;
 use super::wait_until;
 
-/// How long a service may take from its start until it is ready.
-const READY_DEADLINE: Duration = Duration::from_secs(30);
-
 /// A process that runs until it is stopped; killed when dropped.
 pub struct Worker {
     process: Process,
@@ -25,7 +22,7 @@ impl Worker {
 
     /// Waits until `/readyz` says yes; fails the test if the process ends first.
     pub async fn wait_ready(&mut self) {
-        wait_until("the service is ready", READY_DEADLINE, async || {
+        wait_until("the service is ready", super::DEADLINE, async || {
             if let Some(status) = self.process.ended() {
                 panic!("the service ended before it was ready ({status}):\n{}", self.stderr());
             }
@@ -39,7 +36,7 @@ impl Worker {
 
     /// Waits until the service says where it listens: it can be asked from then on, ready or not.
     pub async fn wait_listening(&mut self) {
-        wait_until("the service listens", READY_DEADLINE, async || {
+        wait_until("the service listens", super::DEADLINE, async || {
             if let Some(status) = self.process.ended() {
                 panic!("the service ended before it listened ({status}):\n{}", self.stderr());
             }
