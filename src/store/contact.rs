@@ -1,9 +1,8 @@
 //! One contact's own row, and why it is not there.
 
-use serde_json::json;
-
+use super::StoreError;
+use super::batch::Ids;
 use super::db::{Tx, args};
-use super::{StoreError, batch_row, batch_text};
 use crate::domain::time::Time;
 
 /// A contact's own row.
@@ -11,10 +10,9 @@ pub(super) struct ContactRow {
     pub deleted_at: Option<Time>,
 }
 
-/// Contacts of one account as a batch with the plan's columns; entry and time are null.
-pub(super) fn contact_batch(account_id: i64, contacts: &[i64]) -> String {
-    let row = |contact_id: &i64| batch_row(json!({"account_id": account_id, "contact_id": contact_id}));
-    batch_text(contacts.iter().map(row).collect())
+/// Contacts of one account as a batch.
+pub(super) fn contact_batch(account_id: i64, contacts: &[i64]) -> Ids {
+    Ids::new(contacts.iter().map(|contact_id| [account_id, *contact_id]))
 }
 
 /// Locks a contact that exists, live or in the trash.

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::StoreError;
+use super::batch::{ACCOUNT, Ids, batch_row, batch_text};
 use super::db::{Tx, args};
-use super::{StoreError, batch_row, batch_text, id_batch};
 use crate::domain::record::{Column, ColumnType};
 
-const ACCOUNT: [Column; 1] = [("account_id", ColumnType::Int)];
 const CHANGE: [Column; 2] = [("account_id", ColumnType::Int), ("change", ColumnType::Int)];
 
 /// More rows than this are folded.
@@ -34,8 +34,7 @@ async fn change(tx: &mut Tx, changes: &BTreeMap<i64, i64>) -> Result<(), StoreEr
     }
     let rows = changes
         .iter()
-        .map(|(account_id, change)| batch_row(json!({"account_id": account_id, "change": change})))
-        .collect();
+        .map(|(account_id, change)| batch_row(json!({"account_id": account_id, "change": change})));
     let sql = format!(
         "INSERT INTO contact_counts (account_id, change) SELECT b.account_id, b.change FROM {} ORDER BY b.account_id",
         tx.dialect().batch(1, &CHANGE)
@@ -52,9 +51,9 @@ pub async fn live_contacts(
     let sql = format!(
         "SELECT b.account_id, CAST(sum(c.change) AS bigint) AS contacts FROM {} \
          JOIN contact_counts c ON c.account_id = b.account_id GROUP BY b.account_id",
-        tx.dialect().batch(1, &ACCOUNT)
+        tx.dialect().ids(1, &ACCOUNT)
     );
-    let batch = id_batch(&ACCOUNT, accounts.map(|account_id| [account_id]));
+    let batch = Ids::new(accounts.map(|account_id| [account_id]));
     let rows = tx.rows(&sql, args![batch]).await?;
     let count = |contacts: i64| u64::try_from(contacts).unwrap_or_default();
     rows.iter().map(|row| Ok((row.int("account_id")?, count(row.int("contacts")?)))).collect()
@@ -65,12 +64,12 @@ pub async fn fold(tx: &mut Tx, accounts: impl Iterator<Item = i64>) -> Result<()
     let sql = format!(
         "DELETE FROM contact_counts WHERE account_id IN \
          (SELECT c.account_id FROM {} JOIN contact_counts c ON c.account_id = b.account_id \
-          GROUP BY c.account_id HAVING count(*) > $2) RETURNING account_id, change",
-        tx.dialect().batch(1, &ACCOUNT)
+          GROUP BY c.account_id HAVING count(*) > $1) RETURNING account_id, change",
+        tx.dialect().ids(2, &ACCOUNT)
     );
-    let batch = id_batch(&ACCOUNT, accounts.map(|account_id| [account_id]));
+    let batch = Ids::new(accounts.map(|account_id| [account_id]));
     let mut sums = BTreeMap::new();
-    for row in tx.rows(&sql, args![batch, MANY]).await? {
+    for row in tx.rows(&sql, args![MANY, batch]).await? {
         *sums.entry(row.int("account_id")?).or_default() += row.int("change")?;
     }
     change(tx, &sums).await

@@ -14,14 +14,16 @@ use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::query::Query;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, Executor, PgPool, Postgres, Row as _, Sqlite, SqlitePool};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use super::batch::Ids;
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::suppressions::KeyHome;
@@ -70,6 +72,8 @@ pub enum Arg {
     Text(Option<String>),
     Time(Option<Time>),
     Bytes(Vec<u8>),
+    /// The last one.
+    Ids(Ids),
 }
 
 impl From<i64> for Arg {
@@ -117,6 +121,18 @@ impl From<Option<Time>> for Arg {
 impl From<Vec<u8>> for Arg {
     fn from(value: Vec<u8>) -> Self {
         Self::Bytes(value)
+    }
+}
+
+impl From<Ids> for Arg {
+    fn from(value: Ids) -> Self {
+        Self::Ids(value)
+    }
+}
+
+impl From<&Ids> for Arg {
+    fn from(value: &Ids) -> Self {
+        Self::Ids(value.clone())
     }
 }
 
@@ -294,9 +310,9 @@ fn heard<T>(
     Err(StoreError::Unavailable("PostgreSQL does not answer any more".to_owned()))
 }
 
-/// Binds every argument to a query; what differs is how a time travels.
+/// Binds every argument to a query; what differs is how times and ids travel.
 macro_rules! bind {
-    ($sql:expr, $args:expr, $time:expr) => {{
+    ($sql:expr, $args:expr, $time:expr, $ids:expr) => {{
         // The only place where built SQL is let through: it is made of static names, never of data.
         let mut query = sqlx::query(AssertSqlSafe($sql.to_owned()));
         for arg in $args {
@@ -305,10 +321,19 @@ macro_rules! bind {
                 Arg::Text(value) => query.bind(value.clone()),
                 Arg::Time(value) => query.bind(value.map($time)),
                 Arg::Bytes(value) => query.bind(value.clone()),
+                Arg::Ids(value) => $ids(query, value),
             };
         }
         query
     }};
+}
+
+fn bind_lists<'q>(query: Query<'q, Postgres, PgArguments>, ids: &Ids) -> Query<'q, Postgres, PgArguments> {
+    ids.columns().iter().fold(query, |query, ids| query.bind(ids.clone()))
+}
+
+fn bind_text<'q>(query: Query<'q, Sqlite, SqliteArguments>, ids: &Ids) -> Query<'q, Sqlite, SqliteArguments> {
+    query.bind(ids.text())
 }
 
 impl Tx {
@@ -333,12 +358,12 @@ impl Tx {
     pub async fn execute(&mut self, sql: &str, args: &[Arg]) -> Result<u64, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                let work = bind!(sql, args, |time: Time| time).execute(&mut **connection);
+                let work = bind!(sql, args, |time: Time| time, bind_lists).execute(&mut **connection);
                 let answer = timeout(self.patience, work).await;
                 heard(answer, connection, &mut self.is_silent)?.rows_affected()
             }
             Connection::Sqlite(connection) => {
-                bind!(sql, args, format_time).execute(&mut **connection).await?.rows_affected()
+                bind!(sql, args, format_time, bind_text).execute(&mut **connection).await?.rows_affected()
             }
         })
     }
@@ -347,13 +372,13 @@ impl Tx {
     pub async fn rows(&mut self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                let work = bind!(sql, args, |time: Time| time).fetch_all(&mut **connection);
+                let work = bind!(sql, args, |time: Time| time, bind_lists).fetch_all(&mut **connection);
                 let answer = timeout(self.patience, work).await;
                 let rows = heard(answer, connection, &mut self.is_silent)?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
             Connection::Sqlite(connection) => {
-                let rows = bind!(sql, args, format_time).fetch_all(&mut **connection).await?;
+                let rows = bind!(sql, args, format_time, bind_text).fetch_all(&mut **connection).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
         })

@@ -212,7 +212,7 @@ async fn page(
 }
 
 async fn remove(tx: &mut Tx, ids: &[i64]) -> Result<(), StoreError> {
-    let rows = ids.iter().map(|id| batch_row(serde_json::json!({ "dead_letter_id": id }))).collect();
+    let rows = ids.iter().map(|id| batch_row(serde_json::json!({ "dead_letter_id": id })));
     let batch = tx.dialect().batch(1, &[("dead_letter_id", ColumnType::Int)]);
     let sql =
         format!("DELETE FROM dead_letters WHERE dead_letter_id IN (SELECT b.dead_letter_id FROM {batch})");

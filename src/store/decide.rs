@@ -3,8 +3,8 @@
 //! Lock the contacts, load what the checks ask about, decide each enrollment in the order of arrival, apply
 //! the trash column of the matrix to those that are to go, write ledger, outbox and audit. The rows of a
 //! contact, workflow and subscription stay locked until the commit, so that nothing decides on what is no
-//! longer true. Locks are taken in one order everywhere: the pause, contacts by key, then workflows, subscriptions, the
-//! guards of accounts, ledger.
+//! longer true. Locks are taken in one order everywhere: the pause, contacts by key, then workflows, subscriptions, what
+//! is the contact's, ledger, companies, the guards of accounts; but a guard that is near a limit comes first of these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,8 +16,9 @@ use super::facts::Known;
 use super::guard::{self, Guard};
 use super::ledger::{self, Entries};
 use super::trash::{self, DeletedBy, Deletion, Trashed};
-use super::{Store, StoreError, switches, transaction, waiting};
+use super::{Store, StoreError, lifecycle, switches, transaction, waiting};
 use crate::domain::decision::Decision;
+use crate::domain::effects::Transition;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limits;
 use crate::domain::time::Time;
@@ -52,41 +53,100 @@ async fn decide_batch(
 ) -> Result<Vec<Decided>, StoreError> {
     let now = switches::begin_to_decide(tx).await?;
     let mut known = Known::load(tx, compiled, batch, now).await?;
-    let (decided, entries) = carry_out(tx, &mut known, batch, rules, now).await?;
+    let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
     waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;
+    last.finish(tx, rules, now).await?;
     Ok(decided)
 }
 
-/// Decides every enrollment of a batch and deletes those that are to go.
+/// Decides every enrollment of a batch and deletes those that are to go. [`Last::finish`] must follow.
+///
+/// Whoever deletes takes the guard's turn last, so that others work meanwhile; should the guard say no then, nothing was
+/// done, and the next try finds out first. Where a limit is near, the turn comes first: the batch is decided knowing what
+/// is left.
 pub(super) async fn carry_out(
     tx: &mut Tx,
     known: &mut Known,
     batch: &[NewEnrollment],
     rules: &Rules,
     now: Time,
-) -> Result<(Vec<Decided>, Entries), StoreError> {
+) -> Result<(Vec<Decided>, Entries, Last), StoreError> {
     let mut decisions = decide_each(known, batch, rules);
-    let accounts: BTreeSet<i64> =
-        deletions(batch, &decisions).map(|enrollment| enrollment.key.account_id).collect();
-    if !accounts.is_empty() {
-        guard::lock(tx, &accounts).await?;
-        // Of all workflows in the batch: where one is stopped another may have its turn.
-        let workflows = batch.iter().map(|enrollment| (enrollment.key.account_id, enrollment.workflow_id));
-        let workflows = workflows.filter(|(account_id, _)| accounts.contains(account_id)).collect();
-        let guard = Guard::read(tx, &workflows, rules.limits, now).await?;
-        let to_go = deletions(batch, &decisions).map(|enrollment| {
-            ((enrollment.key.account_id, enrollment.workflow_id), known.is_approved(&enrollment.key))
-        });
-        // Nearly always everything is admitted, and what was decided stands.
-        if !guard.admits(to_go) {
+    let mut last = Last::of(known, batch, &decisions);
+    let is_near = !last.deletions.is_empty() && !last.is_admitted(tx, rules, now).await?;
+    if is_near {
+        guard::lock(tx, &last.accounts()).await?;
+        let guard = Guard::read(tx, &last.workflows, rules.limits, now).await?;
+        if !guard.admits(last.deletions.iter().copied()) {
             known.watch(guard);
             decisions = decide_each(known, batch, rules);
         }
+        last = Last { is_guarded: true, ..Last::of(known, batch, &decisions) };
     }
-    let decided: Vec<Decided> = decisions.into_iter().map(|decision| Decided { decision, at: now }).collect();
-    let entries = apply(tx, batch, &decided, rules, now).await?;
-    Ok((decided, entries))
+    let entries = apply(tx, batch, &decisions, now).await?;
+    let decided = decisions.into_iter().map(|decision| Decided { decision, at: now }).collect();
+    Ok((decided, entries, last))
+}
+
+/// What is done when all else is written, because others wait for it until the commit: the stages of companies, and the
+/// guard's count.
+pub(super) struct Last {
+    contacts: Vec<(i64, i64)>,
+    /// By which workflow, and did a person let it pass the guard?
+    deletions: Vec<((i64, i64), bool)>,
+    /// All workflows of the batch in accounts where something is deleted: where one is stopped another may have its turn.
+    workflows: BTreeSet<(i64, i64)>,
+    /// The guard is locked, and has admitted it.
+    is_guarded: bool,
+}
+
+impl Last {
+    fn of(known: &Known, batch: &[NewEnrollment], decisions: &[Decision]) -> Self {
+        let workflow = |it: &NewEnrollment| (it.key.account_id, it.workflow_id);
+        let to_go = || deletions(batch, decisions);
+        let accounts: BTreeSet<i64> = to_go().map(|it| it.key.account_id).collect();
+        let workflows = batch.iter().map(workflow).filter(|(account_id, _)| accounts.contains(account_id));
+        Self {
+            contacts: to_go().map(|it| (it.key.account_id, it.object_id)).collect(),
+            deletions: to_go().map(|it| (workflow(it), known.is_approved(&it.key))).collect(),
+            workflows: workflows.collect(),
+            is_guarded: false,
+        }
+    }
+
+    fn accounts(&self) -> BTreeSet<i64> {
+        self.workflows.iter().map(|(account_id, _)| *account_id).collect()
+    }
+
+    /// Is all of it within the limits, by what is counted now?
+    async fn is_admitted(&self, tx: &mut Tx, rules: &Rules, now: Time) -> Result<bool, StoreError> {
+        let guard = Guard::read(tx, &self.workflows, rules.limits, now).await?;
+        Ok(guard.admits(self.deletions.iter().copied()))
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// Contended where others came nearer to a limit than the batch knew.
+    pub(super) async fn finish(self, tx: &mut Tx, rules: &Rules, now: Time) -> Result<(), StoreError> {
+        if self.deletions.is_empty() {
+            return Ok(());
+        }
+        lifecycle::recompute(tx, Transition::Trash, &self.contacts).await?;
+        if !self.is_guarded {
+            guard::lock(tx, &self.accounts()).await?;
+            if !self.is_admitted(tx, rules, now).await? {
+                return Err(StoreError::Contended("guard".into()));
+            }
+        }
+        let mut counts = BTreeMap::new();
+        for (workflow, _) in self.deletions {
+            *counts.entry(workflow).or_default() += 1;
+        }
+        guard::record(tx, &counts, &rules.limits, now).await
+    }
 }
 
 fn decide_each(known: &mut Known, batch: &[NewEnrollment], rules: &Rules) -> Vec<Decision> {
@@ -107,19 +167,17 @@ fn deletions<'a>(
     decided.filter(|(_, decision)| **decision == Decision::Delete).map(|(enrollment, _)| enrollment)
 }
 
-/// Puts what was decided to go into the trash, and says so to the guard, the outbox and the audit.
+/// Puts what was decided to go into the trash, and says so to the outbox and the audit.
 async fn apply(
     tx: &mut Tx,
     batch: &[NewEnrollment],
-    decided: &[Decided],
-    rules: &Rules,
+    decisions: &[Decision],
     now: Time,
 ) -> Result<Entries, StoreError> {
-    let to_go = batch.iter().zip(decided).filter(|(_, decided)| decided.decision == Decision::Delete);
     let mut keys = Vec::new();
     let mut deletions = Vec::new();
     let mut by_workflow: BTreeMap<(i64, i64), Vec<i64>> = BTreeMap::new();
-    for (enrollment, _) in to_go {
+    for enrollment in self::deletions(batch, decisions) {
         let (account_id, workflow_id) = (enrollment.key.account_id, enrollment.workflow_id);
         let by = DeletedBy::Workflow { workflow_id, enrollment_id: enrollment.key.enrollment_id };
         keys.push(enrollment.key);
@@ -135,8 +193,6 @@ async fn apply(
     if keys.is_empty() {
         return Ok(Entries::new());
     }
-    let counts = by_workflow.iter().map(|(workflow, ids)| (*workflow, ids.len() as u64)).collect();
-    guard::record(tx, &counts, &rules.limits, now).await?;
     let trashed = trash::put_into_trash(tx, &deletions).await?;
     trash::announce(tx, &trashed).await?;
     for ((account_id, workflow_id), ids) in by_workflow {

@@ -34,6 +34,25 @@ impl Dialect {
         }
     }
 
+    /// Rows of ids as a table expression: the last of a statement's parameters, from `$n` on.
+    pub fn ids(self, parameter: usize, columns: &[&str]) -> String {
+        match self {
+            Self::Postgres => {
+                let lists: Vec<String> =
+                    (parameter..).take(columns.len()).map(|n| format!("${n}::bigint[]")).collect();
+                format!("unnest({}) AS b({})", lists.join(", "), columns.join(", "))
+            }
+            Self::Sqlite => {
+                let columns: Vec<String> = columns
+                    .iter()
+                    .enumerate()
+                    .map(|(index, name)| format!("value ->> {index} AS {name}"))
+                    .collect();
+                format!("(SELECT {} FROM json_each(${parameter})) AS b", columns.join(", "))
+            }
+        }
+    }
+
     /// The database's clock, to the microsecond: it decides what is old, the process's never does.
     pub fn now(self) -> &'static str {
         match self {
@@ -44,9 +63,15 @@ impl Dialect {
 
     /// As [`Dialect::now`], once nobody holds the lock for himself; it is shared until the end of the transaction.
     /// SQLite has one writer, who shares with nobody.
+    ///
+    /// What follows in such a transaction is found by keys. PostgreSQL is kept from making plans for a batch: it would
+    /// read a table of a hundred batches from end to end rather than look each key up.
     pub fn now_sharing(self, lock: i64) -> String {
         match self {
-            Self::Postgres => format!("{} FROM pg_advisory_xact_lock_shared({lock})", self.now()),
+            Self::Postgres => format!(
+                "{}, set_config('plan_cache_mode', 'force_generic_plan', TRUE) FROM pg_advisory_xact_lock_shared({lock})",
+                self.now()
+            ),
             Self::Sqlite => self.now().to_owned(),
         }
     }

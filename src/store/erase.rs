@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::audit::{self, Actor};
+use super::batch::Ids;
 use super::contact::not_there;
 use super::db::{Tx, args};
 use super::mail::{self, Confirmation, ConfirmedErasure};
@@ -14,7 +15,7 @@ use super::person::{self, People};
 use super::plan::{self, Deed};
 use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
-use super::trash::{DeletedBy, deleted_by};
+use super::trash::DeletedBy;
 use super::users::permitted_user;
 use super::{Store, StoreError, contact_counts, lifecycle, scrubs, suppressions, transaction};
 use crate::domain::address::address_key;
@@ -178,9 +179,7 @@ pub(super) async fn erase_one(
     at: Time,
 ) -> Result<BTreeMap<String, Counts>, StoreError> {
     let contact_id = subject.contact_id;
-    let batch = json!([{"account_id": account_id, "contact_id": contact_id, "entry_id": subject.entry_id,
-        "at": format_time(at)}])
-    .to_string();
+    let batch = Ids::new([[account_id, contact_id, subject.entry_id.unwrap_or_default()]]);
     let People { addresses, traces } =
         person::people(tx, &batch).await?.remove(&account_id).unwrap_or_default();
     if subject.live {
@@ -195,7 +194,7 @@ pub(super) async fn erase_one(
     close_entry(tx, account_id, contact_id, at).await?;
     let steps = plan::steps(Transition::Erase, tx.dialect());
     for step in &steps {
-        let touched = tx.execute(&step.sql, args![batch.as_str()]).await?;
+        let touched = tx.execute(&step.sql, args![&batch]).await?;
         let (deleted, unlinked) = step.deed.tally(touched);
         let counts = counts.entry(step.category.title().to_owned()).or_default();
         counts.deleted += deleted;
@@ -205,7 +204,7 @@ pub(super) async fn erase_one(
     redact::dead_letters(tx, &traces).await?;
     let mut survivors = 0;
     for step in steps.iter().filter(|step| matches!(step.deed, Deed::Delete | Deed::Unlink(_))) {
-        let found = tx.row(&step.survivors, args![batch.as_str()]).await?;
+        let found = tx.row(&step.survivors, args![&batch]).await?;
         let found = found.map_or(Ok(0), |row| row.int("survivors"))?.unsigned_abs();
         counts.entry(step.category.title().to_owned()).or_default().survivors += found;
         survivors += found;
@@ -267,7 +266,7 @@ async fn announce_erasure(
     at: Time,
 ) -> Result<(), StoreError> {
     let entry_id = entry_id.map(|id| id.to_string());
-    let by = deleted_by(DeletedBy::User { user_id });
+    let by = DeletedBy::User { user_id };
     let data = |when: &str, who: &str| {
         json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(), "trashEntryId": entry_id,
             when: format_time(at), who: by})

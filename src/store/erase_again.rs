@@ -211,6 +211,6 @@ async fn owned(tx: &mut Tx, addresses: &[(i64, String)]) -> Result<Vec<(i64, Str
          JOIN contact_emails e ON e.account_id = b.account_id AND e.email_key = b.email_key",
         tx.dialect().batch(1, &[("account_id", ColumnType::Int), ("email_key", ColumnType::Text)])
     );
-    let rows = tx.rows(&sql, args![batch_text(addresses.iter().map(row).collect())]).await?;
+    let rows = tx.rows(&sql, args![batch_text(addresses.iter().map(row))]).await?;
     rows.iter().map(|row| Ok((row.int("account_id")?, row.text("email_key")?))).collect()
 }

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use chrono_tz::Tz;
 
+use super::StoreError;
+use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Ids, WORKFLOW};
 use super::compiled::Compiled;
 use super::db::{Tx, args};
 use super::guard::{Guard, Workflow as WorkflowKey};
 use super::ledger::TOOK_IN;
 use super::subjects::{self, record};
 use super::switches::Switches;
-use super::{CONTACT, StoreError, id_batch};
 use crate::domain::criteria::subject::{Asks, Surroundings};
 use crate::domain::decision::{
     Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,
@@ -21,17 +22,9 @@ use crate::domain::decision::{
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
 use crate::domain::guard::Limit;
-use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
 use crate::domain::wall::zone_of_account;
 use crate::domain::workflow::Workflow;
-
-const WORKFLOW: [Column; 2] = [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int)];
-const ACCOUNT: [Column; 1] = [("account_id", ColumnType::Int)];
-const KEY: [Column; 3] =
-    [("account_id", ColumnType::Int), ("enrollment_id", ColumnType::Int), ("action_id", ColumnType::Int)];
-const ENROLLED: [Column; 3] =
-    [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
 
 /// What the database knew when the batch was decided, and what the batch itself has done since.
 pub struct Known {
@@ -258,8 +251,8 @@ pub(super) async fn load_contacts(
     tx: &mut Tx,
     keys: &BTreeSet<(i64, i64)>,
 ) -> Result<HashMap<(i64, i64), Contact>, StoreError> {
-    let batch = id_batch(&CONTACT, keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]));
-    let source = tx.dialect().batch(1, &CONTACT);
+    let batch = Ids::new(keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]));
+    let source = tx.dialect().ids(1, &CONTACT);
     let sql = format!(
         "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, c.created_at, \
          CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history \
@@ -268,7 +261,7 @@ pub(super) async fn load_contacts(
         tx.for_update("c")
     );
     let mut contacts = HashMap::with_capacity(keys.len());
-    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+    for row in tx.rows(&sql, args![&batch]).await? {
         let contact = match row.optional_time("deleted_at")? {
             Some(_) => Contact::InTrash,
             None => Contact::Live {
@@ -301,11 +294,11 @@ async fn load_workflows(
         "SELECT w.account_id, w.workflow_id, w.flow FROM {} JOIN workflows w \
          ON w.account_id = b.account_id AND w.workflow_id = b.workflow_id \
          ORDER BY w.account_id, w.workflow_id{}",
-        tx.dialect().batch(1, &WORKFLOW),
+        tx.dialect().ids(1, &WORKFLOW),
         tx.for_share("w")
     );
     let mut workflows = HashMap::with_capacity(keys.len());
-    for row in tx.rows(&sql, args![id_batch(&WORKFLOW, keys)]).await? {
+    for row in tx.rows(&sql, args![Ids::new(keys)]).await? {
         let workflow = compiled.workflow(row.text("flow")?)?;
         workflows.insert((row.int("account_id")?, row.int("workflow_id")?), workflow);
     }
@@ -316,13 +309,13 @@ async fn load_accounts(
     tx: &mut Tx,
     accounts: &BTreeSet<i64>,
 ) -> Result<(BTreeMap<i64, Option<Tz>>, HashMap<i64, Vec<Subscription>>), StoreError> {
-    let batch = id_batch(&ACCOUNT, accounts.iter().map(|account_id| [*account_id]));
-    let source = tx.dialect().batch(1, &ACCOUNT);
+    let batch = Ids::new(accounts.iter().map(|account_id| [*account_id]));
+    let source = tx.dialect().ids(1, &ACCOUNT);
     let sql = format!(
         "SELECT a.account_id, a.time_zone FROM {source} JOIN accounts a ON a.account_id = b.account_id"
     );
     let mut existing = BTreeMap::new();
-    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+    for row in tx.rows(&sql, args![&batch]).await? {
         let zone = row.optional_text("time_zone")?;
         existing.insert(row.int("account_id")?, zone_of_account(zone.as_deref()));
     }
@@ -354,7 +347,7 @@ async fn load_enrolled(
         .iter()
         .map(|enrollment| [enrollment.key.account_id, enrollment.workflow_id, enrollment.object_id])
         .collect();
-    let source = tx.dialect().batch(1, &ENROLLED);
+    let source = tx.dialect().ids(1, &ENROLLED);
     let sql = format!(
         "SELECT e.account_id, e.workflow_id, e.contact_id, e.enrollment_id, e.enrolled_at, e.active, FALSE AS waits \
          FROM {source} JOIN workflow_enrollments e \
@@ -367,7 +360,7 @@ async fn load_enrolled(
          WHERE {TOOK_IN}"
     );
     let mut enrolled: HashMap<_, Vec<PastEnrollment>> = HashMap::new();
-    for row in tx.rows(&sql, args![id_batch(&ENROLLED, keys)]).await? {
+    for row in tx.rows(&sql, args![Ids::new(keys)]).await? {
         let key = (row.int("account_id")?, row.int("workflow_id")?, row.int("contact_id")?);
         enrolled.entry(key).or_default().push(PastEnrollment {
             enrollment_id: row.optional_int("enrollment_id")?,
@@ -397,10 +390,10 @@ async fn load_decided(
         "SELECT l.account_id, l.enrollment_id, l.action_id, l.workflow_id, l.object_type_id, l.object_id \
          FROM {} JOIN ledger l ON l.account_id = b.account_id AND l.enrollment_id = b.enrollment_id \
          AND l.action_id = b.action_id",
-        tx.dialect().batch(1, &KEY)
+        tx.dialect().ids(1, &ENROLLMENT)
     );
     let mut decided = HashMap::new();
-    for row in tx.rows(&sql, args![id_batch(&KEY, keys)]).await? {
+    for row in tx.rows(&sql, args![Ids::new(keys)]).await? {
         let key = EnrollmentKey {
             account_id: row.int("account_id")?,
             enrollment_id: row.int("enrollment_id")?,

@@ -1,18 +1,18 @@
-//! The volume guard's counts, exact across workers: whoever deletes by a workflow locks the account's row until the
-//! commit, the last of its locks but those of what it deletes.
+//! The volume guard's counts, exact across workers: whoever deletes by a workflow locks the account's row, counts, and
+//! keeps it until the commit.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
+use super::StoreError;
+use super::batch::{ACCOUNT, Ids, batch_row, batch_text};
 use super::contact_counts;
 use super::db::{Tx, args};
-use super::{StoreError, batch_row, batch_text, id_batch};
 use crate::domain::guard::{Limit, Limits, Usage, slot_end, window_start};
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::{Time, format_time};
 
-const ACCOUNT: [Column; 1] = [("account_id", ColumnType::Int)];
 const SINCE: [Column; 3] =
     [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int), ("since", ColumnType::Time)];
 const SLOT: [Column; 4] = [
@@ -63,7 +63,7 @@ impl Guard {
             usage.entry(account_id).or_default().live_contacts =
                 live.get(&account_id).copied().unwrap_or_default();
         }
-        for row in tx.rows(&sql, args![batch_text(of_accounts.chain(of_workflows).collect())]).await? {
+        for row in tx.rows(&sql, args![batch_text(of_accounts.chain(of_workflows))]).await? {
             let usage = usage.entry(row.int("account_id")?).or_default();
             let deletions = row.int("deletions")?.unsigned_abs();
             match row.int("workflow_id")? {
@@ -97,19 +97,19 @@ impl Guard {
 
 /// Locks the guard of accounts until the commit, in the order of their ids.
 pub(super) async fn lock(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<(), StoreError> {
-    let batch = id_batch(&ACCOUNT, accounts.iter().map(|account_id| [*account_id]));
-    let source = tx.dialect().batch(1, &ACCOUNT);
+    let batch = Ids::new(accounts.iter().map(|account_id| [*account_id]));
+    let source = tx.dialect().ids(1, &ACCOUNT);
     let lock = format!(
         "SELECT g.account_id FROM {source} JOIN guarded_accounts g ON g.account_id = b.account_id \
          ORDER BY g.account_id{}",
         tx.for_update("g")
     );
-    if tx.rows(&lock, args![batch.as_str()]).await?.len() < accounts.len() {
+    if tx.rows(&lock, args![&batch]).await?.len() < accounts.len() {
         let add = format!(
             "INSERT INTO guarded_accounts (account_id) SELECT b.account_id FROM {source} WHERE TRUE \
              ORDER BY b.account_id ON CONFLICT DO NOTHING"
         );
-        tx.execute(&add, args![batch.as_str()]).await?;
+        tx.execute(&add, args![&batch]).await?;
         tx.rows(&lock, args![batch]).await?;
     }
     contact_counts::fold(tx, accounts.iter().copied()).await
@@ -132,7 +132,7 @@ pub(super) async fn record(
     };
     let of_accounts = by_account.iter().map(|counted| row(counted, limits.account.window));
     let of_workflows = deletions.iter().map(|counted| row(counted, limits.workflow.window));
-    let batch = batch_text(of_accounts.chain(of_workflows).collect());
+    let batch = batch_text(of_accounts.chain(of_workflows));
     let source = tx.dialect().batch(1, &SLOT);
     let count = format!(
         "INSERT INTO guard_counts (account_id, workflow_id, slot_ends_at, deletions) \

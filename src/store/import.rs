@@ -272,7 +272,7 @@ impl Import {
             "SELECT b.account_id, b.contact_id FROM {} {clause} ORDER BY b.account_id, b.contact_id",
             self.tx.dialect().batch(1, &CONTACT)
         );
-        let rows = self.tx.rows(&sql, args![batch_text(contacts.iter().map(row).collect())]).await?;
+        let rows = self.tx.rows(&sql, args![batch_text(contacts.iter().map(row))]).await?;
         rows.iter().map(|row| Ok((row.int("account_id")?, row.int("contact_id")?))).collect()
     }
 
@@ -346,7 +346,7 @@ impl Import {
             let id = kind.table.columns[kind.table.key - 1].0;
             batch_row(json!({"account_id": record.account_id, names[links.key - 1]: record.row.get(id)}))
         };
-        let owners = batch_text(chunk.iter().map(owner).collect());
+        let owners = batch_text(chunk.iter().map(owner));
         let rows: Vec<Row> = chunk.iter().flat_map(|(_, record)| record.links.clone()).collect();
         self.tx.execute(&sql, args![owners, batch_text(rows.clone())]).await?;
         let (extra, value, contact) = match links.name {
@@ -386,7 +386,7 @@ impl Import {
             let row = |(account_id, contact_id): &(i64, i64)| {
                 batch_row(json!({"account_id": account_id, "contact_id": contact_id}))
             };
-            batch_text(contacts.map(row).collect())
+            batch_text(contacts.map(row))
         };
         let source = self.tx.dialect().batch(1, &CONTACT);
         // The cross join keeps SQLite, which knows nothing of the sizes, from walking all contacts of the account: first
@@ -438,7 +438,7 @@ impl Import {
             "segment" => format!("DELETE FROM segment_members WHERE {in_trash}"),
             _ => format!("UPDATE workflow_enrollments SET active = FALSE WHERE active AND {in_trash}"),
         };
-        self.tx.execute(&sql, args![batch_text(chunk.iter().flat_map(members).collect())]).await?;
+        self.tx.execute(&sql, args![batch_text(chunk.iter().flat_map(members))]).await?;
         Ok(())
     }
 }
@@ -454,7 +454,7 @@ pub(super) async fn absent_accounts(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Re
          (SELECT 1 FROM accounts a WHERE a.account_id = b.account_id) ORDER BY b.account_id",
         tx.dialect().batch(1, &columns)
     );
-    let batch = batch_text(accounts.iter().map(|id| batch_row(json!({ "account_id": id }))).collect());
+    let batch = batch_text(accounts.iter().map(|id| batch_row(json!({ "account_id": id }))));
     tx.rows(&sql, args![batch]).await?.iter().map(|row| row.int("account_id")).collect()
 }
 

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use serde_json::json;
+use serde::Serialize;
 
+use super::StoreError;
+use super::batch::batch_text;
 use super::db::{Tx, args};
-use super::{StoreError, batch_row, batch_text};
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{EnrollmentKey, NewEnrollment};
-use crate::domain::record::{Column, ColumnType, Row};
+use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::format_time;
 use crate::ports::Decided;
 
@@ -16,9 +17,6 @@ use crate::ports::Decided;
 pub(super) const TOOK_IN: &str = "l.outcome IN ('deleted', 'held', 'deferred')";
 
 /// The columns of a batch of keys.
-pub(super) const KEY: [Column; 3] =
-    [("account_id", ColumnType::Int), ("enrollment_id", ColumnType::Int), ("action_id", ColumnType::Int)];
-
 const LEDGER: [Column; 12] = [
     ("account_id", ColumnType::Int),
     ("enrollment_id", ColumnType::Int),
@@ -37,14 +35,40 @@ const LEDGER: [Column; 12] = [
 /// The trash entries of what was deleted.
 pub(super) type Entries = HashMap<EnrollmentKey, i64>;
 
-fn row(enrollment: &NewEnrollment, Decided { decision, at }: &Decided, entries: &Entries) -> Row {
-    let entry_id = (*decision == Decision::Delete).then(|| entries.get(&enrollment.key)).flatten();
-    batch_row(json!({"account_id": enrollment.key.account_id,
-        "enrollment_id": enrollment.key.enrollment_id, "action_id": enrollment.key.action_id,
-        "workflow_id": enrollment.workflow_id, "object_type_id": enrollment.object_type_id,
-        "object_id": enrollment.object_id, "cause": enrollment.cause.as_str(),
-        "enrolled_at": format_time(enrollment.enrolled_at), "outcome": decision.outcome(),
-        "reason": decision.reason(), "decided_at": format_time(*at), "trash_entry_id": entry_id}))
+#[derive(Serialize)]
+struct Row<'a> {
+    account_id: i64,
+    enrollment_id: i64,
+    action_id: i64,
+    workflow_id: i64,
+    object_type_id: &'a str,
+    object_id: i64,
+    cause: &'static str,
+    enrolled_at: String,
+    outcome: &'static str,
+    reason: Option<&'static str>,
+    decided_at: String,
+    trash_entry_id: Option<i64>,
+}
+
+fn row<'a>(enrollment: &'a NewEnrollment, Decided { decision, at }: &Decided, entries: &Entries) -> Row<'a> {
+    let EnrollmentKey { account_id, enrollment_id, action_id } = enrollment.key;
+    Row {
+        account_id,
+        enrollment_id,
+        action_id,
+        workflow_id: enrollment.workflow_id,
+        object_type_id: &enrollment.object_type_id,
+        object_id: enrollment.object_id,
+        cause: enrollment.cause.as_str(),
+        enrolled_at: format_time(enrollment.enrolled_at),
+        outcome: decision.outcome(),
+        reason: decision.reason(),
+        decided_at: format_time(*at),
+        trash_entry_id: (*decision == Decision::Delete)
+            .then(|| entries.get(&enrollment.key).copied())
+            .flatten(),
+    }
 }
 
 /// One row a decision. A row that is there already was written by another worker since it was looked up:
@@ -54,7 +78,7 @@ pub(super) async fn write<'a>(
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
     entries: &Entries,
 ) -> Result<(), StoreError> {
-    let rows: Vec<Row> = decisions
+    let rows: Vec<Row<'_>> = decisions
         .filter(|(_, decided)| !matches!(decided.decision, Decision::Duplicate | Decision::DeadLetter(_)))
         .map(|(enrollment, decided)| row(enrollment, decided, entries))
         .collect();
@@ -86,7 +110,7 @@ pub(super) async fn rewrite<'a>(
 }
 
 /// Runs a statement that must touch exactly these rows.
-async fn run(tx: &mut Tx, sql: &str, rows: Vec<Row>) -> Result<(), StoreError> {
+async fn run(tx: &mut Tx, sql: &str, rows: Vec<Row<'_>>) -> Result<(), StoreError> {
     let expected = rows.len() as u64;
     if expected == 0 || tx.execute(sql, args![batch_text(rows)]).await? == expected {
         Ok(())

@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::StoreError;
+use super::batch::{CONTACT, Ids, batch_row, batch_text};
 use super::db::{Tx, args};
-use super::{StoreError, batch_row, batch_text};
 use crate::domain::effects::Transition;
 use crate::domain::lifecycle::derive;
 use crate::domain::record::{Column, ColumnType};
 
-const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
-const COMPANY: [Column; 2] = [("account_id", ColumnType::Int), ("company_id", ColumnType::Int)];
+const COMPANY: [&str; 2] = ["account_id", "company_id"];
 const STAGED: [Column; 3] =
     [("account_id", ColumnType::Int), ("company_id", ColumnType::Int), ("properties", ColumnType::Json)];
 
@@ -40,7 +40,7 @@ struct Member {
     stage: String,
 }
 
-/// Computes the stages of all companies that these contacts, which are locked and about to change, belong to; answers
+/// Computes the stages of all companies that these contacts, which are locked and change in this transaction, belong to; answers
 /// what became other.
 pub(super) async fn recompute(
     tx: &mut Tx,
@@ -52,7 +52,7 @@ pub(super) async fn recompute(
         return Ok(Vec::new());
     }
     let changing: HashSet<Key> = contacts.iter().copied().collect();
-    let batch = rows(&COMPANY, companies.keys().copied());
+    let batch = Ids::new(companies.keys().map(|(account_id, company_id)| [*account_id, *company_id]));
     let members = members(tx, &batch).await?;
     let deals = deals(tx, &batch).await?;
     let (mut changes, mut updates) = (Vec::new(), Vec::new());
@@ -64,11 +64,10 @@ pub(super) async fn recompute(
             derive(members.iter().filter(|it| counts(it)).map(|it| it.stage.as_str()), deals.iter().copied())
         };
         let leaves_or_returns = |member: &Member| changing.contains(&(account_id, member.contact_id));
-        let before = stage_with(&|member| member.live);
-        let after = match transition {
-            Transition::Restore => stage_with(&|member| member.live || leaves_or_returns(member)),
-            _ => stage_with(&|member| member.live && !leaves_or_returns(member)),
-        };
+        let with = stage_with(&|member| member.live || leaves_or_returns(member));
+        let without = stage_with(&|member| member.live && !leaves_or_returns(member));
+        let (before, after) =
+            if transition == Transition::Restore { (without, with) } else { (with, without) };
         let in_place = properties.get(STAGE).and_then(Value::as_str).filter(|stage| !stage.is_empty());
         if in_place != before || before == after {
             continue;
@@ -94,17 +93,11 @@ pub(super) async fn recompute(
     Ok(changes)
 }
 
-fn rows(columns: &[Column; 2], keys: impl Iterator<Item = Key>) -> String {
-    batch_text(
-        keys.map(|(account_id, id)| batch_row(json!({"account_id": account_id, columns[1].0: id}))).collect(),
-    )
-}
-
 async fn lock_companies(
     tx: &mut Tx,
     contacts: &[Key],
 ) -> Result<BTreeMap<Key, Map<String, Value>>, StoreError> {
-    let source = tx.dialect().batch(1, &CONTACT);
+    let source = tx.dialect().ids(1, &CONTACT);
     let sql = format!(
         "SELECT o.account_id, o.object_id, CAST(o.properties AS text) AS properties FROM objects o \
          WHERE o.object_type = 'company' AND (o.account_id, o.object_id) IN \
@@ -116,15 +109,21 @@ async fn lock_companies(
         tx.dialect().for_update("o")
     );
     let mut companies = BTreeMap::new();
-    for row in tx.rows(&sql, args![rows(&CONTACT, contacts.iter().copied())]).await? {
+    for row in tx
+        .rows(
+            &sql,
+            args![Ids::new(contacts.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]))],
+        )
+        .await?
+    {
         companies.insert((row.int("account_id")?, row.int("object_id")?), row.json("properties")?);
     }
     Ok(companies)
 }
 
 /// The contacts of these companies, whichever way they are associated.
-async fn members(tx: &mut Tx, companies: &str) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
-    let source = tx.dialect().batch(1, &COMPANY);
+async fn members(tx: &mut Tx, companies: &Ids) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
+    let source = tx.dialect().ids(1, &COMPANY);
     let sql = format!(
         "SELECT m.account_id, m.company_id, m.contact_id, c.properties ->> '{STAGE}' AS stage, \
                 c.deleted_at IS NULL AS live \
@@ -142,8 +141,8 @@ async fn members(tx: &mut Tx, companies: &str) -> Result<HashMap<Key, Vec<Member
     Ok(members)
 }
 
-async fn deals(tx: &mut Tx, companies: &str) -> Result<HashMap<Key, Vec<String>>, StoreError> {
-    let source = tx.dialect().batch(1, &COMPANY);
+async fn deals(tx: &mut Tx, companies: &Ids) -> Result<HashMap<Key, Vec<String>>, StoreError> {
+    let source = tx.dialect().ids(1, &COMPANY);
     let sql = format!(
         "SELECT m.account_id, m.company_id, o.properties ->> 'dealstage' AS stage FROM ({}) m \
          JOIN objects o ON o.account_id = m.account_id AND o.object_type = 'deal' AND o.object_id = m.deal_id",

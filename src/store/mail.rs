@@ -146,7 +146,7 @@ async fn addresses(tx: &mut Tx, mails: &[Mail]) -> Result<HashMap<(i64, i64), St
          JOIN users u ON u.account_id = b.account_id AND u.user_id = b.user_id",
         tx.dialect().batch(1, &columns)
     );
-    let rows = tx.rows(&sql, args![batch_text(mails.iter().map(row).collect())]).await?;
+    let rows = tx.rows(&sql, args![batch_text(mails.iter().map(row))]).await?;
     let address = |row: &Row| Ok(((row.int("account_id")?, row.int("message_id")?), row.text("email")?));
     rows.iter().map(address).collect()
 }

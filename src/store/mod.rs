@@ -10,6 +10,7 @@
 //! many is more than one transaction.
 
 mod audit;
+mod batch;
 pub mod checkpoint;
 mod compiled;
 mod contact;
@@ -70,11 +71,11 @@ pub use plan::tables as tables_reached_by;
 pub use suppressions::KeyHome;
 pub use users::Operator;
 
+use batch::{CONTACT, Ids, batch_row, batch_text};
 use compiled::Compiled;
 use db::Db;
 use metrics::counter;
 
-use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 use crate::telemetry;
 
 /// How often a transaction that met another one is tried again before its caller hears of it.
@@ -207,28 +208,4 @@ impl Store {
     pub async fn close(&self) {
         self.db.close().await;
     }
-}
-
-/// The columns of a batch of contacts.
-const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
-
-/// A batch of rows as the one JSON text that travels to the database.
-fn batch_text(rows: Vec<JsonRow>) -> String {
-    serde_json::Value::Array(rows.into_iter().map(serde_json::Value::Object).collect()).to_string()
-}
-
-/// A row for a batch from a JSON object.
-fn batch_row(value: serde_json::Value) -> JsonRow {
-    match value {
-        serde_json::Value::Object(row) => row,
-        _ => JsonRow::new(),
-    }
-}
-
-/// A batch of rows that are all ids.
-fn id_batch<const N: usize>(columns: &[Column; N], rows: impl IntoIterator<Item = [i64; N]>) -> String {
-    let row = |ids: [i64; N]| {
-        columns.iter().zip(ids).map(|((name, _), id)| ((*name).to_owned(), id.into())).collect()
-    };
-    batch_text(rows.into_iter().map(row).collect())
 }

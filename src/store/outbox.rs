@@ -7,11 +7,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
+use super::batch::Ids;
 use super::db::{Row, Tx, args};
 use super::lease::{self, Lease};
-use super::{Store, StoreError, batch_row, batch_text, reading, transaction};
+use super::{Store, StoreError, batch_text, reading, transaction};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 
@@ -101,30 +102,41 @@ async fn remove(
     published: &[(i64, i64)],
 ) -> Result<(), StoreError> {
     lease::prolong(tx, lease, period).await?;
-    let row =
-        |&(account_id, message_id)| batch_row(json!({"account_id": account_id, "message_id": message_id}));
     let sql = format!(
         "DELETE FROM outbox WHERE (account_id, message_id) IN (SELECT b.account_id, b.message_id FROM {})",
-        tx.dialect().batch(1, &[("account_id", ColumnType::Int), ("message_id", ColumnType::Int)])
+        tx.dialect().ids(1, &["account_id", "message_id"])
     );
-    tx.execute(&sql, args![batch_text(published.iter().map(row).collect())]).await?;
+    tx.execute(
+        &sql,
+        args![Ids::new(published.iter().map(|(account_id, message_id)| [*account_id, *message_id]))],
+    )
+    .await?;
     Ok(())
 }
 
+#[derive(Serialize)]
+struct NewMessage<'a> {
+    account_id: i64,
+    r#type: &'a str,
+    data: String,
+}
+
 /// Puts messages into the outbox, with the deed: (account, kind, data).
-pub(super) async fn write_outbox(
+pub(super) async fn write_outbox<D: Serialize>(
     tx: &mut Tx,
     at: Time,
-    messages: Vec<(i64, &str, Value)>,
+    messages: Vec<(i64, &str, D)>,
 ) -> Result<(), StoreError> {
     let columns = [("account_id", ColumnType::Int), ("type", ColumnType::Text), ("data", ColumnType::Text)];
     let sql = format!(
         "INSERT INTO outbox (account_id, type, data, created_at) SELECT b.account_id, b.type, b.data, $2 FROM {}",
         tx.dialect().batch(1, &columns)
     );
-    let row = |(account_id, kind, data): (i64, &str, Value)| {
-        batch_row(json!({"account_id": account_id, "type": kind, "data": data.to_string()}))
+    let row = |(account_id, r#type, data): (i64, _, D)| {
+        let data = serde_json::to_string(&data).map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(NewMessage { account_id, r#type, data })
     };
-    tx.execute(&sql, args![batch_text(messages.into_iter().map(row).collect()), at]).await?;
+    let rows = messages.into_iter().map(row).collect::<Result<Vec<_>, StoreError>>()?;
+    tx.execute(&sql, args![batch_text(rows), at]).await?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::batch::Ids;
 use super::db::{Tx, args};
 use super::plan::BATCH;
 use super::{StoreError, batch_row, batch_text};
@@ -22,8 +23,8 @@ pub struct People {
 }
 
 /// The people behind a batch of contacts, by account.
-pub async fn people(tx: &mut Tx, batch: &str) -> Result<BTreeMap<i64, People>, StoreError> {
-    let source = tx.dialect().batch(1, &BATCH);
+pub async fn people(tx: &mut Tx, batch: &Ids) -> Result<BTreeMap<i64, People>, StoreError> {
+    let source = tx.dialect().ids(1, &BATCH);
     let sql = format!(
         "SELECT c.account_id, c.contact_id, CAST(c.properties AS text) AS properties, \
                 CAST(c.history AS text) AS history \
@@ -48,14 +49,14 @@ pub async fn people(tx: &mut Tx, batch: &str) -> Result<BTreeMap<i64, People>, S
 /// The addresses that the contacts of a batch have or had, and that no contact outside of it has.
 async fn addresses(
     tx: &mut Tx,
-    batch: &str,
+    batch: &Ids,
     persons: &BTreeMap<(i64, i64), Person>,
 ) -> Result<BTreeMap<(i64, i64), Vec<String>>, StoreError> {
     let row = |(account_id, contact_id): &(i64, i64), address: String| {
         batch_row(json!({"account_id": account_id, "contact_id": contact_id, "email_key": address}))
     };
     let told = persons.iter().flat_map(|(key, person)| person.addresses().into_iter().map(|it| row(key, it)));
-    let contacts = tx.dialect().batch(1, &BATCH);
+    let contacts = tx.dialect().ids(2, &BATCH);
     let sql = format!(
         "SELECT a.account_id, a.contact_id, a.email_key FROM \
          (SELECT b.account_id, b.contact_id, b.email_key FROM {} \
@@ -65,10 +66,10 @@ async fn addresses(
                            AND o.email_key = a.email_key \
                            AND (o.account_id, o.contact_id) NOT IN (SELECT b.account_id, b.contact_id FROM {contacts})) \
          ORDER BY a.account_id, a.contact_id, a.email_key",
-        tx.dialect().batch(2, &ADDRESS)
+        tx.dialect().batch(1, &ADDRESS)
     );
     let mut addresses: BTreeMap<_, Vec<String>> = BTreeMap::new();
-    for row in tx.rows(&sql, args![batch, batch_text(told.collect())]).await? {
+    for row in tx.rows(&sql, args![batch_text(told), batch]).await? {
         let key = (row.int("account_id")?, row.int("contact_id")?);
         addresses.entry(key).or_default().push(row.text("email_key")?);
     }

@@ -1,21 +1,15 @@
 //! A row of the matrix → the statements that do it. Pure: it makes text.
 //!
-//! Every statement works on a whole batch, given as parameter `$1`: the contacts, each with the trash entry of
-//! this deletion and the time. How many statements there are does not depend on how many contacts.
+//! Every statement works on a whole batch, its only parameters: the contacts, each with the trash entry of this deletion,
+//! which tells the time. How many statements there are does not depend on how many contacts.
 
 use std::collections::BTreeSet;
 
 use super::dialect::Dialect;
 use crate::domain::effects::{Category, Fate, Transition, effect};
-use crate::domain::record::{Column, ColumnType};
 
-/// The columns of a batch of contacts.
-pub const BATCH: [Column; 4] = [
-    ("account_id", ColumnType::Int),
-    ("contact_id", ColumnType::Int),
-    ("entry_id", ColumnType::Int),
-    ("at", ColumnType::Time),
-];
+/// The columns of a batch of contacts; the entry matters only where contacts go into the trash or come back.
+pub const BATCH: [&str; 3] = ["account_id", "contact_id", "entry_id"];
 
 /// What a statement does to the rows it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +86,7 @@ pub fn tables(transition: Transition) -> BTreeSet<&'static str> {
 /// The statements of a transition, in the order in which they have to run: what is looked up through a
 /// contact's rows comes before those rows go, and the contact itself comes last.
 pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
-    let batch = dialect.batch(1, &BATCH);
+    let batch = dialect.ids(1, &BATCH);
     let contacts = format!("SELECT b.account_id, b.contact_id FROM {batch}");
     let fill = |template: &str| template.replace("{batch}", &batch).replace("{contacts}", &contacts);
     let step = |category, Rows { table, deed, predicate }| {
@@ -138,6 +132,13 @@ fn unlink_own(table: &'static str) -> Rows {
 
 fn mark(table: &'static str, assignments: &'static str, predicate: &'static str) -> Rows {
     Rows { table, deed: Deed::Mark(assignments), predicate }
+}
+
+/// The batch with its trash entries.
+macro_rules! entries {
+    () => {
+        "{batch} JOIN trash_entries e ON e.account_id = b.account_id AND e.entry_id = b.entry_id"
+    };
 }
 
 /// Activities of a contact of the batch.
@@ -238,7 +239,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         (C::ContactData, Fate::Hidden) => vec![
             mark(
                 "contacts",
-                "deleted_at = b.at, trash_entry_id = b.entry_id FROM {batch}",
+                concat!("deleted_at = e.deleted_at, trash_entry_id = e.entry_id FROM ", entries!()),
                 "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
             ),
             mark("contact_emails", "live = FALSE", "live AND (account_id, contact_id) IN ({contacts})"),
@@ -246,7 +247,10 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         (C::ContactData, Fate::Back) => vec![
             mark(
                 "contacts",
-                "deleted_at = NULL, trash_entry_id = NULL, restored_at = b.at FROM {batch}",
+                concat!(
+                    "deleted_at = NULL, trash_entry_id = NULL, restored_at = e.closed_at FROM ",
+                    entries!()
+                ),
                 "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
             ),
             mark("contact_emails", "live = TRUE", "(account_id, contact_id) IN ({contacts})"),
@@ -330,7 +334,7 @@ mod tests {
     fn every_statement_is_bound_to_the_batch() {
         for transition in Transition::ALL {
             for step in steps(transition, Dialect::Postgres) {
-                assert!(step.sql.contains("jsonb_to_recordset($1::jsonb)"), "{}", step.sql);
+                assert!(step.sql.contains("unnest($1::bigint[]"), "{}", step.sql);
                 assert!(!step.sql.replace("'{}'", "").contains(['{', '}']), "{}", step.sql);
             }
         }

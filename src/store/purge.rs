@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Instant;
 
-use serde_json::json;
-
+use super::batch::{CONTACT, Ids};
 use super::db::{Arg, Row, Tx, args};
 use super::person::{self, People};
 use super::plan::BATCH;
 use super::redact::Redacted;
 use super::retention::{ByAccount, Sweep, Swept, lock_clause, turn};
 use super::trash::Touched;
-use super::{Store, StoreError, batch_row, batch_text, redact, scrubs, suppressions, trash};
+use super::{Store, StoreError, redact, scrubs, suppressions, trash};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::person::Traces;
-use crate::domain::time::{Time, format_time};
+use crate::domain::time::Time;
 
 /// A contact to be purged; its row is locked.
 #[derive(Clone, Copy)]
@@ -40,15 +39,14 @@ pub async fn purge(
     if entries.is_empty() {
         return Ok((by_account, swept));
     }
-    let row = |Entry { contact: (account_id, contact_id), trash_entry }: &Entry| {
-        batch_row(json!({"account_id": account_id, "contact_id": contact_id, "entry_id": trash_entry,
-            "at": format_time(now)}))
+    let ids = |Entry { contact: (account_id, contact_id), trash_entry }: &Entry| {
+        [*account_id, *contact_id, *trash_entry]
     };
-    let batch = batch_text(entries.iter().map(row).collect());
+    let batch = Ids::new(entries.iter().map(ids));
     let people = person::people(tx, &batch).await?;
     add_redacted(&mut swept, redact::headers(tx, &batch).await?);
     hash_addresses(tx, store, &people, now).await?;
-    close(tx, &batch).await?;
+    close(tx, &batch, now).await?;
     for Touched { category, deed, rows } in trash::run_plan(tx, Transition::Purge, &batch).await? {
         let (deleted, unlinked) = deed.tally(rows);
         let counts = swept.counts.entry(category.title().to_owned()).or_default();
@@ -97,31 +95,29 @@ fn add_redacted(swept: &mut Swept, redacted: Redacted) {
 }
 
 /// Their ids are never used again, and their entries say how they ended.
-async fn close(tx: &mut Tx, batch: &str) -> Result<(), StoreError> {
-    let source = tx.dialect().batch(1, &BATCH);
+async fn close(tx: &mut Tx, batch: &Ids, at: Time) -> Result<(), StoreError> {
+    let source = tx.dialect().ids(2, &BATCH);
     let gone = format!(
         "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) \
-         SELECT b.account_id, b.contact_id, 'purged', b.at FROM {source}"
+         SELECT b.account_id, b.contact_id, 'purged', $1 FROM {source}"
     );
-    tx.execute(&gone, args![batch]).await?;
+    tx.execute(&gone, args![at, batch]).await?;
     let close = format!(
-        "UPDATE trash_entries SET closed_at = b.at, closed_as = 'purged' FROM {source} \
+        "UPDATE trash_entries SET closed_at = $1, closed_as = 'purged' FROM {source} \
          WHERE trash_entries.account_id = b.account_id AND trash_entries.entry_id = b.entry_id"
     );
-    tx.execute(&close, args![batch]).await.map(drop)
+    tx.execute(&close, args![at, batch]).await.map(drop)
 }
 
 /// Which of these contacts, whose rows are locked by now, are under a hold: one that was set while the lock was waited
 /// for was not to be seen before.
 async fn held_now(tx: &mut Tx, rows: &[Row]) -> Result<HashSet<(i64, i64)>, StoreError> {
-    let row = |row: &Row| -> Result<_, StoreError> {
-        Ok(batch_row(json!({"account_id": row.int("account_id")?, "contact_id": row.int("contact_id")?})))
-    };
-    let batch = batch_text(rows.iter().map(row).collect::<Result<_, _>>()?);
+    let ids = |row: &Row| -> Result<_, StoreError> { Ok([row.int("account_id")?, row.int("contact_id")?]) };
+    let batch = Ids::new(rows.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
     let sql = format!(
         "SELECT h.account_id, h.contact_id FROM {} JOIN legal_holds h \
          ON h.account_id = b.account_id AND h.contact_id = b.contact_id",
-        tx.dialect().batch(1, &BATCH)
+        tx.dialect().ids(1, &CONTACT)
     );
     let held = tx.rows(&sql, args![batch]).await?;
     held.iter().map(|row| Ok((row.int("account_id")?, row.int("contact_id")?))).collect()

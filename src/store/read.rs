@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::contact::gone_state;
 use super::db::{Arg, Row, Tx, args};
 use super::members::{Visible, visible_members};
-use super::trash::{DeletedBy, deleted_by};
+use super::trash::DeletedBy;
 use super::{Store, StoreError, reading};
 use crate::domain::restore::RESTORABLE;
 use crate::domain::time::format_time;
@@ -287,6 +287,6 @@ fn trash_row(row: &Row) -> Result<TrashRow, StoreError> {
         contact_id: id_text(row, "contact_id")?,
         deleted_at: format_time(deleted_at),
         purge_at: format_time(deleted_at + RESTORABLE),
-        deleted_by: deleted_by(by),
+        deleted_by: json!(by),
     })
 }

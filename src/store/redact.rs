@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::batch::Ids;
 use super::db::{Arg, Row, Tx, args};
 use super::{StoreError, batch_text};
 use crate::domain::effects::Category;
@@ -138,11 +139,11 @@ pub async fn dead_letters(tx: &mut Tx, traces: &Traces) -> Result<(), StoreError
 
 /// Takes the headers, and what was derived from them, from the e-mails of a batch of contacts. The links must still
 /// be there.
-pub async fn headers(tx: &mut Tx, contacts: &str) -> Result<Redacted, StoreError> {
+pub async fn headers(tx: &mut Tx, contacts: &Ids) -> Result<Redacted, StoreError> {
     let sql = format!(
         "SELECT DISTINCT l.account_id, l.activity_id FROM {} JOIN activity_associations l \
          ON l.account_id = b.account_id AND l.object_type = 'contact' AND l.object_id = b.contact_id",
-        tx.dialect().batch(1, &super::plan::BATCH)
+        tx.dialect().ids(1, &super::plan::BATCH)
     );
     let rows = tx.rows(&sql, args![contacts]).await?;
     let keys = rows.iter().map(|row| ACTIVITIES.key_of(row)).collect::<Result<_, _>>()?;

@@ -7,13 +7,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
+use super::batch::Ids;
 use super::db::{Tx, args};
 use super::lifecycle::{self, StageChange};
 use super::outbox::write_outbox;
 use super::plan::BATCH;
 use super::trash::run_plan;
 use super::users::permitted_user;
-use super::{Store, StoreError, batch_row, batch_text, contact_counts, reading, transaction};
+use super::{Store, StoreError, contact_counts, reading, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
 use crate::domain::restore::{Holders, Refusal, Verdict, decide};
@@ -197,18 +198,14 @@ async fn bring_back(
 ) -> Result<Vec<StageChange>, StoreError> {
     let contacts: Vec<(i64, i64)> = back.iter().map(|(contact_id, _)| (account_id, *contact_id)).collect();
     let stages = lifecycle::recompute(tx, Transition::Restore, &contacts).await?;
-    let row = |&(contact_id, entry_id): &(i64, i64)| {
-        batch_row(json!({"account_id": account_id, "contact_id": contact_id, "entry_id": entry_id,
-            "at": format_time(at)}))
-    };
-    let batch = batch_text(back.iter().map(row).collect());
-    run_plan(tx, Transition::Restore, &batch).await?;
+    let batch = Ids::new(back.iter().map(|(contact_id, entry_id)| [account_id, *contact_id, *entry_id]));
     let close = format!(
-        "UPDATE trash_entries SET closed_at = b.at, closed_as = 'restored' FROM {} \
+        "UPDATE trash_entries SET closed_at = $1, closed_as = 'restored' FROM {} \
          WHERE trash_entries.account_id = b.account_id AND trash_entries.entry_id = b.entry_id",
-        tx.dialect().batch(1, &BATCH)
+        tx.dialect().ids(2, &BATCH)
     );
-    tx.execute(&close, args![batch]).await?;
+    tx.execute(&close, args![at, &batch]).await?;
+    run_plan(tx, Transition::Restore, &batch).await?;
     Ok(stages)
 }
 

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono_tz::Tz;
 use serde_json::json;
 
+use super::StoreError;
+use super::batch::{CONTACT, ENROLLED, Ids, batch_row, batch_text};
 use super::db::{Row, Tx, args};
 use super::ledger::TOOK_IN;
-use super::{CONTACT, StoreError, batch_row, batch_text, id_batch};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
     Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, is_the_vendors, texts,
@@ -17,11 +18,8 @@ use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, parse_time};
 use crate::domain::wall::zone_of_account;
 
-const NAMED: [Column; 2] = [("account_id", ColumnType::Int), ("id", ColumnType::Int)];
+const NAMED: [&str; 2] = ["account_id", "id"];
 const EVENT_TYPE: [Column; 2] = [("account_id", ColumnType::Int), ("event_type_id", ColumnType::Text)];
-const ENROLLED: [Column; 3] =
-    [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
-
 /// The types of associated objects that are rows of `objects`, and those that are activities.
 const OBJECTS: [&str; 3] = ["company", "deal", "ticket"];
 const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
@@ -37,9 +35,9 @@ pub async fn load(
     let concerned: Vec<(i64, i64)> =
         contacts.iter().copied().filter(|(account_id, _)| asked.contains_key(account_id)).collect();
     let mut found: Found = concerned.iter().map(|key| (*key, Surroundings::default())).collect();
-    let those_who = |wants: fn(&Asks) -> bool| -> String {
+    let those_who = |wants: fn(&Asks) -> bool| -> Ids {
         let wanting = concerned.iter().filter(|(account_id, _)| asked.get(account_id).is_some_and(wants));
-        id_batch(&CONTACT, wanting.map(|(account_id, contact_id)| [*account_id, *contact_id]))
+        Ids::new(wanting.map(|(account_id, contact_id)| [*account_id, *contact_id]))
     };
     if asked.values().any(|asks| !asks.segments.is_empty()) {
         segments(tx, asked, &those_who(|asks| !asks.segments.is_empty()), &mut found).await?;
@@ -123,10 +121,10 @@ async fn existing(
     let pairs = asked.iter().flat_map(|(account, asks)| ids(asks).iter().map(|id| [*account, *id]));
     let sql = format!(
         "SELECT t.account_id, t.{column} AS id FROM {} JOIN {table} t ON t.account_id = b.account_id AND t.{column} = b.id",
-        tx.dialect().batch(1, &NAMED)
+        tx.dialect().ids(1, &NAMED)
     );
     let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
-    for row in tx.rows(&sql, args![id_batch(&NAMED, pairs)]).await? {
+    for row in tx.rows(&sql, args![Ids::new(pairs)]).await? {
         known.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
     }
     Ok(known)
@@ -135,7 +133,7 @@ async fn existing(
 async fn segments(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
-    contacts: &str,
+    contacts: &Ids,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let known = existing(tx, asked, |asks| &asks.segments, "segments", "segment_id").await?;
@@ -145,7 +143,7 @@ async fn segments(
     let sql = format!(
         "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN segment_members m \
          ON m.account_id = b.account_id AND m.contact_id = b.contact_id",
-        tx.dialect().batch(1, &CONTACT)
+        tx.dialect().ids(1, &CONTACT)
     );
     for row in tx.rows(&sql, args![contacts]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
@@ -170,7 +168,7 @@ async fn enrollments(
         let workflows = asked.get(account_id).into_iter().flat_map(|asks| &asks.workflows);
         workflows.map(|workflow_id| [*account_id, *workflow_id, *contact_id])
     });
-    let source = tx.dialect().batch(1, &ENROLLED);
+    let source = tx.dialect().ids(1, &ENROLLED);
     let sql = format!(
         "SELECT e.account_id, e.workflow_id, e.contact_id, e.active, NULL AS waiting_id \
          FROM {source} JOIN workflow_enrollments e \
@@ -181,7 +179,7 @@ async fn enrollments(
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
          WHERE {TOOK_IN}"
     );
-    for row in tx.rows(&sql, args![id_batch(&ENROLLED, triples)]).await? {
+    for row in tx.rows(&sql, args![Ids::new(triples)]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
             let enrolled = around.enrollments.entry(row.int("workflow_id")?).or_default();
             match (row.bool("active")?, row.optional_int("waiting_id")?) {
@@ -199,12 +197,12 @@ async fn enrollments(
 async fn neighbours(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
-    contacts: &str,
+    contacts: &Ids,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let types: BTreeSet<&'static str> =
         asked.values().flat_map(|asks| asks.neighbours.iter().copied()).collect();
-    let source = tx.dialect().batch(1, &CONTACT);
+    let source = tx.dialect().ids(1, &CONTACT);
     let named = |of: &[&str]| {
         let of: Vec<&str> = of.iter().copied().filter(|it| types.contains(it)).collect();
         (!of.is_empty()).then(|| format!("('{}')", of.join("', '")))
@@ -258,7 +256,7 @@ async fn neighbours(
 async fn meet(
     tx: &mut Tx,
     sql: &str,
-    contacts: &str,
+    contacts: &Ids,
     created_at: impl Fn(&Row) -> Result<Option<Time>, StoreError>,
     types: &BTreeSet<&'static str>,
     found: &mut Found,
@@ -279,14 +277,14 @@ async fn meet(
 async fn events(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
-    contacts: &str,
+    contacts: &Ids,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     keep_in_mind_what_is_kept(tx, asked, found).await?;
     let sql = format!(
         "SELECT e.account_id, e.contact_id, e.event_type_id, e.occurred_at, CAST(e.properties AS text) AS properties \
          FROM {} JOIN custom_events e ON e.account_id = b.account_id AND e.contact_id = b.contact_id",
-        tx.dialect().batch(1, &CONTACT)
+        tx.dialect().ids(1, &CONTACT)
     );
     for row in tx.rows(&sql, args![contacts]).await? {
         let (account_id, contact_id) = key(&row)?;
@@ -331,11 +329,11 @@ async fn keep_in_mind_what_is_kept(
     Ok(())
 }
 
-async fn submissions(tx: &mut Tx, contacts: &str, found: &mut Found) -> Result<(), StoreError> {
+async fn submissions(tx: &mut Tx, contacts: &Ids, found: &mut Found) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT s.account_id, s.contact_id, s.form_id, s.submitted_at FROM {} JOIN form_submissions s \
          ON s.account_id = b.account_id AND s.contact_id = b.contact_id",
-        tx.dialect().batch(1, &CONTACT)
+        tx.dialect().ids(1, &CONTACT)
     );
     for row in tx.rows(&sql, args![contacts]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {

@@ -167,7 +167,7 @@ pub async fn hash(
         return Ok(0);
     }
     let row = |address: &String| batch_row(json!({"account_id": account_id, "email_key": address}));
-    let batch = batch_text(addresses.iter().map(row).collect());
+    let batch = batch_text(addresses.iter().map(row));
     let source = tx.dialect().batch(1, &ADDRESS);
     let sql = format!(
         "SELECT d.email_key, d.status, d.at, d.subscription_id FROM {source} JOIN deliverability d \
@@ -226,7 +226,7 @@ pub async fn insert(tx: &mut Tx, hashes: &[Suppression]) -> Result<u64, StoreErr
         "INSERT INTO address_hashes ({names}) SELECT {names} FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
         tx.dialect().batch(1, &HASH)
     );
-    tx.execute(&sql, args![batch_text(hashes.iter().map(row).collect())]).await
+    tx.execute(&sql, args![batch_text(hashes.iter().map(row))]).await
 }
 
 /// Addresses that come back, with a contact that is created or imported: what was kept of them is in force again. How
@@ -273,5 +273,5 @@ fn lookups(keys: &HashKeys, addresses: &[(i64, String)]) -> String {
             batch_row(json!({"account_id": account_id, "hash": hash.hash, "email_key": address}))
         })
     });
-    batch_text(rows.collect())
+    batch_text(rows)
 }

@@ -8,16 +8,14 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Serialize;
 
 use super::audit::{self, Actor};
+use super::batch::{ACCOUNT, Ids};
 use super::db::{Tx, args};
 use super::users::Operator;
-use super::{Store, StoreError, id_batch, reading, transaction};
-use crate::domain::record::{Column, ColumnType};
+use super::{Store, StoreError, reading, transaction};
 use crate::domain::time::Time;
 
 /// The lock; the number follows those of the migrations and the imports.
 const LOCK: i64 = 7_165_905_012;
-
-const ACCOUNT: [Column; 1] = [("account_id", ColumnType::Int)];
 
 /// What is paused: everything, an account, or one of its workflows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,11 +90,11 @@ pub(super) struct Switches(HashSet<(i64, i64)>);
 
 impl Switches {
     pub(super) async fn load(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<Self, StoreError> {
-        let batch = id_batch(&ACCOUNT, accounts.iter().map(|account_id| [*account_id]));
+        let batch = Ids::new(accounts.iter().map(|account_id| [*account_id]));
         let sql = format!(
             "SELECT account_id, workflow_id FROM switches \
              WHERE account_id = 0 OR account_id IN (SELECT b.account_id FROM {})",
-            tx.dialect().batch(1, &ACCOUNT)
+            tx.dialect().ids(1, &ACCOUNT)
         );
         let rows = tx.rows(&sql, args![batch]).await?;
         let keys = rows.iter().map(|row| Ok((row.int("account_id")?, row.int("workflow_id")?)));

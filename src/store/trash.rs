@@ -1,13 +1,14 @@
 //! Into the trash: what a workflow, a person or an import does to contacts, within the transaction of whoever decides.
 
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
 
+use super::batch::Ids;
 use super::db::{Tx, args};
 use super::outbox::write_outbox;
 use super::plan::{self, Deed, Step};
-use super::{StoreError, batch_row, batch_text, contact_counts, lifecycle};
+use super::{StoreError, batch_text, contact_counts};
 use crate::domain::effects::{Category, Transition};
-use crate::domain::record::{Column, ColumnType, Row};
+use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 
 /// The columns of new trash entries.
@@ -22,12 +23,27 @@ const ENTRY: [Column; 8] = [
     ("deletion_id", ColumnType::Int),
 ];
 
-/// Who put a contact into the trash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Who put a contact into the trash; serialized as the commands and the events show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub enum DeletedBy {
-    Workflow { workflow_id: i64, enrollment_id: i64 },
-    User { user_id: i64 },
+    Workflow {
+        #[serde(serialize_with = "as_text")]
+        workflow_id: i64,
+        #[serde(serialize_with = "as_text")]
+        enrollment_id: i64,
+    },
+    User {
+        #[serde(serialize_with = "as_text")]
+        user_id: i64,
+    },
     Import,
+}
+
+/// Ids leave as texts.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn as_text<S: Serializer>(id: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(id)
 }
 
 /// One contact to be put into the trash; its row is locked already.
@@ -48,7 +64,8 @@ pub struct Trashed {
     pub entry_id: i64,
 }
 
-/// Does the whole trash column of the matrix to contacts that are live and locked.
+/// Does the trash column of the matrix to contacts that are live and locked; the stages of their companies are left to
+/// [`lifecycle::recompute`](super::lifecycle::recompute).
 pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Result<Vec<Trashed>, StoreError> {
     if deletions.is_empty() {
         return Ok(Vec::new());
@@ -61,7 +78,7 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
          RETURNING account_id, contact_id, entry_id",
         tx.dialect().batch(1, &ENTRY)
     );
-    let entries = tx.rows(&sql, args![batch_text(deletions.iter().map(entry_row).collect())]).await?;
+    let entries = tx.rows(&sql, args![batch_text(deletions.iter().map(entry))]).await?;
     let mut ids = std::collections::HashMap::with_capacity(entries.len());
     for row in &entries {
         ids.insert((row.int("account_id")?, row.int("contact_id")?), row.int("entry_id")?);
@@ -73,25 +90,14 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
             entry_id.ok_or_else(|| StoreError::Failed("a deletion got no trash entry".to_owned()))?;
         trashed.push(Trashed { deletion: *deletion, entry_id });
     }
-    // A company that is imported brings the stage it has without its archived contacts.
-    let contacts: Vec<(i64, i64)> = deletions
-        .iter()
-        .filter(|deletion| deletion.by != DeletedBy::Import)
-        .map(|deletion| (deletion.account_id, deletion.contact_id))
-        .collect();
-    lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
     run_plan(tx, Transition::Trash, &plan_batch(&trashed)).await?;
     contact_counts::moved(tx, deletions.iter().map(|deletion| deletion.account_id), -1).await?;
     Ok(trashed)
 }
 
 /// The contacts of a batch, as the plan's statements want them.
-fn plan_batch(trashed: &[Trashed]) -> String {
-    let row = |Trashed { deletion, entry_id }: &Trashed| {
-        batch_row(json!({"account_id": deletion.account_id, "contact_id": deletion.contact_id,
-            "entry_id": entry_id, "at": format_time(deletion.at)}))
-    };
-    batch_text(trashed.iter().map(row).collect())
+fn plan_batch(trashed: &[Trashed]) -> Ids {
+    Ids::new(trashed.iter().map(|it| [it.deletion.account_id, it.deletion.contact_id, it.entry_id]))
 }
 
 /// The rows that a statement touched.
@@ -105,7 +111,7 @@ pub(super) struct Touched {
 pub(super) async fn run_plan(
     tx: &mut Tx,
     transition: Transition,
-    batch: &str,
+    batch: &Ids,
 ) -> Result<Vec<Touched>, StoreError> {
     let mut touched = Vec::new();
     for Step { category, deed, sql, .. } in plan::steps(transition, tx.dialect()) {
@@ -114,7 +120,20 @@ pub(super) async fn run_plan(
     Ok(touched)
 }
 
-fn entry_row(deletion: &Deletion) -> Row {
+/// A new trash entry.
+#[derive(Serialize)]
+struct Entry {
+    account_id: i64,
+    contact_id: i64,
+    deleted_at: String,
+    deleted_by: &'static str,
+    workflow_id: Option<i64>,
+    enrollment_id: Option<i64>,
+    user_id: Option<i64>,
+    deletion_id: Option<i64>,
+}
+
+fn entry(deletion: &Deletion) -> Entry {
     let (kind, workflow_id, enrollment_id, user_id) = match deletion.by {
         DeletedBy::Workflow { workflow_id, enrollment_id } => {
             ("workflow", Some(workflow_id), Some(enrollment_id), None)
@@ -122,29 +141,43 @@ fn entry_row(deletion: &Deletion) -> Row {
         DeletedBy::User { user_id } => ("user", None, None, Some(user_id)),
         DeletedBy::Import => ("import", None, None, None),
     };
-    batch_row(json!({"account_id": deletion.account_id, "contact_id": deletion.contact_id,
-        "deleted_at": format_time(deletion.at), "deleted_by": kind, "workflow_id": workflow_id,
-        "enrollment_id": enrollment_id, "user_id": user_id, "deletion_id": deletion.deletion_id}))
+    Entry {
+        account_id: deletion.account_id,
+        contact_id: deletion.contact_id,
+        deleted_at: format_time(deletion.at),
+        deleted_by: kind,
+        workflow_id,
+        enrollment_id,
+        user_id,
+        deletion_id: deletion.deletion_id,
+    }
 }
 
 /// Puts a `contact.deletion` for each into the outbox: ids, no personal data.
 pub(super) async fn announce(tx: &mut Tx, trashed: &[Trashed]) -> Result<(), StoreError> {
     let Some(first) = trashed.first() else { return Ok(()) };
     let message = |Trashed { deletion, entry_id }: &Trashed| {
-        let data = json!({"accountId": deletion.account_id.to_string(),
-            "contactId": deletion.contact_id.to_string(), "trashEntryId": entry_id.to_string(),
-            "deletedAt": format_time(deletion.at), "deletedBy": deleted_by(deletion.by)});
+        let data = Announcement {
+            account_id: deletion.account_id,
+            contact_id: deletion.contact_id,
+            trash_entry_id: *entry_id,
+            deleted_at: format_time(deletion.at),
+            deleted_by: deletion.by,
+        };
         (deletion.account_id, "contact.deletion", data)
     };
     write_outbox(tx, first.deletion.at, trashed.iter().map(message).collect()).await
 }
 
-/// As the commands and the events show who deleted.
-pub fn deleted_by(by: DeletedBy) -> Value {
-    match by {
-        DeletedBy::Workflow { workflow_id, enrollment_id } => json!({"kind": "workflow",
-            "workflowId": workflow_id.to_string(), "enrollmentId": enrollment_id.to_string()}),
-        DeletedBy::User { user_id } => json!({"kind": "user", "userId": user_id.to_string()}),
-        DeletedBy::Import => json!({"kind": "import"}),
-    }
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Announcement {
+    #[serde(serialize_with = "as_text")]
+    account_id: i64,
+    #[serde(serialize_with = "as_text")]
+    contact_id: i64,
+    #[serde(serialize_with = "as_text")]
+    trash_entry_id: i64,
+    deleted_at: String,
+    deleted_by: DeletedBy,
 }

@@ -9,13 +9,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::json;
 
 use super::audit::{self, Actor};
+use super::batch::{ENROLLMENT, Ids, WORKFLOW, batch_row, batch_text};
 use super::compiled::Compiled;
 use super::db::{Row, Tx, args};
 use super::decide::{self, Rules};
 use super::facts::Known;
-use super::ledger::{self, KEY};
+use super::ledger;
 use super::outbox::write_outbox;
-use super::{Store, StoreError, batch_row, batch_text, id_batch, reading, switches, transaction};
+use super::{Store, StoreError, reading, switches, transaction};
 use crate::domain::decision::{Decision, HoldReason};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
 use crate::domain::guard::Limit;
@@ -39,8 +40,6 @@ const EVENT: [Column; 5] = [
     ("contact_id", ColumnType::Int),
     ("event", ColumnType::Text),
 ];
-const WORKFLOW: [Column; 2] = [("account_id", ColumnType::Int), ("workflow_id", ColumnType::Int)];
-
 /// Rows that the volume guard holds and nobody has approved.
 pub(super) const HELD_BY_THE_GUARD: &str = "reason = 'volume_guard' AND ready_at IS NULL";
 
@@ -160,10 +159,9 @@ async fn announce(
         "SELECT b.account_id, b.workflow_id FROM {} WHERE NOT EXISTS \
          (SELECT 1 FROM waiting_enrollments w WHERE w.account_id = b.account_id \
           AND w.workflow_id = b.workflow_id AND {HELD_BY_THE_GUARD}) ORDER BY b.account_id, b.workflow_id",
-        tx.dialect().batch(1, &WORKFLOW)
+        tx.dialect().ids(1, &WORKFLOW)
     );
-    let batch =
-        id_batch(&WORKFLOW, stopped.keys().map(|(account_id, workflow_id)| [*account_id, *workflow_id]));
+    let batch = Ids::new(stopped.keys().map(|(account_id, workflow_id)| [*account_id, *workflow_id]));
     let mut messages = Vec::new();
     for row in tx.rows(&sql, args![batch]).await? {
         let workflow = (row.int("account_id")?, row.int("workflow_id")?);
@@ -192,7 +190,7 @@ async fn take_up(
     let mut known = Known::load(tx, compiled, &batch, now).await?;
     known.decide_again(approved);
     remember_events(tx, &mut batch).await?;
-    let (decided, entries) = decide::carry_out(tx, &mut known, &batch, rules, now).await?;
+    let (decided, entries, last) = decide::carry_out(tx, &mut known, &batch, rules, now).await?;
     let changed: Vec<usize> = (0..taken.len())
         .filter(|at| {
             let (taken, decision) = (&taken[*at], &decided[*at].decision);
@@ -203,6 +201,7 @@ async fn take_up(
     let count = taken.len();
     settle(tx, &known, &batch, &decided).await?;
     audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;
+    last.finish(tx, rules, now).await?;
     let mut all: Vec<Option<(NewEnrollment, Decided)>> = batch.into_iter().zip(decided).map(Some).collect();
     let changed = changed.into_iter().filter_map(|at| all[at].take()).collect();
     Ok(TakenUp { count, changed })
@@ -249,8 +248,8 @@ fn taken(row: &Row) -> Result<Taken, StoreError> {
     })
 }
 
-fn keys<'a>(enrollments: impl Iterator<Item = &'a NewEnrollment>) -> String {
-    id_batch(&KEY, enrollments.map(|it| [it.key.account_id, it.key.enrollment_id, it.key.action_id]))
+fn keys<'a>(enrollments: impl Iterator<Item = &'a NewEnrollment>) -> Ids {
+    Ids::new(enrollments.map(|it| [it.key.account_id, it.key.enrollment_id, it.key.action_id]))
 }
 
 /// Gives the enrollments of locked contacts the events back that are still kept.
@@ -262,7 +261,7 @@ async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) -> Result<(),
     let sql = format!(
         "SELECT e.account_id, e.enrollment_id, e.action_id, e.event FROM {} JOIN waiting_events e \
          ON e.account_id = b.account_id AND e.enrollment_id = b.enrollment_id AND e.action_id = b.action_id",
-        tx.dialect().batch(1, &KEY)
+        tx.dialect().ids(1, &ENROLLMENT)
     );
     let mut events = HashMap::new();
     for row in tx.rows(&sql, args![keys(by_event)]).await? {
@@ -287,9 +286,9 @@ async fn settle(
         let sql = format!(
             "DELETE FROM {table} WHERE (account_id, enrollment_id, action_id) IN \
              (SELECT b.account_id, b.enrollment_id, b.action_id FROM {})",
-            tx.dialect().batch(1, &KEY)
+            tx.dialect().ids(1, &ENROLLMENT)
         );
-        tx.execute(&sql, args![done.as_str()]).await?;
+        tx.execute(&sql, args![&done]).await?;
     }
     keep(tx, known, batch.iter().zip(decided)).await
 }
@@ -336,14 +335,14 @@ pub(super) async fn look_again(
 ) -> Result<(), StoreError> {
     // One that a worker has in hand is looked at right now; to wait for it would be to stand in its way.
     let sql = format!(
-        "UPDATE waiting_enrollments SET ready_at = $2 WHERE (account_id, enrollment_id, action_id) IN \
+        "UPDATE waiting_enrollments SET ready_at = $1 WHERE (account_id, enrollment_id, action_id) IN \
          (SELECT w.account_id, w.enrollment_id, w.action_id FROM {} JOIN waiting_enrollments w \
-          ON w.account_id = b.account_id AND w.workflow_id = b.workflow_id WHERE w.ready_at > $2{})",
-        tx.dialect().batch(1, &WORKFLOW),
+          ON w.account_id = b.account_id AND w.workflow_id = b.workflow_id WHERE w.ready_at > $1{})",
+        tx.dialect().ids(2, &WORKFLOW),
         tx.dialect().for_update_skip_locked("w")
     );
-    let batch = id_batch(&WORKFLOW, workflows.map(|(account_id, workflow_id)| [account_id, workflow_id]));
-    tx.execute(&sql, args![batch, now]).await?;
+    let batch = Ids::new(workflows.map(|(account_id, workflow_id)| [account_id, workflow_id]));
+    tx.execute(&sql, args![now, batch]).await?;
     Ok(())
 }
 

@@ -8,13 +8,14 @@ use super::{Progress, Request, Selection, scope};
 use crate::domain::criteria::Filter;
 use crate::domain::criteria::subject::Record;
 use crate::domain::decision::Contact;
+use crate::domain::effects::Transition;
 use crate::domain::time::Time;
 use crate::store::db::{Tx, args};
 use crate::store::facts::load_contacts;
 use crate::store::subjects::Scene;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, Store, StoreError, audit, id_batch, transaction};
+use crate::store::{CONTACT, Ids, Store, StoreError, audit, lifecycle, transaction};
 
 /// How many contacts one transaction takes.
 const BATCH: usize = 500;
@@ -72,6 +73,8 @@ async fn delete_batch(
         at,
     };
     let trashed = put_into_trash(tx, &to_go.iter().map(deletion).collect::<Vec<_>>()).await?;
+    let contacts: Vec<_> = to_go.iter().map(|contact_id| (account_id, *contact_id)).collect();
+    lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
     announce(tx, &trashed).await?;
     if !to_go.is_empty() {
         audit::write_deletion(tx, at, account_id, user_id, deletion_id, &to_go).await?;
@@ -163,11 +166,11 @@ async fn members(
 ) -> Result<BTreeSet<i64>, StoreError> {
     let sql = format!(
         "SELECT m.contact_id FROM {} JOIN segment_members m ON m.account_id = b.account_id \
-         AND m.contact_id = b.contact_id AND m.segment_id = $2",
-        tx.dialect().batch(1, &CONTACT)
+         AND m.contact_id = b.contact_id AND m.segment_id = $1",
+        tx.dialect().ids(2, &CONTACT)
     );
-    let batch = id_batch(&CONTACT, live.keys().map(|contact_id| [account_id, *contact_id]));
-    let rows = tx.rows(&sql, args![batch, segment_id]).await?;
+    let batch = Ids::new(live.keys().map(|contact_id| [account_id, *contact_id]));
+    let rows = tx.rows(&sql, args![segment_id, batch]).await?;
     rows.iter().map(|row| row.int("contact_id")).collect()
 }
 

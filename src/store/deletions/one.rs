@@ -1,11 +1,13 @@
 //! One contact, in one transaction.
 
 use super::{Deleted, Request, begin, scope};
+use crate::domain::effects::Transition;
 use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::audit;
 use crate::store::contact::locked_contact;
 use crate::store::db::{Tx, args};
+use crate::store::lifecycle;
 use crate::store::trash::{DeletedBy, Deletion, Trashed, announce, put_into_trash};
 use crate::store::users::permitted_user;
 
@@ -27,6 +29,7 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     let by = DeletedBy::User { user_id };
     let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at };
     let trashed = put_into_trash(tx, &[deletion]).await?;
+    lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
     announce(tx, &trashed).await?;
     audit::write_deletion(tx, at, account_id, user_id, deletion_id, &[contact_id]).await?;
     finish(tx, account_id, deletion_id, at).await?;

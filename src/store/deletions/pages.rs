@@ -6,7 +6,7 @@ use super::{Request, Selection};
 use crate::domain::criteria::Filter;
 use crate::store::db::{Row, Tx, args};
 use crate::store::subjects::{Scene, record};
-use crate::store::{CONTACT, StoreError, id_batch};
+use crate::store::{CONTACT, Ids, StoreError};
 
 /// How many contacts one page looks at.
 const PAGE: usize = 1000;
@@ -88,14 +88,14 @@ async fn refuse_unfit(
         "SELECT b.contact_id, c.contact_id AS known, g.state AS gone, m.contact_id AS member, c.deleted_at FROM {} \
          LEFT JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
          LEFT JOIN gone_contacts g ON g.account_id = b.account_id AND g.contact_id = b.contact_id \
-         LEFT JOIN segment_members m ON m.account_id = b.account_id AND m.segment_id = $2 \
+         LEFT JOIN segment_members m ON m.account_id = b.account_id AND m.segment_id = $1 \
                                     AND m.contact_id = b.contact_id \
          ORDER BY b.contact_id",
-        tx.dialect().batch(1, &CONTACT)
+        tx.dialect().ids(2, &CONTACT)
     );
-    let batch = id_batch(&CONTACT, picked.iter().map(|contact_id| [account_id, *contact_id]));
+    let batch = Ids::new(picked.iter().map(|contact_id| [account_id, *contact_id]));
     let mut unfit = Vec::new();
-    for row in tx.rows(&sql, args![batch, segment_id]).await? {
+    for row in tx.rows(&sql, args![segment_id, batch]).await? {
         unfit.extend(unfitness(&row, account_id, segment_id)?);
     }
     if unfit.is_empty() {

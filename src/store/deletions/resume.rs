@@ -4,7 +4,7 @@ use super::pages::page;
 use super::{Request, Selection, scope};
 use crate::store::db::{Arg, Tx, args};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, StoreError, id_batch};
+use crate::store::{CONTACT, Ids, StoreError};
 
 /// A deletion that was confirmed and has not come to its end: interrupted, or under way in another process.
 #[derive(Clone, Copy, Debug)]
@@ -106,13 +106,13 @@ async fn anything_else(
 ) -> Result<bool, StoreError> {
     let sql = format!(
         "SELECT 1 AS one FROM {} WHERE NOT EXISTS (SELECT 1 FROM deletion_items i \
-           WHERE i.account_id = b.account_id AND i.deletion_id = $2 AND i.contact_id = b.contact_id) \
+           WHERE i.account_id = b.account_id AND i.deletion_id = $1 AND i.contact_id = b.contact_id) \
          AND NOT (EXISTS (SELECT 1 FROM trash_entries e \
-             WHERE e.account_id = b.account_id AND e.deletion_id = $2 AND e.contact_id = b.contact_id) \
+             WHERE e.account_id = b.account_id AND e.deletion_id = $1 AND e.contact_id = b.contact_id) \
            AND NOT EXISTS (SELECT 1 FROM crm_contacts c \
              WHERE c.account_id = b.account_id AND c.contact_id = b.contact_id)) LIMIT 1",
-        tx.dialect().batch(1, &CONTACT)
+        tx.dialect().ids(2, &CONTACT)
     );
-    let batch = id_batch(&CONTACT, contacts.iter().map(|contact_id| [request.account_id, *contact_id]));
-    Ok(tx.row(&sql, args![batch, open.deletion_id]).await?.is_some())
+    let batch = Ids::new(contacts.iter().map(|contact_id| [request.account_id, *contact_id]));
+    Ok(tx.row(&sql, args![open.deletion_id, batch]).await?.is_some())
 }

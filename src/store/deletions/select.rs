@@ -8,7 +8,7 @@ use super::{Progress, Request, begin, scope};
 use crate::domain::time::Time;
 use crate::store::db::{Tx, args};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, Store, StoreError, id_batch, reading, transaction};
+use crate::store::{CONTACT, Ids, Store, StoreError, reading, transaction};
 
 /// A deletion that was quiet for so long is nobody's any more.
 const QUIET: chrono::TimeDelta = chrono::TimeDelta::hours(1);
@@ -110,11 +110,11 @@ async fn freeze_page(
     if selected + page.selected.len() as u64 <= request.confirm {
         let sql = format!(
             "INSERT INTO deletion_items (account_id, deletion_id, contact_id) \
-             SELECT b.account_id, $2, b.contact_id FROM {}",
-            tx.dialect().batch(1, &CONTACT)
+             SELECT b.account_id, $1, b.contact_id FROM {}",
+            tx.dialect().ids(2, &CONTACT)
         );
         let contacts = page.selected.iter().map(|contact_id| [request.account_id, *contact_id]);
-        tx.execute(&sql, args![id_batch(&CONTACT, contacts), own]).await?;
+        tx.execute(&sql, args![own, Ids::new(contacts)]).await?;
     }
     Ok(page)
 }

@@ -6,9 +6,9 @@ use super::AT_ONCE;
 use crate::domain::restore::{Address, Candidate, Standing};
 use crate::domain::time::Time;
 use crate::store::StoreError;
+use crate::store::batch::{CONTACT, Ids};
 use crate::store::contact::contact_batch;
 use crate::store::db::{Row, Tx, args};
-use crate::store::plan::BATCH;
 
 /// These contacts, in this order, whether they are in the trash or not.
 pub(super) async fn named(tx: &mut Tx, account_id: i64, ids: &[i64]) -> Result<Vec<Candidate>, StoreError> {
@@ -17,11 +17,11 @@ pub(super) async fn named(tx: &mut Tx, account_id: i64, ids: &[i64]) -> Result<V
         "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM {} \
          JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
          ORDER BY c.contact_id{}",
-        tx.dialect().batch(1, &BATCH),
+        tx.dialect().ids(1, &CONTACT),
         tx.dialect().for_update("c")
     );
     let mut standings = HashMap::with_capacity(ids.len());
-    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+    for row in tx.rows(&sql, args![&batch]).await? {
         standings.insert(row.int("contact_id")?, standing(&row)?);
     }
     if standings.len() < ids.len() {
@@ -64,11 +64,11 @@ fn standing(row: &Row) -> Result<Standing, StoreError> {
 }
 
 /// Those of a batch that are gone for good.
-async fn gone(tx: &mut Tx, batch: &str) -> Result<HashMap<i64, Standing>, StoreError> {
+async fn gone(tx: &mut Tx, batch: &Ids) -> Result<HashMap<i64, Standing>, StoreError> {
     let sql = format!(
         "SELECT g.contact_id, g.state FROM {} JOIN gone_contacts g \
          ON g.account_id = b.account_id AND g.contact_id = b.contact_id",
-        tx.dialect().batch(1, &BATCH)
+        tx.dialect().ids(1, &CONTACT)
     );
     let mut gone = HashMap::new();
     for row in tx.rows(&sql, args![batch]).await? {
@@ -92,7 +92,7 @@ async fn with_addresses(
          JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
          LEFT JOIN contact_emails o ON o.account_id = e.account_id AND o.email_key = e.email_key AND o.live \
                                  AND o.contact_id <> e.contact_id",
-        tx.dialect().batch(1, &BATCH)
+        tx.dialect().ids(1, &CONTACT)
     );
     let mut addresses: HashMap<i64, Vec<Address>> = HashMap::new();
     for row in tx.rows(&sql, args![batch]).await? {

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::{AT_ONCE, Looked, Place, Refused, Request, Verdict, bring_back, look};
 use crate::domain::restore::Holders;
+use crate::store::batch::CONTACT;
 use crate::store::contact::contact_batch;
 use crate::store::db::{Tx, args};
 use crate::store::lifecycle::StageChange;
 use crate::store::members::{Visible, visible_members};
-use crate::store::plan::BATCH;
 use crate::store::{Store, StoreError, trying_out};
 
 /// What a restore would do. The counts are of the whole request; where it is `truncated`, the lists are of its first
@@ -137,7 +137,7 @@ async fn missing(
     account_id: i64,
     contacts: &[i64],
 ) -> Result<HashMap<i64, Vec<Missing>>, StoreError> {
-    let source = tx.dialect().batch(1, &BATCH);
+    let source = tx.dialect().ids(1, &CONTACT);
     let hidden = "NOT EXISTS (SELECT 1 FROM crm_associations v WHERE v.account_id = a.account_id \
                   AND v.from_type = a.from_type AND v.from_id = a.from_id \
                   AND v.to_type = a.to_type AND v.to_id = a.to_id)";

@@ -36,7 +36,7 @@ pub(super) async fn forget(tx: &mut Tx, job: &str, removed: &ByAccount) -> Resul
          (SELECT b.account_id, b.item_id FROM {})",
         tx.dialect().batch(1, &ITEM)
     );
-    tx.execute(&sql, args![batch_text(items.map(row).collect()), job]).await.map(drop)
+    tx.execute(&sql, args![batch_text(items.map(row)), job]).await.map(drop)
 }
 
 pub(super) async fn count(tx: &mut Tx, job: &str) -> Result<u64, StoreError> {
