@@ -1,6 +1,7 @@
 //! A message of the outbox as the CloudEvent it leaves as. Pure.
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::domain::time::format_time;
 use crate::ports::Event;
@@ -13,20 +14,55 @@ const SOURCE: &str = "/contact-reaper";
 pub fn cloud_event(message: &Message) -> Event {
     let id = format!("{}-{}", message.account_id, message.message_id);
     // We wrote it as JSON. Were it not, it would leave as a text rather than hold up all that waits behind it.
-    let data = serde_json::from_str(&message.data).unwrap_or_else(|_| Value::String(message.data.clone()));
-    let body = json!({"specversion": "1.0", "id": id, "source": SOURCE, "type": message.kind,
-        "time": format_time(message.created_at), "datacontenttype": "application/json", "data": data});
-    Event { id, kind: message.kind.clone(), body: body.to_string().into_bytes() }
+    let data = match serde_json::from_str(&message.data) {
+        Ok(json) => Data::Json(json),
+        Err(_) => Data::Text(&message.data),
+    };
+    let body = CloudEvent {
+        specversion: "1.0",
+        id: &id,
+        source: SOURCE,
+        r#type: &message.kind,
+        time: format_time(message.created_at),
+        datacontenttype: "application/json",
+        data,
+    };
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    Event { id, kind: message.kind.clone(), body }
+}
+
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'static str,
+    r#type: &'a str,
+    time: String,
+    datacontenttype: &'static str,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
 }
 
 /// The contact that a message is about, within its account; `None` where it is about no one contact.
 pub fn contact_of(message: &Message) -> Option<String> {
-    let data: Value = serde_json::from_str(&message.data).ok()?;
-    Some(data.get("contactId")?.as_str()?.to_owned())
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct About {
+        contact_id: Option<String>,
+    }
+    serde_json::from_str::<About>(&message.data).ok()?.contact_id
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::domain::time::parse_time;
 
