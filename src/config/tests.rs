@@ -247,8 +247,8 @@ fn what_one_key_demands_of_another() {
             .starts_with("feed.jsonl.path (default) is empty; name a file")
     );
     assert!(load("feed.kind = \"jsonl\"\nfeed.jsonl.path = \"-\"", &[]).is_ok());
-    let sentence = one_mistake("pipeline.batch_size = 1000", &[]);
-    assert!(sentence.starts_with("pipeline.prefetch (default) is 900, less than"), "{sentence}");
+    let sentence = one_mistake("pipeline.batch_size = 2000", &[]);
+    assert!(sentence.starts_with("pipeline.prefetch (default) is 1500, less than"), "{sentence}");
     let sentence = one_mistake("pipeline.lanes = 9\nstore.url = \"postgres://db/crm\"", &[]);
     assert!(sentence.contains("line 1) is 9, more than store.max_connections, 8"), "{sentence}");
     let sentence = one_mistake(
