@@ -303,12 +303,15 @@ start_postgres() {
     die "PostgreSQL does not start; its log is above"
 }
 
-# Without fsync a commit survives the death of the server, which tests cause, but not that of the machine.
+# Without fsync a commit survives the death of the server, which tests cause, but not that of the machine. Whoever wants
+# another server gives it options in TEST_POSTGRES_OPTIONS.
 launch_postgres() { # DIRECTORY BIN PORT
+    local options
+    read -ra options <<<"${TEST_POSTGRES_OPTIONS-}"
     become postgres "$1" "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1 \
         -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off \
         -c ssl=on -c ssl_ca_file="$run_dir/tls/ca.pem" -c ssl_cert_file="$run_dir/tls/server.pem" \
-        -c ssl_key_file="$1/server.key" </dev/null >"$run_dir/postgres.log" 2>&1 &
+        -c ssl_key_file="$1/server.key" "${options[@]}" </dev/null >"$run_dir/postgres.log" 2>&1 &
     server_started "$!"
     TEST_POSTGRES_PID=$!
     TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres?sslmode=disable

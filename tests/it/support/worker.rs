@@ -90,11 +90,16 @@ impl Worker {
         self.process.kill();
     }
 
+    /// How the process ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
     /// Waits until the service has ended; a service that does not fails the test.
     pub async fn exit(&mut self, deadline: Duration) -> ExitStatus {
         let mut status = None;
         wait_until("the service has ended", deadline, async || {
-            status = self.process.ended();
+            status = self.ended();
             status.is_some()
         })
         .await;

@@ -1,0 +1,120 @@
+//! The trash of long ago: the service's purge against a bare chunked DELETE, and beside enrollments.
+
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use crate::Args;
+use crate::report::Table;
+use crate::scenarios::rate;
+use crate::service::{Service, resident_memory};
+use crate::support::{Database, Worker};
+use crate::world::{Size, World};
+
+/// The tables of a contact's rows, as one would empty them by hand: no check, no receipt, nothing told.
+const CHUNK: [&str; 9] = [
+    "DELETE FROM activities WHERE (account_id, activity_id) IN (SELECT account_id, activity_id FROM activity_associations \
+     WHERE object_type = 'contact' AND (account_id, object_id) IN (SELECT * FROM chunk))",
+    "DELETE FROM activity_associations WHERE object_type = 'contact' AND (account_id, object_id) IN (SELECT * FROM chunk)",
+    "DELETE FROM associations WHERE from_type = 'contact' AND (account_id, from_id) IN (SELECT * FROM chunk)",
+    "DELETE FROM analytics_events WHERE (account_id, contact_id) IN (SELECT * FROM chunk)",
+    "DELETE FROM form_submissions WHERE (account_id, contact_id) IN (SELECT * FROM chunk)",
+    "DELETE FROM lifecycle_transitions WHERE (account_id, contact_id) IN (SELECT * FROM chunk)",
+    "DELETE FROM workflow_enrollments WHERE (account_id, contact_id) IN (SELECT * FROM chunk)",
+    "DELETE FROM contact_emails WHERE (account_id, contact_id) IN (SELECT * FROM chunk)",
+    "DELETE FROM contacts WHERE (account_id, contact_id) IN (SELECT * FROM chunk)",
+];
+
+/// Contacts that stay, to be enrolled meanwhile.
+const STAYING: i64 = 20_000;
+
+pub async fn purge(args: &Args) -> Table {
+    let world = World::load(Size::of(args)).await;
+    let trashed = args.contacts - STAYING;
+    assert!(trashed > 0, "--contacts must be more than {STAYING}");
+    let mut table = Table::new(&format!("purge of {trashed} contacts with 11 related rows"), "contacts/s");
+    let count = usize::try_from(trashed).expect("not that many");
+    let enrolled = world.enrolled(trashed + 1..args.contacts + 1);
+    let beside = |alone: f64, with: f64| {
+        format!("enrollments beside the purge: {:.3} of their rate alone", with / alone)
+    };
+    for _ in 0..args.rounds {
+        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
+        let started = Instant::now();
+        let memory = finish(service.spawn(&["retention", "run", "--job", "purge_trash"])).await;
+        table.add("service", rate(count, started.elapsed().as_secs_f64()));
+        let gone = service.database.count("contacts", "deleted_at IS NULL").await;
+        assert_eq!(
+            (service.database.count("contacts", "TRUE").await, gone),
+            (STAYING, STAYING),
+            "it purged others"
+        );
+        table.note(&format!("resident memory at most {:.1} MiB", memory as f64 / 1_048_576.0));
+        table.add(
+            "bare chunked DELETE, 5000 a chunk",
+            rate(count, bare(&in_the_trash(&world, trashed).await).await),
+        );
+
+        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
+        let alone = service.decide(&enrolled, args.workers).await.rate();
+        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
+        let purging = service.spawn(&["retention", "run", "--job", "purge_trash"]);
+        let with = service.decide(&enrolled, args.workers).await.rate();
+        let left = service.database.count("contacts", &format!("contact_id <= {trashed}")).await;
+        table.note(&format!("{}; {left} were left to be purged when they were through", beside(alone, with)));
+        drop(purging);
+    }
+    table
+}
+
+/// A copy in which the first contacts were deleted a hundred days ago.
+async fn in_the_trash(world: &World, contacts: i64) -> Database {
+    let database = world.copy().await;
+    let trash = format!(
+        "INSERT INTO trash_entries (account_id, contact_id, deleted_at, deleted_by, workflow_id, enrollment_id) \
+           SELECT account_id, contact_id, now() - interval '100 days', 'workflow', 1, contact_id FROM contacts \
+           WHERE contact_id <= {contacts}; \
+         UPDATE contacts c SET deleted_at = e.deleted_at, trash_entry_id = e.entry_id FROM trash_entries e \
+           WHERE e.account_id = c.account_id AND e.contact_id = c.contact_id; \
+         UPDATE contact_emails SET live = FALSE WHERE contact_id <= {contacts}; \
+         DELETE FROM segment_members WHERE contact_id <= {contacts}; \
+         UPDATE workflow_enrollments SET active = FALSE WHERE contact_id <= {contacts}"
+    );
+    database.execute(&trash).await;
+    database.execute("VACUUM ANALYZE").await;
+    database.execute("CHECKPOINT").await;
+    database
+}
+
+/// Waits for a command to end; the most that it had in memory, in bytes.
+async fn finish(mut command: Worker) -> u64 {
+    let mut memory = 0;
+    loop {
+        memory = memory.max(resident_memory(command.id()));
+        if let Some(status) = command.ended() {
+            assert!(status.success(), "{}", command.stderr());
+            return memory;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Seconds that it takes to delete all that is old, chunk by chunk.
+async fn bare(database: &Database) -> f64 {
+    let mut connection = PgConnection::connect(database.url()).await.expect("PostgreSQL is there");
+    let started = Instant::now();
+    loop {
+        let mut tx = connection.begin().await.expect("a transaction");
+        let chunk = "CREATE TEMP TABLE chunk ON COMMIT DROP AS SELECT account_id, contact_id FROM contacts \
+                     WHERE deleted_at < now() - interval '90 days' LIMIT 5000";
+        let found = sqlx::query(chunk).execute(&mut *tx).await.expect(chunk).rows_affected();
+        if found == 0 {
+            return started.elapsed().as_secs_f64();
+        }
+        sqlx::query("ANALYZE chunk").execute(&mut *tx).await.expect("figures of the chunk");
+        for statement in CHUNK {
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *tx).await.expect(statement);
+        }
+        tx.commit().await.expect("a commit");
+    }
+}
