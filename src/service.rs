@@ -349,6 +349,7 @@ pub fn store_options(settings: &Settings, create: bool) -> store::Options {
         max_connections: settings.max_connections,
         acquire_timeout: settings.acquire_timeout,
         statement_timeout: settings.statement_timeout,
+        prepared_statements: settings.prepared_statements,
         busy_timeout: settings.busy_timeout,
         create,
     }

@@ -3,13 +3,15 @@
 #
 #   tests/run.sh [ARGS…]         the whole check; ARGS go to `cargo test`
 #   tests/run.sh --with [CMD…]   starts the servers, runs CMD (or a shell) and stops them again
+#   tests/run.sh --serve         starts the servers, and more of them as it reads on standard input, until that ends
 #
-# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, RabbitMQ, promtool, openssl, faketime, a linker,
-# Python with the library of the mail server that tests start themselves) is installed with apt-get, as root or through
-# sudo. The first two servers are private to this run: own directory, own free ports, loopback only; they are gone when
-# it ends, however it ends. CMD and the tests see
+# Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, PgBouncer, RabbitMQ, promtool, openssl, faketime,
+# a linker, Python with the library of the mail server that tests start themselves) is installed with apt-get, as root or
+# through sudo. The first three are private to this run: own directory, own free ports, loopback only; they are gone
+# when it ends, however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
+#   TEST_PGBOUNCER_URL  the same through PgBouncer, which passes sessions on between transactions
 #   TEST_AMQP_URL       the private RabbitMQ
 #   TEST_AMQPS_URL      the same with TLS; it asks for a client's certificate
 #   TEST_TLS            certificates: ca.pem signed those of the servers and client.pem (client.key), stranger.pem did not
@@ -17,17 +19,26 @@
 #   TEST_AMQP_PID       the private RabbitMQ the node; each leads a process group of its own
 #   TEST_RABBITMQCTL    rabbitmqctl for that node
 #   TEST_PROMTOOL       the program that judges the metrics
+#
+# --serve obeys, and says what is new in the same way:
+#
+#   standby             makes a standby of the PostgreSQL, or of the standby before, which is promoted by now:
+#                       TEST_STANDBY_URL, TEST_STANDBY_PID
+#   node N              starts RabbitMQ's node N, from 2 on as a member of the first one's cluster, and again after its end:
+#                       TEST_AMQP_URL_N, TEST_AMQP_PID_N
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly START_SECONDS=60 STOP_SECONDS=5 START_ATTEMPTS=5
-readonly RABBITMQ=/usr/lib/rabbitmq/bin/rabbitmq-server
+readonly START_SECONDS=120 STOP_SECONDS=5 START_ATTEMPTS=5
+readonly RABBITMQ=/usr/lib/rabbitmq/bin/rabbitmq-server PGBOUNCER=/usr/sbin/pgbouncer
 readonly SERVICE_GUARD=/usr/sbin/policy-rc.d
 
 run_dir=
 guard_is_ours=
 command_pid=
 server_pids=()
+standbys=0
+declare -A node_settings=()
 
 main() {
     trap cleanup EXIT
@@ -38,7 +49,7 @@ main() {
     run_dir=$(mktemp -d -t contact-reaper-tests.XXXXXX)
     chmod 711 "$run_dir" # root runs the servers as users of their own, who must be able to enter
     install_missing
-    if [[ ${1-} != --with ]]; then
+    if [[ ${1-} != --with && ${1-} != --serve ]]; then
         find_cargo
         in_own_group cargo fmt --check
         in_own_group cargo clippy --locked --all-targets -- -D warnings
@@ -47,18 +58,21 @@ main() {
     make_certificates
     start_rabbitmq
     start_postgres
+    start_pgbouncer
     mkdir "$run_dir/tmp" # what a killed test leaves behind goes with the rest
     export TMPDIR=$run_dir/tmp
     TEST_PROMTOOL=$(command -v promtool)
     TEST_TLS=$run_dir/tls
-    readonly NAMES=(TEST_POSTGRES_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
+    readonly NAMES=(TEST_POSTGRES_URL TEST_PGBOUNCER_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
         TEST_RABBITMQCTL)
     export "${NAMES[@]}" TEST_PROMTOOL
 
-    if [[ ${1-} == --with ]]; then
+    if [[ ${1-} == --serve ]]; then
+        report "${NAMES[@]}"
+        serve
+    elif [[ ${1-} == --with ]]; then
         shift
-        local name
-        for name in "${NAMES[@]}"; do say "export $name=${!name}"; done
+        report "${NAMES[@]}"
         if [[ -t 0 ]]; then
             "${@:-${SHELL:-bash}}"
         else
@@ -70,6 +84,11 @@ main() {
 }
 
 say() { printf '%s\n' "$*" >&2; }
+
+report() { # NAME…
+    local name
+    for name in "$@"; do say "export $name=${!name}"; done
+}
 
 die() {
     say "tests/run.sh: $*"
@@ -106,6 +125,7 @@ postgres_bin() {
 
 missing_packages() {
     postgres_bin >/dev/null || echo postgresql
+    [[ -x $PGBOUNCER ]] || echo pgbouncer
     [[ -x $RABBITMQ ]] || echo rabbitmq-server
     command -v promtool >/dev/null || echo prometheus
     command -v openssl >/dev/null || echo openssl
@@ -221,32 +241,50 @@ lend_key() { # DIRECTORY USER
 }
 
 start_rabbitmq() {
-    local dir
+    start_node 1
+    TEST_AMQP_PID=$TEST_AMQP_PID_1
+    TEST_AMQP_URL=$TEST_AMQP_URL_1
+}
+
+# Starts a node: a new one on ports of its own, one that was there before as it was.
+start_node() { # N
+    local log=$run_dir/rabbitmq-$1.log new=${node_settings[$1]+no}
     for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do
-        dir=$(server_dir rabbitmq rabbitmq)
-        launch_rabbitmq "$dir" "$(free_port)" "$(free_port)" "$(free_port)" "$(free_port)"
-        await "${server_pids[-1]}" grep -q 'completed with . plugins' "$run_dir/rabbitmq.log" && return
+        [[ $new == no ]] || configure_node "$1" "$(free_port)" "$(free_port)" "$(free_port)"
+        launch_node "$1" "$log"
+        await "${server_pids[-1]}" grep -q 'completed with . plugins' "$log" && return
         stop "${server_pids[-1]}" QUIT
     done
-    tail -n 50 "$run_dir/rabbitmq.log" >&2
+    tail -n 50 "$log" >&2
     die "RabbitMQ does not start; its log is above"
 }
 
-launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT TLS_PORT
-    local dir=$1 epmd=(ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$4")
-    # Started here rather than by the node, which would leave it behind.
-    become rabbitmq "$dir" "${epmd[@]}" epmd </dev/null >"$run_dir/epmd.log" 2>&1 &
-    server_started "$!"
-
+configure_node() { # N PORT DISTRIBUTION_PORT TLS_PORT
+    local dir
+    dir=$(server_dir "rabbitmq-$1" rabbitmq)
+    if [[ $1 == 1 ]]; then
+        first_node="contact-reaper-$2@localhost"
+        start_epmd "$dir" "$(free_port)"
+        TEST_AMQPS_URL=amqps://guest:guest@localhost:$4/%2f
+    fi
     lend_key "$dir" rabbitmq
     cat >"$dir/rabbitmq.conf" <<-END
-	listeners.ssl.default = 127.0.0.1:$5
+	listeners.ssl.default = 127.0.0.1:$4
 	ssl_options.cacertfile = $run_dir/tls/ca.pem
 	ssl_options.certfile = $run_dir/tls/server.pem
 	ssl_options.keyfile = $dir/server.key
 	ssl_options.verify = verify_peer
 	ssl_options.fail_if_no_peer_cert = true
 	END
+    if [[ $1 != 1 ]]; then
+        # Who shares the first one's cookie is let into its cluster.
+        install -m 400 "$run_dir/rabbitmq-1/.erlang.cookie" "$dir/.erlang.cookie"
+        if is_root; then chown rabbitmq "$dir/.erlang.cookie"; fi
+        cat >>"$dir/rabbitmq.conf" <<-END
+	cluster_formation.peer_discovery_backend = classic_config
+	cluster_formation.classic_config.nodes.1 = $first_node
+	END
+    fi
     local settings=(
         "${epmd[@]}"
         RABBITMQ_NODENAME="contact-reaper-$2@localhost"
@@ -264,12 +302,23 @@ launch_rabbitmq() { # DIRECTORY PORT DISTRIBUTION_PORT EPMD_PORT TLS_PORT
         RABBITMQ_LOGS=-
         RUNNING_UNDER_SYSTEMD=true # the script becomes the server, instead of a parent that waits for it
     )
-    become rabbitmq "$dir" "${settings[@]}" "$RABBITMQ" </dev/null >"$run_dir/rabbitmq.log" 2>&1 &
+    node_settings[$1]=${settings[*]@Q}
+    printf -v "TEST_AMQP_URL_$1" %s "amqp://guest:guest@127.0.0.1:$2/%2f"
+    if [[ $1 == 1 ]]; then write_rabbitmqctl "$dir" "${settings[@]}"; fi
+}
+
+# Started here rather than by the node, which would leave it behind; all nodes share it.
+start_epmd() { # DIRECTORY PORT
+    epmd=(ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT="$2")
+    become rabbitmq "$1" "${epmd[@]}" epmd </dev/null >"$run_dir/epmd.log" 2>&1 &
     server_started "$!"
-    TEST_AMQP_PID=$!
-    write_rabbitmqctl "$dir" "${settings[@]}"
-    TEST_AMQP_URL=amqp://guest:guest@127.0.0.1:$2/%2f
-    TEST_AMQPS_URL=amqps://guest:guest@localhost:$5/%2f
+}
+
+launch_node() { # N LOG
+    local -a settings="(${node_settings[$1]})"
+    become rabbitmq "$run_dir/rabbitmq-$1" "${settings[@]}" "$RABBITMQ" </dev/null >"$2" 2>&1 &
+    server_started "$!"
+    printf -v "TEST_AMQP_PID_$1" %s "$!"
 }
 
 # The node lets in whoever shares its cookie, which lies in its directory.
@@ -315,6 +364,87 @@ launch_postgres() { # DIRECTORY BIN PORT
     server_started "$!"
     TEST_POSTGRES_PID=$!
     TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres?sslmode=disable
+    postgres_port=$3
+}
+
+# Who asks is the superuser. Few sessions for many: they change hands all the time.
+start_pgbouncer() {
+    local dir
+    for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do
+        dir=$(server_dir pgbouncer postgres)
+        launch_pgbouncer "$dir" "$(free_port)"
+        await "${server_pids[-1]}" grep -q 'process up' "$run_dir/pgbouncer.log" && return
+        stop "${server_pids[-1]}" QUIT
+    done
+    tail -n 50 "$run_dir/pgbouncer.log" >&2
+    die "PgBouncer does not start; its log is above"
+}
+
+launch_pgbouncer() { # DIRECTORY PORT
+    cat >"$run_dir/pgbouncer.ini" <<-END
+	[databases]
+	* = host=127.0.0.1 port=$postgres_port user=postgres
+	[pgbouncer]
+	listen_addr = 127.0.0.1
+	listen_port = $2
+	unix_socket_dir =
+	auth_type = any
+	pool_mode = transaction
+	default_pool_size = 3
+	max_client_conn = 500
+	server_login_retry = 1
+	END
+    become postgres "$1" "$PGBOUNCER" "$run_dir/pgbouncer.ini" </dev/null >"$run_dir/pgbouncer.log" 2>&1 &
+    server_started "$!"
+    TEST_PGBOUNCER_URL=postgres://postgres@127.0.0.1:$2/postgres?sslmode=disable
+}
+
+# Of the last standby where there is one: it is to be promoted before that.
+start_standby() {
+    local dir bin primary=${TEST_STANDBY_URL-$TEST_POSTGRES_URL}
+    standbys=$((standbys + 1))
+    dir=$(server_dir "standby-$standbys" postgres)
+    bin=$(postgres_bin)
+    (become postgres "$dir" "$bin/pg_basebackup" -d "$primary" -D "$dir/data" -R -c fast --no-sync) \
+        >"$run_dir/basebackup.log" 2>&1 || {
+        cat "$run_dir/basebackup.log" >&2
+        die "pg_basebackup failed; its output is above"
+    }
+    for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do
+        launch_standby "$dir" "$bin" "$(free_port)"
+        await "${server_pids[-1]}" grep -q '^ready' "$dir/data/postmaster.pid" && return
+        stop "${server_pids[-1]}" QUIT
+    done
+    tail -n 50 "$run_dir/standby.log" >&2
+    die "the standby does not start; its log is above"
+}
+
+launch_standby() { # DIRECTORY BIN PORT
+    become postgres "$1" "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1 \
+        -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off \
+        </dev/null >"$run_dir/standby.log" 2>&1 &
+    server_started "$!"
+    TEST_STANDBY_PID=$!
+    TEST_STANDBY_URL=postgres://postgres@127.0.0.1:$3/postgres?sslmode=disable
+}
+
+# --- More of them, on demand ----------------------------------------------------------------------------------
+
+serve() {
+    local order number
+    while read -r order number; do
+        case $order in
+        standby)
+            start_standby
+            report TEST_STANDBY_URL TEST_STANDBY_PID
+            ;;
+        node)
+            start_node "$number"
+            report "TEST_AMQP_URL_$number" "TEST_AMQP_PID_$number"
+            ;;
+        *) die "what is '$order'?" ;;
+        esac
+    done
 }
 
 # --- The end --------------------------------------------------------------------------------------------------
@@ -337,7 +467,7 @@ cleanup() {
     trap - EXIT
     trap '' HUP INT TERM
     [[ -z $command_pid ]] || stop "-$command_pid" TERM
-    # What they hold is thrown away: SIGQUIT makes both leave at once, but tidily.
+    # What they hold is thrown away: SIGQUIT makes all leave at once, but tidily.
     for pid in "${server_pids[@]}"; do stop "$pid" QUIT; done
     [[ -z $run_dir ]] || rm -rf "$run_dir"
     remove_guard

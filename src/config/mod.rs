@@ -98,6 +98,8 @@ pub struct Store {
     pub acquire_timeout: Duration,
     /// PostgreSQL's bound on one statement.
     pub statement_timeout: Duration,
+    /// PostgreSQL's sessions remember statements.
+    pub prepared_statements: bool,
     /// SQLite's wait for another writer.
     pub busy_timeout: Duration,
 }

@@ -69,6 +69,7 @@ fn store(r: &mut Reader) -> Store {
         max_connections: r.whole("store.max_connections", 1..=200),
         acquire_timeout: r.duration("store.acquire_timeout", "100ms", "10m"),
         statement_timeout: r.duration("store.statement_timeout", "1s", "1h"),
+        prepared_statements: r.flag("store.prepared_statements"),
         busy_timeout: r.duration("store.busy_timeout", "100ms", "10m"),
     }
 }

@@ -5,64 +5,35 @@
 //! answer it: every pool rolls back before it lends a connection out, and no future of the store is dropped
 //! half-way (no `select!`, no `timeout` around it) but here, where the connection is closed with it.
 
-use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, Executor, PgPool, Postgres, Row as _, Sqlite, SqlitePool};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, Executor, Postgres, Row as _, Sqlite};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::batch::Ids;
 use super::dialect::Dialect;
 use super::error::StoreError;
-use super::suppressions::KeyHome;
+use super::pool::{Options, Pool};
 use crate::domain::time::{Time, format_time, parse_time};
-
-/// How to reach the database.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// `sqlite://PATH` or `postgres://…`. May hold a password: never logged.
-    pub url: String,
-    pub max_connections: u32,
-    /// How long to wait for a connection.
-    pub acquire_timeout: Duration,
-    /// How long one statement may take (PostgreSQL).
-    pub statement_timeout: Duration,
-    /// How long to wait for the one writer (SQLite).
-    pub busy_timeout: Duration,
-    /// Make the SQLite file where there is none.
-    pub create: bool,
-    /// Where the key of the hashed addresses lives.
-    pub hash_keys: KeyHome,
-}
 
 /// What PostgreSQL may take, beyond the longest statement, to say how it ended.
 const ANSWER: Duration = Duration::from_secs(3);
-/// What a connection at rest may take to show that somebody is there.
-const PING: Duration = Duration::from_secs(2);
 
 /// A pool of connections to either database.
 #[derive(Clone, Debug)]
 pub struct Db {
     pool: Pool,
     statement_timeout: Duration,
-}
-
-#[derive(Clone, Debug)]
-enum Pool {
-    Postgres(PgPool),
-    Sqlite(SqlitePool),
+    /// A session of PostgreSQL remembers the statements it has seen.
+    prepares: bool,
 }
 
 /// A value for a statement's parameter.
@@ -149,42 +120,11 @@ impl Db {
     ///
     /// A URL that cannot be read. It is not repeated: it may hold a password.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
-        let bad_url = |problem: String| {
-            StoreError::Failed(format!(
-                "store.url cannot be used: {problem}; write sqlite://PATH or postgres://…"
-            ))
-        };
-        let pool = if options.url.starts_with("sqlite:") {
-            let connect = SqliteConnectOptions::from_str(&options.url)
-                .map_err(|error| bad_url(error.to_string()))?
-                .create_if_missing(options.create)
-                .foreign_keys(true)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(options.busy_timeout)
-                .pragma("secure_delete", "ON");
-            Pool::Sqlite(
-                SqlitePoolOptions::new()
-                    .max_connections(options.max_connections)
-                    .acquire_timeout(options.acquire_timeout)
-                    .test_before_acquire(false)
-                    .before_acquire(|connection, _| roll_back_sqlite(connection))
-                    .connect_lazy_with(connect),
-            )
-        } else {
-            let connect = PgConnectOptions::from_str(&options.url)
-                .map_err(|_| bad_url("it is no PostgreSQL URL".to_owned()))?
-                .application_name("contact-reaper");
-            Pool::Postgres(
-                PgPoolOptions::new()
-                    .max_connections(options.max_connections)
-                    .acquire_timeout(options.acquire_timeout)
-                    .test_before_acquire(false)
-                    .before_acquire(|connection, _| roll_back_postgres(connection))
-                    .connect_lazy_with(connect),
-            )
-        };
-        Ok(Self { pool, statement_timeout: options.statement_timeout })
+        Ok(Self {
+            pool: Pool::open(options)?,
+            statement_timeout: options.statement_timeout,
+            prepares: options.prepared_statements,
+        })
     }
 
     /// The file of a SQLite store.
@@ -220,12 +160,16 @@ impl Db {
         self.open_transaction(self.dialect().begin_read(self.statement_timeout.as_millis()), false).await
     }
 
-    async fn open_transaction(&self, begin: String, writes: bool) -> Result<Tx, StoreError> {
+    async fn open_transaction(&self, mut begin: String, writes: bool) -> Result<Tx, StoreError> {
+        if self.prepares {
+            begin.push_str(self.dialect().demand_own_session());
+        }
         let connection = match &self.pool {
             Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
             Pool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
         };
-        let mut tx = Tx { connection, writes, patience: self.statement_timeout + ANSWER, is_silent: false };
+        let patience = self.statement_timeout + ANSWER;
+        let mut tx = Tx { connection, writes, prepares: self.prepares, patience, is_silent: false };
         tx.run(begin).await?;
         Ok(tx)
     }
@@ -253,30 +197,6 @@ impl Db {
     }
 }
 
-/// Ends whatever transaction a dropped future left open. Outside of one PostgreSQL only warns. A connection that is
-/// silent is closed.
-fn roll_back_postgres(connection: &mut sqlx::PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
-    async move {
-        let answer = timeout(PING, connection.execute("ROLLBACK")).await;
-        answer.map_err(|_| sqlx::Error::Io(ErrorKind::TimedOut.into()))?.map(|_| true)
-    }
-    .boxed()
-}
-
-/// As for PostgreSQL; SQLite calls a rollback outside of a transaction an error, which is the usual case.
-fn roll_back_sqlite(connection: &mut sqlx::SqliteConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
-    async move {
-        match connection.execute("ROLLBACK").await {
-            Ok(_) => Ok(true),
-            Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => {
-                Ok(true)
-            }
-            Err(error) => Err(error),
-        }
-    }
-    .boxed()
-}
-
 #[derive(Debug)]
 enum Connection {
     Postgres(PoolConnection<Postgres>),
@@ -289,6 +209,8 @@ pub struct Tx {
     connection: Connection,
     /// One that only reads takes no locks: it sees one moment as it is.
     writes: bool,
+    /// As the database's.
+    prepares: bool,
     /// How long PostgreSQL may be silent.
     patience: Duration,
     /// It was silent for longer.
@@ -312,9 +234,9 @@ fn heard<T>(
 
 /// Binds every argument to a query; what differs is how times and ids travel.
 macro_rules! bind {
-    ($sql:expr, $args:expr, $time:expr, $ids:expr) => {{
+    ($sql:expr, $args:expr, $prepares:expr, $time:expr, $ids:expr) => {{
         // The only place where built SQL is let through: it is made of static names, never of data.
-        let mut query = sqlx::query(AssertSqlSafe($sql.to_owned()));
+        let mut query = sqlx::query(AssertSqlSafe($sql.to_owned())).persistent($prepares);
         for arg in $args {
             query = match arg {
                 Arg::Int(value) => query.bind(*value),
@@ -358,12 +280,12 @@ impl Tx {
     pub async fn execute(&mut self, sql: &str, args: &[Arg]) -> Result<u64, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                let work = bind!(sql, args, |time: Time| time, bind_lists).execute(&mut **connection);
+                let work = bind!(sql, args, self.prepares, |time: Time| time, bind_lists).execute(&mut **connection);
                 let answer = timeout(self.patience, work).await;
                 heard(answer, connection, &mut self.is_silent)?.rows_affected()
             }
             Connection::Sqlite(connection) => {
-                bind!(sql, args, format_time, bind_text).execute(&mut **connection).await?.rows_affected()
+                bind!(sql, args, true, format_time, bind_text).execute(&mut **connection).await?.rows_affected()
             }
         })
     }
@@ -372,13 +294,13 @@ impl Tx {
     pub async fn rows(&mut self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                let work = bind!(sql, args, |time: Time| time, bind_lists).fetch_all(&mut **connection);
+                let work = bind!(sql, args, self.prepares, |time: Time| time, bind_lists).fetch_all(&mut **connection);
                 let answer = timeout(self.patience, work).await;
                 let rows = heard(answer, connection, &mut self.is_silent)?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
             Connection::Sqlite(connection) => {
-                let rows = bind!(sql, args, format_time, bind_text).fetch_all(&mut **connection).await?;
+                let rows = bind!(sql, args, true, format_time, bind_text).fetch_all(&mut **connection).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
         })

@@ -2,6 +2,10 @@
 
 use crate::domain::record::{Column, ColumnType};
 
+/// What a session is marked with that is this program's own: nobody else's statements are in it, and none of ours are
+/// in another's.
+pub const OWN_SESSION: &str = "contact_reaper.own_session";
+
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -120,6 +124,16 @@ impl Dialect {
                  SET LOCAL idle_in_transaction_session_timeout = {statement_timeout_ms}"
             ),
             Self::Sqlite => "BEGIN IMMEDIATE".to_owned(),
+        }
+    }
+
+    /// Added to what opens a transaction: fails it in a session without the mark. PostgreSQL's statements are prepared
+    /// under names that say nothing of what they do. Behind a pooler that passes sessions from one client to the next a
+    /// name may mean somebody else's statement, and another one would be run.
+    pub fn demand_own_session(self) -> &'static str {
+        match self {
+            Self::Postgres => "; SELECT current_setting('contact_reaper.own_session')",
+            Self::Sqlite => "",
         }
     }
 

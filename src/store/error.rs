@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::dialect::OWN_SESSION;
+
 /// Why a verb of the store did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -74,7 +76,22 @@ fn postgres(code: String, error: &dyn sqlx::error::DatabaseError) -> StoreError 
         data if ["21", "22", "23", "54"].contains(&&data[..2]) => {
             StoreError::Failed(format!("PostgreSQL error {code}{}", constraint(error)))
         }
-        _ => StoreError::Unavailable(format!("{} (PostgreSQL error {code})", error.message())),
+        _ => {
+            StoreError::Unavailable(format!("{}{} (PostgreSQL error {code})", error.message(), remedy(error)))
+        }
+    }
+}
+
+/// What to do about it, where PostgreSQL's own words do not say.
+fn remedy(error: &dyn sqlx::error::DatabaseError) -> &'static str {
+    match error.code().unwrap_or_default().as_ref() {
+        // PgBouncer refuses the mark of a session of our own, or drops it.
+        "08P01" | "42704"
+            if ["startup parameter", OWN_SESSION].iter().any(|words| error.message().contains(words)) =>
+        {
+            ": a pooler is between, so set store.prepared_statements = false"
+        }
+        _ => "",
     }
 }
 

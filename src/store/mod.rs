@@ -1,7 +1,7 @@
 //! The store: the only room that names sqlx. Coarse verbs, each one transaction, the same on PostgreSQL and
 //! SQLite.
 //!
-//! [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
+//! [`pool`] connects, [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`waiting`] (those that were held or deferred),
 //! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
@@ -42,6 +42,7 @@ pub mod outbox;
 pub mod pages;
 mod person;
 mod plan;
+mod pool;
 mod purge;
 pub mod read;
 pub mod receipts;
@@ -59,7 +60,6 @@ pub mod waiting;
 use std::time::Duration;
 
 pub use audit::Actor;
-pub use db::Options;
 pub use decide::Rules;
 pub use deciding::Deciding;
 pub use error::StoreError;
@@ -68,6 +68,7 @@ pub use lag::ReplicationLag;
 pub use lifecycle::StageChange;
 pub use migrate::Schema;
 pub use plan::tables as tables_reached_by;
+pub use pool::Options;
 pub use suppressions::KeyHome;
 pub use users::Operator;
 

@@ -10,7 +10,7 @@ use crate::support::{Broker, Database, Servers};
 
 const EVENTS: usize = 250;
 
-/// Sessions of the workers, as a condition on `pg_stat_activity`.
+/// Sessions of the workers, also those that a pooler has for them, as a condition on `pg_stat_activity`.
 const THEIRS: &str = "datname = current_database() AND application_name = 'contact-reaper'";
 
 pub async fn all(servers: &Servers) {
@@ -50,7 +50,7 @@ pub async fn all(servers: &Servers) {
 }
 
 /// All that are there, so often.
-async fn end_sessions(database: &Database, times: usize) {
+pub async fn end_sessions(database: &Database, times: usize) {
     let mut connection = database.connect_postgres().await;
     for _ in 0..times {
         let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {THEIRS}");

@@ -18,6 +18,7 @@ mod lines;
 mod load;
 mod oracle;
 mod plan;
+mod poolers;
 mod scene;
 mod steps;
 

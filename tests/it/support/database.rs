@@ -76,6 +76,12 @@ impl Database {
         self.url.replace(&self.host(), host)
     }
 
+    /// As [`Database::url`], through a pooler that passes sessions on between transactions.
+    pub fn pooled_url(&self) -> String {
+        let Kind::Postgres { name, .. } = &self.kind else { panic!("SQLite has no pooler") };
+        at(&server("TEST_PGBOUNCER_URL"), name)
+    }
+
     /// Is it SQLite, where one transaction writes at a time?
     pub fn is_sqlite(&self) -> bool {
         matches!(self.kind, Kind::Sqlite { .. })
@@ -94,6 +100,7 @@ impl Database {
             max_connections,
             acquire_timeout: patience,
             statement_timeout: patience,
+            prepared_statements: true,
             busy_timeout: patience,
             create: true,
             hash_keys: Store::file(&self.url).map_or(KeyHome::Database, |file| {

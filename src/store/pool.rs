@@ -1,0 +1,121 @@
+//! Pools of connections to either database, and what a connection goes through before it is lent out.
+
+use std::io::ErrorKind;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Executor, PgPool, SqlitePool};
+use tokio::time::timeout;
+
+use super::dialect::OWN_SESSION;
+use super::error::StoreError;
+use super::suppressions::KeyHome;
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `sqlite://PATH` or `postgres://…`. May hold a password: never logged.
+    pub url: String,
+    pub max_connections: u32,
+    /// How long to wait for a connection.
+    pub acquire_timeout: Duration,
+    /// How long one statement may take (PostgreSQL).
+    pub statement_timeout: Duration,
+    /// Have a session remember the statements it has seen (PostgreSQL).
+    pub prepared_statements: bool,
+    /// How long to wait for the one writer (SQLite).
+    pub busy_timeout: Duration,
+    /// Make the SQLite file where there is none.
+    pub create: bool,
+    /// Where the key of the hashed addresses lives.
+    pub hash_keys: KeyHome,
+}
+
+/// What a connection at rest may take to show that somebody is there.
+const PING: Duration = Duration::from_secs(2);
+
+/// Connections to either database; connected on first use.
+#[derive(Clone, Debug)]
+pub enum Pool {
+    Postgres(PgPool),
+    Sqlite(SqlitePool),
+}
+
+impl Pool {
+    /// # Errors
+    ///
+    /// A URL that cannot be read. It is not repeated: it may hold a password.
+    pub fn open(options: &Options) -> Result<Self, StoreError> {
+        if options.url.starts_with("sqlite:") { Self::sqlite(options) } else { Self::postgres(options) }
+    }
+
+    fn sqlite(options: &Options) -> Result<Self, StoreError> {
+        let connect = SqliteConnectOptions::from_str(&options.url)
+            .map_err(|error| bad_url(&error.to_string()))?
+            .create_if_missing(options.create)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(options.busy_timeout)
+            .pragma("secure_delete", "ON");
+        Ok(Self::Sqlite(
+            SqlitePoolOptions::new()
+                .max_connections(options.max_connections)
+                .acquire_timeout(options.acquire_timeout)
+                .test_before_acquire(false)
+                .before_acquire(|connection, _| roll_back_sqlite(connection))
+                .connect_lazy_with(connect),
+        ))
+    }
+
+    fn postgres(options: &Options) -> Result<Self, StoreError> {
+        let mut connect = PgConnectOptions::from_str(&options.url)
+            .map_err(|_| bad_url("it is no PostgreSQL URL"))?
+            .application_name("contact-reaper")
+            // No number with a fraction is read, and poolers refuse what they do not know.
+            .extra_float_digits(None);
+        if options.prepared_statements {
+            connect = connect.options([(OWN_SESSION, "yes")]);
+        }
+        Ok(Self::Postgres(
+            PgPoolOptions::new()
+                .max_connections(options.max_connections)
+                .acquire_timeout(options.acquire_timeout)
+                .test_before_acquire(false)
+                .before_acquire(|connection, _| roll_back_postgres(connection))
+                .connect_lazy_with(connect),
+        ))
+    }
+}
+
+fn bad_url(problem: &str) -> StoreError {
+    StoreError::Failed(format!("store.url cannot be used: {problem}; write sqlite://PATH or postgres://…"))
+}
+
+/// Ends whatever transaction was left open: by a dropped future, or by an error that hit the very statement that begins
+/// or ends one. Outside of one PostgreSQL only warns. A connection that is silent is closed.
+fn roll_back_postgres(connection: &mut sqlx::PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    async move {
+        let answer = timeout(PING, connection.execute("ROLLBACK")).await;
+        answer.map_err(|_| sqlx::Error::Io(ErrorKind::TimedOut.into()))?.map(|_| true)
+    }
+    .boxed()
+}
+
+/// As for PostgreSQL; SQLite calls a rollback outside of a transaction an error, which is the usual case.
+fn roll_back_sqlite(connection: &mut sqlx::SqliteConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    async move {
+        match connection.execute("ROLLBACK").await {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(error)) if error.message().contains("no transaction is active") => {
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+    .boxed()
+}
