@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::batch::Ids;
 use super::dialect::Dialect;
-use super::error::StoreError;
+use super::error::{StoreError, is_read_only};
 use super::pool::{Options, Pool};
 use crate::domain::time::{Time, format_time, parse_time};
 
@@ -218,13 +218,17 @@ pub struct Tx {
 }
 
 /// What PostgreSQL answered in time. Of a machine that is gone nothing is heard, not even an end: then the connection
-/// is closed, and what was dropped half-way goes with it instead of back into the pool.
+/// is closed, and what was dropped half-way goes with it instead of back into the pool. One to a server that takes no
+/// writes is closed as well: the next one may lead to another, that does.
 fn heard<T>(
     answer: Result<Result<T, sqlx::Error>, Elapsed>,
     connection: &mut PoolConnection<Postgres>,
     is_silent: &mut bool,
 ) -> Result<T, StoreError> {
     if let Ok(answer) = answer {
+        if answer.as_ref().is_err_and(is_read_only) {
+            connection.close_on_drop();
+        }
         return Ok(answer?);
     }
     *is_silent = true;
@@ -345,6 +349,21 @@ impl Tx {
     pub async fn time(&mut self, sql: &str) -> Result<Time, StoreError> {
         let row = self.row(sql, &[]).await?;
         row.ok_or_else(|| StoreError::Failed("the database has no clock".to_owned()))?.time("now")
+    }
+
+    /// Does the server take writes?
+    ///
+    /// # Errors
+    ///
+    /// It does not: then it is not asked again over this connection.
+    pub async fn demand_writes(&mut self) -> Result<(), StoreError> {
+        if self.row(self.dialect().takes_writes(), &[]).await?.is_some() {
+            return Ok(());
+        }
+        if let Connection::Postgres(connection) = &mut self.connection {
+            connection.close_on_drop();
+        }
+        Err(StoreError::Unavailable("the server takes no writes".to_owned()))
     }
 
     /// Should this process stand still for so long in the midst of the transaction, PostgreSQL ends it; what it had

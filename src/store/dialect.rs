@@ -137,6 +137,17 @@ impl Dialect {
         }
     }
 
+    /// Answers a row where the server takes writes. A standby takes none, nor does a primary that is to be one.
+    pub fn takes_writes(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT 1 AS one WHERE NOT pg_is_in_recovery() \
+                 AND current_setting('default_transaction_read_only') = 'off'"
+            }
+            Self::Sqlite => "SELECT 1 AS one",
+        }
+    }
+
     /// How many bytes of its log the slowest replica has yet to replay. Where one does not say how far it has replayed,
     /// what it has received counts.
     pub fn replication_lag(self) -> Option<&'static str> {

@@ -63,6 +63,14 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+/// A server that is no primary, or not any more, does not write.
+const READ_ONLY: &str = "25006";
+
+/// Is it the server that takes no writes?
+pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some(READ_ONLY))
+}
+
 fn postgres(code: String, error: &dyn sqlx::error::DatabaseError) -> StoreError {
     match code.as_str() {
         "40001" | "40P01" => StoreError::Contended(Cow::Owned(code)),
@@ -85,6 +93,7 @@ fn postgres(code: String, error: &dyn sqlx::error::DatabaseError) -> StoreError 
 /// What to do about it, where PostgreSQL's own words do not say.
 fn remedy(error: &dyn sqlx::error::DatabaseError) -> &'static str {
     match error.code().unwrap_or_default().as_ref() {
+        READ_ONLY => ": it is a standby, or was the primary; store.url must lead to the one that is",
         // PgBouncer refuses the mark of a session of our own, or drops it.
         "08P01" | "42704"
             if ["startup parameter", OWN_SESSION].iter().any(|words| error.message().contains(words)) =>

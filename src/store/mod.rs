@@ -164,13 +164,9 @@ impl Store {
         Db::file(url)
     }
 
-    /// Does the database answer?
+    /// Does the database answer, and take writes?
     pub async fn answers(&self) -> bool {
-        let ask = async || -> Result<(), StoreError> {
-            let mut tx = self.db.begin_read().await?;
-            let answer = tx.rows("SELECT 1 AS one", &[]).await.map(|_| ());
-            tx.finish(answer).await
-        };
+        let ask = async || reading!(self, tx => tx.demand_writes());
         ask().await.is_ok()
     }
 

@@ -7,7 +7,7 @@ use crate::support::{Broker, Database, Servers};
 const EVENTS: usize = 250;
 
 pub async fn all(servers: &Servers) {
-    let (database, broker) = (Database::postgres().await, Broker::at(servers.amqp_url()).await);
+    let (database, broker) = (Database::postgres().await, Broker::at(&servers.amqp_url()).await);
     let mut scene = Scene::new(database, broker, 2000, MIX, seed()).await;
     scene.start(2).await;
     scene

@@ -6,7 +6,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::scene::{Scene, wait};
 use super::{MIX, seed};
-use crate::support::{Broker, Database, Servers};
+use crate::support::{Broker, Database, Servers, signal_postgres};
 
 const EVENTS: usize = 250;
 
@@ -14,7 +14,7 @@ const EVENTS: usize = 250;
 const THEIRS: &str = "datname = current_database() AND application_name = 'contact-reaper'";
 
 pub async fn all(servers: &Servers) {
-    let (database, broker) = (Database::postgres_at(servers.postgres_url()).await, Broker::new().await);
+    let (database, broker) = (Database::postgres_at(&servers.postgres_url()).await, Broker::new().await);
     let mut scene = Scene::new(database, broker, 2000, MIX, seed()).await;
     scene.reaper = scene.reaper.setting("store.statement_timeout", "1s");
     scene.start(2).await;
@@ -41,9 +41,9 @@ pub async fn all(servers: &Servers) {
         .await;
     scene
         .survives("database stands still", EVENTS, async |_| {
-            servers.signal_postgres("STOP");
+            signal_postgres("STOP", &servers.postmaster());
             wait(3000).await;
-            servers.signal_postgres("CONT");
+            signal_postgres("CONT", &servers.postmaster());
         })
         .await;
     scene.finish().await;

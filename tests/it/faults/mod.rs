@@ -13,6 +13,7 @@
 mod brokers;
 mod connections;
 mod databases;
+mod failover;
 mod kills;
 mod lines;
 mod load;
@@ -58,5 +59,11 @@ fn recovery() -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_fail() {
     let servers = Servers::start().await;
-    tokio::join!(brokers::all(&servers), databases::all(&servers));
+    tokio::join!(
+        brokers::all(&servers),
+        async {
+            databases::all(&servers).await;
+            failover::all(&servers).await;
+        }
+    );
 }

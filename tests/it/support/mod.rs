@@ -21,7 +21,7 @@ pub use database::Database;
 pub use mail_server::MailServer;
 pub use proxy::{Direction, Proxy};
 pub use reaper::{Output, Reaper};
-pub use servers::Servers;
+pub use servers::{Servers, signal_postgres};
 pub use worker::Worker;
 
 use std::hash::{BuildHasher as _, RandomState};

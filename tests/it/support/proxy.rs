@@ -14,7 +14,6 @@ use tokio::task::{AbortHandle, JoinHandle};
 /// Forwards to a server while it is open; gone with the test.
 pub struct Proxy {
     address: SocketAddr,
-    target: String,
     state: State,
     shared: Arc<Shared>,
 }
@@ -29,6 +28,7 @@ enum State {
 
 #[derive(Default)]
 struct Shared {
+    target: Mutex<String>,
     connections: Mutex<Vec<AbortHandle>>,
     gates: Mutex<Gates>,
 }
@@ -58,12 +58,19 @@ impl Proxy {
     pub fn new(target: &str) -> Self {
         let socket = bound(SocketAddr::from(([127, 0, 0, 1], 0)));
         let address = socket.local_addr().expect("a bound socket has an address");
-        Self { address, target: target.to_owned(), state: State::Closed(socket), shared: Arc::default() }
+        let proxy = Self { address, state: State::Closed(socket), shared: Arc::default() };
+        proxy.lead_to(target);
+        proxy
     }
 
     /// The proxy's own `host:port`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Takes new connections to another server; those there are stay where they are.
+    pub fn lead_to(&self, target: &str) {
+        target.clone_into(&mut self.shared.target.lock().expect("nobody panics with it"));
     }
 
     /// Lets connections in.
@@ -72,7 +79,7 @@ impl Proxy {
             panic!("the proxy is open already");
         };
         let listener = socket.listen(64).expect("the port is ours");
-        let forward = forward(listener, self.target.clone(), Arc::clone(&self.shared));
+        let forward = forward(listener, Arc::clone(&self.shared));
         self.state = State::Open(tokio::spawn(forward));
     }
 
@@ -146,9 +153,9 @@ fn bound(address: SocketAddr) -> TcpSocket {
     socket
 }
 
-async fn forward(listener: TcpListener, target: String, shared: Arc<Shared>) {
+async fn forward(listener: TcpListener, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
-        let target = target.clone();
+        let target = shared.target.lock().expect("nobody panics with it").clone();
         let (to_server, to_client) = {
             let gates = shared.gates.lock().expect("nobody panics with it");
             (gates.to_server.subscribe(), gates.to_client.subscribe())

@@ -26,12 +26,17 @@ impl Worker {
             if let Some(status) = self.process.ended() {
                 panic!("the service ended before it was ready ({status}):\n{}", self.stderr());
             }
-            match self.address() {
-                Some(address) => matches!(get(&address, "/readyz").await, Ok((200, _))),
-                None => false,
-            }
+            self.is_ready().await
         })
         .await;
+    }
+
+    /// What `/readyz` says now.
+    pub async fn is_ready(&self) -> bool {
+        match self.address() {
+            Some(address) => matches!(get(&address, "/readyz").await, Ok((200, _))),
+            None => false,
+        }
     }
 
     /// Waits until the service says where it listens: it can be asked from then on, ready or not.
