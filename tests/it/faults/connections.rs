@@ -98,6 +98,12 @@ async fn others_are_in_the_way() {
         })
         .await;
     scene
+        .survives("statements are cancelled", EVENTS, async |scene| {
+            let mut rival = scene.database.connect_postgres().await;
+            rival.execute(CANCEL).await.expect("cancelled");
+        })
+        .await;
+    scene
         .survives("workers stand still", EVENTS, async |scene| {
             for signal in ["STOP", "CONT"] {
                 scene.workers.iter().for_each(|worker: &Worker| worker.signal(signal));
@@ -107,6 +113,16 @@ async fn others_are_in_the_way() {
         .await;
     scene.finish().await;
 }
+
+/// Cancels statements for two seconds: those that begin or end a transaction, which leave it half-way open, and a few of
+/// the others.
+const CANCEL: &str = "DO $$ DECLARE until timestamptz := clock_timestamp() + interval '2s'; BEGIN \
+     WHILE clock_timestamp() < until LOOP \
+       PERFORM pg_cancel_backend(pid) FROM pg_stat_activity \
+         WHERE datname = current_database() AND application_name = 'contact-reaper' AND state = 'active' \
+         AND (query ~ '^(BEGIN|ROLLBACK)' OR random() < 0.01); \
+       PERFORM pg_stat_clear_snapshot(); \
+     END LOOP; END $$";
 
 /// Locks contacts in the order of falling numbers, against everybody else's, for two seconds.
 async fn lock_backwards(connection: &mut PgConnection, last: i64, mut dice: Dice) {
