@@ -1,14 +1,15 @@
-//! The broker restarts, stops, throws everybody out, and has no memory left.
+//! The broker restarts, stops, throws everybody out, has no memory left, and closes channels in the midst of their work.
 
 use super::scene::{Scene, lock_all, wait};
-use super::{MIX, seed};
-use crate::support::{Broker, Database, Servers};
+use super::{LONG, MIX, seed};
+use crate::support::{Broker, Database, Servers, wait_until};
 
 const EVENTS: usize = 250;
 
 pub async fn all(servers: &Servers) {
     let (database, broker) = (Database::postgres().await, Broker::at(&servers.amqp_url()).await);
-    let mut scene = Scene::new(database, broker, 2000, MIX, seed()).await;
+    let mut scene = Scene::new(database, broker, 3000, MIX, seed()).await;
+    scene.reaper = scene.reaper.setting("store.statement_timeout", "2s");
     scene.start(2).await;
     scene
         .survives("broker restarts at once", EVENTS, async |_| {
@@ -55,6 +56,43 @@ pub async fn all(servers: &Servers) {
         })
         .await;
     scene
+        .survives("broker takes no retries", EVENTS, async |scene| {
+            let mut rival = scene.database.connect_postgres().await;
+            lock_all(&mut rival).await;
+            servers.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1"]).await;
+            // Longer than two statements may take: what is in hand is to be put off.
+            wait(5000).await;
+            drop(rival);
+            wait(1000).await;
+            servers.rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"]).await;
+        })
+        .await;
+    scene
+        .survives("broker closes channels that publish", EVENTS, async |scene| {
+            // What is held up is left to be done, and told, while the broker takes nothing.
+            let mut rival = scene.database.connect_postgres().await;
+            lock_all(&mut rival).await;
+            set(servers, "max_message_size", "1").await;
+            servers.rabbitmqctl(&["close_all_connections", "by a test"]).await;
+            drop(rival);
+            wait_for_words(scene, "is larger than configured max size").await;
+            set(servers, "max_message_size", "134217728").await;
+        })
+        .await;
+    scene
+        .survives("broker closes channels that hold messages for too long", EVENTS, async |scene| {
+            let mut rival = scene.database.connect_postgres().await;
+            lock_all(&mut rival).await;
+            // Channels read them when they are opened.
+            set(servers, "channel_tick_interval", "200").await;
+            set(servers, "consumer_timeout", "300").await;
+            servers.rabbitmqctl(&["close_all_connections", "by a test"]).await;
+            wait_for_words(scene, "delivery acknowledgement on channel").await;
+            set(servers, "consumer_timeout", "1800000").await;
+            set(servers, "channel_tick_interval", "60000").await;
+        })
+        .await;
+    scene
         .survives("broker stands still", EVENTS, async |_| {
             servers.signal_rabbitmq("STOP");
             wait(3000).await;
@@ -62,4 +100,18 @@ pub async fn all(servers: &Servers) {
         })
         .await;
     scene.finish().await;
+}
+
+/// Until a worker's log says how the broker has closed a channel.
+async fn wait_for_words(scene: &Scene, words: &str) {
+    wait_until("a channel is closed", LONG, async || {
+        scene.workers.iter().any(|worker| worker.stderr().contains(words))
+    })
+    .await;
+}
+
+/// Changes a setting of the broker while it runs.
+async fn set(servers: &Servers, name: &str, value: &str) {
+    let change = format!("application:set_env(rabbit, {name}, {value}).");
+    servers.rabbitmqctl(&["eval", &change]).await;
 }
