@@ -27,11 +27,14 @@ impl Backoff {
     pub fn pause(&mut self) -> Duration {
         let bound = self.bound;
         self.bound = (self.bound * 2).min(self.cap);
-        // The standard library's one source of chance: its hash maps are seeded from it.
-        let chance = RandomState::new().build_hasher().finish();
         let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(chance % millis.saturating_add(1))
+        Duration::from_millis(chance() % millis.saturating_add(1))
     }
+}
+
+/// Any number. The standard library's one source of chance: its hash maps are seeded from it.
+pub fn chance() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

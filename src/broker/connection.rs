@@ -8,8 +8,10 @@ use std::time::Duration;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
 use tokio::time::timeout;
+use tracing::debug;
 
 use super::Options;
+use crate::backoff::chance;
 use crate::ports::FeedError;
 
 /// The broker's code for a login it does not accept.
@@ -43,13 +45,28 @@ impl Role {
     }
 }
 
-/// Connects and logs in, once.
+/// Connects and logs in: to one node after the other, each once, until one takes it. Many that come at once begin at
+/// different nodes.
 ///
 /// # Errors
 /// Permanent if the URL cannot be read; transient for all else, a refused login included: whoever corrects
-/// the password in the broker need not restart the service.
+/// the password in the broker need not restart the service. It is that of the last node.
 pub(super) async fn connect(options: &Options, role: Role) -> Result<Connection, FeedError> {
-    let mut uri = parse_url(&options.url)?;
+    let mut nodes = parse_url(&options.url)?;
+    let first = usize::try_from(chance() % nodes.len() as u64).unwrap_or_default();
+    nodes.rotate_left(first);
+    let mut connected = Err(unreadable());
+    for node in nodes {
+        connected = connect_to(node, options, role).await;
+        match &connected {
+            Err(FeedError::Transient(problem)) => debug!(error = problem, "node not reached"),
+            _ => break,
+        }
+    }
+    connected
+}
+
+async fn connect_to(mut uri: AMQPUri, options: &Options, role: Role) -> Result<Connection, FeedError> {
     let seconds = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
     // Zero would ask the broker for its own choice, a minute.
     uri.query.heartbeat = Some(seconds.max(1));
@@ -135,25 +152,36 @@ fn may_be_of_tls(kind: std::io::ErrorKind) -> bool {
     matches!(kind, InvalidData | ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }
 
-/// The library's parser, where it cannot be misled: it takes what follows a stray `/`, `?` or `#` in a
-/// password for a path, and an IPv6 address for no host at all.
-fn parse_url(url: &str) -> Result<AMQPUri, FeedError> {
-    let refused = || {
-        FeedError::Permanent(
-            "The RabbitMQ URL cannot be read: it is written amqp://user:password@host:port/vhost, with the \
-             virtual host '/' as %2f and special characters of the password percent-encoded."
-                .to_owned(),
-        )
-    };
-    let after_scheme = url.split_once("://").ok_or_else(refused)?.1;
-    let authority = after_scheme.split(['/', '?', '#']).next().unwrap_or_default();
-    if after_scheme[authority.len()..].contains('@') {
-        return Err(refused());
+fn unreadable() -> FeedError {
+    FeedError::Permanent(
+        "The RabbitMQ URL cannot be read: it is written amqp://user:password@host:port/vhost, or with the nodes of a \
+         cluster host:port,host:port, with the virtual host '/' as %2f and special characters of the password \
+         percent-encoded."
+            .to_owned(),
+    )
+}
+
+/// One address a node. A stray `/`, `?` or `#` in a password would be taken for the end of the host.
+fn parse_url(url: &str) -> Result<Vec<AMQPUri>, FeedError> {
+    let (scheme, after_scheme) = url.split_once("://").ok_or_else(unreadable)?;
+    let (authority, path) =
+        after_scheme.split_at(after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len()));
+    if path.contains('@') {
+        return Err(unreadable());
     }
-    let mut uri: AMQPUri = url.parse().map_err(|_| refused())?;
-    if let Some((_, address)) = authority.rsplit('@').next().and_then(|host| host.split_once('[')) {
+    let (login, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
+    if hosts.contains(',') && hosts.split(',').any(str::is_empty) {
+        return Err(unreadable());
+    }
+    hosts.split(',').map(|host| parse_node(&format!("{scheme}://{login}{host}{path}"), host)).collect()
+}
+
+/// By the library's parser, which takes an IPv6 address for no host at all.
+fn parse_node(url: &str, host: &str) -> Result<AMQPUri, FeedError> {
+    let mut uri: AMQPUri = url.parse().map_err(|_| unreadable())?;
+    if let Some((_, address)) = host.split_once('[') {
         let address = address.split(']').next().unwrap_or_default();
-        let address: Ipv6Addr = address.parse().map_err(|_| refused())?;
+        let address: Ipv6Addr = address.parse().map_err(|_| unreadable())?;
         uri.authority.host = address.to_string();
     }
     Ok(uri)
@@ -163,18 +191,31 @@ fn parse_url(url: &str) -> Result<AMQPUri, FeedError> {
 mod tests {
     use super::*;
 
-    fn host(url: &str) -> String {
-        Place::of(&parse_url(url).unwrap()).host
+    fn hosts(url: &str) -> Vec<String> {
+        parse_url(url).unwrap().iter().map(|node| Place::of(node).host).collect()
     }
 
     #[test]
     fn urls_are_read() {
-        assert_eq!(host("amqp://u:p@rabbit.example:5673/%2f"), "rabbit.example:5673");
-        assert_eq!(host("amqp://10.0.0.1"), "10.0.0.1:5672");
-        assert_eq!(host("amqps://10.0.0.1"), "10.0.0.1:5671");
-        assert_eq!(host("amqp://u:p@[::1]:5673/crm"), "::1:5673");
-        assert_eq!(parse_url("amqp://u:p%40@h/crm").unwrap().authority.userinfo.password, "p@");
-        assert_eq!(parse_url("amqp://h").unwrap().vhost, "/");
+        assert_eq!(hosts("amqp://u:p@rabbit.example:5673/%2f"), ["rabbit.example:5673"]);
+        assert_eq!(hosts("amqp://10.0.0.1"), ["10.0.0.1:5672"]);
+        assert_eq!(hosts("amqps://10.0.0.1"), ["10.0.0.1:5671"]);
+        assert_eq!(hosts("amqp://u:p@[::1]:5673/crm"), ["::1:5673"]);
+        assert_eq!(parse_url("amqp://u:p%40@h/crm").unwrap()[0].authority.userinfo.password, "p@");
+        assert_eq!(parse_url("amqp://h").unwrap()[0].vhost, "/");
+    }
+
+    #[test]
+    fn the_nodes_of_a_cluster_share_all_but_the_address() {
+        let url = "amqps://u:a,b@rabbit-1,rabbit-2:5679,[::1]/crm?heartbeat=5";
+        assert_eq!(hosts(url), ["rabbit-1:5671", "rabbit-2:5679", "::1:5671"]);
+        for node in parse_url(url).unwrap() {
+            let login = &node.authority.userinfo;
+            assert_eq!(
+                (login.username.as_str(), login.password.as_str(), node.vhost.as_str()),
+                ("u", "a,b", "crm")
+            );
+        }
     }
 
     #[test]
@@ -184,6 +225,7 @@ mod tests {
             assert!(!sentence.contains("hunter2"), "{sentence}");
         }
         assert!(parse_url("amqp://u:12/34@h").is_err());
+        assert!(parse_url("amqp://u:p@h,/crm").is_err());
         assert!(!format!("{:?}", super::super::test_options()).contains("secret"));
     }
 }

@@ -38,7 +38,8 @@ pub use tls::{Identity, Tls};
 /// Where the broker is and what everything in it is called.
 #[derive(Clone)]
 pub struct Options {
-    /// `amqp://user:password@host:port/vhost`, or `amqps://` with TLS; the virtual host `/` is written `%2f`.
+    /// `amqp://user:password@host:port/vhost`, or `amqps://` with TLS; the virtual host `/` is written `%2f`, the nodes
+    /// of a cluster `host:port,host:port`.
     pub url: String,
     /// What TLS takes beside the URL.
     pub tls: Tls,

@@ -4,13 +4,15 @@
 //! The long form; each number has a default:
 //!
 //! ```sh
-//! FAULTS_KILLS=300 FAULTS_EVENTS=100000 FAULTS_SEED=1 FAULTS_RECOVERY=5 tests/run.sh faults:: -- --nocapture
+//! FAULTS_KILLS=300 FAULTS_EVENTS=100000 FAULTS_NODE_KILLS=10 FAULTS_SEED=1 FAULTS_RECOVERY=5 \
+//!     tests/run.sh faults:: -- --nocapture
 //! ```
 //!
 //! `FAULTS_RECOVERY`: seconds until a service must be at work again after the end of a fault. The default is meant for
 //! machines that have much else to do.
 
 mod brokers;
+mod cluster;
 mod connections;
 mod databases;
 mod failover;
@@ -60,7 +62,10 @@ fn recovery() -> Duration {
 async fn servers_fail() {
     let servers = Servers::start().await;
     tokio::join!(
-        brokers::all(&servers),
+        async {
+            brokers::all(&servers).await;
+            cluster::all(&servers).await;
+        },
         async {
             databases::all(&servers).await;
             failover::all(&servers).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lapin::types::AMQPValue;
 use sqlx::{Executor as _, PgConnection};
 
 use super::load::Load;
@@ -25,7 +26,8 @@ pub struct Scene {
 impl Scene {
     /// No worker runs yet. There may be so many events.
     pub async fn new(database: Database, broker: Broker, events: i64, mix: Mix, seed: u64) -> Self {
-        let listener = broker.listen(&[]).await;
+        // Whatever happens to a node of the broker, it keeps what it was told.
+        let listener = broker.listen(&[("x-queue-type", AMQPValue::LongString("quorum".into()))]).await;
         // Many small batches: more of them are in some step when something happens.
         let reaper = Reaper::new(&database)
             .fed_by(&broker)

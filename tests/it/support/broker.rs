@@ -15,7 +15,8 @@ use super::{server, unique_name};
 
 /// The broker of the test run, under names that no other test uses.
 pub struct Broker {
-    url: String,
+    /// One a node.
+    urls: Vec<String>,
     names: String,
     /// The one in use; another once it is broken.
     connection: Mutex<Connection>,
@@ -41,22 +42,32 @@ impl Broker {
 
     /// As [`Broker::new`], for another broker.
     pub async fn at(url: &str) -> Self {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await;
-        let connection = Mutex::new(connection.expect("RabbitMQ takes the connection"));
-        Self { url: url.to_owned(), names: unique_name(), connection }
+        Self::of_nodes(vec![url.to_owned()]).await
+    }
+
+    /// As [`Broker::new`], for a cluster.
+    pub async fn of_nodes(urls: Vec<String>) -> Self {
+        let connection = connect(&urls).await.expect("RabbitMQ takes the connection");
+        Self { urls, names: unique_name(), connection: Mutex::new(connection) }
     }
 
     /// The settings, by their dotted keys, that make a process use this broker under these names.
     pub fn settings(&self) -> [(&'static str, String); 7] {
         [
             ("feed.kind", "rabbitmq".to_owned()),
-            ("feed.rabbitmq.url", self.url.clone()),
+            ("feed.rabbitmq.url", self.url()),
             ("feed.rabbitmq.exchange", self.exchange()),
             ("feed.rabbitmq.queue", self.queue()),
             ("feed.rabbitmq.retry_queue_prefix", format!("{}.retry", self.names)),
             ("feed.rabbitmq.dead_letter_queue", self.dead_letter_queue()),
             ("feed.rabbitmq.events_exchange", self.events_exchange()),
         ]
+    }
+
+    /// One URL for all nodes.
+    fn url(&self) -> String {
+        let hosts: Vec<String> = self.urls.iter().map(|url| host(url)).collect();
+        self.urls[0].replace(&hosts[0], &hosts.join(","))
     }
 
     /// What has this name by default, under the name it has here; other texts as they are.
@@ -79,8 +90,7 @@ impl Broker {
 
     /// The broker's `host:port`.
     pub fn host(&self) -> String {
-        let uri: lapin::uri::AMQPUri = self.url.parse().expect("TEST_AMQP_URL is one");
-        format!("{}:{}", uri.authority.host, uri.authority.port)
+        host(&self.urls[0])
     }
 
     /// The exchange that enrollments are published to.
@@ -263,10 +273,26 @@ impl Broker {
     async fn try_channel(&self) -> lapin::Result<Channel> {
         let mut connection = self.connection.lock().await;
         if !connection.status().connected() {
-            *connection = Connection::connect(&self.url, ConnectionProperties::default()).await?;
+            *connection = connect(&self.urls).await?;
         }
         connection.create_channel().await
     }
+}
+
+fn host(url: &str) -> String {
+    let uri: lapin::uri::AMQPUri = url.parse().expect("tests/run.sh has made it");
+    format!("{}:{}", uri.authority.host, uri.authority.port)
+}
+
+/// To the first node that takes it.
+async fn connect(urls: &[String]) -> lapin::Result<Connection> {
+    let mut connected = Connection::connect(&urls[0], ConnectionProperties::default()).await;
+    for url in &urls[1..] {
+        if connected.is_err() {
+            connected = Connection::connect(url, ConnectionProperties::default()).await;
+        }
+    }
+    connected
 }
 
 fn text(value: &AMQPValue) -> String {
