@@ -12,7 +12,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
     ("ports", &["domain"]),
     ("config", &["domain"]),
     ("store", &["domain", "ports", "telemetry"]),
-    ("broker", &["domain", "ports"]),
+    ("broker", &["backoff", "domain", "ports"]),
     ("jsonl", &["domain", "ports"]),
     ("pipeline", &["backoff", "domain", "ports", "store", "telemetry"]),
     ("outbox", &["backoff", "domain", "ports", "store", "telemetry"]),
