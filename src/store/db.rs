@@ -284,13 +284,15 @@ impl Tx {
     pub async fn execute(&mut self, sql: &str, args: &[Arg]) -> Result<u64, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                let work = bind!(sql, args, self.prepares, |time: Time| time, bind_lists).execute(&mut **connection);
+                let work =
+                    bind!(sql, args, self.prepares, |time: Time| time, bind_lists).execute(&mut **connection);
                 let answer = timeout(self.patience, work).await;
                 heard(answer, connection, &mut self.is_silent)?.rows_affected()
             }
-            Connection::Sqlite(connection) => {
-                bind!(sql, args, true, format_time, bind_text).execute(&mut **connection).await?.rows_affected()
-            }
+            Connection::Sqlite(connection) => bind!(sql, args, true, format_time, bind_text)
+                .execute(&mut **connection)
+                .await?
+                .rows_affected(),
         })
     }
 
@@ -298,13 +300,15 @@ impl Tx {
     pub async fn rows(&mut self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, StoreError> {
         Ok(match &mut self.connection {
             Connection::Postgres(connection) => {
-                let work = bind!(sql, args, self.prepares, |time: Time| time, bind_lists).fetch_all(&mut **connection);
+                let work = bind!(sql, args, self.prepares, |time: Time| time, bind_lists)
+                    .fetch_all(&mut **connection);
                 let answer = timeout(self.patience, work).await;
                 let rows = heard(answer, connection, &mut self.is_silent)?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
             Connection::Sqlite(connection) => {
-                let rows = bind!(sql, args, true, format_time, bind_text).fetch_all(&mut **connection).await?;
+                let rows =
+                    bind!(sql, args, true, format_time, bind_text).fetch_all(&mut **connection).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
         })

@@ -16,7 +16,7 @@ use super::facts::Known;
 use super::guard::{self, Guard};
 use super::ledger::{self, Entries};
 use super::trash::{self, DeletedBy, Deletion, Trashed};
-use super::{Store, StoreError, lifecycle, switches, transaction, waiting};
+use super::{Store, StoreError, contact_counts, lifecycle, switches, transaction, waiting};
 use crate::domain::decision::Decision;
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::NewEnrollment;
@@ -135,12 +135,14 @@ impl Last {
             return Ok(());
         }
         lifecycle::recompute(tx, Transition::Trash, &self.contacts).await?;
+        // The share that may go is one of those who were there before.
         if !self.is_guarded {
             guard::lock(tx, &self.accounts()).await?;
             if !self.is_admitted(tx, rules, now).await? {
                 return Err(StoreError::Contended("guard".into()));
             }
         }
+        contact_counts::moved(tx, self.contacts.iter().map(|(account_id, _)| *account_id), -1).await?;
         let mut counts = BTreeMap::new();
         for (workflow, _) in self.deletions {
             *counts.entry(workflow).or_default() += 1;

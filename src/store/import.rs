@@ -173,6 +173,8 @@ impl Import {
                 let arriving = self.arriving_in_trash(&chunk, &new);
                 // What arrives in the trash claims no address.
                 trash::put_into_trash(&mut self.tx, &arriving).await?;
+                let gone = arriving.iter().map(|deletion| deletion.account_id);
+                contact_counts::moved(&mut self.tx, gone, -1).await?;
                 let contacts = chunk.iter().flat_map(|(line, record)| {
                     record.contacts.iter().map(|contact_id| ((record.account_id, *contact_id), *line))
                 });

@@ -6,7 +6,7 @@ use super::batch::Ids;
 use super::db::{Tx, args};
 use super::outbox::write_outbox;
 use super::plan::{self, Deed, Step};
-use super::{StoreError, batch_text, contact_counts};
+use super::{StoreError, batch_text};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
@@ -64,8 +64,8 @@ pub struct Trashed {
     pub entry_id: i64,
 }
 
-/// Does the trash column of the matrix to contacts that are live and locked; the stages of their companies are left to
-/// [`lifecycle::recompute`](super::lifecycle::recompute).
+/// Does the trash column of the matrix to contacts that are live and locked; the stages of their companies and the
+/// number of live contacts are left to the caller, who knows when others may be made to wait.
 pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Result<Vec<Trashed>, StoreError> {
     if deletions.is_empty() {
         return Ok(Vec::new());
@@ -91,7 +91,6 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
         trashed.push(Trashed { deletion: *deletion, entry_id });
     }
     run_plan(tx, Transition::Trash, &plan_batch(&trashed)).await?;
-    contact_counts::moved(tx, deletions.iter().map(|deletion| deletion.account_id), -1).await?;
     Ok(trashed)
 }
 

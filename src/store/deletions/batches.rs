@@ -15,7 +15,7 @@ use crate::store::facts::load_contacts;
 use crate::store::subjects::Scene;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, Ids, Store, StoreError, audit, lifecycle, transaction};
+use crate::store::{CONTACT, Ids, Store, StoreError, audit, contact_counts, lifecycle, transaction};
 
 /// How many contacts one transaction takes.
 const BATCH: usize = 500;
@@ -75,6 +75,7 @@ async fn delete_batch(
     let trashed = put_into_trash(tx, &to_go.iter().map(deletion).collect::<Vec<_>>()).await?;
     let contacts: Vec<_> = to_go.iter().map(|contact_id| (account_id, *contact_id)).collect();
     lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
+    contact_counts::moved(tx, to_go.iter().map(|_| account_id), -1).await?;
     announce(tx, &trashed).await?;
     if !to_go.is_empty() {
         audit::write_deletion(tx, at, account_id, user_id, deletion_id, &to_go).await?;

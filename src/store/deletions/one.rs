@@ -6,6 +6,7 @@ use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::audit;
 use crate::store::contact::locked_contact;
+use crate::store::contact_counts;
 use crate::store::db::{Tx, args};
 use crate::store::lifecycle;
 use crate::store::trash::{DeletedBy, Deletion, Trashed, announce, put_into_trash};
@@ -30,6 +31,7 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at };
     let trashed = put_into_trash(tx, &[deletion]).await?;
     lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
+    contact_counts::moved(tx, [account_id].into_iter(), -1).await?;
     announce(tx, &trashed).await?;
     audit::write_deletion(tx, at, account_id, user_id, deletion_id, &[contact_id]).await?;
     finish(tx, account_id, deletion_id, at).await?;
