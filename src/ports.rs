@@ -54,6 +54,9 @@ pub trait Lag: Send + Sync + 'static {
 
     /// Is it further behind than it should be? Where that cannot be told, it is not: retention would wait for ever.
     fn is_behind(&self) -> BoxFuture<'_, bool>;
+
+    /// Somebody else measures from now on: what the metrics show of it is no longer true.
+    fn forget_measures(&self) {}
 }
 
 /// One enrollment message as it arrived, with what its feed needs to settle it.

@@ -7,15 +7,20 @@ use futures_util::future::BoxFuture;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection};
+use metrics::gauge;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use tracing::debug;
 
 use super::connection::{Role, connect, transient};
 use super::{Options, short};
 use crate::ports::{FeedError, Lag};
+use crate::telemetry;
 
 /// An answer is good for so long: a job asks before each of its batches.
 const GOOD_FOR: Duration = Duration::from_secs(2);
+/// How long the broker may take to answer: nobody's end is to wait for it.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A broker that is away is left alone for so long.
 const LEFT_ALONE: Duration = Duration::from_secs(30);
 
@@ -46,10 +51,10 @@ impl QueueLag {
         {
             return answer;
         }
-        let (good_for, answer) = match self.waiting(&mut seen.open).await {
-            Ok(waiting) => (GOOD_FOR, waiting > self.max_waiting),
-            Err(problem) => {
-                debug!(error = %problem, "how many enrollments wait is not known");
+        let (good_for, answer) = match timeout(PATIENCE, self.waiting(&mut seen.open)).await {
+            Ok(Ok(waiting)) => (GOOD_FOR, waiting > self.max_waiting),
+            unknown => {
+                debug!(answer = ?unknown, "how many enrollments wait is not known");
                 seen.open = None;
                 (LEFT_ALONE, false)
             }
@@ -67,8 +72,19 @@ impl QueueLag {
         }
         let Some((_, channel)) = open else { return Ok(0) };
         let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let queue = channel.queue_declare(short(&self.options.queue)?, look, FieldTable::default()).await;
-        queue.map(|queue| queue.message_count()).map_err(|error| transient("looking at the queue", &error))
+        let mut counts = [0; 2];
+        for (count, (queue, name)) in counts.iter_mut().zip(self.queues()) {
+            let seen = channel.queue_declare(short(name)?, look, FieldTable::default()).await;
+            let seen = seen.map_err(|error| transient("looking at a queue", &error))?;
+            *count = seen.message_count();
+            gauge!(telemetry::QUEUE_MESSAGES, "queue" => queue).set(*count);
+        }
+        Ok(counts[0])
+    }
+
+    /// What is looked at, as the metrics call it and as it is named.
+    fn queues(&self) -> [(&'static str, &str); 2] {
+        [("enrollments", &self.options.queue), ("dead_letters", &self.options.dead_letter_queue)]
     }
 }
 
@@ -79,5 +95,11 @@ impl Lag for QueueLag {
 
     fn is_behind(&self) -> BoxFuture<'_, bool> {
         self.ask().boxed()
+    }
+
+    fn forget_measures(&self) {
+        for (queue, _) in self.queues() {
+            gauge!(telemetry::QUEUE_MESSAGES, "queue" => queue).set(0.0);
+        }
     }
 }

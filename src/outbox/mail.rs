@@ -66,6 +66,9 @@ impl Mails {
 
     /// Sends until it is asked to stop, and then what waits at that moment.
     pub async fn run(self, stop: Stop) {
+        for result in ["sent", "not_taken", "given_up", "no_user"] {
+            counter!(telemetry::MAILS_TOTAL, "result" => result).increment(0);
+        }
         let longest_pause = self.max_retry_delay;
         rounds::run(self, longest_pause, stop).await;
     }

@@ -59,6 +59,7 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     let judged = judge(read, settler.retries(), decider, options, stop.clone()).await?;
     histogram!(telemetry::BATCH_SECONDS, "phase" => "decide").record(started.elapsed());
     for message in &judged {
+        observe_age(message);
         report(message, options);
     }
     let started = Instant::now();
@@ -183,6 +184,16 @@ impl Drop for Patience {
     }
 }
 
+/// How long it took to the first decision. One that was held or deferred waits on purpose, and is not asked again.
+fn observe_age(judged: &Judged) {
+    if let Judged::Decided(enrollment, Decided { decision, at }) = judged
+        && *decision != Decision::Duplicate
+    {
+        let age = (*at - enrollment.enrolled_at).max(TimeDelta::zero());
+        histogram!(telemetry::ENROLLMENT_AGE_SECONDS).record(age.to_std().unwrap_or_default());
+    }
+}
+
 /// Counts, logs and tells the observer what was committed.
 pub(super) fn report(judged: &Judged, options: &Options) {
     match judged {
@@ -203,7 +214,7 @@ pub(super) fn report(judged: &Judged, options: &Options) {
     }
 }
 
-fn report_decided(enrollment: &NewEnrollment, Decided { decision, at }: &Decided, options: &Options) {
+fn report_decided(enrollment: &NewEnrollment, Decided { decision, .. }: &Decided, options: &Options) {
     let (outcome, reason) = (decision.outcome(), decision.reason().unwrap_or_default());
     debug!(
         account.id = enrollment.key.account_id,
@@ -214,10 +225,6 @@ fn report_decided(enrollment: &NewEnrollment, Decided { decision, at }: &Decided
         "enrollment decided"
     );
     counter!(telemetry::ENROLLMENTS_TOTAL, "outcome" => outcome, "reason" => reason).increment(1);
-    if *decision != Decision::Duplicate {
-        let age = (*at - enrollment.enrolled_at).max(TimeDelta::zero());
-        histogram!(telemetry::ENROLLMENT_AGE_SECONDS).record(age.to_std().unwrap_or_default());
-    }
     if *decision == Decision::Delete {
         let trash = Transition::Trash.as_str();
         counter!(telemetry::TRANSITIONS_TOTAL, "transition" => trash, "origin" => "workflow").increment(1);

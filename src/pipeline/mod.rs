@@ -17,12 +17,13 @@ pub mod waiting;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{counter, gauge};
+use metrics::{counter, gauge, histogram};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
 use crate::domain::decision::{Decision, DeferReason, HoldReason, RefuseReason, SkipReason};
+use crate::domain::effects::Transition;
 use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection};
 use crate::ports::{Decider, Feed, FeedError, Obstacle, Session, Stop};
 use crate::telemetry;
@@ -152,6 +153,11 @@ fn born_at_zero() {
     for obstacle in Obstacle::ALL {
         counter!(telemetry::RETRIES_TOTAL, "reason" => obstacle.as_str()).increment(0);
     }
+    for phase in ["decide", "settle"] {
+        drop(histogram!(telemetry::BATCH_SECONDS, "phase" => phase));
+    }
+    let trash = Transition::Trash.as_str();
+    counter!(telemetry::TRANSITIONS_TOTAL, "transition" => trash, "origin" => "workflow").increment(0);
 }
 
 fn connected(options: &Options, connected: bool) {

@@ -43,9 +43,10 @@ pub struct Options {
 
 /// Runs the schedule until it is asked to stop.
 pub async fn run(store: Store, options: Options, stop: Stop) {
+    options.jobs.iter().for_each(Job::born_at_zero);
     let (leads, led) = watch::channel(false);
     // Neither drops a future of the store: both come to their own end.
-    tokio::join!(lead(&store, &options, stop.clone(), leads), measure(&store, &options.jobs, stop, led));
+    tokio::join!(lead(&store, &options, stop.clone(), leads), measure(&store, &options, stop, led));
 }
 
 async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Sender<bool>) {
@@ -140,11 +141,19 @@ fn is_time(job: &Job, since: Time, now: Time, delay: Duration) -> bool {
         .is_some_and(|now| job.schedule.is_due(since, now))
 }
 
-/// Counts what is due, on whoever leads.
-async fn measure(store: &Store, jobs: &[Job], mut stop: Stop, mut led: watch::Receiver<bool>) {
+/// Counts what is due and what waits, on whoever leads.
+async fn measure(store: &Store, options: &Options, mut stop: Stop, mut led: watch::Receiver<bool>) {
     while !stop.is_requested() {
         let leads = *led.borrow_and_update();
-        for job in jobs {
+        for lag in &options.lags {
+            // Whoever is asked says in the metrics what it saw.
+            if leads {
+                lag.is_behind().await;
+            } else {
+                lag.forget_measures();
+            }
+        }
+        for job in &options.jobs {
             if !leads {
                 job.forget_measures();
             } else if let Err(problem) = job.measure(store).await {

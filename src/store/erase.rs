@@ -17,7 +17,7 @@ use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::DeletedBy;
 use super::users::permitted_user;
-use super::{Store, StoreError, contact_counts, lifecycle, scrubs, suppressions, transaction};
+use super::{Store, StoreError, contact_counts, count_by_user, lifecycle, scrubs, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;
@@ -62,6 +62,8 @@ impl Store {
         confirm: u64,
     ) -> Result<Erased, StoreError> {
         let receipts = transaction!(self, tx => erase(tx, self, account_id, user, person, confirm))?;
+        let contacts = receipts.iter().filter(|receipt| receipt.contact_id.is_some()).count();
+        count_by_user(Transition::Erase, contacts);
         Ok(Erased { receipts, scrubbed: self.scrub().await })
     }
 }

@@ -77,6 +77,7 @@ use compiled::Compiled;
 use db::Db;
 use metrics::counter;
 
+use crate::domain::effects::Transition;
 use crate::telemetry;
 
 /// How often a transaction that met another one is tried again before its caller hears of it.
@@ -143,6 +144,26 @@ fn again(error: &StoreError, tries: u32) -> bool {
     }
 }
 
+/// The conflicts to expect: two codes of PostgreSQL's for locks, one for a race, SQLite's, and our own.
+const CONFLICTS: [&str; 5] = ["40001", "40P01", "23505", "SQLite error 5", "ledger"];
+
+/// Shows what is counted here from the start, so that the first of its kind is a step.
+fn born_at_zero() {
+    for transition in [Transition::Trash, Transition::Restore, Transition::Erase] {
+        count_by_user(transition, 0);
+    }
+    for code in CONFLICTS {
+        counter!(telemetry::STORE_RETRIES_TOTAL, "code" => code).increment(0);
+    }
+}
+
+/// Counts contacts whose state a user changed.
+fn count_by_user(transition: Transition, contacts: usize) {
+    let transition = transition.as_str();
+    counter!(telemetry::TRANSITIONS_TOTAL, "transition" => transition, "origin" => "user")
+        .increment(contacts as u64);
+}
+
 /// Waits a little longer each time, so that two transactions in each other's way do not meet again.
 async fn pause(tries: u32) {
     tokio::time::sleep(Duration::from_millis(u64::from(tries * tries))).await;
@@ -155,6 +176,7 @@ impl Store {
     ///
     /// Where `store.url` cannot be read.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
+        born_at_zero();
         let (db, hash_keys) = (Db::open(options)?, options.hash_keys.clone());
         Ok(Self { db, compiled: Compiled::default(), hash_keys })
     }

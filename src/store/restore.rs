@@ -14,7 +14,7 @@ use super::outbox::write_outbox;
 use super::plan::BATCH;
 use super::trash::run_plan;
 use super::users::permitted_user;
-use super::{Store, StoreError, contact_counts, reading, transaction};
+use super::{Store, StoreError, contact_counts, count_by_user, reading, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
 use crate::domain::restore::{Holders, Refusal, Verdict, decide};
@@ -106,7 +106,9 @@ impl Store {
     ///
     /// Refused as a whole: an unknown user, no permission, a time that is yet to come.
     pub async fn restore(&self, request: &Request, from: Place) -> Result<Restored, StoreError> {
-        transaction!(self, tx => restore(tx, request, from))
+        let restored = transaction!(self, tx => restore(tx, request, from))?;
+        count_by_user(Transition::Restore, restored.restored.len());
+        Ok(restored)
     }
 
     /// Is there such a workflow?

@@ -30,6 +30,7 @@ mod lines;
 mod mail;
 mod mangled_bodies;
 mod matrix;
+mod metrics;
 mod model;
 mod outbox;
 mod pages;

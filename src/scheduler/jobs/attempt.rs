@@ -2,17 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::counter;
 use tracing::{info, warn};
 
 use super::portion::Portion;
 use super::{Job, Office, Runner};
-use crate::domain::effects::Transition;
 use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::lease::Duty;
-use crate::store::retention::{Held, Locked, Run, Sweep, Target};
-use crate::telemetry;
+use crate::store::retention::{Held, Locked, Run, Sweep};
 
 /// Between two looks at whoever goes before us.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -133,7 +130,7 @@ impl<'a> Attempt<'a> {
                 self.portion.fit(swept.deleted == u64::from(limit), began.elapsed(), swept.searched);
                 let removed = swept.deleted;
                 self.run.done = self.run.done.and(&swept);
-                self.count(removed);
+                self.job.count_deleted(removed);
                 Ok(removed > 0)
             }
             Err(error) if !self.is_about_rows(&error).await => Err(error),
@@ -156,15 +153,6 @@ impl<'a> Attempt<'a> {
             StoreError::Failed(_) | StoreError::TimedOut(_) => true,
             StoreError::Unavailable(_) => self.runner.store.answers().await,
             StoreError::Contended(_) | StoreError::Refused(_) => false,
-        }
-    }
-
-    fn count(&self, deleted: u64) {
-        counter!(telemetry::RETENTION_DELETED_TOTAL, "job" => self.job.name).increment(deleted);
-        if self.job.target == Target::Trash {
-            let purge = Transition::Purge.as_str();
-            counter!(telemetry::TRANSITIONS_TOTAL, "transition" => purge, "origin" => "schedule")
-                .increment(deleted);
         }
     }
 }

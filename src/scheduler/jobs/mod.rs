@@ -16,6 +16,7 @@ use metrics::{counter, gauge};
 use serde::Serialize;
 use tracing::warn;
 
+use crate::domain::effects::Transition;
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Time;
 use crate::ports::{Lag, Stop};
@@ -108,6 +109,9 @@ pub struct Estimate {
     pub estimated_seconds: u64,
 }
 
+/// How a run can end, as the metrics call it.
+const RESULTS: [&str; 7] = ["done", "failed", "max_per_run", "time_budget", "lag", "shutdown", "lease_lost"];
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -117,6 +121,23 @@ impl Job {
     fn new(name: &'static str, target: Target, settings: Settings) -> Self {
         let Settings { schedule, after, batch_size, max_per_run, time_budget } = settings;
         Self { name, target, schedule, after, batch_size, max_per_run, time_budget }
+    }
+
+    /// Shows what it counts from the start, so that the first of its kind is a step.
+    pub fn born_at_zero(&self) {
+        for result in RESULTS {
+            counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result).increment(0);
+        }
+        self.count_deleted(0);
+    }
+
+    fn count_deleted(&self, deleted: u64) {
+        counter!(telemetry::RETENTION_DELETED_TOTAL, "job" => self.name).increment(deleted);
+        if self.target == Target::Trash {
+            let purge = Transition::Purge.as_str();
+            counter!(telemetry::TRANSITIONS_TOTAL, "transition" => purge, "origin" => "schedule")
+                .increment(deleted);
+        }
     }
 
     /// Runs the job once, unless a run of it is under way.

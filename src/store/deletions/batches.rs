@@ -15,7 +15,7 @@ use crate::store::facts::load_contacts;
 use crate::store::subjects::Scene;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, Ids, Store, StoreError, audit, contact_counts, lifecycle, transaction};
+use crate::store::{CONTACT, Ids, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction};
 
 /// How many contacts one transaction takes.
 const BATCH: usize = 500;
@@ -40,7 +40,8 @@ impl Store {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(u64, u64), StoreError> {
         loop {
-            let totals = transaction!(self, tx => delete_batch(tx, request, user_id, deletion_id))?;
+            let (totals, moved) = transaction!(self, tx => delete_batch(tx, request, user_id, deletion_id))?;
+            count_by_user(Transition::Trash, moved);
             progress(Progress::Done(totals.deleted + totals.skipped));
             if totals.finished {
                 return Ok((totals.deleted, totals.skipped));
@@ -49,16 +50,17 @@ impl Store {
     }
 }
 
+/// How far the deletion is now, and how many contacts this batch deleted.
 async fn delete_batch(
     tx: &mut Tx,
     request: &Request,
     user_id: i64,
     deletion_id: i64,
-) -> Result<Totals, StoreError> {
+) -> Result<(Totals, usize), StoreError> {
     let account_id = request.account_id;
     let before = lock(tx, account_id, deletion_id).await?;
     if before.finished {
-        return Ok(before);
+        return Ok((before, 0));
     }
     permitted_user(tx, account_id, &user_id.to_string(), "delete", scope(&request.selection)).await?;
     let items = take(tx, account_id, deletion_id).await?;
@@ -86,7 +88,7 @@ async fn delete_batch(
         finished: items.len() < BATCH,
     };
     write_down(tx, account_id, deletion_id, &totals, at).await?;
-    Ok(totals)
+    Ok((totals, to_go.len()))
 }
 
 async fn write_down(

@@ -12,8 +12,9 @@ mod select;
 use std::collections::BTreeSet;
 
 use super::db::{Tx, args};
-use super::{Store, StoreError, reading, transaction};
+use super::{Store, StoreError, count_by_user, reading, transaction};
 use crate::domain::criteria::Filter;
+use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
 use crate::domain::time::Time;
 
@@ -103,7 +104,9 @@ impl Store {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<Deleted, StoreError> {
         if let Some(contact_id) = request.selection.only() {
-            return transaction!(self, tx => one::delete(tx, request, contact_id));
+            let deleted = transaction!(self, tx => one::delete(tx, request, contact_id))?;
+            count_by_user(Transition::Trash, 1);
+            return Ok(deleted);
         }
         let (user_id, deletion_id) = self.select(request, progress).await?;
         let (deleted, skipped) = self.carry_out(request, user_id, deletion_id, progress).await?;
