@@ -128,7 +128,7 @@ on_both!(on_a_store_without_the_schema_commands_fail_and_say_migrate, async |db:
     let last = applied.last().and_then(Value::as_str).unwrap();
     assert!(said.contains(last) && said.contains("migrate"), "{said}");
     db.execute("INSERT INTO schema_migrations (version, name, applied_at) VALUES (99, 'later', 'now')").await;
-    for command in ["audit list", "migrate", "import -"] {
+    for command in ["audit list", "migrate", "import -", "run"] {
         let args: Vec<&str> = command.split(' ').collect();
         let said = reaper.refused(&args).await;
         assert!(said.contains("99") && said.contains("upgrade"), "{command}: {said}");

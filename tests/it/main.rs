@@ -32,6 +32,7 @@ mod mangled_bodies;
 mod matrix;
 mod metrics;
 mod model;
+mod monitoring;
 mod outbox;
 mod pages;
 mod pause;

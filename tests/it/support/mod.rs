@@ -19,10 +19,11 @@ mod worker;
 pub use broker::Broker;
 pub use database::Database;
 pub use mail_server::MailServer;
+pub use process::{Process, run_to_end};
 pub use proxy::{Direction, Proxy};
 pub use reaper::{Output, Reaper};
 pub use servers::{Servers, signal_postgres};
-pub use worker::Worker;
+pub use worker::{Worker, get as http_get};
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
@@ -122,6 +123,16 @@ fn server(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run the tests with tests/run.sh, which starts the servers")
     })
+}
+
+/// Runs `rabbitmqctl` for the broker of the test run, with a text on standard input; it must succeed.
+pub async fn rabbitmqctl(args: &[&str], input: &str) {
+    let mut command = std::process::Command::new(server("TEST_RABBITMQCTL"));
+    command.args(args);
+    let input = input.to_owned();
+    let run = tokio::task::spawn_blocking(move || process::run_to_end(&mut command, input));
+    let output = run.await.expect("it runs");
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
 }
 
 /// The broker of the test run, over TLS.

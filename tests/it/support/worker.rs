@@ -112,7 +112,7 @@ impl Worker {
     }
 
     /// The address that the service says it listens on, once it has said so.
-    fn address(&self) -> Option<String> {
+    pub fn address(&self) -> Option<String> {
         let logs = self.stderr();
         let mut lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.find_map(|line| Some(line.get("http.address")?.as_str()?.to_owned()))
@@ -120,7 +120,7 @@ impl Worker {
 }
 
 /// One request; HTTP/1.0, so that the answer ends where the connection does.
-async fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
+pub async fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await?;
     stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
     let mut answer = String::new();
