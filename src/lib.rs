@@ -12,7 +12,8 @@
 //!   what was held or deferred.
 //! - [`outbox`] sends what was written with the deeds, in order, until it is confirmed.
 //! - [`scheduler`] runs the jobs of retention, on one of many instances.
-//! - [`http`] is health and metrics; [`telemetry`] the logs and every metric's name.
+//! - [`http`] is health and metrics; [`telemetry`] the logs, the traces and every metric's name.
+//! - [`systemd`] is told how the service is, where it asks.
 //! - [`service`] builds the parts and stops them, softly, then hard; [`cli`] is the command line;
 //!   [`config`] the settings.
 //!
@@ -33,4 +34,5 @@ pub mod ports;
 pub mod scheduler;
 pub mod service;
 pub mod store;
+pub mod systemd;
 pub mod telemetry;

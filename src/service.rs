@@ -29,6 +29,7 @@ use crate::scheduler::jobs::{
 };
 use crate::store::dead_letters::Replaying;
 use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
+use crate::systemd::{State, Systemd};
 use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
@@ -55,7 +56,9 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
         })
     });
     let server = serve(settings, health.clone(), telemetry.clone()).await?;
-    let outcome = work(settings, &store, &health, telemetry, &mut asked).await;
+    let systemd = Arc::new(Systemd::from_environment());
+    tokio::spawn(watchdog(Arc::clone(&systemd), health.clone()));
+    let outcome = work(settings, &store, &health, &systemd, telemetry, &mut asked).await;
     // A connection may be stuck; the exit closes it as well.
     drop(tokio::time::timeout(GOODBYE, store.close()).await);
     server.stop().await;
@@ -67,6 +70,7 @@ async fn work(
     settings: &Settings,
     store: &Store,
     health: &Health,
+    systemd: &Systemd,
     telemetry: Telemetry,
     asked: &mut watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
@@ -78,6 +82,7 @@ async fn work(
         warn!(error = %problem, "what was erased or purged is not yet gone from the files; the next purge tries again");
     }
     health.set_startup_done();
+    systemd.tell(State::Ready);
     let (stop, listener) = Stop::channel();
     let schedule =
         tokio::spawn(scheduler::run(store.clone(), schedule_options(settings, store), listener.clone()));
@@ -97,6 +102,7 @@ async fn work(
         _ = asked.wait_for(|asked| *asked) => None,
     };
     health.set_draining();
+    systemd.tell(State::Stopping);
     stop.send_replace(true);
     // All listen to the same stop; none is dropped half-way, they are waited for or left behind at the exit.
     let rest = async {
@@ -121,6 +127,11 @@ async fn work(
         Err(sentence) => return Err(anyhow!(sentence)),
     }
     Ok(())
+}
+
+/// Lets systemd restart a process that hangs.
+async fn watchdog(systemd: Arc<Systemd>, health: Health) {
+    systemd.keep_telling(|| health.not_alive().is_empty()).await;
 }
 
 type PipelineTask = JoinHandle<Result<End, String>>;

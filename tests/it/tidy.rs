@@ -4,15 +4,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms, and the rooms of this crate that each may name. Who is not in a list is out of bounds.
-const MAY_NAME: [(&str, &[&str]); 15] = [
+const MAY_NAME: [(&str, &[&str]); 16] = [
     ("domain", &[]),
     ("telemetry", &[]),
     ("http", &[]),
     ("backoff", &[]),
+    ("systemd", &[]),
     ("ports", &["domain"]),
     ("config", &["domain"]),
     ("store", &["domain", "ports", "telemetry"]),
-    ("broker", &["backoff", "domain", "ports"]),
+    ("broker", &["backoff", "domain", "ports", "telemetry"]),
     ("jsonl", &["domain", "ports"]),
     ("pipeline", &["backoff", "domain", "ports", "store", "telemetry"]),
     ("outbox", &["backoff", "domain", "ports", "store", "telemetry"]),
@@ -30,6 +31,7 @@ const MAY_NAME: [(&str, &[&str]); 15] = [
             "ports",
             "scheduler",
             "store",
+            "systemd",
             "telemetry",
         ],
     ),

@@ -88,6 +88,11 @@ impl Broker {
         settings
     }
 
+    /// How the broker is reached.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The broker's `host:port`.
     pub fn host(&self) -> String {
         host(&self.urls[0])

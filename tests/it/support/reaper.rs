@@ -64,6 +64,14 @@ impl Reaper {
         self
     }
 
+    /// As systemd starts it that listens at this socket, and wants a sign of life every so many microseconds.
+    pub fn watched_by(mut self, socket: &std::path::Path, every: u32) -> Self {
+        let (socket, every) =
+            (format!("NOTIFY_SOCKET={}", socket.display()), format!("WATCHDOG_USEC={every}"));
+        self.started_by = vec!["env".to_owned(), socket, every];
+        self
+    }
+
     /// Unable to write a file beyond so many bytes, which is an error of the write, as on a full disk, and not the end.
     pub fn with_files_up_to(mut self, bytes: u64) -> Self {
         let limit = format!("--fsize={bytes}:unlimited");
