@@ -1,7 +1,8 @@
 //! Wiring only: build the parts from the settings, run them, stop softly, then hard.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
@@ -172,7 +173,7 @@ fn spawn_outbox(
     let mails = mails.map(|mails| tokio::spawn(mails.run(stop.clone())));
     let events = (settings.feed.kind == FeedKind::RabbitMq).then(|| {
         let max_retry_delay = settings.feed.rabbitmq.max_reconnect_delay;
-        let options = events::Options { holder: holder(), max_retry_delay };
+        let options = events::Options { holder: HOLDER.clone(), max_retry_delay };
         let publisher = EventPublisher::new(broker_options(settings));
         tokio::spawn(events::run(publisher, store.clone(), options, stop.clone()))
     });
@@ -196,7 +197,7 @@ fn mails(settings: &Settings, store: &Store) -> anyhow::Result<Option<Mails>> {
         return Ok(None);
     }
     let smtp_url = smtp_url.expose().to_owned();
-    let options = mail::Options { holder: holder(), smtp_url, from, max_retry_delay, give_up_after };
+    let options = mail::Options { holder: HOLDER.clone(), smtp_url, from, max_retry_delay, give_up_after };
     Mails::new(store.clone(), options).map(Some).map_err(|sentence| anyhow!(sentence))
 }
 
@@ -438,17 +439,20 @@ fn told(health: Option<Health>, tell: fn(&Health, bool)) -> pipeline::Told {
     })
 }
 
-/// This instance among the others: the host and the process.
-fn holder() -> String {
+/// This instance among the others: the host and the process, and chance between them, for containers may have one name
+/// and one number for both.
+static HOLDER: LazyLock<String> = LazyLock::new(|| {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("{}:{}", host.trim(), std::process::id())
-}
+    // The standard library's one source of chance: its hash maps are seeded from it.
+    let chance = RandomState::new().hash_one(()) >> 32;
+    format!("{}:{chance:08x}:{}", host.trim(), std::process::id())
+});
 
 /// The scheduler's options.
 fn schedule_options(settings: &Settings, store: &Store) -> scheduler::Options {
     let config::Scheduler { lease, jitter, .. } = settings.scheduler;
     let lags = lags(settings, store);
-    scheduler::Options { holder: holder(), lease, jitter, jobs: jobs(settings), lags }
+    scheduler::Options { holder: HOLDER.clone(), lease, jitter, jobs: jobs(settings), lags }
 }
 
 /// Who goes before the jobs of retention.
