@@ -145,7 +145,7 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
 
     async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
         if let Some((receipt, body)) = self.replay.pop_front() {
-            return Ok(Some(Delivery { body, redelivered: true, attempt: 0, receipt }));
+            return Ok(Some(Delivery { body, redelivered: true, attempt: 0, trace: None, receipt }));
         }
         let mut lines = self.lines.lock().await;
         let next = lines.next().await;
@@ -161,7 +161,13 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
         };
         self.settler.ledger.retain(receipt, &body);
         self.handed_out.fetch_max(receipt.end, Ordering::Relaxed);
-        Ok(Some(Delivery { body, redelivered: receipt.start < self.redelivered_below, attempt: 0, receipt }))
+        Ok(Some(Delivery {
+            body,
+            redelivered: receipt.start < self.redelivered_below,
+            attempt: 0,
+            trace: None,
+            receipt,
+        }))
     }
 
     fn settler(&self) -> JsonlSettler<C> {

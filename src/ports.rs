@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{NewEnrollment, Rejection};
 use crate::domain::time::Time;
+use crate::domain::trace::TraceContext;
 
 /// Asks the long-running parts to come to an end.
 #[derive(Clone, Debug)]
@@ -68,6 +69,8 @@ pub struct Delivery<Receipt> {
     pub redelivered: bool,
     /// How often it was put off, by [`Verdict::Retry`]. Lost sessions do not count.
     pub attempt: u32,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceContext>,
     /// How to settle it; meaningful only to the session that made it.
     pub receipt: Receipt,
 }
@@ -242,6 +245,8 @@ pub struct Event {
     pub kind: String,
     /// A CloudEvent in structured mode, JSON.
     pub body: Vec<u8>,
+    /// The trace that the deed belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// Takes events to whoever listens.

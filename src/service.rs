@@ -31,6 +31,7 @@ use crate::scheduler::jobs::{
 use crate::store::dead_letters::Replaying;
 use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
 use crate::systemd::{State, Systemd};
+use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
@@ -48,6 +49,10 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// a drain that took too long.
 pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()> {
     let mut asked = asked_to_stop()?;
+    let traces = match settings.traces.endpoint.as_str() {
+        "" => None,
+        endpoint => Some(Traces::start(endpoint)?),
+    };
     let store = Store::open(&store_options(settings, true))?;
     let health = Health::new({
         let store = store.clone();
@@ -63,6 +68,9 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
     // A connection may be stuck; the exit closes it as well.
     drop(tokio::time::timeout(GOODBYE, store.close()).await);
     server.stop().await;
+    if let Some(traces) = traces {
+        tokio::task::spawn_blocking(move || traces.end()).await.context("the traces ended in a panic")?;
+    }
     outcome
 }
 

@@ -1,7 +1,9 @@
-//! Logs on standard error, and the metrics: every name once, with its help text and its buckets.
+//! Logs on standard error, traces over OTLP ([`traces`]), and the metrics: every name once, with its help text and its buckets.
 //!
 //! A room counts with `metrics::counter!(telemetry::ENROLLMENTS_TOTAL, "outcome" => …)`. No id of an account, a
 //! contact or an enrollment is ever a label.
+
+pub mod traces;
 
 use std::io::IsTerminal;
 
@@ -29,6 +31,9 @@ pub enum TelemetryError {
     /// Something else in this process logs already.
     #[error("logs are set up already ({0}); set them up once, at the start")]
     Subscriber(#[from] tracing::subscriber::SetGlobalDefaultError),
+    /// The collector's address, or a second start.
+    #[error("the traces could not be set up ({0}); set traces.endpoint to http://HOST:4318/v1/traces")]
+    Traces(String),
     /// A bucket list is empty, or something else in this process counts already.
     #[error("the metrics could not be set up ({0}); set them up once, at the start")]
     Metrics(#[from] BuildError),

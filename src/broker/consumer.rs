@@ -162,7 +162,8 @@ fn received(delivery: lapin::message::Delivery) -> Delivery<Receipt> {
         ..
     } = delivery;
     let receipt = Receipt { tag: delivery_tag, acker, exchange, routing_key, properties };
-    Delivery { body: data, redelivered, attempt: receipt.incoming().attempt(), receipt }
+    let incoming = receipt.incoming();
+    Delivery { body: data, redelivered, attempt: incoming.attempt(), trace: incoming.trace(), receipt }
 }
 
 /// Acknowledges, and sends elsewhere before that.

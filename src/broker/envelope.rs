@@ -9,6 +9,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::domain::enrollment::Rejection;
 use crate::domain::time::Time;
+use crate::domain::trace::TraceContext;
 
 /// Survives a restart of the broker.
 pub(super) const PERSISTENT: u8 = 2;
@@ -26,7 +27,9 @@ const ORIGINAL_ROUTING_KEY: &str = "x-original-routing-key";
 /// all but fills it must not grow past it: the broker would end the connection, and with every try again.
 const MAX_KEPT_HEADERS: usize = 64 * 1024;
 /// What is kept of such a message's headers, if it is short.
-const TRACE_HEADERS: [&str; 2] = ["traceparent", "tracestate"];
+const TRACE_HEADERS: [&str; 2] = [TRACEPARENT, "tracestate"];
+/// W3C's.
+pub(super) const TRACEPARENT: &str = "traceparent";
 const MAX_TRACE_HEADER: usize = 1024;
 
 /// What a message came with.
@@ -47,6 +50,15 @@ impl Incoming<'_> {
     pub(super) fn attempt(&self) -> u32 {
         let own = self.exchange.as_str().is_empty();
         if own { self.headers().map_or(0, attempt) } else { 0 }
+    }
+
+    /// The trace that its producer says it belongs to.
+    pub(super) fn trace(&self) -> Option<TraceContext> {
+        match self.headers()?.inner().get(TRACEPARENT)? {
+            AMQPValue::LongString(text) => TraceContext::parse(str::from_utf8(text.as_bytes()).ok()?),
+            AMQPValue::ShortString(text) => TraceContext::parse(text.as_str()),
+            _ => None,
+        }
     }
 
     /// Properties of its dead letter, kept as long as the queue says.

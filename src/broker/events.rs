@@ -3,11 +3,11 @@
 use futures_util::stream;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
-use lapin::types::ShortString;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::time::timeout;
 
 use super::connection::{GOODBYE, Role};
-use super::envelope::{PERSISTENT, short_id};
+use super::envelope::{PERSISTENT, TRACEPARENT, short_id};
 use super::publisher::{Outgoing, Publisher};
 use super::{Options, short, topology};
 use crate::ports::{self, Event, FeedError};
@@ -64,10 +64,15 @@ impl ports::Publisher for EventPublisher {
 }
 
 fn message(exchange: &ShortString, event: Event) -> Result<Outgoing, FeedError> {
-    let properties = BasicProperties::default()
+    let mut properties = BasicProperties::default()
         .with_content_type("application/cloudevents+json".into())
         .with_delivery_mode(PERSISTENT)
         .with_message_id(short_id(&event.id));
+    if let Some(trace) = event.trace {
+        let mut headers = FieldTable::default();
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(trace.to_string().into()));
+        properties = properties.with_headers(headers);
+    }
     let routing_key = short(&event.kind)?;
     Ok(Outgoing { exchange: exchange.clone(), routing_key, properties, body: event.body })
 }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub privacy: Privacy,
     /// `http.*`
     pub http: Http,
+    /// `traces.*`
+    pub traces: Traces,
     /// `log.*`
     pub log: Log,
     described: Vec<Setting>,
@@ -298,6 +300,13 @@ pub struct Privacy {
 pub struct Http {
     /// Address to listen on.
     pub listen: SocketAddr,
+}
+
+/// Traces.
+#[derive(Clone, Debug)]
+pub struct Traces {
+    /// The collector's address; empty for none.
+    pub endpoint: String,
 }
 
 /// Form of the log.

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use super::reader::Reader;
 use super::{
     AccountGuard, Database, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat, Mail, Mistakes,
-    Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, WorkflowGuard,
+    Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, Traces, WorkflowGuard,
 };
 use crate::domain::schedule::Schedule;
 
@@ -46,6 +46,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         mail: mail(r),
         privacy: Privacy { hash_key_file: r.path("privacy.hash_key_file") },
         http: Http { listen: listen(r) },
+        traces: Traces { endpoint: endpoint(r) },
         log: log(r),
         described: Vec::new(),
     };
@@ -202,6 +203,22 @@ fn listen(r: &mut Reader) -> SocketAddr {
     r.text_as("http.listen", "an IP address and a port such as \"127.0.0.1:9464\"", nowhere, |text| {
         text.parse().ok()
     })
+}
+
+fn endpoint(r: &mut Reader) -> String {
+    r.text_as(
+        "traces.endpoint",
+        "empty, or http://HOST:PORT/PATH without a password",
+        String::new(),
+        |text| {
+            let plain = |rest: &str| {
+                !rest.starts_with(['/', ':']) && rest.bytes().all(|byte| byte.is_ascii_graphic())
+            };
+            let address = text.strip_prefix("http://");
+            let accepted = address.is_some_and(|rest| !rest.is_empty() && plain(rest) && !rest.contains('@'));
+            (text.is_empty() || accepted).then(|| text.to_owned())
+        },
+    )
 }
 
 fn log(r: &mut Reader) -> Log {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::criteria::subject::{Occurrence, texts};
 use super::members::{Fault, Members};
 use super::time::{Time, format_time};
+use super::trace::TraceContext;
 
 /// A longer body is set aside unread.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -68,6 +69,8 @@ pub struct NewEnrollment {
     pub cause: Cause,
     /// What happened, where the cause is an event; `None` there: it was forgotten while the enrollment waited.
     pub event: Option<Occurrence>,
+    /// The trace that its message belongs to; nothing is decided by it.
+    pub trace: Option<TraceContext>,
 }
 
 impl NewEnrollment {
@@ -213,6 +216,7 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
         enrolled_at: data.time("enrolledAt")?,
         cause,
         event,
+        trace: None,
     })
 }
 

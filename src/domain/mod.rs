@@ -25,6 +25,7 @@ pub mod restore;
 pub mod schedule;
 pub mod suppression;
 pub mod time;
+pub mod trace;
 pub mod unread;
 pub mod wall;
 pub mod windows;

@@ -51,7 +51,7 @@ impl<R: Replays> Session for ReplaySession<R> {
 
     async fn next(&mut self) -> Result<Option<Delivery<i64>>, FeedError> {
         let next = self.waiting.pop_front();
-        Ok(next.map(|(id, body)| Delivery { body, redelivered: false, attempt: 0, receipt: id }))
+        Ok(next.map(|(id, body)| Delivery { body, redelivered: false, attempt: 0, trace: None, receipt: id }))
     }
 
     fn settler(&self) -> ReplaySettler<R> {

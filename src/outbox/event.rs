@@ -1,9 +1,11 @@
 //! A message of the outbox as the CloudEvent it leaves as. Pure.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::domain::time::format_time;
+use crate::domain::trace::TraceContext;
 use crate::ports::Event;
 use crate::store::outbox::Message;
 
@@ -14,9 +16,12 @@ const SOURCE: &str = "/contact-reaper";
 pub fn cloud_event(message: &Message) -> Event {
     let id = format!("{}-{}", message.account_id, message.message_id);
     // We wrote it as JSON. Were it not, it would leave as a text rather than hold up all that waits behind it.
-    let data = match serde_json::from_str(&message.data) {
-        Ok(json) => Data::Json(json),
-        Err(_) => Data::Text(&message.data),
+    let (trace, data) = match (serde_json::from_str::<About>(&message.data), serde_json::from_str(&message.data)) {
+        (Ok(About { traceparent: None, .. }), Ok(json)) => (None, Data::Json(json)),
+        (Ok(About { traceparent: Some(trace), .. }), _) => {
+            (TraceContext::parse(&trace), Data::Other(without_trace(&message.data)))
+        }
+        _ => (None, Data::Other(Value::String(message.data.clone()))),
     };
     let body = CloudEvent {
         specversion: "1.0",
@@ -26,9 +31,17 @@ pub fn cloud_event(message: &Message) -> Event {
         time: format_time(message.created_at),
         datacontenttype: "application/json",
         data,
+        traceparent: trace.map(|trace| trace.to_string()),
     };
     let body = serde_json::to_vec(&body).unwrap_or_default();
-    Event { id, kind: message.kind.clone(), body }
+    Event { id, kind: message.kind.clone(), body, trace }
+}
+
+/// It came in among the data, and is none.
+fn without_trace(data: &str) -> Value {
+    let mut data: Value = serde_json::from_str(data).unwrap_or_default();
+    data.as_object_mut().and_then(|data| data.remove("traceparent"));
+    data
 }
 
 #[derive(Serialize)]
@@ -40,28 +53,33 @@ struct CloudEvent<'a> {
     time: String,
     datacontenttype: &'static str,
     data: Data<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Data<'a> {
     Json(&'a RawValue),
-    Text(&'a str),
+    Other(Value),
+}
+
+/// What is looked for in the data.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct About {
+    contact_id: Option<String>,
+    traceparent: Option<String>,
 }
 
 /// The contact that a message is about, within its account; `None` where it is about no one contact.
 pub fn contact_of(message: &Message) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct About {
-        contact_id: Option<String>,
-    }
     serde_json::from_str::<About>(&message.data).ok()?.contact_id
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::domain::time::parse_time;

@@ -51,7 +51,13 @@ mod tests {
         let mut batcher = Batcher::new(3);
         for kind in messages.chars() {
             let attempt = u32::from(kind == 'p');
-            batcher.push(Delivery { body: Vec::new(), redelivered: kind == 'r', attempt, receipt: kind });
+            batcher.push(Delivery {
+                body: Vec::new(),
+                redelivered: kind == 'r',
+                attempt,
+                trace: None,
+                receipt: kind,
+            });
         }
         let mut taken = Vec::new();
         while !batcher.is_empty() {

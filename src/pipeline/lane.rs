@@ -17,6 +17,7 @@ use crate::domain::effects::Transition;
 use crate::domain::enrollment::{NewEnrollment, Rejection, parse_event};
 use crate::ports::{Decided, Decider, Delivery, FeedError, Settlement, Settler, Stop};
 use crate::telemetry;
+use crate::telemetry::traces::Span;
 
 /// How often a message that stands alone is tried again at its place, where the feed has no other to wait at.
 const TRIES_IN_PLACE: u32 = 5;
@@ -39,7 +40,11 @@ pub async fn work<S: Settler, D: Decider>(
 ) -> Result<(), FeedError> {
     let size = batch.len() as f64;
     gauge!(telemetry::IN_FLIGHT).increment(size);
-    let result = decide_and_settle(batch, &decider, &settler, &options, stop).await;
+    let mut span = Span::batch(batch.len(), batch.iter().filter_map(|delivery| delivery.trace));
+    let result = decide_and_settle(batch, &decider, &settler, &options, stop, &span).await;
+    if result.is_err() {
+        span.fail();
+    }
     gauge!(telemetry::IN_FLIGHT).decrement(size);
     result
 }
@@ -50,13 +55,20 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     settler: &S,
     options: &Options,
     stop: Stop,
+    span: &Span,
 ) -> Result<(), FeedError> {
     histogram!(telemetry::BATCH_SIZE).record(batch.len() as f64);
     counter!(telemetry::REDELIVERED_TOTAL)
         .increment(batch.iter().filter(|delivery| delivery.redelivered).count() as u64);
     let started = Instant::now();
-    let read = batch.iter().map(|delivery| (parse_event(&delivery.body), delivery.attempt)).collect();
-    let judged = judge(read, settler.retries(), decider, options, stop.clone()).await?;
+    let read = |delivery: &Delivery<S::Receipt>| {
+        let event = parse_event(&delivery.body);
+        (event.map(|event| NewEnrollment { trace: delivery.trace, ..event }), delivery.attempt)
+    };
+    let part = span.part("decide");
+    let judged =
+        judge(batch.iter().map(read).collect(), settler.retries(), decider, options, stop.clone()).await?;
+    drop(part);
     histogram!(telemetry::BATCH_SECONDS, "phase" => "decide").record(started.elapsed());
     for message in &judged {
         observe_age(message);
@@ -67,6 +79,7 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     let settle = |(delivery, judged): (_, &Judged)| {
         judged.verdict(stopping).map(|verdict| Settlement { delivery, verdict })
     };
+    let _part = span.part("settle");
     settler.settle(batch.into_iter().zip(&judged).filter_map(settle).collect()).await?;
     histogram!(telemetry::BATCH_SECONDS, "phase" => "settle").record(started.elapsed());
     for message in &judged {

@@ -189,6 +189,7 @@ async fn apply(
             by,
             deletion_id: None,
             at: now,
+            trace: enrollment.trace,
         });
         by_workflow.entry((account_id, workflow_id)).or_default().push(enrollment.object_id);
     }

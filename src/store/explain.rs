@@ -108,6 +108,7 @@ fn supposed(account_id: i64, workflow_id: i64, contact_id: i64, now: Time) -> Ne
         enrolled_at: now,
         cause: Cause::Criteria,
         event: None,
+        trace: None,
     }
 }
 

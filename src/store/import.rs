@@ -292,8 +292,14 @@ impl Import {
             if let (Some(archive), [contact_id]) = (&record.archived, &record.contacts[..]) {
                 let (account_id, contact_id) = (record.account_id, *contact_id);
                 let at = archive.at.as_deref().and_then(parse_time).unwrap_or(self.now);
-                let deletion =
-                    Deletion { account_id, contact_id, by: DeletedBy::Import, deletion_id: None, at };
+                let deletion = Deletion {
+                    account_id,
+                    contact_id,
+                    by: DeletedBy::Import,
+                    deletion_id: None,
+                    at,
+                    trace: None,
+                };
                 arriving.insert((account_id, contact_id), deletion);
             }
         }

@@ -10,6 +10,7 @@ use super::{StoreError, batch_text};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
+use crate::domain::trace::TraceContext;
 
 /// The columns of new trash entries.
 const ENTRY: [Column; 8] = [
@@ -55,6 +56,8 @@ pub struct Deletion {
     /// The delete by a person that this is part of.
     pub deletion_id: Option<i64>,
     pub at: Time,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// A deletion and the trash entry it got.
@@ -162,6 +165,7 @@ pub(super) async fn announce(tx: &mut Tx, trashed: &[Trashed]) -> Result<(), Sto
             trash_entry_id: *entry_id,
             deleted_at: format_time(deletion.at),
             deleted_by: deletion.by,
+            traceparent: deletion.trace.map(|trace| trace.to_string()),
         };
         (deletion.account_id, "contact.deletion", data)
     };
@@ -179,4 +183,6 @@ struct Announcement {
     trash_entry_id: i64,
     deleted_at: String,
     deleted_by: DeletedBy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
 }

@@ -241,6 +241,7 @@ fn taken(row: &Row) -> Result<Taken, StoreError> {
             enrolled_at: row.time("enrolled_at")?,
             cause,
             event: None,
+            trace: None,
         },
         approved: row.bool("approved")?,
         outcome: row.text("outcome")?,

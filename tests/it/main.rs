@@ -34,6 +34,7 @@ mod matrix;
 mod metrics;
 mod model;
 mod monitoring;
+mod otlp;
 mod outbox;
 mod pages;
 mod pause;

@@ -38,6 +38,7 @@ impl World {
                 enrolled_at: time("2026-11-21T10:00:00Z"),
                 cause: Cause::Criteria,
                 event: None,
+                trace: None,
             },
             now: time("2026-11-21T10:00:01Z"),
             decided: None,

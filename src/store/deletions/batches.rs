@@ -73,6 +73,7 @@ async fn delete_batch(
         by,
         deletion_id: Some(deletion_id),
         at,
+        trace: None,
     };
     let trashed = put_into_trash(tx, &to_go.iter().map(deletion).collect::<Vec<_>>()).await?;
     let contacts: Vec<_> = to_go.iter().map(|contact_id| (account_id, *contact_id)).collect();

@@ -28,7 +28,7 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     let at = tx.now().await?;
     let deletion_id = begin(tx, request, user_id, at).await?;
     let by = DeletedBy::User { user_id };
-    let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at };
+    let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at, trace: None };
     let trashed = put_into_trash(tx, &[deletion]).await?;
     lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
     contact_counts::moved(tx, [account_id].into_iter(), -1).await?;

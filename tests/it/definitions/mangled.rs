@@ -104,6 +104,7 @@ fn decided(flow: &Value, scene: &Scene, cause: Cause) -> Decision {
         enrolled_at: subject.now,
         cause,
         event: subject.event.cloned(),
+        trace: None,
     };
     let facts = Facts {
         now: subject.now,

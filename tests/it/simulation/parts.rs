@@ -104,7 +104,13 @@ impl Session for ModelSession {
                 }
                 if let Some((tag, message, body)) = world.deliver() {
                     let Message { attempt, redelivered, .. } = message;
-                    return Ok(Some(Delivery { body, redelivered, attempt, receipt: (tag, message) }));
+                    return Ok(Some(Delivery {
+                        body,
+                        redelivered,
+                        attempt,
+                        trace: None,
+                        receipt: (tag, message),
+                    }));
                 }
                 if world.is_away() { NO_ANSWER } else { Duration::from_millis(7) }
             };
