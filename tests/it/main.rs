@@ -20,6 +20,7 @@ mod edited;
 mod end_to_end;
 mod erase;
 mod erase_column;
+mod event_examples;
 mod explain;
 mod faults;
 mod guard;

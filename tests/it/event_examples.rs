@@ -1,0 +1,95 @@
+//! `docs/EVENT.md`, held against real messages: its enrollment is decided, and every event that leaves looks as it says.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::records::{ADMIN, contact, entitled_account, manual_workflow};
+use crate::support::{Broker, Database, Reaper, wait_until};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+
+/// The examples of the page, in their order.
+fn examples() -> Vec<Value> {
+    let page = include_str!("../../docs/EVENT.md");
+    let blocks = page.split("```json\n").skip(1).map(|rest| rest.split("```").next().expect("an end"));
+    blocks.map(|block| serde_json::from_str(block).expect("JSON")).collect()
+}
+
+/// What a value looks like: members and types, and the words that are the same in every event.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let same = ["specversion", "source", "type", "datacontenttype", "kind"];
+            let shape = |(name, value): (&String, &Value)| {
+                let shape = if same.contains(&name.as_str()) { value.clone() } else { shape(value) };
+                (name.clone(), shape)
+            };
+            members.iter().map(shape).collect()
+        }
+        Value::String(text) if text.parse::<u64>().is_ok() => json!("an id"),
+        Value::String(text) if text.len() == 27 && text.ends_with('Z') => json!("a time"),
+        Value::String(_) => json!("a text"),
+        Value::Number(_) => json!("a number"),
+        other => other.clone(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_message_looks_as_the_page_says() {
+    let examples = examples();
+    let (enrollment, events) = examples.split_first().expect("an enrollment first");
+    let (database, broker) = (Database::postgres().await, Broker::new().await);
+    let heard = broker.listen(&[]).await;
+    let reaper =
+        Reaper::new(&database).fed_by(&broker).unguarded().setting("guard.workflow.max_deletions", "2");
+    let mut records = entitled_account(1);
+    records.push(manual_workflow(1, 6));
+    records.extend((512..=514).map(|id| contact(1, id, json!({}))));
+    reaper.import(&records).await;
+    let mut worker = reaper.spawn(&["run"]);
+    worker.wait_ready().await;
+
+    let enroll = async |contact: &str, enrollment_id: &str| {
+        let mut event = enrollment.clone();
+        event["data"]["objectId"] = json!(contact);
+        event["data"]["enrollmentId"] = json!(enrollment_id);
+        event["data"]["enrolledAt"] = json!(crate::support::records::seconds_ago(0));
+        let headers = vec![("traceparent", TRACE.to_owned())];
+        broker.put(&broker.queue(), &[(event.to_string(), headers)]).await;
+    };
+    let decided = async |count: i64| {
+        wait_until("it is decided", DEADLINE, async || database.count("ledger", "TRUE").await == count).await;
+    };
+    enroll("512", "9001").await;
+    decided(1).await;
+    reaper.restore(1, 512).await;
+    reaper.delete(1, 512).await;
+    let user = ADMIN.to_string();
+    let erase = ["erase", "--account", "1", "--as", &user, "--contact", "512", "--confirm", "1"];
+    assert_eq!(reaper.run(&erase).await.code, 0);
+    enroll("513", "9002").await;
+    decided(2).await;
+    enroll("514", "9003").await;
+    decided(3).await;
+
+    // Deleted, restored, deleted by a user, erased; deleted, stopped.
+    wait_until("all is told", DEADLINE, async || broker.count(&heard).await == 6).await;
+    let told: Vec<Value> = broker
+        .drain(&heard)
+        .await
+        .iter()
+        .map(|message| serde_json::from_slice(&message.body).expect("JSON"))
+        .collect();
+    for example in events {
+        let is_like = |event: &&Value| {
+            event["type"] == example["type"]
+                && event["data"]["deletedBy"]["kind"] == example["data"]["deletedBy"]["kind"]
+        };
+        let event =
+            told.iter().find(is_like).unwrap_or_else(|| panic!("none is {}: {told:?}", example["type"]));
+        assert_eq!(shape(event), shape(example));
+    }
+    assert_eq!(events.len(), 4);
+}
