@@ -48,6 +48,7 @@ mod retries;
 mod schema;
 mod service;
 mod simulation;
+mod supply;
 mod support;
 mod systemd;
 mod tidy;

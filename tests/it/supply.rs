@@ -1,0 +1,106 @@
+//! What the program is made of: the licences, bans and sources of `deny.toml` without the tool that reads it, and a
+//! reason and a use for every dependency.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::run_to_end;
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// Every package that is built on the platforms we run on.
+fn packages() -> Vec<Value> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["metadata", "--format-version=1", "--locked", "--offline"]);
+    command.args(["--filter-platform=x86_64-unknown-linux-gnu"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = run_to_end(&mut command, String::new());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let mut metadata: Value = serde_json::from_str(&output.stdout).unwrap();
+    let resolved: Vec<String> = metadata["resolve"]["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|node| node["id"].as_str().unwrap().to_owned())
+        .collect();
+    let Value::Array(mut packages) = metadata["packages"].take() else { panic!("no packages") };
+    packages.retain(|package| resolved.iter().any(|id| package["id"] == id.as_str()));
+    assert!(packages.len() > 200, "only {}", packages.len());
+    packages
+}
+
+fn policy() -> toml::Table {
+    read("deny.toml").parse().unwrap()
+}
+
+/// May a package under this SPDX expression be used? Parentheses do not nest there.
+fn is_allowed(expression: &str, allowed: &[&str]) -> bool {
+    if let Some((before, rest)) = expression.split_once('(')
+        && let Some((within, after)) = rest.split_once(')')
+    {
+        let within = if is_allowed(within, allowed) { allowed[0] } else { "none" };
+        return is_allowed(&format!("{before}{within}{after}"), allowed);
+    }
+    let expression = expression.replace('/', " OR ");
+    let both = |part: &str| part.split(" AND ").all(|licence| allowed.contains(&licence.trim()));
+    expression.split(" OR ").any(both)
+}
+
+#[test]
+fn an_expression_is_read_as_it_is_meant() {
+    let allowed = ["MIT", "Zlib"];
+    for yes in ["MIT", "GPL-3.0 OR MIT", "MIT/Apache-2.0", "(MIT OR GPL-3.0) AND Zlib", "Zlib AND MIT"] {
+        assert!(is_allowed(yes, &allowed), "{yes}");
+    }
+    for no in ["GPL-3.0", "MIT AND GPL-3.0", "(MIT OR Zlib) AND GPL-3.0", ""] {
+        assert!(!is_allowed(no, &allowed), "{no}");
+    }
+}
+
+#[test]
+fn licences_bans_and_sources_are_as_deny_toml_says() {
+    let policy = policy();
+    let allowed: Vec<&str> =
+        policy["licenses"]["allow"].as_array().unwrap().iter().filter_map(toml::Value::as_str).collect();
+    let banned: Vec<&str> =
+        policy["bans"]["deny"].as_array().unwrap().iter().map(|ban| ban["name"].as_str().unwrap()).collect();
+    for package in packages() {
+        let name = package["name"].as_str().unwrap();
+        let licence = package["license"].as_str().unwrap_or_default();
+        assert!(is_allowed(licence, &allowed), "{name} is under {licence}: is that wanted? (deny.toml)");
+        assert!(!banned.contains(&name), "{name} is banned in deny.toml");
+        let registry = "registry+https://github.com/rust-lang/crates.io-index";
+        assert!(name == "contact-reaper" || package["source"] == registry, "{name} is from elsewhere");
+    }
+}
+
+/// The program's own sources, one text.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text += &std::fs::read_to_string(&path).unwrap();
+        }
+    }
+    text
+}
+
+#[test]
+fn every_dependency_is_used_and_has_its_reason() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let source = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let map = read("docs/ARCHITECTURE.md");
+    let reasons = map.split("## Dependencies").nth(1).unwrap();
+    for name in manifest["dependencies"].as_table().unwrap().keys() {
+        let identifier = name.replace('-', "_");
+        let uses = [format!("{identifier}::"), format!("{identifier} "), format!("use {identifier};")];
+        assert!(uses.iter().any(|named| source.contains(named)), "nothing uses {name}");
+        assert!(reasons.lines().any(|line| line.starts_with('|') && line.contains(name)), "why {name}?");
+    }
+}
