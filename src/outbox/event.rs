@@ -16,13 +16,14 @@ const SOURCE: &str = "/contact-reaper";
 pub fn cloud_event(message: &Message) -> Event {
     let id = format!("{}-{}", message.account_id, message.message_id);
     // We wrote it as JSON. Were it not, it would leave as a text rather than hold up all that waits behind it.
-    let (trace, data) = match (serde_json::from_str::<About>(&message.data), serde_json::from_str(&message.data)) {
-        (Ok(About { traceparent: None, .. }), Ok(json)) => (None, Data::Json(json)),
-        (Ok(About { traceparent: Some(trace), .. }), _) => {
-            (TraceContext::parse(&trace), Data::Other(without_trace(&message.data)))
-        }
-        _ => (None, Data::Other(Value::String(message.data.clone()))),
-    };
+    let (trace, data) =
+        match (serde_json::from_str::<About>(&message.data), serde_json::from_str(&message.data)) {
+            (Ok(About { traceparent: None, .. }), Ok(json)) => (None, Data::Json(json)),
+            (Ok(About { traceparent: Some(trace), .. }), _) => {
+                (TraceContext::parse(&trace), Data::Other(without_trace(&message.data)))
+            }
+            _ => (None, Data::Other(Value::String(message.data.clone()))),
+        };
     let body = CloudEvent {
         specversion: "1.0",
         id: &id,

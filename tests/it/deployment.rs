@@ -31,7 +31,7 @@ fn systemd_accepts_the_unit_and_finds_it_well_confined() {
 async fn a_broker_takes_the_definitions_and_a_worker_finds_nothing_to_declare() {
     let definitions = std::fs::read_to_string(deploy("rabbitmq/definitions.json")).unwrap();
     rabbitmqctl(&["import_definitions"], &definitions).await;
-    let (database, url) = (Database::sqlite(), Broker::new().await.url().to_owned());
+    let (database, url) = (Database::sqlite(), Broker::new().await.url());
     let reaper = Reaper::new(&database).setting("feed.rabbitmq.url", &url);
     reaper.spawn(&["run"]).wait_ready().await;
 }

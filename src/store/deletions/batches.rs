@@ -15,7 +15,9 @@ use crate::store::facts::load_contacts;
 use crate::store::subjects::Scene;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, Ids, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction};
+use crate::store::{
+    CONTACT, Ids, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction,
+};
 
 /// How many contacts one transaction takes.
 const BATCH: usize = 500;

@@ -65,7 +65,7 @@ impl Broker {
     }
 
     /// One URL for all nodes.
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let hosts: Vec<String> = self.urls.iter().map(|url| host(url)).collect();
         self.urls[0].replace(&hosts[0], &hosts.join(","))
     }
@@ -86,11 +86,6 @@ impl Broker {
         let mut settings = self.settings();
         url.clone_into(&mut settings[1].1);
         settings
-    }
-
-    /// How the broker is reached.
-    pub fn url(&self) -> &str {
-        &self.url
     }
 
     /// The broker's `host:port`.
