@@ -1,7 +1,8 @@
 //! contact-reaper: the *Delete contact* action of a CRM's workflows, as a background service.
 //!
 //! The rooms, in reading order. Imports run one way, and `tests/it/tidy.rs` fails where they do not:
-//! `main → cli → service → {broker, jsonl, pipeline, outbox, scheduler, http} → {ports, backoff, store} → domain`.
+//! `main → cli → service → http → operations → {broker, jsonl, pipeline, outbox, scheduler} → {ports, backoff, store} →
+//! domain`.
 //!
 //! - [`domain`] decides, purely: the event, the checks in order, the filter language, the matrix of effects.
 //! - [`store`] keeps, and is the only room that names sqlx: coarse verbs, each one transaction.
@@ -12,6 +13,7 @@
 //!   what was held or deferred.
 //! - [`outbox`] sends what was written with the deeds, in order, until it is confirmed.
 //! - [`scheduler`] runs the jobs of retention, on one of many instances.
+//! - [`operations`] is what a command and an HTTP request have in common: the same deed, the same answer.
 //! - [`http`] is health and metrics; [`telemetry`] the logs, the traces and every metric's name.
 //! - [`systemd`] is told how the service is, where it asks.
 //! - [`service`] builds the parts and stops them, softly, then hard; [`cli`] is the command line;
@@ -28,6 +30,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod jsonl;
+pub mod operations;
 pub mod outbox;
 pub mod pipeline;
 pub mod ports;

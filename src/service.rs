@@ -18,7 +18,8 @@ use crate::broker::{self, EventPublisher, QueueLag, RabbitFeed};
 use crate::config::{self, FeedKind, Mail, RetentionJob, Settings};
 use crate::domain::guard::{AccountLimits, Limits, WorkflowLimits};
 use crate::http::{self, Health};
-use crate::jsonl::{self, JsonlFeed, ReplayFeed, Source};
+use crate::jsonl::{self, JsonlFeed, Source};
+use crate::operations::{self, Operations, dead_letters};
 use crate::outbox::events;
 use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End, Observer};
@@ -28,7 +29,6 @@ use crate::scheduler::jobs::{
     self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_ledger, prune_outbox,
     purge_trash,
 };
-use crate::store::dead_letters::Replaying;
 use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
 use crate::systemd::{State, Systemd};
 use crate::telemetry::traces::Traces;
@@ -222,22 +222,16 @@ pub async fn run_lines(
     pipeline::run(feed, decider, options, stop).await
 }
 
-/// Has dead letters of the embedded feed decided anew, as the service would.
-///
-/// # Errors
-///
-/// Where the pipeline ends with a sentence.
-pub async fn replay(
-    settings: &Settings,
-    store: &Store,
-    letters: impl IntoIterator<Item = (i64, Vec<u8>)>,
-    replays: Arc<Replaying>,
-) -> anyhow::Result<End> {
-    let (_asker, stop) = Stop::channel();
-    let decider = store.deciding(rules(settings));
-    let options = pipeline_options(settings, None, None);
-    let ended = pipeline::run(ReplayFeed::new(letters, replays), decider, options, stop).await;
-    ended.map_err(|sentence| anyhow!(sentence))
+/// What people and programs may ask of a store.
+pub fn operations(settings: &Settings, store: Store) -> Operations {
+    let dead_letters = match settings.feed.kind {
+        FeedKind::RabbitMq => dead_letters::Home::Broker(Box::new(broker_options(settings))),
+        FeedKind::JsonLines => dead_letters::Home::Store(pipeline_options(settings, None, None)),
+    };
+    let sends_mail = !settings.mail.smtp_url.is_empty();
+    let options =
+        operations::Options { rules: rules(settings), jobs: jobs(settings), dead_letters, sends_mail };
+    Operations::new(store, options)
 }
 
 /// Brings the schema up to date, waiting for the store as long as it takes; `false`: asked to stop meanwhile.

@@ -2,22 +2,19 @@
 //!
 //! On the broker they are in the dead-letter queue, for the embedded feed in the store; the commands are the same.
 
-mod in_store;
-mod on_broker;
-
 use std::io::Write;
-use std::time::Duration;
 
-use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use serde_json::Value;
 
 use super::{Context, Failure, id, operator_or, output};
 use crate::config::FeedKind;
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::time::format_time;
-use crate::store::{Actor, Operator, Store};
+use crate::operations::Operations;
+use crate::operations::dead_letters::{row, whole};
+use crate::service;
+use crate::store::{Operator, Store};
 
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
@@ -90,18 +87,15 @@ impl DeadLetters {
         match self {
             Self::List { reason, account, limit } => {
                 let selection = Selection { reason, account_id: account, ids: Vec::new() };
-                list(context, &newest(context, &selection, limit as usize).await?)
+                let letters = to_look(context).await?.dead_letters(&selection, limit as usize).await?;
+                list(context, &letters)
             }
             Self::Show { id, body } => {
-                let selection = Selection { ids: vec![id.clone()], ..Selection::default() };
-                match newest(context, &selection, 1).await?.pop() {
-                    None => {
-                        Err(anyhow!("no dead letter has the id {id}: see `contact-reaper dead-letters list`")
-                            .into())
-                    }
-                    Some(letter) if body => Ok(std::io::stdout().lock().write_all(&letter.body)?),
-                    Some(letter) => show(context, &letter),
+                let letter = to_look(context).await?.dead_letter(&id, None).await?;
+                if body {
+                    return Ok(std::io::stdout().lock().write_all(&letter.body)?);
                 }
+                show(context, &letter)
             }
             Self::Replay { chosen, rate } => chosen.replay(context, rate).await,
             Self::Discard { chosen, confirm } => chosen.discard(context, confirm).await,
@@ -117,75 +111,36 @@ impl Chosen {
     }
 
     async fn replay(self, context: &Context, rate: u32) -> Result<(), Failure> {
-        let store = context.existing_store().await?;
+        let operations = context.operations().await?;
         let (selection, operator) = self.order();
-        let actor = store.who_rules_on_dead_letters(selection.account_id.unwrap_or(0), &operator).await?;
-        let order = Order { context, store, selection, actor };
-        let tempo = Tempo::of(rate);
-        let (document, line) = if on_the_broker(context) {
-            let replayed = on_broker::replay(&order, tempo).await?;
-            let line = format!("{replayed} dead letters are in the queue of enrollments again");
-            (json!({ "replayed": replayed }), line)
-        } else {
-            let (replayed, again) = in_store::replay(&order, tempo).await?;
-            let line = format!("{replayed} dead letters decided, {again} set aside again");
-            (json!({"replayed": replayed, "setAsideAgain": again}), line)
-        };
-        if context.json { output::document(&document) } else { output::line(&line) }
+        let done = operations.replay_dead_letters(&selection, &operator, rate).await?;
+        if context.json {
+            return output::document(&done);
+        }
+        output::line(&match done.set_aside_again {
+            None => format!("{} dead letters are in the queue of enrollments again", done.replayed),
+            Some(again) => format!("{} dead letters decided, {again} set aside again", done.replayed),
+        })
     }
 
     async fn discard(self, context: &Context, confirm: u64) -> Result<(), Failure> {
-        let store = context.existing_store().await?;
+        let operations = context.operations().await?;
         let (selection, operator) = self.order();
-        let actor = store.who_rules_on_dead_letters(selection.account_id.unwrap_or(0), &operator).await?;
-        if on_the_broker(context) {
-            on_broker::discard(&Order { context, store, selection, actor }, confirm).await?;
-        } else {
-            store.discard_dead_letters(&selection, confirm, &actor).await?;
-        }
+        let done = operations.discard_dead_letters(&selection, &operator, confirm).await?;
         if context.json {
-            return output::document(&json!({ "discarded": confirm }));
+            return output::document(&done);
         }
         output::line(&format!("{confirm} dead letters discarded"))
     }
 }
 
-/// What is to be done with dead letters, for whom.
-struct Order<'a> {
-    context: &'a Context,
-    store: Store,
-    selection: Selection,
-    actor: Actor,
-}
-
-/// The newest of a selection, newest first.
-async fn newest(context: &Context, selection: &Selection, limit: usize) -> Result<Vec<DeadLetter>, Failure> {
-    if on_the_broker(context) {
-        return on_broker::newest(context, selection, limit).await;
+/// The operations, to look only: what the broker keeps is to be seen while the store is away.
+async fn to_look(context: &Context) -> Result<Operations, Failure> {
+    if context.settings.feed.kind != FeedKind::RabbitMq {
+        return context.operations().await;
     }
-    Ok(context.existing_store().await?.dead_letters(selection, limit).await?)
-}
-
-fn on_the_broker(context: &Context) -> bool {
-    context.settings.feed.kind == FeedKind::RabbitMq
-}
-
-/// So many a second, on average and from the start.
-struct Tempo {
-    rate: u32,
-    started: Instant,
-}
-
-impl Tempo {
-    fn of(rate: u32) -> Self {
-        Self { rate, started: Instant::now() }
-    }
-
-    /// Waits until so many may have been done.
-    async fn keep(&mut self, done: usize) {
-        let due = Duration::from_secs_f64(done as f64 / f64::from(self.rate));
-        sleep(due.saturating_sub(self.started.elapsed())).await;
-    }
+    let store = Store::open(&service::store_options(&context.settings, false))?;
+    Ok(service::operations(&context.settings, store))
 }
 
 fn list(context: &Context, letters: &[DeadLetter]) -> Result<(), Failure> {
@@ -209,19 +164,11 @@ fn list(context: &Context, letters: &[DeadLetter]) -> Result<(), Failure> {
     output::table(&["id", "set aside", "reason", "attempts", "account", "detail"], &rows, "no dead letters")
 }
 
-fn row(letter: &DeadLetter) -> Value {
-    json!({"id": letter.id, "at": letter.at.map(format_time), "reason": letter.reason, "detail": letter.detail,
-        "attempts": letter.attempts, "accountId": letter.account_id().map(|id| id.to_string()),
-        "bytes": letter.body.len()})
-}
-
 fn show(context: &Context, letter: &DeadLetter) -> Result<(), Failure> {
     let text = std::str::from_utf8(&letter.body).ok();
     if context.json {
-        let mut document = row(letter);
         // A body need not be text at all; --body prints any.
-        document["body"] = json!(text);
-        return output::document(&document);
+        return output::document(&whole(letter));
     }
     for (name, value) in [
         ("id", letter.id.clone()),

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use serde_json::json;
 
 use super::{Context, Failure, id, output};
 use crate::domain::criteria::Filter;
 use crate::domain::members::parse_strictly;
-use crate::store::StoreError;
-use crate::store::deletions::{Deleted, Progress, Request, Selection};
+use crate::operations::{Deleted, Entry};
+use crate::store::deletions::{Progress, Request, Selection};
 
 /// What the options alone do not tell.
 const HELP: &str = "\
@@ -54,30 +53,20 @@ impl Delete {
                 Selection::Picked { contacts: self.contact.into_iter().collect(), segment_id }
             }
         };
-        let store = context.existing_store().await?;
+        let operations = context.operations().await?;
         let request = Request { account_id: self.account, user: self.user, selection, confirm: self.confirm };
         let bar = output::progress("contacts selected");
-        let mut turns = 0;
-        let deleted = store
+        let deleted = operations
             .delete(&request, &mut |progress| match progress {
                 Progress::Selected(selected) => bar.set_position(selected),
                 Progress::Done(done) => {
-                    turns = done;
                     bar.set_message(format!("of {} contacts done", request.confirm));
                     bar.set_position(done);
                 }
             })
             .await;
         bar.finish_and_clear();
-        match deleted {
-            Ok(deleted) => answer(context, &deleted),
-            Err(error) if turns > 0 && !matches!(error, StoreError::Refused(_)) => Err(anyhow!(
-                "{error}; {turns} of {} contacts are done, the same command goes on with the rest",
-                request.confirm
-            )
-            .into()),
-            Err(error) => Err(error.into()),
-        }
+        answer(context, &deleted?)
     }
 }
 
@@ -90,18 +79,12 @@ fn read_filter(file: &Path) -> Result<Filter, Failure> {
 }
 
 fn answer(context: &Context, deleted: &Deleted) -> Result<(), Failure> {
-    let Deleted { deletion_id, deleted: count, skipped, entries } = deleted;
     if context.json {
-        let mut document =
-            json!({"deletionId": deletion_id.to_string(), "deleted": count, "skipped": skipped});
-        if let Some(entries) = entries {
-            let entry = |(contact_id, entry_id): &(i64, i64)| json!({"contactId": contact_id.to_string(), "entryId": entry_id.to_string()});
-            document["entries"] = entries.iter().map(entry).collect();
-        }
-        return output::document(&document);
+        return output::document(deleted);
     }
+    let Deleted { deletion_id, deleted: count, skipped, entries } = deleted;
     output::line(&match entries.as_deref() {
-        Some([(contact_id, entry_id)]) => {
+        Some([Entry { contact_id, entry_id }]) => {
             format!("contact {contact_id} is in the trash (entry {entry_id}), restorable for 90 days")
         }
         _ => format!("{count} contacts are in the trash (deletion {deletion_id}), restorable for 90 days"),

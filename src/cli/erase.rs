@@ -1,13 +1,13 @@
 //! The privacy officer's commands: `erase`, `erasures`, `legal-hold`.
 
-use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::data::Input;
 use super::{Context, Failure, id, journal, operator, output};
+use crate::operations::Confirmation;
 use crate::store::StoreError;
-use crate::store::erase::{Erased, Person};
+use crate::store::erase::Person;
 use crate::store::receipts::Receipt;
 
 #[derive(Debug, Args)]
@@ -81,41 +81,34 @@ impl Erase {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let person = match (self.contact, self.email) {
             (Some(contact), _) => Person::Contact(contact),
-            (None, Some(address)) if address.contains('@') => Person::Address(address),
-            (None, _) => return Err(Failure::Usage("--email must be an address".to_owned())),
+            (None, address) => Person::Address(address.unwrap_or_default()),
         };
-        let store = context.existing_store().await?;
-        let Erased { receipts, scrubbed } =
-            store.erase(self.account, &self.user, &person, self.confirm).await?;
-        let is_scrubbed = scrubbed.is_ok();
-        warn_of_files(scrubbed);
-        let mail_is_sent = !context.settings.mail.smtp_url.is_empty();
-        let waits_for = if mail_is_sent { "run" } else { "mail.smtp_url" };
-        let user = receipts.first().map(|receipt| receipt.erased_by.clone());
-        if context.json {
-            let confirmation = json!({"userId": user, "waitsFor": waits_for});
-            return output::document(&json!({"receipts": receipts, "confirmation": confirmation,
-                "scrubbed": is_scrubbed}));
+        let operations = context.operations().await?;
+        let erasure = operations.erase(self.account, &self.user, &person, self.confirm).await?;
+        if let Some(problem) = &erasure.not_scrubbed {
+            warn_of_files(problem);
         }
-        for receipt in &receipts {
+        if context.json {
+            return output::document(&erasure);
+        }
+        for receipt in &erasure.receipts {
             print_receipt(receipt)?;
         }
+        let Confirmation { user_id, waits_for } = &erasure.confirmation;
         output::line(&format!(
             "the confirmation e-mail to user {} waits in the outbox {}",
-            output::or_dash(user.as_deref()),
-            if mail_is_sent { "for `contact-reaper run`" } else { "until mail.smtp_url is set" }
+            output::or_dash(user_id.as_deref()),
+            if *waits_for == "run" { "for `contact-reaper run`" } else { "until mail.smtp_url is set" }
         ))
     }
 }
 
 /// Says where the files of a SQLite store may hold traces yet.
-pub fn warn_of_files(scrubbed: Result<(), StoreError>) {
-    if let Err(problem) = scrubbed {
-        eprintln!(
-            "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure \
-             or purge does it"
-        );
-    }
+pub fn warn_of_files(problem: &StoreError) {
+    eprintln!(
+        "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure or \
+         purge does it"
+    );
 }
 
 impl Erasures {
@@ -125,7 +118,7 @@ impl Erasures {
             Self::Apply(input) => journal::apply(context, &input).await,
             Self::List { account, limit } => {
                 let store = context.existing_store().await?;
-                let receipts = store.erasures(account, limit).await?;
+                let receipts = store.erasures(account, None, limit).await?;
                 if context.json {
                     return output::document(&receipts);
                 }
@@ -143,11 +136,7 @@ impl Erasures {
                 output::table(&["erasure", "contact", "erased", "by user"], &rows, "nobody was erased")
             }
             Self::Show { account, erasure } => {
-                let store = context.existing_store().await?;
-                let receipts = store.erasures(account, i64::MAX).await?;
-                let wanted = erasure.to_string();
-                let receipt = receipts.into_iter().find(|receipt| receipt.erasure_id == wanted);
-                let receipt = receipt.ok_or_else(|| anyhow!("account {account} has no erasure {erasure}"))?;
+                let receipt = context.operations().await?.erasure(account, erasure).await?;
                 if context.json { output::document(&receipt) } else { print_receipt(&receipt) }
             }
         }

@@ -4,7 +4,6 @@ use clap::Args;
 
 use super::{Context, Failure, id, output};
 use crate::domain::criteria::Seen;
-use crate::service;
 
 #[derive(Debug, Args)]
 pub struct Explain {
@@ -18,9 +17,8 @@ pub struct Explain {
 
 impl Explain {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let store = context.existing_store().await?;
-        let rules = service::rules(&context.settings);
-        let explanation = store.explain(self.account, self.workflow, self.contact, &rules).await?;
+        let operations = context.operations().await?;
+        let explanation = operations.explain(self.account, self.workflow, self.contact).await?;
         if context.json {
             return output::document(&explanation);
         }

@@ -1,7 +1,6 @@
 //! `holds`: what the volume guard has stopped, or a pause holds, and what a person says to it.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::{Context, Failure, ListArgs, id, operator_or, output};
 use crate::store::holds::Ruling;
@@ -68,15 +67,16 @@ async fn print(context: &Context, filter: &Filter) -> Result<(), Failure> {
 impl OfWorkflow {
     async fn rule(self, context: &Context, ruling: Ruling) -> Result<(), Failure> {
         let Self { account, workflow, confirm, user } = self;
-        let store = context.existing_store().await?;
-        store.rule_on_holds(account, workflow, ruling, confirm, &operator_or(user)).await?;
-        let (member, says) = match ruling {
-            Ruling::Approve => ("approved", "approved: they are decided anew within 5 seconds"),
-            Ruling::Reject => ("rejected", "rejected: they are skipped"),
-        };
+        let operations = context.operations().await?;
+        let ruled =
+            operations.rule_on_holds((account, workflow), ruling, confirm, &operator_or(user)).await?;
         if context.json {
-            return output::document(&json!({ member: confirm }));
+            return output::document(&ruled);
         }
+        let says = match ruling {
+            Ruling::Approve => "approved: they are decided anew within 5 seconds",
+            Ruling::Reject => "rejected: they are skipped",
+        };
         output::line(&format!("{confirm} enrollments of workflow {workflow} {says}"))
     }
 }

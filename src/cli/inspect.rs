@@ -1,6 +1,5 @@
 //! What the store holds: enrollments, contacts, trash, audit.
 
-use anyhow::anyhow;
 use clap::Subcommand;
 use serde_json::Value;
 
@@ -81,27 +80,15 @@ impl ListArgs {
 
 impl Enrollments {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let store = context.existing_store().await?;
         match self {
             Self::List { list, workflow, outcome, reason } => {
                 let filter = Filter { workflow_id: workflow, outcome, reason, ..list.filter() };
-                let rows = store.enrollments(&filter).await?;
+                let rows = context.existing_store().await?.enrollments(&filter).await?;
                 if context.json { output::document(&rows) } else { print_enrollments(&rows) }
             }
             Self::Show { account, enrollment, action } => {
-                let rows = store.enrollment(account, enrollment, action).await?;
-                match &rows[..] {
-                    [] => Err(anyhow!("account {account} has no decision on enrollment {enrollment}").into()),
-                    [row] if context.json => output::document(row),
-                    [row] => print_enrollment(row),
-                    several => {
-                        let actions: Vec<&str> = several.iter().map(|row| row.action_id.as_str()).collect();
-                        Err(Failure::Usage(format!(
-                            "enrollment {enrollment} had several actions: give --action with one of {}",
-                            actions.join(", ")
-                        )))
-                    }
-                }
+                let row = context.operations().await?.enrollment(account, enrollment, action).await?;
+                if context.json { output::document(&row) } else { print_enrollment(&row) }
             }
         }
     }

@@ -158,7 +158,9 @@ pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
     bar.finish_and_clear();
     applied?;
     // Whatever was done: an earlier run may have been stopped before it came to this.
-    super::erase::warn_of_files(store.scrub().await);
+    if let Err(problem) = store.scrub().await {
+        super::erase::warn_of_files(&problem);
+    }
     if context.json {
         output::document(&report)?;
     } else {

@@ -24,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{LogFormat, Mistakes, Settings, environment};
 use crate::domain::members::parse_id_text;
+use crate::operations::{self, Operations};
 use crate::service;
 use crate::store::{Operator, Schema, Store, StoreError};
 use crate::telemetry::{self, LogOptions, TelemetryError};
@@ -130,6 +131,15 @@ macro_rules! failed {
         })+
     };
 }
+impl From<operations::Error> for Failure {
+    fn from(error: operations::Error) -> Self {
+        match error {
+            operations::Error::Usage(sentence) => Self::Usage(sentence),
+            error => Self::Failed(error.into()),
+        }
+    }
+}
+
 failed!(anyhow::Error, StoreError, TelemetryError, serde_json::Error, std::io::Error);
 
 /// What a list may be narrowed to.
@@ -155,6 +165,11 @@ impl Context {
         let store = Store::open(&service::store_options(&self.settings, true))?;
         store.migrate().await.map_err(not_reached)?;
         Ok(store)
+    }
+
+    /// The operations, on the store as it is.
+    async fn operations(&self) -> Result<Operations, Failure> {
+        Ok(service::operations(&self.settings, self.existing_store().await?))
     }
 
     /// The store as it is: it must be there, with the schema of this program.
@@ -184,7 +199,7 @@ impl Context {
 /// What to do where the first question to the store already fails.
 fn not_reached(error: StoreError) -> Failure {
     match error {
-        StoreError::Refused(sentence) => Failure::Failed(anyhow::anyhow!(sentence)),
+        error if error.is_refusal() => error.into(),
         error => Failure::Failed(anyhow::anyhow!(
             "{error}: see that store.url names the right database, and that it is up"
         )),

@@ -1,11 +1,8 @@
 //! `pause` and `resume`: deletes by workflows, everywhere, in an account, or of one workflow.
 
-use anyhow::anyhow;
 use clap::Args;
-use serde_json::json;
 
 use super::{Context, Failure, id, operator_or, output};
-use crate::store::StoreError;
 use crate::store::switches::{Resumed, Scope};
 
 #[derive(Debug, Args)]
@@ -27,19 +24,16 @@ impl Paused {
     }
 
     pub async fn pause(self, context: &Context) -> Result<(), Failure> {
-        let (store, scope) = (context.existing_store().await?, self.scope());
-        let paused = store.pause(scope, &operator_or(self.user)).await.map_err(|error| match error {
-            StoreError::Refused(_) => error.into(),
-            _ => Failure::Failed(anyhow!(
-                "{scope} is not paused ({error}): a worker may be stuck in a batch, which a pause waits for; stop that \
-                 worker, or try again"
-            )),
-        })?;
+        let (operations, scope) = (context.operations().await?, self.scope());
+        let paused = operations.pause(scope, &operator_or(self.user)).await?;
         if context.json {
-            return output::document(&json!({ "paused": true, "wasPaused": !paused }));
+            return output::document(&paused);
         }
-        let says =
-            if paused { "paused: no workflow deletes until it is resumed" } else { "it was paused already" };
+        let says = if paused.was_paused {
+            "it was paused already"
+        } else {
+            "paused: no workflow deletes until it is resumed"
+        };
         output::line(&format!("{scope}: {says}"))
     }
 

@@ -2,12 +2,13 @@
 
 use anyhow::anyhow;
 use clap::Args;
-use serde::Serialize;
 
 use super::{Context, Failure, id, output};
-use crate::domain::time::{Time, format_time, parse_time};
-use crate::store::restore::{Missing, Place, Preview, Refused, Request, Returning, Wanted};
-use crate::store::{StageChange, Store, StoreError};
+use crate::domain::time::{Time, parse_time};
+use crate::operations::Operations;
+use crate::operations::restores::Report;
+use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
+use crate::store::{StageChange, Store};
 
 #[derive(Debug, Args)]
 pub struct Restore {
@@ -35,19 +36,6 @@ fn time(text: &str) -> Result<Time, String> {
     parse_time(text).ok_or_else(|| "a time is written like 2026-11-21T10:00:00Z".to_owned())
 }
 
-/// What a restore did.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    restored: Vec<String>,
-    refused: Vec<Refused>,
-}
-
-impl Report {
-    fn seen(&self) -> usize {
-        self.restored.len() + self.refused.len()
-    }
-}
-
 impl Restore {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let wanted = match (self.workflow, self.since) {
@@ -55,21 +43,22 @@ impl Restore {
             _ => Wanted::contacts(&self.contacts),
         };
         let request = Request { account_id: self.account, user: self.user, wanted };
-        let store = context.existing_store().await?;
+        let operations = context.operations().await?;
         if self.preview {
-            preview(context, &store, &request).await
+            preview(context, &operations.store, &request).await
         } else {
-            restore(context, &store, &request).await
+            restore(context, &operations, &request).await
         }
     }
 }
 
-async fn restore(context: &Context, store: &Store, request: &Request) -> Result<(), Failure> {
-    let mut report = Report::default();
-    let carried_out = carry_out(store, request, &mut report).await;
+async fn restore(context: &Context, operations: &Operations, request: &Request) -> Result<(), Failure> {
+    let bar = output::progress("contacts looked at");
+    let (report, carried_out) = operations.restore(request, &mut |seen| bar.set_position(seen as u64)).await;
+    bar.finish_and_clear();
     if report.seen() == 0 {
         carried_out?;
-        let nothing = nothing_to_restore(store, request).await?;
+        let nothing = operations.nothing_to_restore(request).await?;
         return if context.json { output::document(&report) } else { output::line(&nothing) };
     }
     if context.json {
@@ -77,12 +66,7 @@ async fn restore(context: &Context, store: &Store, request: &Request) -> Result<
     } else {
         print_report(&report)?;
     }
-    if let Err(error) = carried_out {
-        let back = report.restored.len();
-        return Err(
-            anyhow!("{error}; {back} contacts are back: run the same command again for the rest").into()
-        );
-    }
+    carried_out?;
     match &report.refused[..] {
         [] => Ok(()),
         [one] if report.seen() == 1 => Err(anyhow!("{}", one.message).into()),
@@ -93,35 +77,6 @@ async fn restore(context: &Context, store: &Store, request: &Request) -> Result<
         )
         .into()),
     }
-}
-
-/// Restores batch by batch; where one fails, the report holds those before it.
-async fn carry_out(store: &Store, request: &Request, report: &mut Report) -> Result<(), StoreError> {
-    let bar = output::progress("contacts looked at");
-    let mut next = Some(Place::default());
-    while let Some(place) = next {
-        let batch = store.restore(request, place).await?;
-        next = batch.next;
-        report.restored.extend(batch.restored.iter().map(i64::to_string));
-        report.refused.extend(batch.refused);
-        bar.set_position(report.seen() as u64);
-    }
-    bar.finish_and_clear();
-    Ok(())
-}
-
-async fn nothing_to_restore(store: &Store, request: &Request) -> Result<String, Failure> {
-    let Wanted::DeletedBy { workflow_id, since } = request.wanted else {
-        return Ok("nothing to restore".to_owned());
-    };
-    let account = request.account_id;
-    let known = store.has_workflow(account, workflow_id).await?;
-    let unknown =
-        if known { String::new() } else { format!("; account {account} has no workflow {workflow_id}") };
-    Ok(format!(
-        "nothing to restore: workflow {workflow_id} deleted nothing since {} that is still in the trash{unknown}",
-        format_time(since)
-    ))
 }
 
 fn print_report(report: &Report) -> Result<(), Failure> {

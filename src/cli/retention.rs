@@ -5,12 +5,9 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Context, Failure, output};
-use crate::domain::time::{Time, format_time};
 use crate::ports::Stop;
-use crate::scheduler::jobs::{Estimate, Job, Ran, Report, Runner};
+use crate::scheduler::jobs::{Estimate, Report};
 use crate::service;
-use crate::store::StoreError;
-use crate::store::retention::LastRun;
 
 #[derive(Debug, Subcommand)]
 pub enum Retention {
@@ -37,23 +34,7 @@ impl Retention {
 }
 
 async fn status(context: &Context) -> Result<(), Failure> {
-    let store = context.existing_store().await?;
-    let mut jobs = Vec::new();
-    for job in service::jobs(&context.settings) {
-        let (known, now) = store.last_run(job.name).await?;
-        let backlog = store.backlog(job.name, job.target, job.after).await?;
-        let last = known.as_ref().and_then(|known| known.last.as_ref());
-        // A job whose last run lies before its last appointment is due at once.
-        let since = known.as_ref().map_or(now, |known| last.map_or(known.first_seen, |last| last.started_at));
-        let time = |time: Option<Time>| time.map(format_time);
-        jobs.push(json!({"job": job.name, "lastRun": time(last.map(|last| last.started_at)),
-            "lastSuccess": time(known.as_ref().and_then(|known| known.succeeded_at)),
-            "lastResult": last.and_then(|last| last.stopped_by.clone()),
-            "lastDeleted": last.map(|last| last.done.deleted),
-            "nextRun": time(job.schedule.next_after(since).map(|next| next.max(now))),
-            "backlog": backlog.count, "failing": backlog.failing,
-            "oldestOverdueSeconds": backlog.oldest_overdue.as_secs(), "run": last.map(record)}));
-    }
+    let jobs = context.operations().await?.retention_status().await?;
     if context.json {
         return output::document(&json!({ "jobs": jobs }));
     }
@@ -83,14 +64,6 @@ async fn status(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The record of a run: who did it under which lease, what of each category, what is left, why it stopped.
-fn record(run: &LastRun) -> Value {
-    let LastRun { run_id, run_by, token, started_at, ended_at, stopped_by, done, remaining } = run;
-    json!({"runId": run_id.to_string(), "by": run_by, "leaseToken": token, "startedAt": format_time(*started_at),
-        "endedAt": ended_at.map(format_time), "batches": done.batches, "deleted": done.deleted,
-        "failed": done.failed, "counts": done.counts, "remaining": remaining, "stoppedBy": stopped_by})
-}
-
 /// What the last run of a job did, line by line.
 fn tell(job: &Value) -> Result<(), Failure> {
     let run = &job["run"];
@@ -112,23 +85,13 @@ fn tell(job: &Value) -> Result<(), Failure> {
 }
 
 async fn run(context: &Context, only: Option<&str>, dry_run: bool) -> Result<(), Failure> {
-    let mut jobs = service::jobs(&context.settings);
-    if let Some(name) = only {
-        let known: Vec<&str> = jobs.iter().map(|job| job.name).collect();
-        if !known.contains(&name) {
-            return Err(Failure::Usage(format!("there is no job {name}: it is one of {}", known.join(", "))));
-        }
-        jobs.retain(|job| job.name == name);
-    }
-    let store = context.existing_store().await?;
-    let stop = stopped_by_a_signal()?;
-    let by = format!("operator:{}", super::operator());
-    let runner = Runner { store: &store, by, office: None, lags: &[], stop: &stop };
-    let mut reports = Vec::new();
-    for job in &jobs {
-        let ran = if dry_run { job.dry_run(&store).await.map(Ran::ToItsEnd) } else { job.run(&runner).await };
-        reports.push(report(job, ran)?);
-    }
+    let operations = context.operations().await?;
+    let reports = if dry_run {
+        operations.try_retention(only).await?
+    } else {
+        let by = format!("operator:{}", super::operator());
+        operations.run_retention(only, by, &stopped_by_a_signal()?).await?
+    };
     show(context, &reports)?;
     let failed: u64 = reports.iter().map(|report| report.failed).sum();
     if failed > 0 {
@@ -137,18 +100,6 @@ async fn run(context: &Context, only: Option<&str>, dry_run: bool) -> Result<(),
         )));
     }
     Ok(())
-}
-
-fn report(job: &Job, ran: Result<Ran, StoreError>) -> Result<Report, Failure> {
-    let name = job.name;
-    match ran {
-        Ok(Ran::ToItsEnd(report)) => Ok(report),
-        Ok(Ran::UnderWay { by, since }) => Err(Failure::Failed(anyhow!(
-            "{name} is under way since {} by {by}: wait for its end, which `retention status` shows",
-            format_time(since)
-        ))),
-        Err(error) => Err(Failure::Failed(anyhow!("{name}: {error}"))),
-    }
 }
 
 /// Ctrl-C stops between two batches.

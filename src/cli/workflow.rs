@@ -4,13 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
 
 use super::{Context, Failure, id, output};
 use crate::domain::lint::lint_document;
-use crate::store::Preview;
 
 #[derive(Debug, Subcommand)]
 pub enum Workflow {
@@ -59,19 +58,11 @@ fn lint_file(context: &Context, file: &Path) -> Result<(), Failure> {
 }
 
 async fn preview(context: &Context, account: i64, workflow: i64) -> Result<(), Failure> {
-    let store = context.existing_store().await?;
-    if !store.has_workflow(account, workflow).await? {
-        return Err(Failure::Failed(anyhow!(
-            "account {account} has no workflow {workflow}: import it first, switched off"
-        )));
-    }
-    let retention = context.settings.ledger.retention;
-    let bar = output::progress_of(store.live_contacts(account).await?, "contacts looked at");
-    let mut preview = Preview::default();
-    while store.preview(account, workflow, retention, &mut preview).await? {
-        bar.set_position(preview.live_contacts);
-    }
+    let operations = context.operations().await?;
+    let bar = output::progress_of(operations.store.live_contacts(account).await?, "contacts looked at");
+    let preview = operations.preview_workflow(account, workflow, &mut |seen| bar.set_position(seen)).await;
     bar.finish_and_clear();
+    let preview = preview?;
     if context.json {
         return output::document(&preview);
     }

@@ -48,7 +48,7 @@ impl Selection {
     pub fn other_number(&self, found: u64, confirm: u64) -> String {
         format!(
             "{found} dead letters are selected, not {confirm}; nothing was discarded: look at them (dead-letters list) and \
-             give the number you mean with --confirm"
+             confirm the number you mean"
         )
     }
 }

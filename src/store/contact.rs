@@ -37,7 +37,7 @@ pub(super) async fn not_there(
     account_id: i64,
     contact_id: i64,
 ) -> Result<StoreError, StoreError> {
-    Ok(StoreError::Refused(match gone_state(tx, account_id, contact_id).await? {
+    Ok(StoreError::NotFound(match gone_state(tx, account_id, contact_id).await? {
         Some(state) => format!("contact {contact_id} was {state} and is gone for good"),
         None => format!("account {account_id} has no contact {contact_id}"),
     }))

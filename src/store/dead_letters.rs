@@ -178,7 +178,7 @@ async fn discard(tx: &mut Tx, selection: &Selection, confirm: u64, actor: &Actor
         ids.extend(page.into_iter().map(|(id, _)| id));
     }
     if ids.len() as u64 != confirm {
-        return Err(StoreError::Refused(selection.other_number(ids.len() as u64, confirm)));
+        return Err(StoreError::Miscounted(selection.other_number(ids.len() as u64, confirm)));
     }
     remove(tx, &ids).await?;
     let texts: Vec<String> = ids.iter().map(i64::to_string).collect();

@@ -42,6 +42,6 @@ fn sorted(error: StoreError, dialect: Dialect) -> DecideError {
             DecideError::InTheWay { obstacle: Obstacle::Contended, problem }
         }
         (StoreError::TimedOut(_), _) => DecideError::InTheWay { obstacle: Obstacle::TimedOut, problem },
-        (StoreError::Failed(_) | StoreError::Refused(_), _) => DecideError::Unfit(problem),
+        _ => DecideError::Unfit(problem),
     }
 }

@@ -82,8 +82,8 @@ async fn erase(
         return Err(not_there(tx, account_id, *contact_id).await?);
     }
     if subjects.len() as u64 != confirm {
-        return Err(StoreError::Refused(format!(
-            "--confirm says {confirm} where {} contacts would be erased; nothing was erased",
+        return Err(StoreError::Miscounted(format!(
+            "the confirmation says {confirm} where {} contacts would be erased; nothing was erased",
             subjects.len()
         )));
     }

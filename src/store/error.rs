@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::dialect::OWN_SESSION;
 
 /// Why a verb of the store did nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another transaction was in the way: the same again, at once, will do.
     #[error("another transaction was in the way ({0}); try again")]
@@ -21,6 +21,15 @@ pub enum StoreError {
     /// Somebody asked for what must not be; nothing is wrong with the store.
     #[error("{0}")]
     Refused(String),
+    /// As [`Self::Refused`]: whoever asks is not there, or lacks the permission.
+    #[error("{0}")]
+    Forbidden(String),
+    /// As [`Self::Refused`]: what it is about is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// As [`Self::Refused`]: it is about another number of things than was confirmed.
+    #[error("{0}")]
+    Miscounted(String),
     /// The data itself does not go in: the same again would fail again.
     #[error("the store does not take it: {0}")]
     Failed(String),
@@ -30,6 +39,11 @@ impl StoreError {
     /// Would the same call succeed later?
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Contended(_) | Self::TimedOut(_) | Self::Unavailable(_))
+    }
+
+    /// Was it asked for in vain, with nothing wrong and nothing done?
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Forbidden(_) | Self::NotFound(_) | Self::Miscounted(_))
     }
 }
 

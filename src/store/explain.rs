@@ -163,7 +163,7 @@ async fn page(
         Some(workflow) => workflow.is_enabled = true,
         None if batch.is_empty() => {}
         None => {
-            return Err(StoreError::Refused(format!("account {account_id} has no workflow {workflow_id}")));
+            return Err(StoreError::NotFound(format!("account {account_id} has no workflow {workflow_id}")));
         }
     }
     let mut decided = Vec::with_capacity(batch.len());

@@ -100,9 +100,9 @@ async fn rule(
     );
     let held = tx.execute(&sql, args![account_id, workflow_id, now]).await?;
     if held == 0 || held != confirm {
-        return Err(StoreError::Refused(format!(
+        return Err(StoreError::Miscounted(format!(
             "the volume guard holds {held} enrollments of workflow {workflow_id} of account {account_id}, \
-             --confirm says {confirm}; nothing was {done}"
+             the confirmation says {confirm}; nothing was {done}"
         )));
     }
     if ruling == Ruling::Reject {

@@ -87,7 +87,7 @@ async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &str) -> 
         )
         .await?;
     if lifted == 0 {
-        return Err(StoreError::Refused(format!("contact {contact_id} is under no legal hold")));
+        return Err(StoreError::NotFound(format!("contact {contact_id} is under no legal hold")));
     }
     let actor = Actor::Operator(operator.to_owned());
     audit::write(tx, now, account_id, &actor, "lift_legal_hold", &[contact_id], 1).await

@@ -33,13 +33,27 @@ pub struct Counts {
 }
 
 impl Store {
-    /// The receipts of an account, newest first.
+    /// The receipts of an account, newest first; `before` this one, where one is named.
     ///
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn erasures(&self, account_id: i64, limit: i64) -> Result<Vec<Receipt>, StoreError> {
-        reading!(self, tx => receipts(tx, account_id, limit))
+    pub async fn erasures(
+        &self,
+        account_id: i64,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Receipt>, StoreError> {
+        reading!(self, tx => receipts(tx, account_id, before.unwrap_or(i64::MAX), limit))
+    }
+
+    /// One receipt of an account.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn erasure(&self, account_id: i64, erasure_id: i64) -> Result<Option<Receipt>, StoreError> {
+        reading!(self, tx => one(tx, account_id, erasure_id))
     }
 }
 
@@ -55,7 +69,7 @@ pub(super) async fn write(
     use crate::domain::record::ColumnType::Json;
     let sql = format!(
         "INSERT INTO erasures (account_id, contact_id, at, user_id, counts) SELECT $2, $3, $4, $5, b.counts FROM {} \
-         WHERE TRUE RETURNING account_id, erasure_id, contact_id, at, user_id, CAST(counts AS text) AS counts",
+         WHERE TRUE RETURNING {RECEIPT}",
         tx.dialect().batch(1, &[("counts", Json)])
     );
     let batch = batch_text(vec![batch_row(json!({ "counts": categories }))]);
@@ -63,10 +77,19 @@ pub(super) async fn write(
     receipt(&row.ok_or_else(|| StoreError::Failed("an erasure got no receipt".to_owned()))?)
 }
 
-async fn receipts(tx: &mut Tx, account_id: i64, limit: i64) -> Result<Vec<Receipt>, StoreError> {
-    let sql = "SELECT account_id, erasure_id, contact_id, at, user_id, CAST(counts AS text) AS counts \
-               FROM erasures WHERE account_id = $1 ORDER BY erasure_id DESC LIMIT $2";
-    tx.rows(sql, args![account_id, limit]).await?.iter().map(receipt).collect()
+/// The columns of a receipt.
+const RECEIPT: &str = "account_id, erasure_id, contact_id, at, user_id, CAST(counts AS text) AS counts";
+
+async fn receipts(tx: &mut Tx, account_id: i64, before: i64, limit: i64) -> Result<Vec<Receipt>, StoreError> {
+    let sql = format!(
+        "SELECT {RECEIPT} FROM erasures WHERE account_id = $1 AND erasure_id < $2 ORDER BY erasure_id DESC LIMIT $3"
+    );
+    tx.rows(&sql, args![account_id, before, limit]).await?.iter().map(receipt).collect()
+}
+
+async fn one(tx: &mut Tx, account_id: i64, erasure_id: i64) -> Result<Option<Receipt>, StoreError> {
+    let sql = format!("SELECT {RECEIPT} FROM erasures WHERE account_id = $1 AND erasure_id = $2");
+    tx.row(&sql, args![account_id, erasure_id]).await?.as_ref().map(receipt).transpose()
 }
 
 fn receipt(row: &Row) -> Result<Receipt, StoreError> {

@@ -140,7 +140,7 @@ async fn refuse_unknown(tx: &mut Tx, scope: Scope) -> Result<(), StoreError> {
     };
     match found {
         Some(_) => Ok(()),
-        None => Err(StoreError::Refused(format!("there is no {scope}; nothing was paused"))),
+        None => Err(StoreError::NotFound(format!("there is no {scope}; nothing was paused"))),
     }
 }
 

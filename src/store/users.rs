@@ -51,13 +51,13 @@ pub(super) async fn permitted_user(
     let row = match &found[..] {
         [row] => row,
         [] => {
-            return Err(StoreError::Refused(format!(
-                "account {account_id} has no such user: give --as the id or e-mail address of one of its users"
+            return Err(StoreError::Forbidden(format!(
+                "account {account_id} has no such user: name one of its users by id or e-mail address"
             )));
         }
         _ => {
-            return Err(StoreError::Refused(format!(
-                "account {account_id} has several users with that address: give --as the id of the one you are"
+            return Err(StoreError::Forbidden(format!(
+                "account {account_id} has several users with that address: name the one that is meant by id"
             )));
         }
     };
@@ -71,7 +71,7 @@ pub(super) async fn permitted_user(
         Scope::One => ("a contact", "Delete (delete)"),
         Scope::Many => ("many contacts at once", "Bulk delete (bulk_delete)"),
     };
-    Err(StoreError::Refused(format!(
+    Err(StoreError::Forbidden(format!(
         "user {user_id} may not {deed} {what}: that takes the permission {permission} or Super admin (super_admin)"
     )))
 }

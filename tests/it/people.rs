@@ -66,7 +66,7 @@ on_both!(without_the_permission_nothing_happens_and_the_permission_is_named, asy
     // A user of another account, and nobody at all.
     for user in ["9", "user9@account2.example", "77", "nobody@example.com"] {
         for said in [reaper.refused(&delete(user, "1")).await, reaper.refused(&restore(user, "2")).await] {
-            assert!(said.contains("no such user") && said.contains("--as"), "{said}");
+            assert!(said.contains("no such user") && said.contains("by id or e-mail address"), "{said}");
         }
     }
     db.assert_unchanged_since(&before).await;

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms, and the rooms of this crate that each may name. Who is not in a list is out of bounds.
-const MAY_NAME: [(&str, &[&str]); 16] = [
+const MAY_NAME: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("telemetry", &["domain"]),
-    ("http", &[]),
+    ("http", &["domain", "operations", "store"]),
     ("backoff", &[]),
     ("systemd", &[]),
     ("ports", &["domain"]),
@@ -18,6 +18,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
     ("pipeline", &["backoff", "domain", "ports", "store", "telemetry"]),
     ("outbox", &["backoff", "domain", "ports", "store", "telemetry"]),
     ("scheduler", &["domain", "ports", "store", "telemetry"]),
+    ("operations", &["broker", "domain", "jsonl", "pipeline", "ports", "scheduler", "store"]),
     (
         "service",
         &[
@@ -26,6 +27,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "domain",
             "http",
             "jsonl",
+            "operations",
             "outbox",
             "pipeline",
             "ports",
@@ -43,6 +45,7 @@ const MAY_NAME: [(&str, &[&str]); 16] = [
             "domain",
             "http",
             "jsonl",
+            "operations",
             "outbox",
             "pipeline",
             "ports",

@@ -152,7 +152,7 @@ impl<'a> Attempt<'a> {
         match error {
             StoreError::Failed(_) | StoreError::TimedOut(_) => true,
             StoreError::Unavailable(_) => self.runner.store.answers().await,
-            StoreError::Contended(_) | StoreError::Refused(_) => false,
+            _ => false,
         }
     }
 }

@@ -16,8 +16,8 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     let account_id = request.account_id;
     let user_id = permitted_user(tx, account_id, &request.user, "delete", scope(&request.selection)).await?;
     if request.confirm != 1 {
-        return Err(StoreError::Refused(format!(
-            "--confirm says {} where 1 contact would be deleted; nothing was deleted",
+        return Err(StoreError::Miscounted(format!(
+            "the confirmation says {} where 1 contact would be deleted; nothing was deleted",
             request.confirm
         )));
     }

@@ -43,7 +43,7 @@ async fn refuse_unknown_segment(tx: &mut Tx, request: &Request) -> Result<(), St
     let sql = "SELECT 1 AS one FROM segments WHERE account_id = $1 AND segment_id = $2";
     match tx.row(sql, args![request.account_id, segment_id]).await? {
         Some(_) => Ok(()),
-        None => Err(StoreError::Refused(format!(
+        None => Err(StoreError::NotFound(format!(
             "account {} has no segment {segment_id}; nothing was deleted",
             request.account_id
         ))),

@@ -40,7 +40,7 @@ impl Store {
             let selected = match self.freeze(request, own, progress).await {
                 Ok(selected) => Ok(selected),
                 // Told only once it is clear that no other process has just begun the same deletion.
-                Err(StoreError::Refused(sentence)) => Err(sentence),
+                Err(refusal) if refusal.is_refusal() => Err(refusal),
                 Err(error) => return Err(error),
             };
             match transaction!(self, tx => confirm(tx, request, own, &selected, &others)) {
@@ -52,7 +52,7 @@ impl Store {
                 }
                 Ok(Verdict::Rival) => self.drop_items(request.account_id, own).await?,
                 Err(error) => {
-                    if matches!(error, StoreError::Refused(_)) {
+                    if error.is_refusal() {
                         self.drop_items(request.account_id, own).await?;
                     }
                     return Err(error);
@@ -124,7 +124,7 @@ async fn confirm(
     tx: &mut Tx,
     request: &Request,
     own: i64,
-    selected: &Result<u64, String>,
+    selected: &Result<u64, StoreError>,
     looked_at: &[i64],
 ) -> Result<Verdict, StoreError> {
     let account_id = request.account_id;
@@ -139,7 +139,7 @@ async fn confirm(
     if open.iter().any(|open| !looked_at.contains(&open.deletion_id) && open.confirmed == request.confirm) {
         return Ok(Verdict::Rival);
     }
-    let selected = *selected.as_ref().map_err(|sentence| StoreError::Refused(sentence.clone()))?;
+    let selected = *selected.as_ref().map_err(Clone::clone)?;
     if selected != request.confirm {
         return Err(wrong_count(request, selected, open.first()));
     }
@@ -186,8 +186,8 @@ fn wrong_count(request: &Request, selected: u64, interrupted: Option<&Open>) -> 
         };
         format!("; deletion {deletion_id} of {confirmed} contacts is not finished, {left} are left: {what}")
     });
-    StoreError::Refused(format!(
-        "--confirm says {confirm} where {selected} contacts would be deleted; nothing was deleted{unfinished}"
+    StoreError::Miscounted(format!(
+        "the confirmation says {confirm} where {selected} contacts would be deleted; nothing was deleted{unfinished}"
     ))
 }
 

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use contact_reaper::store::Store;
 use contact_reaper::store::erase::Person;
 use contact_reaper::store::retention::{Locked, Sweep, Target};
-use contact_reaper::store::{Store, StoreError};
 use serde_json::{Value, json};
 
 use super::model::Account;
@@ -124,7 +124,7 @@ async fn head_start(milliseconds: usize) {
 async fn restore(store: &Store, account: i64, contact: i64, milliseconds: usize) -> Result<(), String> {
     head_start(milliseconds).await;
     match store.restore_contact(account, &ADMIN.to_string(), contact).await {
-        Err(StoreError::Refused(said)) => Err(said),
+        Err(error) if error.is_refusal() => Err(error.to_string()),
         answer => {
             answer.expect("the restore works");
             Ok(())

@@ -2,24 +2,22 @@
 
 use std::collections::VecDeque;
 
-use anyhow::anyhow;
-
-use super::{Context, Failure, Order, Tempo};
-use crate::broker::{DeadLetters, Held};
+use super::{Error, Order, Tempo};
+use crate::broker::{DeadLetters, Held, Options};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::ports::FeedError;
-use crate::service;
+use crate::store::StoreError;
 
 /// Letters that are replayed at a time.
 const PAGE: usize = 100;
 
 /// The newest of a selection, newest first.
 pub async fn newest(
-    context: &Context,
+    options: &Options,
     selection: &Selection,
     limit: usize,
-) -> Result<Vec<DeadLetter>, Failure> {
-    let mut letters = opened(context).await?;
+) -> Result<Vec<DeadLetter>, Error> {
+    let mut letters = opened(options).await?;
     let mut found = VecDeque::new();
     while let Some(held) = letters.next().await.map_err(said)? {
         if selection.takes(&held.letter) {
@@ -34,8 +32,8 @@ pub async fn newest(
 }
 
 /// How many were published to the work queue again.
-pub async fn replay(order: &Order<'_>, tempo: Tempo) -> Result<usize, Failure> {
-    let mut letters = opened(order.context).await?;
+pub async fn replay(order: &Order<'_>, options: &Options, tempo: Tempo) -> Result<usize, Error> {
+    let mut letters = opened(options).await?;
     let replayed = replay_all(&mut letters, order, tempo).await;
     // However it ended, the rest goes back in its order.
     let returned = letters.give_back().await.map_err(said);
@@ -43,11 +41,7 @@ pub async fn replay(order: &Order<'_>, tempo: Tempo) -> Result<usize, Failure> {
 }
 
 /// Page by page: published, confirmed, audited, and only then removed. A kill in between repeats, and the ledger answers.
-async fn replay_all(
-    letters: &mut DeadLetters,
-    order: &Order<'_>,
-    mut tempo: Tempo,
-) -> Result<usize, Failure> {
+async fn replay_all(letters: &mut DeadLetters, order: &Order<'_>, mut tempo: Tempo) -> Result<usize, Error> {
     let mut page = Vec::new();
     let mut replayed = 0;
     loop {
@@ -68,7 +62,7 @@ async fn replay_all(
     }
 }
 
-async fn send_back(letters: &mut DeadLetters, order: &Order<'_>, page: Vec<Held>) -> Result<(), Failure> {
+async fn send_back(letters: &mut DeadLetters, order: &Order<'_>, page: Vec<Held>) -> Result<(), Error> {
     if page.is_empty() {
         return Ok(());
     }
@@ -77,14 +71,14 @@ async fn send_back(letters: &mut DeadLetters, order: &Order<'_>, page: Vec<Held>
     letters.remove(page).await.map_err(said)
 }
 
-pub async fn discard(order: &Order<'_>, confirm: u64) -> Result<(), Failure> {
-    let mut letters = opened(order.context).await?;
+pub async fn discard(order: &Order<'_>, options: &Options, confirm: u64) -> Result<(), Error> {
+    let mut letters = opened(options).await?;
     let discarded = discard_all(&mut letters, order, confirm).await;
     let returned = letters.give_back().await.map_err(said);
     discarded.and(returned)
 }
 
-async fn discard_all(letters: &mut DeadLetters, order: &Order<'_>, confirm: u64) -> Result<(), Failure> {
+async fn discard_all(letters: &mut DeadLetters, order: &Order<'_>, confirm: u64) -> Result<(), Error> {
     let mut chosen = Vec::new();
     while let Some(mut held) = letters.next().await.map_err(said)? {
         if order.selection.takes(&held.letter) {
@@ -93,7 +87,7 @@ async fn discard_all(letters: &mut DeadLetters, order: &Order<'_>, confirm: u64)
         }
     }
     if chosen.len() as u64 != confirm {
-        return Err(anyhow!(order.selection.other_number(chosen.len() as u64, confirm)).into());
+        return Err(StoreError::Miscounted(order.selection.other_number(chosen.len() as u64, confirm)).into());
     }
     if chosen.is_empty() {
         return Ok(());
@@ -103,17 +97,17 @@ async fn discard_all(letters: &mut DeadLetters, order: &Order<'_>, confirm: u64)
 }
 
 impl Order<'_> {
-    async fn audit(&self, action: &str, letters: &[Held]) -> Result<(), Failure> {
+    async fn audit(&self, action: &str, letters: &[Held]) -> Result<(), Error> {
         let ids: Vec<String> = letters.iter().map(|held| held.letter.id.clone()).collect();
-        Ok(self.store.audit_dead_letters(&self.selection, &self.actor, action, &ids).await?)
+        Ok(self.operations.store.audit_dead_letters(self.selection, &self.actor, action, &ids).await?)
     }
 }
 
-async fn opened(context: &Context) -> Result<DeadLetters, Failure> {
-    DeadLetters::open(&service::broker_options(&context.settings)).await.map_err(said)
+async fn opened(options: &Options) -> Result<DeadLetters, Error> {
+    DeadLetters::open(options).await.map_err(said)
 }
 
-fn said(error: FeedError) -> Failure {
+fn said(error: FeedError) -> Error {
     let (FeedError::Transient(sentence) | FeedError::Permanent(sentence)) = error;
-    anyhow!(sentence).into()
+    Error::Failed(sentence)
 }

@@ -1,0 +1,66 @@
+//! What a command and an HTTP request have in common: the same deed, the same answer. A person's wish comes in parsed and
+//! with the name of whoever has it; the answer serializes to the JSON that both of them give.
+//!
+//! Where a verb of the store is the whole operation, its callers ask the [`Operations::store`] itself.
+
+pub mod dead_letters;
+mod deeds;
+mod enrollments;
+pub mod pages;
+pub mod restores;
+pub mod retention;
+mod workflows;
+
+use std::sync::Arc;
+
+use crate::scheduler::jobs::Job;
+use crate::store::{Rules, Store, StoreError};
+
+pub use deeds::{Confirmation, Deleted, Entry, Erasure, Paused};
+
+/// What the operations work with. Cheap to clone.
+#[derive(Clone)]
+pub struct Operations {
+    /// Where everything is kept.
+    pub store: Store,
+    options: Arc<Options>,
+}
+
+/// What the settings say about operations.
+pub struct Options {
+    /// What decisions go by.
+    pub rules: Rules,
+    /// The scheduled jobs.
+    pub jobs: Vec<Job>,
+    /// Where dead letters are.
+    pub dead_letters: dead_letters::Home,
+    /// Is there a mail server that confirmations go to?
+    pub sends_mail: bool,
+}
+
+/// Why an operation did not do what was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// It was not asked for as it must be.
+    #[error("{0}")]
+    Usage(String),
+    /// What it is about is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// It cannot be done now.
+    #[error("{0}")]
+    Refused(String),
+    /// It was begun and did not come to its end, or what it needs is away.
+    #[error("{0}")]
+    Failed(String),
+    /// The store's own.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Operations {
+    /// Operations on a store.
+    pub fn new(store: Store, options: Options) -> Self {
+        Self { store, options: Arc::new(options) }
+    }
+}

@@ -1,0 +1,106 @@
+//! The scheduled jobs, seen and run by a person.
+
+use serde_json::{Value, json};
+
+use super::{Error, Operations};
+use crate::domain::time::{Time, format_time};
+use crate::ports::Stop;
+use crate::scheduler::jobs::{Job, Ran, Report, Runner};
+use crate::store::StoreError;
+use crate::store::retention::LastRun;
+
+impl Operations {
+    /// Of each job its last run, next run, backlog and oldest overdue.
+    ///
+    /// # Errors
+    ///
+    /// Where the store does not answer.
+    pub async fn retention_status(&self) -> Result<Vec<Value>, Error> {
+        let mut jobs = Vec::new();
+        for job in &self.options.jobs {
+            jobs.push(self.status(job).await?);
+        }
+        Ok(jobs)
+    }
+
+    async fn status(&self, job: &Job) -> Result<Value, StoreError> {
+        let (known, now) = self.store.last_run(job.name).await?;
+        let backlog = self.store.backlog(job.name, job.target, job.after).await?;
+        let last = known.as_ref().and_then(|known| known.last.as_ref());
+        // A job whose last run lies before its last appointment is due at once.
+        let since = known.as_ref().map_or(now, |known| last.map_or(known.first_seen, |last| last.started_at));
+        let time = |time: Option<Time>| time.map(format_time);
+        Ok(json!({"job": job.name, "lastRun": time(last.map(|last| last.started_at)),
+            "lastSuccess": time(known.as_ref().and_then(|known| known.succeeded_at)),
+            "lastResult": last.and_then(|last| last.stopped_by.clone()),
+            "lastDeleted": last.map(|last| last.done.deleted),
+            "nextRun": time(job.schedule.next_after(since).map(|next| next.max(now))),
+            "backlog": backlog.count, "failing": backlog.failing,
+            "oldestOverdueSeconds": backlog.oldest_overdue.as_secs(), "run": last.map(record)}))
+    }
+
+    /// What runs of the jobs, or of `only` one, would delete; writes nothing at all.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such job.
+    pub async fn try_retention(&self, only: Option<&str>) -> Result<Vec<Report>, Error> {
+        let mut reports = Vec::new();
+        for job in self.jobs(only)? {
+            reports.push(report(job, job.dry_run(&self.store).await.map(Ran::ToItsEnd))?);
+        }
+        Ok(reports)
+    }
+
+    /// Runs the jobs, or `only` one.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such job, or it is under way.
+    pub async fn run_retention(
+        &self,
+        only: Option<&str>,
+        by: String,
+        stop: &Stop,
+    ) -> Result<Vec<Report>, Error> {
+        let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
+        let mut reports = Vec::new();
+        for job in self.jobs(only)? {
+            reports.push(report(job, job.run(&runner).await)?);
+        }
+        Ok(reports)
+    }
+
+    /// All jobs, or the one of that name.
+    fn jobs(&self, only: Option<&str>) -> Result<Vec<&Job>, Error> {
+        let jobs = &self.options.jobs;
+        let chosen: Vec<&Job> = jobs.iter().filter(|job| only.is_none_or(|name| job.name == name)).collect();
+        match only {
+            Some(name) if chosen.is_empty() => {
+                let known: Vec<&str> = jobs.iter().map(|job| job.name).collect();
+                Err(Error::Usage(format!("there is no job {name}: it is one of {}", known.join(", "))))
+            }
+            _ => Ok(chosen),
+        }
+    }
+}
+
+/// The record of a run: who did it under which lease, what of each category, what is left, why it stopped.
+fn record(run: &LastRun) -> Value {
+    let LastRun { run_id, run_by, token, started_at, ended_at, stopped_by, done, remaining } = run;
+    json!({"runId": run_id.to_string(), "by": run_by, "leaseToken": token, "startedAt": format_time(*started_at),
+        "endedAt": ended_at.map(format_time), "batches": done.batches, "deleted": done.deleted,
+        "failed": done.failed, "counts": done.counts, "remaining": remaining, "stoppedBy": stopped_by})
+}
+
+fn report(job: &Job, ran: Result<Ran, StoreError>) -> Result<Report, Error> {
+    let name = job.name;
+    match ran {
+        Ok(Ran::ToItsEnd(report)) => Ok(report),
+        Ok(Ran::UnderWay { by, since }) => Err(Error::Refused(format!(
+            "{name} is under way since {} by {by}: wait for its end, which `retention status` shows",
+            format_time(since)
+        ))),
+        Err(error) => Err(Error::Failed(format!("{name}: {error}"))),
+    }
+}
