@@ -15,6 +15,7 @@ mod pages;
 mod pause;
 mod restore;
 mod retention;
+mod tokens;
 mod workflow;
 
 use std::os::unix::fs::MetadataExt;
@@ -99,6 +100,9 @@ enum Command {
     /// What could not be processed
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
+    /// Tokens for the HTTP side
+    #[command(subcommand)]
+    Tokens(tokens::Tokens),
     /// The scheduled jobs
     #[command(subcommand)]
     Retention(retention::Retention),
@@ -251,6 +255,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Pause(paused) => paused.pause(&context).await,
         Command::Resume(paused) => paused.resume(&context).await,
         Command::DeadLetters(letters) => letters.run(&context).await,
+        Command::Tokens(tokens) => tokens.run(&context).await,
         Command::Retention(retention) => retention.run(&context).await,
         Command::Effects => operate::effects(json),
     }

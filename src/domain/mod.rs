@@ -5,6 +5,7 @@
 
 pub mod actions;
 pub mod address;
+pub mod credential;
 pub mod criteria;
 pub mod dead_letter;
 pub mod decision;
@@ -12,6 +13,7 @@ pub mod effects;
 pub mod enrollment;
 pub mod entitlement;
 pub mod guard;
+pub mod hex;
 pub mod journal;
 pub mod lifecycle;
 pub mod lint;

@@ -4,6 +4,8 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use super::hex::{hex, unhex};
+
 /// The mark of an address whose person is gone, whatever its other statuses.
 pub const ERASED: &str = "erased";
 
@@ -104,13 +106,7 @@ impl HashKey {
 fn parse_key(line: &str) -> Option<HashKey> {
     let (id, digits) = line.split_once(':')?;
     let valid_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let pairs = digits.as_bytes().chunks(2);
-    let secret = pairs
-        .map(|pair| match pair {
-            [_, _] => u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok(),
-            _ => None,
-        })
-        .collect::<Option<Vec<u8>>>()?;
+    let secret = unhex(digits)?;
     (valid_id && secret.len() >= 16).then(|| HashKey { id: id.to_owned(), secret })
 }
 
@@ -119,14 +115,6 @@ fn keyed_hash(secret: &[u8], text: &str) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
     mac.update(text.as_bytes());
     hex(&mac.finalize().into_bytes())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
 }
 
 #[cfg(test)]

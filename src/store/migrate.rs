@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 11] = [
+const MIGRATIONS: [Migration; 12] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -67,6 +67,11 @@ const MIGRATIONS: [Migration; 11] = [
         name: "0011_types_of_events",
         postgres: include_str!("migrations/postgres/0011_types_of_events.sql"),
         sqlite: include_str!("migrations/sqlite/0011_types_of_events.sql"),
+    },
+    Migration {
+        name: "0012_tokens",
+        postgres: include_str!("migrations/postgres/0012_tokens.sql"),
+        sqlite: include_str!("migrations/sqlite/0012_tokens.sql"),
     },
 ];
 

@@ -5,7 +5,7 @@
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`waiting`] (those that were held or deferred),
 //! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
-//! (what the commands show), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
+//! (what the commands show), [`tokens`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
 //! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
 //! many is more than one transaction.
 
@@ -44,6 +44,7 @@ mod person;
 mod plan;
 mod pool;
 mod purge;
+mod random;
 pub mod read;
 pub mod receipts;
 mod redact;
@@ -53,6 +54,7 @@ mod scrubs;
 mod subjects;
 mod suppressions;
 pub mod switches;
+pub mod tokens;
 pub mod trash;
 mod users;
 pub mod waiting;

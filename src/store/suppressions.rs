@@ -1,15 +1,15 @@
 //! Bounces, spam reports, unsubscribes and quarantines of addresses whose people are gone: kept as keyed hashes, in
 //! force again when the address comes back. Suppression outlives the person.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use super::db::{Tx, args};
-use super::{StoreError, batch_row, batch_text};
+use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::suppression::{AddressHash, ERASED, HashKeys};
@@ -116,10 +116,7 @@ fn read(path: &Path) -> Result<Option<String>, StoreError> {
 }
 
 fn fresh_key() -> Result<String, StoreError> {
-    let mut secret = [0; 32];
-    let filled = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret));
-    filled.map_err(|error| StoreError::Refused(format!("/dev/urandom cannot be read: {error}")))?;
-    Ok(HashKeys::render("k1", &secret))
+    Ok(HashKeys::render("k1", &random::secret::<32>()?))
 }
 
 /// Makes the file, unless another process has by now.

@@ -38,6 +38,25 @@ pub(super) async fn permitted_user(
     deed: &str,
     scope: Scope,
 ) -> Result<i64, StoreError> {
+    let (user_id, held) = known_user(tx, account_id, user).await?;
+    if may_delete(&held, scope) {
+        return Ok(user_id);
+    }
+    let (what, permission) = match scope {
+        Scope::One => ("a contact", "Delete (delete)"),
+        Scope::Many => ("many contacts at once", "Bulk delete (bulk_delete)"),
+    };
+    Err(StoreError::Forbidden(format!(
+        "user {user_id} may not {deed} {what}: that takes the permission {permission} or Super admin (super_admin)"
+    )))
+}
+
+/// The id of a user, by id or address, and what that user may do.
+pub(super) async fn known_user(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+) -> Result<(i64, BTreeSet<Permission>), StoreError> {
     // Digits are an id and nothing else: an address is never mistaken for one.
     let (condition, wanted) = match parse_id_text(user) {
         Some(user_id) => ("user_id = $2", Arg::from(user_id)),
@@ -63,15 +82,6 @@ pub(super) async fn permitted_user(
     };
     let user_id = row.int("user_id")?;
     let held: Vec<String> = row.json("permissions")?;
-    let held: BTreeSet<Permission> = held.iter().filter_map(|name| Permission::parse(name)).collect();
-    if may_delete(&held, scope) {
-        return Ok(user_id);
-    }
-    let (what, permission) = match scope {
-        Scope::One => ("a contact", "Delete (delete)"),
-        Scope::Many => ("many contacts at once", "Bulk delete (bulk_delete)"),
-    };
-    Err(StoreError::Forbidden(format!(
-        "user {user_id} may not {deed} {what}: that takes the permission {permission} or Super admin (super_admin)"
-    )))
+    let held = held.iter().filter_map(|name| Permission::parse(name)).collect();
+    Ok((user_id, held))
 }

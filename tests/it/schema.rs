@@ -52,7 +52,7 @@ const OF_PERSONS: [(&str, &[&str]); 21] = [
 ];
 
 /// Tables whose words are the service's own, or those of the account and its users.
-const OF_NO_PERSON: [&str; 24] = [
+const OF_NO_PERSON: [&str; 27] = [
     "accounts",
     "activity_associations",
     "audit",
@@ -71,8 +71,11 @@ const OF_NO_PERSON: [&str; 24] = [
     "retention_failures",
     "retention_runs",
     "schema_migrations",
+    "sessions",
+    "spent_forms",
     "subscriptions",
     "switches",
+    "tokens",
     "trash_entries",
     "users",
     "waiting_enrollments",
@@ -196,7 +199,8 @@ on_both!(every_key_starts_with_the_account_but_those_of_the_service_itself, asyn
         }
         assert_eq!(columns[0], "account_id", "{table}");
         // SQLite numbers rows only through a key of one column; the unique key beside it has the account.
-        let numbered = ["entry_id", "message_id", "audit_id", "erasure_id", "deletion_id", "count_id"];
+        let numbered =
+            ["entry_id", "message_id", "audit_id", "erasure_id", "deletion_id", "count_id", "token_id"];
         keys.retain(|key| {
             !(db.url().starts_with("sqlite") && key.len() == 1 && numbered.contains(&key[0].as_str()))
         });

@@ -1,0 +1,100 @@
+//! `tokens`: what opens the pages and the API over HTTP.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Context, Failure, id, operator, output};
+use crate::domain::time::parse_time;
+use crate::store::tokens::{Expiry, NewToken, TokenRow};
+
+#[derive(Debug, Subcommand)]
+pub enum Tokens {
+    /// Make a token that acts as a user of an account; it is shown once and kept as a hash
+    Create(Create),
+    /// Tokens, newest first, the revoked ones too
+    List {
+        /// Only of this account
+        #[arg(long, value_parser = id)]
+        account: Option<i64>,
+    },
+    /// End a token, and the sessions begun with it
+    Revoke {
+        #[arg(value_name = "TOKEN", value_parser = id)]
+        token: i64,
+        #[arg(long, value_parser = id)]
+        account: i64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    #[arg(long, value_parser = id)]
+    account: i64,
+    /// The user it acts as, by id or e-mail address; what that user may do is asked each time
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// What it is for, so that you know it again
+    #[arg(long, default_value = "")]
+    name: String,
+    /// When it ends: a time (RFC 3339), or a period such as 90d; without this it lasts until it is revoked
+    #[arg(long, value_name = "WHEN", value_parser = expiry)]
+    expires: Option<Expiry>,
+}
+
+fn expiry(text: &str) -> Result<Expiry, String> {
+    let period = || humantime::parse_duration(text).ok().map(Expiry::In);
+    parse_time(text)
+        .map(Expiry::At)
+        .or_else(period)
+        .ok_or_else(|| "write a time like 2026-11-21T10:00:00Z or a period like 90d".to_owned())
+}
+
+impl Tokens {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let store = context.existing_store().await?;
+        match self {
+            Self::Create(Create { account, user, name, expires }) => {
+                let wanted = NewToken { account_id: account, user, name, expires };
+                let made = store.create_token(&wanted, &operator()).await?;
+                if context.json {
+                    let mut document = json!(made.row);
+                    document["token"] = Value::from(made.token.expose());
+                    return output::document(&document);
+                }
+                output::line(made.token.expose())?;
+                eprintln!(
+                    "This is token {} of user {}; it is not shown again. Revoke it with `contact-reaper tokens revoke {} \
+                     --account {account}`.",
+                    made.row.token_id, made.row.user_id, made.row.token_id
+                );
+                Ok(())
+            }
+            Self::List { account } => print(context, store.tokens(account).await?),
+            Self::Revoke { token, account } => {
+                store.revoke_token(account, token, &operator()).await?;
+                if context.json {
+                    return output::document(
+                        &json!({"accountId": account.to_string(), "tokenId": token.to_string(),
+                        "revoked": true}),
+                    );
+                }
+                output::line(&format!("token {token} is revoked: it opens nothing any more"))
+            }
+        }
+    }
+}
+
+fn print(context: &Context, tokens: Vec<TokenRow>) -> Result<(), Failure> {
+    if context.json {
+        return output::document(&tokens);
+    }
+    let time = |time: Option<String>| time.map_or_else(|| "-".to_owned(), |time| output::short_time(&time));
+    let row = |it: TokenRow| {
+        let created = output::short_time(&it.created_at);
+        let times = [it.last_used_at, it.expires_at, it.revoked_at].map(time);
+        [it.token_id, it.account_id, it.user_id, it.name, created].into_iter().chain(times).collect()
+    };
+    let rows: Vec<Vec<String>> = tokens.into_iter().map(row).collect();
+    let headings = ["token", "account", "user", "name", "created", "last used", "expires", "revoked"];
+    output::table(&headings, &rows, "no tokens")
+}
