@@ -61,7 +61,7 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
             async move { store.answers().await }.boxed()
         })
     });
-    let server = serve(settings, health.clone(), telemetry.clone()).await?;
+    let server = serve(settings, store.clone(), health.clone(), telemetry.clone()).await?;
     let systemd = Arc::new(Systemd::from_environment());
     tokio::spawn(watchdog(Arc::clone(&systemd), health.clone()));
     let outcome = work(settings, &store, &health, &systemd, telemetry, &mut asked).await;
@@ -292,7 +292,7 @@ async fn keep_house(store: Store, telemetry: Telemetry, mut stop: Stop) {
 
 /// The listening server and the way to stop it.
 pub struct Server {
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
     stop: oneshot::Sender<()>,
     /// Where it listens.
     pub address: std::net::SocketAddr,
@@ -303,25 +303,31 @@ impl Server {
     pub async fn stop(self) {
         // Where the server ended by itself there is nobody left to tell.
         let _ = self.stop.send(());
-        if let Ok(Err(error)) = self.task.await {
+        if let Err(error) = self.task.await {
             warn!(%error, "the server did not end well");
         }
     }
 }
 
-/// Starts serving health and metrics.
+/// Starts serving health and metrics, and the API.
 ///
 /// # Errors
 ///
 /// Where `http.listen` cannot be listened on.
-pub async fn serve(settings: &Settings, health: Health, telemetry: Telemetry) -> anyhow::Result<Server> {
+pub async fn serve(
+    settings: &Settings,
+    store: Store,
+    health: Health,
+    telemetry: Telemetry,
+) -> anyhow::Result<Server> {
     let listener = http::bind(settings.http.listen).await?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     info!(http.address = %address, "listening");
     tokio::spawn(health.clone().keep_beating());
     let (stop, stopped) = oneshot::channel::<()>();
     let state = http::State { health, metrics: Arc::new(move || telemetry.render()) };
-    let task = tokio::spawn(http::serve(listener, state, async move { drop(stopped.await) }));
+    let operations = operations(settings, store);
+    let task = tokio::spawn(http::serve(listener, state, operations, async move { drop(stopped.await) }));
     Ok(Server { task, stop, address })
 }
 

@@ -1,13 +1,16 @@
-//! What is served over HTTP: `/metrics` and the health of the process. Nothing served here names an account, a
-//! contact or an enrollment, and nothing needs a token.
+//! What is served over HTTP: health and metrics to anybody, the API to whoever shows a token.
+//!
+//! Nothing of health and metrics names an account, a contact or an enrollment. Everything else acts as the user that the
+//! token stands for, asks the store each time whether it may, and answers from [`crate::operations`], as the commands do.
 
+mod api;
+mod auth;
 pub mod health;
+mod limits;
+mod server;
 
 use std::fmt::Write;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State as Shared;
@@ -16,12 +19,11 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+
+use crate::operations::Operations;
 
 pub use health::Health;
-
-/// How long open connections may go on once the server stops: an idle client must not hold up the exit.
-const GRACE: Duration = Duration::from_secs(2);
+pub use server::{BindError, bind};
 
 /// Sent with every answer that does not say otherwise. No CORS header: no page of another origin may read these.
 const HEADERS: [(HeaderName, &str); 5] = [
@@ -35,17 +37,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
 /// The version of the text format that Prometheus asks for by default.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "http.listen is {address}, which cannot be listened on ({source}); set another address or stop what uses it"
-)]
-pub struct BindError {
-    address: SocketAddr,
-    source: io::Error,
-}
-
-/// What the server answers from.
+/// What the process tells of itself.
 #[derive(Clone)]
 pub struct State {
     /// The health of the process.
@@ -54,50 +46,30 @@ pub struct State {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Opens the listening socket; ask the listener for the address where the port was 0.
-///
-/// # Errors
-///
-/// One sentence naming the setting and the address.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
-}
-
 /// Serves until `shutdown` completes, and a moment longer for connections that are open then.
-///
-/// # Errors
-///
-/// The listener broke.
 pub async fn serve(
     listener: TcpListener,
     state: State,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (stopping, stopped) = oneshot::channel();
-    let server = axum::serve(listener, router(state)).with_graceful_shutdown(async move {
-        shutdown.await;
-        // Nobody listens only where the server has ended already.
-        let _ = stopping.send(());
-    });
-    let overdue = async {
-        let _ = stopped.await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        result = server.into_future() => result,
-        () = overdue => Ok(()),
-    }
+    operations: Operations,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let gate = auth::Gate::new(operations.store.clone());
+    let limits = limits::Limits::new(state.health.clone());
+    let api = api::router(operations, gate);
+    let guarded = limits.around(Router::new().nest("/api/v1", api));
+    server::serve(listener, with_probes(state, guarded), shutdown).await;
 }
 
-fn router(state: State) -> Router {
+/// Health and metrics beside these routes.
+fn with_probes(state: State, routes: Router) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/startupz", get(startupz))
-        .fallback(not_found)
-        .layer(map_response(with_headers))
         .with_state(state)
+        .merge(routes)
+        .layer(map_response(with_headers))
 }
 
 async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
@@ -114,10 +86,6 @@ async fn readyz(Shared(state): Shared<State>) -> Response {
 
 async fn startupz(Shared(state): Shared<State>) -> Response {
     verdict(&state.health.not_started())
-}
-
-async fn not_found() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, "There is nothing here; try /metrics, /livez, /readyz or /startupz.\n")
 }
 
 /// 200 where nothing speaks against it, else 503 with one reason a line.
@@ -142,17 +110,21 @@ async fn with_headers(mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
 
+    use super::server::GRACE;
     use super::*;
 
     struct Server {
         address: SocketAddr,
         health: Health,
         stop: oneshot::Sender<()>,
-        task: JoinHandle<io::Result<()>>,
+        task: JoinHandle<()>,
     }
 
     async fn start() -> Server {
@@ -161,7 +133,7 @@ mod tests {
         let health = Health::new(Box::new(|| Box::pin(async { true })));
         let state = State { health: health.clone(), metrics: Arc::new(|| "a_metric 1\n".to_owned()) };
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, state, async move {
+        let task = tokio::spawn(server::serve(listener, with_probes(state, Router::new()), async move {
             let _ = stopped.await;
         }));
         Server { address, health, stop, task }
@@ -216,7 +188,7 @@ mod tests {
         let mut idle = TcpStream::connect(server.address).await.unwrap();
         idle.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
         server.stop.send(()).unwrap();
-        tokio::time::timeout(GRACE * 3, server.task).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(GRACE * 3, server.task).await.unwrap().unwrap();
     }
 
     #[tokio::test]

@@ -10,8 +10,9 @@ use super::db::{Arg, Row, Tx, args};
 use super::members::{Visible, visible_members};
 use super::trash::DeletedBy;
 use super::{Store, StoreError, reading};
+use crate::domain::address::address_key;
 use crate::domain::restore::RESTORABLE;
-use crate::domain::time::format_time;
+use crate::domain::time::{Time, format_time};
 
 /// Which rows of a list.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +21,21 @@ pub struct Filter {
     pub workflow_id: Option<i64>,
     pub outcome: Option<String>,
     pub reason: Option<String>,
+    /// Only of this contact, or of those that have this address; both of the trash alone.
+    pub contact_id: Option<i64>,
+    pub address: Option<String>,
+    /// Only what the list has after this row.
+    pub after: Option<Place>,
     pub limit: i64,
+}
+
+/// A row's place in a list: lists go by time, the newest first, then by ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub at: Time,
+    pub id: i64,
+    /// Which of several rows of one id; 0 where there is but one.
+    pub part: i64,
 }
 
 /// A decision of the ledger.
@@ -36,6 +51,8 @@ pub struct EnrollmentRow {
     pub reason: Option<String>,
     pub decided_at: String,
     pub trash_entry_id: Option<String>,
+    #[serde(skip)]
+    pub place: Place,
 }
 
 /// A contact in the trash.
@@ -48,6 +65,8 @@ pub struct TrashRow {
     /// From when on a purge may take it.
     pub purge_at: String,
     pub deleted_by: Value,
+    #[serde(skip)]
+    pub place: Place,
 }
 
 /// A row of the audit.
@@ -64,6 +83,8 @@ pub struct AuditRow {
     /// The delete by a person that it was part of; left out where it was of none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_id: Option<String>,
+    #[serde(skip)]
+    pub place: Place,
 }
 
 /// A contact as the CRM shows it now.
@@ -124,6 +145,7 @@ async fn enrollments(tx: &mut Tx, filter: &Filter) -> Result<Vec<EnrollmentRow>,
     conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
     conditions.equal("outcome", filter.outcome.clone().map(Arg::from));
     conditions.equal("reason", filter.reason.clone().map(Arg::from));
+    conditions.after(["decided_at", "enrollment_id", "action_id"], filter.after);
     let order = "ORDER BY decided_at DESC, account_id, enrollment_id DESC, action_id";
     let rows = conditions.select(tx, LEDGER, "ledger", order, filter.limit).await?;
     rows.iter().map(enrollment_row).collect()
@@ -147,6 +169,14 @@ async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<TrashRow>, Store
     let mut conditions = Conditions::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
     conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
+    conditions.equal("contact_id", filter.contact_id.map(Arg::from));
+    conditions.with(
+        "contact_id IN (SELECT e.contact_id FROM contact_emails e \
+         WHERE e.account_id = trash_entries.account_id AND e.email_key = ",
+        filter.address.as_deref().map(|address| address_key(address).into()),
+        ")",
+    );
+    conditions.after(["deleted_at", "entry_id", "0"], filter.after);
     conditions.also("closed_at IS NULL");
     let columns = "entry_id, contact_id, deleted_at, deleted_by, workflow_id, enrollment_id, user_id";
     let order = "ORDER BY deleted_at DESC, entry_id DESC";
@@ -157,7 +187,8 @@ async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<TrashRow>, Store
 async fn audit_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
     let mut conditions = Conditions::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
-    let columns = "account_id, at, actor, action, CAST(ids AS text) AS ids, count, deletion_id";
+    conditions.after(["at", "audit_id", "0"], filter.after);
+    let columns = "account_id, audit_id, at, actor, action, CAST(ids AS text) AS ids, count, deletion_id";
     let rows =
         conditions.select(tx, columns, "audit", "ORDER BY at DESC, audit_id DESC", filter.limit).await?;
     rows.iter()
@@ -171,6 +202,7 @@ async fn audit_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<AuditRow>, Store
                 ids: row.json("ids")?,
                 count: row.int("count")?,
                 deletion_id: row.optional_int("deletion_id")?.map(|id| id.to_string()),
+                place: Place { at: row.time("at")?, id: row.int("audit_id")?, part: 0 },
             })
         })
         .collect()
@@ -226,10 +258,28 @@ pub(super) struct Conditions {
 impl Conditions {
     /// `column = value`, where there is a value to ask for.
     pub(super) fn equal(&mut self, column: &'static str, value: Option<Arg>) {
+        self.with(&format!("{column} = "), value, "");
+    }
+
+    /// A condition around a value, where there is one to ask for.
+    fn with(&mut self, before: &str, value: Option<Arg>, behind: &'static str) {
         if let Some(value) = value {
-            self.args.push(value);
-            self.sql.push(format!("{column} = ${}", self.args.len()));
+            let parameter = self.parameter(value);
+            self.sql.push(format!("{before}{parameter}{behind}"));
         }
+    }
+
+    fn parameter(&mut self, value: Arg) -> String {
+        self.args.push(value);
+        format!("${}", self.args.len())
+    }
+
+    /// What a list has after a row, by the columns of the row's place.
+    fn after(&mut self, [at, id, part]: [&'static str; 3], after: Option<Place>) {
+        let Some(place) = after else { return };
+        let [t, i, p] = [place.at.into(), place.id.into(), place.part.into()].map(|it| self.parameter(it));
+        // The first part lets an index of the time find the place.
+        self.sql.push(format!("{at} <= {t} AND ({at} < {t} OR {id} < {i} OR {id} = {i} AND {part} > {p})"));
     }
 
     /// A condition without parameter.
@@ -268,6 +318,11 @@ fn enrollment_row(row: &Row) -> Result<EnrollmentRow, StoreError> {
         reason: row.optional_text("reason")?,
         decided_at: format_time(row.time("decided_at")?),
         trash_entry_id: row.optional_int("trash_entry_id")?.map(|id| id.to_string()),
+        place: Place {
+            at: row.time("decided_at")?,
+            id: row.int("enrollment_id")?,
+            part: row.int("action_id")?,
+        },
     })
 }
 
@@ -288,5 +343,6 @@ fn trash_row(row: &Row) -> Result<TrashRow, StoreError> {
         deleted_at: format_time(deleted_at),
         purge_at: format_time(deleted_at + RESTORABLE),
         deleted_by: json!(by),
+        place: Place { at: deleted_at, id: row.int("entry_id")?, part: 0 },
     })
 }

@@ -25,6 +25,7 @@ mod explain;
 mod faults;
 mod guard;
 mod hostile;
+mod http;
 mod import;
 mod import_contacts;
 mod journal;

@@ -68,7 +68,7 @@ impl Demo {
             })
         });
         let server = if self.serve {
-            Some(service::serve(&context.settings, health.clone(), telemetry.clone()).await?)
+            Some(service::serve(&context.settings, store.clone(), health.clone(), telemetry.clone()).await?)
         } else {
             None
         };

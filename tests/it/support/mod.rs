@@ -6,6 +6,7 @@ mod broker;
 mod database;
 pub mod every_category;
 pub mod every_kind;
+mod http;
 mod mail_server;
 mod process;
 mod proxy;
@@ -18,6 +19,7 @@ mod worker;
 
 pub use broker::Broker;
 pub use database::Database;
+pub use http::{Answered, Asking, encoded};
 pub use mail_server::MailServer;
 pub use process::{Process, run_to_end};
 pub use proxy::{Direction, Proxy};

@@ -4,9 +4,8 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
+use super::http::{Answered, Asking};
 use super::process::Process;
 use super::wait_until;
 
@@ -57,8 +56,14 @@ impl Worker {
 
     /// The status and the body of a page.
     pub async fn get(&self, path: &str) -> (u16, String) {
+        let Answered { status, body, .. } = self.ask(&Asking::get(path)).await;
+        (status, body)
+    }
+
+    /// The answer to a request.
+    pub async fn ask(&self, asking: &Asking) -> Answered {
         let address = self.address().expect("the service has logged http.address: wait until it is ready");
-        get(&address, path).await.unwrap_or_else(|error| panic!("GET {path}: {error}"))
+        asking.of(&address).await.unwrap_or_else(|error| panic!("{asking:?}: {error}"))
     }
 
     /// The metrics as Prometheus would read them.

@@ -1,0 +1,257 @@
+//! What changes something. Whether the user may is asked by the transaction that does it.
+
+use std::collections::BTreeSet;
+
+use axum::Json;
+use axum::extract::{Extension, State as Shared};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::input::{Id, Moment, Named, Sent, Whom, Words};
+use super::looks::of_the_service;
+use super::problem::Problem;
+use crate::domain::dead_letter::Selection;
+use crate::http::auth::operator;
+use crate::operations::Operations;
+use crate::store::deletions;
+use crate::store::erase::Person;
+use crate::store::holds::Ruling;
+use crate::store::restore::{Request, Wanted};
+use crate::store::switches::Scope;
+use crate::store::tokens::Caller;
+
+/// What a handler answers.
+type Answer = Result<Response, Problem>;
+
+/// Dead letters that are replayed a second.
+const REPLAY_RATE: u32 = 500;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Delete {
+    contact_ids: Option<BTreeSet<Id>>,
+    segment_id: Option<Id>,
+    filter: Option<Whom>,
+    confirm: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Restore {
+    contact_ids: Option<Vec<Id>>,
+    workflow_id: Option<Id>,
+    since: Option<Moment>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Erase {
+    contact_id: Option<Id>,
+    email: Option<Words>,
+    confirm: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmed {
+    confirm: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct WhichWorkflow {
+    workflow_id: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhichJob {
+    job: Option<Words>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    all: Option<bool>,
+    reason: Option<Words>,
+    ids: Option<Vec<Words>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Discard {
+    all: Option<bool>,
+    reason: Option<Words>,
+    ids: Option<Vec<Words>>,
+    confirm: u64,
+}
+
+pub async fn delete(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(wish): Sent<Delete>,
+) -> Answer {
+    let selection = match (wish.contact_ids, wish.segment_id, wish.filter) {
+        (Some(ids), segment, None) if !ids.is_empty() => {
+            let contacts = ids.into_iter().map(|id| id.0).collect();
+            deletions::Selection::Picked { contacts, segment_id: segment.map(|id| id.0) }
+        }
+        (None, Some(Id(segment)), None) => deletions::Selection::Segment(segment),
+        (None, None, Some(Whom(filter))) => deletions::Selection::Filter(Box::new(filter)),
+        _ => {
+            return Err(Problem::malformed(
+                "name contactIds (one at least), segmentId, both of them, or filter alone",
+            ));
+        }
+    };
+    let user = caller.user_id.to_string();
+    let request =
+        deletions::Request { account_id: caller.account_id, user, selection, confirm: wish.confirm };
+    Ok(Json(operations.delete(&request, &mut |_| {}).await?).into_response())
+}
+
+fn wanted(caller: &Caller, wish: &Restore) -> Result<Request, Problem> {
+    let wanted = match (&wish.contact_ids, wish.workflow_id, wish.since) {
+        (Some(ids), None, None) if !ids.is_empty() => {
+            Wanted::contacts(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
+        }
+        (None, Some(Id(workflow_id)), Some(Moment(since))) => Wanted::DeletedBy { workflow_id, since },
+        _ => return Err(Problem::malformed("name contactIds (one at least), or workflowId and since")),
+    };
+    Ok(Request { account_id: caller.account_id, user: caller.user_id.to_string(), wanted })
+}
+
+pub async fn restore(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(wish): Sent<Restore>,
+) -> Answer {
+    let (report, ended) = operations.restore(&wanted(&caller, &wish)?, &mut |_| {}).await;
+    ended?;
+    Ok(Json(report).into_response())
+}
+
+pub async fn preview_restore(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(wish): Sent<Restore>,
+) -> Answer {
+    let preview = operations.store.preview_restore(&wanted(&caller, &wish)?, &|_| {}).await?;
+    Ok(Json(preview).into_response())
+}
+
+pub async fn erase(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(wish): Sent<Erase>,
+) -> Answer {
+    let person = match (wish.contact_id, wish.email) {
+        (Some(Id(contact)), None) => Person::Contact(contact),
+        (None, Some(Words(address))) => Person::Address(address),
+        _ => return Err(Problem::malformed("name contactId or email, and not both")),
+    };
+    let user = caller.user_id.to_string();
+    Ok(Json(operations.erase(caller.account_id, &user, &person, wish.confirm).await?).into_response())
+}
+
+pub async fn approve(
+    operations: Shared<Operations>,
+    caller: Extension<Caller>,
+    workflow: Named<Id>,
+    sent: Sent<Confirmed>,
+) -> Answer {
+    rule(operations, caller, workflow, sent, Ruling::Approve).await
+}
+
+pub async fn reject(
+    operations: Shared<Operations>,
+    caller: Extension<Caller>,
+    workflow: Named<Id>,
+    sent: Sent<Confirmed>,
+) -> Answer {
+    rule(operations, caller, workflow, sent, Ruling::Reject).await
+}
+
+async fn rule(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Id(workflow)): Named<Id>,
+    Sent(Confirmed { confirm }): Sent<Confirmed>,
+    ruling: Ruling,
+) -> Answer {
+    let workflow = (caller.account_id, workflow);
+    Ok(Json(operations.rule_on_holds(workflow, ruling, confirm, &operator(&caller)).await?).into_response())
+}
+
+fn scope(caller: &Caller, which: &WhichWorkflow) -> Scope {
+    Scope { account_id: Some(caller.account_id), workflow_id: which.workflow_id.map(|id| id.0) }
+}
+
+pub async fn pause(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(which): Sent<WhichWorkflow>,
+) -> Answer {
+    Ok(Json(operations.pause(scope(&caller, &which), &operator(&caller)).await?).into_response())
+}
+
+pub async fn resume(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(which): Sent<WhichWorkflow>,
+) -> Answer {
+    let resumed = operations.store.resume(scope(&caller, &which), &operator(&caller)).await?;
+    Ok(Json(resumed).into_response())
+}
+
+fn letters(
+    caller: &Caller,
+    all: Option<bool>,
+    reason: Option<Words>,
+    ids: Option<Vec<Words>>,
+) -> Result<Selection, Problem> {
+    let account_id = Some(caller.account_id);
+    match (all, reason, ids) {
+        (Some(true), None, None) => Ok(Selection { account_id, ..Selection::default() }),
+        (None, Some(Words(reason)), None) => {
+            Ok(Selection { reason: Some(reason), account_id, ids: Vec::new() })
+        }
+        (None, None, Some(ids)) if !ids.is_empty() => {
+            let ids = ids.into_iter().map(|Words(id)| id).collect();
+            Ok(Selection { ids, account_id, reason: None })
+        }
+        _ => Err(Problem::malformed("name all (true), reason or ids (one at least), and only one of them")),
+    }
+}
+
+pub async fn replay(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(Replay { all, reason, ids }): Sent<Replay>,
+) -> Answer {
+    let selection = letters(&caller, all, reason, ids)?;
+    let replayed = operations.replay_dead_letters(&selection, &operator(&caller), REPLAY_RATE).await?;
+    Ok(Json(replayed).into_response())
+}
+
+pub async fn discard(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(Discard { all, reason, ids, confirm }): Sent<Discard>,
+) -> Answer {
+    let selection = letters(&caller, all, reason, ids)?;
+    let discarded = operations.discard_dead_letters(&selection, &operator(&caller), confirm).await?;
+    Ok(Json(discarded).into_response())
+}
+
+pub async fn try_retention(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(WhichJob { job }): Sent<WhichJob>,
+) -> Answer {
+    of_the_service(&caller)?;
+    let job = job.map(|Words(name)| name);
+    let reports = operations.try_retention(job.as_deref()).await?;
+    Ok(Json(json!({ "jobs": reports })).into_response())
+}

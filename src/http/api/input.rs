@@ -1,0 +1,163 @@
+//! What a request says, read strictly: an unknown member, a wrong type or a member too many is an error of its sender.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::Problem;
+use crate::domain::criteria::Filter;
+use crate::domain::members::{parse_id_text, parse_strictly};
+use crate::domain::time::{Time, parse_time};
+use crate::http::limits;
+use crate::store::read::Place;
+
+/// The most rows of a list.
+const MAX_LIMIT: u32 = 1000;
+/// The longest text in a query, in bytes.
+const MAX_WORDS: usize = 1000;
+
+/// The parameters behind the question mark.
+pub struct Asked<T>(pub T);
+
+/// The names within the path.
+pub struct Named<T>(pub T);
+
+/// The JSON document in the body.
+pub struct Sent<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = Query::try_from_uri(&parts.uri);
+        query.map(|Query(asked)| Self(asked)).map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::from_request_parts(parts, state).await;
+        path.map(|Path(named)| Self(named)).map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+        if kind.as_deref() != Some("application/json") {
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(Problem::new(status, "unsupported_type", "the body must be application/json"));
+        }
+        let body = limits::read(request.into_body()).await?;
+        let text = std::str::from_utf8(&body).map_err(|_| Problem::malformed("the body is no UTF-8"))?;
+        let document = parse_strictly(text).map_err(|error| Problem::malformed(error.to_string()))?;
+        serde_json::from_value(document).map(Self).map_err(|error| Problem::malformed(error.to_string()))
+    }
+}
+
+/// An id: a decimal text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Id(pub i64);
+
+impl TryFrom<String> for Id {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        parse_id_text(&text).map(Self).ok_or("an id is a positive 64-bit integer as a text")
+    }
+}
+
+/// A text that both databases take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Words(pub String);
+
+impl TryFrom<String> for Words {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let fits = !text.is_empty() && text.len() <= MAX_WORDS && !text.contains('\0');
+        fits.then_some(Self(text)).ok_or("a text has 1 to 1000 bytes and no U+0000")
+    }
+}
+
+/// How many rows of a list.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "u32")]
+pub struct Limit(pub usize);
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(100)
+    }
+}
+
+impl TryFrom<u32> for Limit {
+    type Error = &'static str;
+
+    fn try_from(limit: u32) -> Result<Self, Self::Error> {
+        let fits = (1..=MAX_LIMIT).contains(&limit);
+        usize::try_from(limit).ok().filter(|_| fits).map(Self).ok_or("a limit is 1 to 1000")
+    }
+}
+
+/// A time, RFC 3339.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Moment(pub Time);
+
+impl TryFrom<String> for Moment {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        parse_time(&text).map(Self).ok_or("a time is written like 2026-11-21T10:00:00Z")
+    }
+}
+
+/// Where a list goes on: what the `Link` to the next page carries, and nobody has to understand.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Cursor(pub Place);
+
+impl TryFrom<String> for Cursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let parts: Option<Vec<i64>> = text.split('-').map(|part| part.parse().ok()).collect();
+        let place = match parts.as_deref() {
+            Some([micros, id, part]) => {
+                Time::from_timestamp_micros(*micros).map(|at| Place { at, id: *id, part: *part })
+            }
+            _ => None,
+        };
+        place.map(Self).ok_or("a cursor is taken from the Link of the page before")
+    }
+}
+
+/// A row's place as a cursor.
+pub fn cursor(place: Place) -> String {
+    format!("{}-{}-{}", place.at.timestamp_micros(), place.id, place.part)
+}
+
+/// A filter that says whom to delete; one that takes everybody, or that is not understood, is none.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+pub struct Whom(pub Filter);
+
+impl TryFrom<serde_json::Value> for Whom {
+    type Error = String;
+
+    fn try_from(branch: serde_json::Value) -> Result<Self, Self::Error> {
+        let unfit = |complaint| format!("nobody is deleted by this filter: {complaint}");
+        Filter::parse(&branch).map(Self).map_err(unfit)
+    }
+}

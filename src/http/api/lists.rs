@@ -1,0 +1,204 @@
+//! Lists, newest first, page by page.
+
+use axum::extract::{Extension, OriginalUri, State as Shared};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::Json;
+use super::input::{Asked, Cursor, Id, Limit, Words, cursor};
+use super::problem::Problem;
+use crate::domain::dead_letter::Selection;
+use crate::operations::{Operations, dead_letters};
+use crate::store::read::Filter;
+use crate::store::tokens::Caller;
+
+/// A list that goes on with a cursor.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditQuery {
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrashQuery {
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
+    workflow: Option<Id>,
+    contact: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrollmentsQuery {
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
+    workflow: Option<Id>,
+    outcome: Option<Outcome>,
+    reason: Option<Words>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Deleted,
+    Skipped,
+    Refused,
+    Held,
+    Deferred,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Skipped => "skipped",
+            Self::Refused => "refused",
+            Self::Held => "held",
+            Self::Deferred => "deferred",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasuresQuery {
+    #[serde(default)]
+    limit: Limit,
+    /// The last receipt of the page before.
+    cursor: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldsQuery {
+    #[serde(default)]
+    limit: Limit,
+    workflow: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLettersQuery {
+    #[serde(default)]
+    limit: Limit,
+    reason: Option<Words>,
+}
+
+/// The rows of an account; one more than asked for, to know whether there are more.
+fn filter(caller: &Caller, limit: Limit, after: Option<Cursor>) -> Filter {
+    Filter {
+        account_id: Some(caller.account_id),
+        after: after.map(|cursor| cursor.0),
+        limit: i64::try_from(limit.0 + 1).unwrap_or(i64::MAX),
+        ..Filter::default()
+    }
+}
+
+/// A page of rows, and in its head the link to the next one.
+fn page<T: Serialize>(
+    uri: &axum::http::Uri,
+    limit: Limit,
+    mut rows: Vec<T>,
+    place: impl Fn(&T) -> String,
+) -> Response {
+    let goes_on = rows.len() > limit.0;
+    rows.truncate(limit.0);
+    let next = rows.last().filter(|_| goes_on).map(|last| next_link(uri, &place(last)));
+    let mut response = Json(rows).into_response();
+    if let Some(link) = next.and_then(|link| HeaderValue::from_str(&link).ok()) {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    response
+}
+
+fn next_link(uri: &axum::http::Uri, cursor: &str) -> String {
+    let asked = uri.query().unwrap_or_default().split('&');
+    let kept = asked.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let query: Vec<String> = kept.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
+    format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
+}
+
+pub async fn trash(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<TrashQuery>,
+) -> Result<Response, Problem> {
+    let id = |id: Option<Id>| id.map(|id| id.0);
+    let filter = Filter {
+        workflow_id: id(asked.workflow),
+        contact_id: id(asked.contact),
+        ..filter(&caller, asked.limit, asked.cursor)
+    };
+    let rows = operations.store.trash(&filter).await?;
+    Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
+}
+
+pub async fn enrollments(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<EnrollmentsQuery>,
+) -> Result<Response, Problem> {
+    let filter = Filter {
+        workflow_id: asked.workflow.map(|id| id.0),
+        outcome: asked.outcome.map(|outcome| outcome.as_str().to_owned()),
+        reason: asked.reason.map(|reason| reason.0),
+        ..filter(&caller, asked.limit, asked.cursor)
+    };
+    let rows = operations.store.enrollments(&filter).await?;
+    Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
+}
+
+pub async fn audit(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<AuditQuery>,
+) -> Result<Response, Problem> {
+    let rows = operations.store.audit(&filter(&caller, asked.limit, asked.cursor)).await?;
+    Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
+}
+
+pub async fn erasures(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<ErasuresQuery>,
+) -> Result<Response, Problem> {
+    let before = asked.cursor.map(|receipt| receipt.0);
+    let limit = filter(&caller, asked.limit, None).limit;
+    let rows = operations.store.erasures(caller.account_id, before, limit).await?;
+    Ok(page(&uri, asked.limit, rows, |row| row.erasure_id.clone()))
+}
+
+pub async fn holds(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Asked(asked): Asked<HoldsQuery>,
+) -> Result<Response, Problem> {
+    let mut filter =
+        Filter { workflow_id: asked.workflow.map(|id| id.0), ..filter(&caller, asked.limit, None) };
+    filter.limit -= 1;
+    Ok(Json(operations.store.holds(&filter).await?).into_response())
+}
+
+pub async fn dead_letters(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Asked(asked): Asked<DeadLettersQuery>,
+) -> Result<Response, Problem> {
+    let selection = Selection {
+        reason: asked.reason.map(|reason| reason.0),
+        account_id: Some(caller.account_id),
+        ids: Vec::new(),
+    };
+    let letters = operations.dead_letters(&selection, asked.limit.0).await?;
+    Ok(Json(letters.iter().map(dead_letters::row).collect::<Vec<_>>()).into_response())
+}

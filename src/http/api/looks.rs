@@ -1,0 +1,129 @@
+//! One thing at a time, read only.
+
+use axum::Json;
+use axum::extract::{Extension, State as Shared};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::input::{Asked, Id, Named, Words};
+use super::problem::Problem;
+use crate::operations::{Operations, dead_letters, pages};
+use crate::store::tokens::Caller;
+
+/// What a handler answers.
+type Answer = Result<Response, Problem>;
+
+/// No parameters at all.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WhichAction {
+    action: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainQuery {
+    workflow: Id,
+    contact: Id,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    object: Option<Words>,
+    id: Option<Id>,
+}
+
+pub async fn contact(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Id(contact)): Named<Id>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Answer {
+    Ok(Json(operations.store.contact(caller.account_id, contact).await?).into_response())
+}
+
+pub async fn page(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Words(name)): Named<Words>,
+    Asked(asked): Asked<PageQuery>,
+) -> Answer {
+    let object = asked.object.map(|Words(object)| pages::record(&object)).transpose();
+    let object = object.map_err(Problem::malformed)?;
+    let id = asked.id.map(|id| id.0);
+    Ok(Json(operations.page(caller.account_id, &name, object, id).await?).into_response())
+}
+
+pub async fn enrollment(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Id(enrollment)): Named<Id>,
+    Asked(asked): Asked<WhichAction>,
+) -> Answer {
+    let action = asked.action.map(|id| id.0);
+    Ok(Json(operations.enrollment(caller.account_id, enrollment, action).await?).into_response())
+}
+
+pub async fn erasure(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Id(erasure)): Named<Id>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Answer {
+    Ok(Json(operations.erasure(caller.account_id, erasure).await?).into_response())
+}
+
+pub async fn explain(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Asked(ExplainQuery { workflow, contact }): Asked<ExplainQuery>,
+) -> Answer {
+    Ok(Json(operations.explain(caller.account_id, workflow.0, contact.0).await?).into_response())
+}
+
+pub async fn workflow_preview(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Id(workflow)): Named<Id>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Answer {
+    let preview = operations.preview_workflow(caller.account_id, workflow, &mut |_| {}).await?;
+    Ok(Json(preview).into_response())
+}
+
+pub async fn dead_letter(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Words(id)): Named<Words>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Answer {
+    let letter = operations.dead_letter(&id, Some(caller.account_id)).await?;
+    Ok(Json(dead_letters::whole(&letter)).into_response())
+}
+
+pub async fn retention(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Asked(Nothing {}): Asked<Nothing>,
+) -> Answer {
+    of_the_service(&caller)?;
+    Ok(Json(json!({ "jobs": operations.retention_status().await? })).into_response())
+}
+
+/// What the jobs do tells of all accounts together: that takes a user who may do anything in one.
+pub fn of_the_service(caller: &Caller) -> Result<(), Problem> {
+    if caller.is_super_admin() {
+        return Ok(());
+    }
+    Err(Problem::forbidden(format!(
+        "user {} may not see the scheduled jobs, which are of all accounts: that takes the permission Super admin \
+         (super_admin)",
+        caller.user_id
+    )))
+}

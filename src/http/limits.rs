@@ -1,0 +1,88 @@
+//! What stands around every request that asks the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+
+use super::Health;
+
+/// Requests at the store at once: the rest of its connections is left to the deletions.
+const AT_ONCE: usize = 4;
+/// How long a request may wait for its turn.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
+
+/// The longest body of a request.
+pub const BODY_BYTES: usize = 256 * 1024;
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(15);
+
+/// Whose turn it is, and whether it is anybody's yet.
+#[derive(Clone)]
+pub struct Limits {
+    health: Health,
+    turns: Arc<Semaphore>,
+}
+
+/// A body that was not taken.
+#[derive(Clone, Copy, Debug)]
+pub enum NoBody {
+    TooLarge,
+    TooSlow,
+    Broken,
+}
+
+impl Limits {
+    pub fn new(health: Health) -> Self {
+        Self { health, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// These routes, within the limits.
+    pub fn around(self, routes: Router) -> Router {
+        routes.layer(from_fn_with_state(self, carry_out))
+    }
+}
+
+/// Has a request its turn, and carries it out to its end whether or not somebody still waits for the answer: no future of
+/// the store is dropped half-way because a client hung up.
+async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
+    if let [reason, ..] = limits.health.not_started()[..] {
+        return unavailable(reason);
+    }
+    let Ok(Ok(turn)) = tokio::time::timeout(TURN_WITHIN, limits.turns.acquire_owned()).await else {
+        return unavailable("too many requests are under way: try again in a moment");
+    };
+    let work = tokio::spawn(async move {
+        let response = next.run(request).await;
+        drop(turn);
+        response
+    });
+    // A handler that panicked has said so on standard error.
+    work.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+fn unavailable(reason: &str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], format!("{reason}\n")).into_response()
+}
+
+/// Reads a body to its end, if it is not too long and does not take too long.
+pub async fn read(body: Body) -> Result<Vec<u8>, NoBody> {
+    let read = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(body, BODY_BYTES)).await;
+    match read {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(error)) if is_too_large(&error) => Err(NoBody::TooLarge),
+        Ok(Err(_)) => Err(NoBody::Broken),
+        Err(_) => Err(NoBody::TooSlow),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let source = std::error::Error::source(error);
+    source.is_some_and(|source| source.to_string().contains("length limit"))
+}

@@ -1,0 +1,107 @@
+//! The listening socket and its connections: what is too slow, too big or too much is turned away here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower::ServiceExt as _;
+
+/// How long open connections may go on once the server stops: an idle client must not hold up the exit.
+pub const GRACE: Duration = Duration::from_secs(2);
+/// How long a request line and its headers may take to arrive, and how long a connection may be idle.
+const HEADERS_WITHIN: Duration = Duration::from_secs(15);
+/// What a request line and its headers may have together.
+const HEAD_BYTES: usize = 16 * 1024;
+/// How many headers a request may have.
+const MAX_HEADERS: usize = 64;
+/// Connections at once; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 512;
+/// The pause after a connection could not be accepted: there are no file descriptors left, say.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The address cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "http.listen is {address}, which cannot be listened on ({source}); set another address or stop what uses it"
+)]
+pub struct BindError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// Opens the listening socket; ask the listener for the address where the port was 0.
+///
+/// # Errors
+///
+/// One sentence naming the setting and the address.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+}
+
+/// Serves until `shutdown` completes, and a moment longer for connections that are open then.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
+    let open = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &room) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, permit)) => {
+                tokio::spawn(converse(stream, peer, router.clone(), open.watcher(), permit));
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    drop(listener);
+    // Whoever is slower than that is cut off.
+    let _ = tokio::time::timeout(GRACE, open.shutdown()).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, permit))
+}
+
+/// Answers all that comes over a connection.
+async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    watcher: Watcher,
+    _permit: OwnedSemaphorePermit,
+) {
+    let service = router.map_request(move |request: Request<Incoming>| {
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        request
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    // A connection that breaks is its client's affair.
+    let _ = watcher.watch(connection).await;
+}

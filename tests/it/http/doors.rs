@@ -1,0 +1,162 @@
+//! Who gets in, and what does not.
+
+use serde_json::json;
+
+use super::Scene;
+use crate::support::{Asking, Database, on_both};
+
+/// Every path of the API, by its document.
+async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
+    let document = scene.get(token, "/openapi.json").await.json();
+    let paths = document["paths"].as_object().unwrap().iter();
+    let methods =
+        |methods: &serde_json::Value| methods.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    paths
+        .flat_map(|(path, its)| methods(its).into_iter().map(|method| (method, path.clone())))
+        .map(|(method, path)| {
+            let path = path.replace("{name}", "calls").replace("{deadLetterId}", "x");
+            let ids = ["{contactId}", "{enrollmentId}", "{erasureId}", "{workflowId}"];
+            (method, ids.iter().fold(path, |path, id| path.replace(id, "1")))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_token_nothing_but_health_and_metrics_answers() {
+    let scene = Scene::new(Database::sqlite(), &[]).await;
+    let token = scene.token("1").await;
+    let operations = operations(&scene, &token).await;
+    assert!(operations.len() > 20, "{operations:?}");
+    for (method, path) in operations {
+        let asking = match method.as_str() {
+            "get" => Asking::get(&format!("/api/v1{path}")),
+            _ => Asking::post(&format!("/api/v1{path}"), &json!({})),
+        };
+        let answered = scene.worker.ask(&asking).await;
+        assert_eq!((answered.status, answered.header("www-authenticate")), (401, Some("Bearer")), "{path}");
+        let known = scene.worker.ask(&asking.showing(&token)).await;
+        assert!(![401, 405].contains(&known.status), "{path}: {} {}", known.status, known.body);
+    }
+    for path in ["/api/v1", "/api/v1/nothing"] {
+        assert_eq!(scene.worker.get(path).await.0, 401, "{path}");
+        let unknown = scene.worker.ask(&Asking::get(path).showing(&token)).await;
+        assert_eq!(unknown.status, 404, "{path}");
+    }
+    for path in ["/metrics", "/livez", "/startupz"] {
+        assert_eq!(scene.worker.get(path).await.0, 200, "{path}");
+    }
+    for shown in
+        ["", "Bearer", "Bearer ", "Basic cmVhcGVy", &token, "Bearer reaper_1_", "Bearer reaper_1_'--"]
+    {
+        let asking = Asking::get("/api/v1/trash").with("authorization", shown);
+        assert_eq!(scene.worker.ask(&asking).await.status, 401, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sentence() {
+    let scene = Scene::new(Database::sqlite(), &[]).await;
+    let token = scene.token("1").await;
+    let send = async |kind: &str, body: &str| {
+        let asking = Asking::sending("/api/v1/delete", kind, body).showing(&token);
+        let answered = scene.worker.ask(&asking).await;
+        assert_eq!(answered.header("content-type"), Some("application/problem+json"), "{}", answered.body);
+        answered.status
+    };
+    let large = format!(r#"{{"contactIds": ["1"], "confirm": 1, "x": "{}"}}"#, "x".repeat(300 * 1024));
+    assert_eq!(send("application/json", &large).await, 413);
+    assert_eq!(send("text/plain", r#"{"contactIds": ["1"], "confirm": 1}"#).await, 415);
+    for body in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\u{0}",
+        r#"{"contactIds": ["1"]}"#,
+        r#"{"contactIds": [], "confirm": 0}"#,
+        r#"{"contactIds": [1], "confirm": 1}"#,
+        r#"{"contactIds": ["1"], "confirm": -1}"#,
+        r#"{"contactIds": ["1"], "confirm": "1"}"#,
+        r#"{"contactIds": ["1"], "confirm": 1, "confirm": 1}"#,
+        r#"{"contactIds": ["1"], "confirm": 1, "force": true}"#,
+        r#"{"confirm": 9}"#,
+        r#"{"filter": {}, "confirm": 9}"#,
+        r#"{"filter": {"filterBranchType": "AND", "filterBranches": [], "filters": []}, "confirm": 9}"#,
+    ] {
+        assert_eq!(send("application/json", body).await, 400, "{body}");
+    }
+    for path in [
+        "/trash?limit=0",
+        "/trash?limit=1001",
+        "/trash?limit=x",
+        "/trash?cursor=1",
+        "/trash?cursor=1-2-x",
+        "/trash?account=2",
+        "/enrollments?outcome=lost",
+        "/contacts/0",
+        "/contacts/x",
+        "/contacts/1%00",
+        "/contacts/9999999999999999999",
+        "/pages/calls?object=company:9",
+        "/pages/timeline",
+        "/explain?workflow=1",
+        "/dead-letters/%00",
+        "/enrollments?reason=%00",
+    ] {
+        let answered = scene.get(&token, path).await;
+        assert_eq!((answered.status, answered.json()["status"].as_u64()), (400, Some(400)), "{path}");
+    }
+    for path in
+        ["/contacts/..", "/contacts/../trash", "/contacts/%2e%2e%2ftrash", "//trash", "/pages/..%2fcalls"]
+    {
+        let status = scene.get(&token, path).await.status;
+        assert!([400, 404].contains(&status), "{path}: {status}");
+    }
+    let long = scene.get(&token, &format!("/trash?x={}", "x".repeat(20_000))).await.status;
+    assert!([414, 431].contains(&long), "{long}");
+    let wrong = scene.worker.ask(&Asking::get("/api/v1/trash").by("DELETE").showing(&token)).await;
+    assert_eq!(wrong.status, 405);
+    assert_eq!(scene.db.count("contacts", "deleted_at IS NOT NULL").await, 0);
+}
+
+on_both!(
+    without_the_permission_nothing_is_deleted_and_other_accounts_are_out_of_reach,
+    async |db: Database| {
+        let scene = Scene::new(db, &[]).await;
+        let (nobody, one) = (scene.token("5").await, scene.token("2").await);
+        scene.reaper.delete(1, 9).await;
+        for (path, wish) in [
+            ("/delete", json!({"contactIds": ["1"], "confirm": 1})),
+            ("/erase", json!({"contactId": "1", "confirm": 1})),
+            ("/erase", json!({"email": "contact1@account1.example", "confirm": 1})),
+            ("/restore", json!({"contactIds": ["9"]})),
+            ("/restore/preview", json!({"contactIds": ["9"]})),
+            ("/pause", json!({})),
+            ("/resume", json!({})),
+            ("/workflows/6/holds/approve", json!({"confirm": 1})),
+            ("/workflows/6/holds/reject", json!({"confirm": 1})),
+            ("/retention/dry-run", json!({})),
+        ] {
+            let answered = scene.post(&nobody, path, &wish).await;
+            assert_eq!(answered.status, 403, "{path}: {}", answered.body);
+        }
+        assert_eq!(scene.get(&nobody, "/retention").await.status, 403);
+        // Delete is for one.
+        let two = json!({"contactIds": ["1", "2"], "confirm": 2});
+        assert_eq!(scene.post(&one, "/delete", &two).await.status, 403);
+        assert_eq!(scene.post(&one, "/pause", &json!({})).await.status, 403);
+        // A contact of another account is one that this account does not have.
+        let stranger = scene.token_of("2", "1").await;
+        let wish = json!({"contactIds": ["5"], "confirm": 1});
+        assert_eq!(scene.post(&stranger, "/delete", &wish).await.status, 404);
+        assert_eq!(scene.get(&stranger, "/trash").await.json(), json!([]));
+        assert_eq!(scene.get(&stranger, "/contacts/5").await.json()["state"], "unknown");
+        let audit = scene.get(&stranger, "/audit?limit=1000").await.json();
+        assert!(audit.as_array().unwrap().iter().all(|row| row["accountId"] == "2"), "{audit}");
+        assert_eq!(scene.db.count("contacts", "deleted_at IS NOT NULL").await, 1);
+        assert_eq!(
+            scene.db.count("gone_contacts", "TRUE").await + scene.db.count("switches", "TRUE").await,
+            0
+        );
+    }
+);

@@ -1,0 +1,65 @@
+//! Over HTTP: who gets in, and that what is asked there is what the commands do.
+
+mod api;
+mod doors;
+mod tokens;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::records::{contact, entitled_account, user};
+use crate::support::{Answered, Asking, Database, Reaper, Worker, wait_until};
+
+/// A store with people in it, and the service that serves it, its feed at rest.
+pub struct Scene {
+    pub db: Database,
+    pub reaper: Reaper,
+    pub worker: Worker,
+}
+
+impl Scene {
+    /// Account 1 with its administrator, user 2 with *Delete*, 3 with *Bulk delete*, 5 with nothing; account 2 with
+    /// its own administrator; contacts 1 to 9 in the first and 1 in the second; and these records.
+    pub async fn new(db: Database, records: &[Value]) -> Self {
+        let reaper = Reaper::new(&db).unguarded();
+        let mut all = entitled_account(1);
+        all.extend(entitled_account(2));
+        all.extend([user(1, 2, &["delete"]), user(1, 3, &["bulk_delete"]), user(1, 5, &[])]);
+        all.extend(
+            (1..=9).map(|id| contact(1, id, json!({"firstname": "Ada", "lastname": format!("No {id}")}))),
+        );
+        all.push(contact(2, 1, json!({"firstname": "Stranger"})));
+        all.extend_from_slice(records);
+        reaper.import(&all).await;
+        let worker = serving(&reaper).await;
+        Self { db, reaper, worker }
+    }
+
+    /// A token of a user of account 1.
+    pub async fn token(&self, user: &str) -> String {
+        self.token_of("1", user).await
+    }
+
+    pub async fn token_of(&self, account: &str, user: &str) -> String {
+        let made = self.reaper.json(&["tokens", "create", "--account", account, "--user", user]).await;
+        made["token"].as_str().expect("a token").to_owned()
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Answered {
+        self.worker.ask(&Asking::get(&format!("/api/v1{path}")).showing(token)).await
+    }
+
+    pub async fn post(&self, token: &str, path: &str, document: &Value) -> Answered {
+        self.worker.ask(&Asking::post(&format!("/api/v1{path}"), document).showing(token)).await
+    }
+}
+
+/// The service on a broker that is away: it serves all the same.
+async fn serving(reaper: &Reaper) -> Worker {
+    let mut worker = reaper.clone().setting("feed.rabbitmq.url", "amqp://127.0.0.1:1/").spawn(&["run"]);
+    worker.wait_listening().await;
+    let started = async || worker.get("/startupz").await.0 == 200;
+    wait_until("the start is finished", Duration::from_secs(30), started).await;
+    worker
+}

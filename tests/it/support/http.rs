@@ -1,0 +1,103 @@
+//! HTTP as a program speaks it that may say anything: no client library that would mend a request.
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A request.
+#[derive(Clone, Debug)]
+pub struct Asking {
+    method: &'static str,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    pub status: u16,
+    head: String,
+    pub body: String,
+}
+
+impl Asking {
+    pub fn get(path: &str) -> Self {
+        Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// Sends a JSON document.
+    pub fn post(path: &str, document: &Value) -> Self {
+        Self::sending(path, "application/json", document.to_string())
+    }
+
+    /// Sends a form.
+    pub fn form(path: &str, fields: &[(&str, &str)]) -> Self {
+        let fields: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        Self::sending(path, "application/x-www-form-urlencoded", fields.join("&"))
+    }
+
+    pub fn sending(path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Self {
+        let asking = Self { method: "POST", body: body.into(), ..Self::get(path) };
+        asking.with("content-type", kind)
+    }
+
+    pub fn by(self, method: &'static str) -> Self {
+        Self { method, ..self }
+    }
+
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Shows a token.
+    pub fn showing(self, token: &str) -> Self {
+        self.with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Asks over a connection of its own.
+    pub async fn of(&self, address: &str) -> std::io::Result<Answered> {
+        let mut stream = TcpStream::connect(address).await?;
+        let headers: String =
+            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!(
+            "{} {} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n{headers}\r\n",
+            self.method,
+            self.path,
+            self.body.len()
+        );
+        // Whoever has heard enough answers before it has read everything.
+        let _ = stream.write_all(&[head.as_bytes(), &self.body].concat()).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let status = status.ok_or_else(|| std::io::Error::other(format!("not an HTTP answer: {head}")))?;
+        Ok(Answered { status, head: head.to_owned(), body: body.to_owned() })
+    }
+}
+
+impl Answered {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(header, _)| header.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|error| panic!("no JSON document ({error}):\n{}\n{}", self.head, self.body))
+    }
+}
+
+/// As a form or a query has it.
+pub fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
