@@ -309,7 +309,7 @@ impl Server {
     }
 }
 
-/// Starts serving health and metrics, and the API.
+/// Starts serving health and metrics, the API and the pages.
 ///
 /// # Errors
 ///

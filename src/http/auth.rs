@@ -47,11 +47,29 @@ impl Gate {
         Self { store, wrong: Arc::default() }
     }
 
+    /// The store that is asked.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Who shows this token.
     pub async fn by_token(&self, text: &str, peer: Peer) -> Result<Caller, Outside> {
         let shown = self.shown(text, peer)?;
         let found = self.store.caller(&shown).await.map_err(Outside::Store)?;
         found.ok_or_else(|| self.refuse(peer))
+    }
+
+    /// A session for whoever shows this token.
+    pub async fn begin_session(&self, text: &str, peer: Peer) -> Result<Credential, Outside> {
+        let shown = self.shown(text, peer)?;
+        let session = self.store.begin_session(&shown).await.map_err(Outside::Store)?;
+        session.ok_or_else(|| self.refuse(peer))
+    }
+
+    /// Whose session this is.
+    pub async fn by_session(&self, session: &Credential) -> Result<Caller, Outside> {
+        let found = self.store.session(session).await.map_err(Outside::Store)?;
+        found.ok_or(Outside::Unknown)
     }
 
     fn shown(&self, text: &str, peer: Peer) -> Result<Credential, Outside> {

@@ -1,4 +1,4 @@
-//! What is served over HTTP: health and metrics to anybody, the API to whoever shows a token.
+//! What is served over HTTP: health and metrics to anybody, the API and the pages to whoever shows a token.
 //!
 //! Nothing of health and metrics names an account, a contact or an enrollment. Everything else acts as the user that the
 //! token stands for, asks the store each time whether it may, and answers from [`crate::operations`], as the commands do.
@@ -7,6 +7,7 @@ mod api;
 mod auth;
 pub mod health;
 mod limits;
+mod pages;
 mod server;
 
 use std::fmt::Write;
@@ -55,8 +56,8 @@ pub async fn serve(
 ) {
     let gate = auth::Gate::new(operations.store.clone());
     let limits = limits::Limits::new(state.health.clone());
-    let api = api::router(operations, gate);
-    let guarded = limits.around(Router::new().nest("/api/v1", api));
+    let api = api::router(operations.clone(), gate.clone());
+    let guarded = limits.around(pages::router(operations, gate).nest("/api/v1", api));
     server::serve(listener, with_probes(state, guarded), shutdown).await;
 }
 

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{Error, Operations};
 use crate::domain::time::{Time, format_time};
 use crate::ports::Stop;
-use crate::scheduler::jobs::{Job, Ran, Report, Runner};
+pub use crate::scheduler::jobs::Report;
+use crate::scheduler::jobs::{Job, Ran, Runner};
 use crate::store::StoreError;
 use crate::store::retention::LastRun;
 

@@ -17,7 +17,7 @@ use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::DeletedBy;
 use super::users::permitted_user;
-use super::{Store, StoreError, contact_counts, count_by_user, lifecycle, scrubs, suppressions, transaction};
+use super::{Store, StoreError, contact_counts, count_by_user, lifecycle, reading, scrubs, suppressions, transaction};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;
@@ -65,6 +65,18 @@ impl Store {
         let contacts = receipts.iter().filter(|receipt| receipt.contact_id.is_some()).count();
         count_by_user(Transition::Erase, contacts);
         Ok(Erased { receipts, scrubbed: self.scrub().await })
+    }
+}
+
+impl Store {
+    /// Whom an erasure would take now.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn to_be_erased(&self, account_id: i64, person: &Person) -> Result<Vec<i64>, StoreError> {
+        let subjects = reading!(self, tx => subjects(tx, account_id, person))?;
+        Ok(subjects.into_iter().map(|subject| subject.contact_id).collect())
     }
 }
 
@@ -136,7 +148,7 @@ pub(super) async fn subjects(
     let sql = format!(
         "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM contacts c \
          WHERE c.account_id = $1 AND {condition} ORDER BY c.contact_id{}",
-        tx.dialect().for_update("c")
+        tx.for_update("c")
     );
     let mut subjects = Vec::new();
     for row in tx.rows(&sql, &[account_id.into(), wanted]).await? {

@@ -136,7 +136,7 @@ fn reach_the_delete(known: &mut Known, enrollment: &mut NewEnrollment) {
     }
 }
 
-async fn live_contacts(tx: &mut Tx, account_id: i64) -> Result<u64, StoreError> {
+pub(super) async fn live_contacts(tx: &mut Tx, account_id: i64) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) AS live FROM contacts WHERE account_id = $1 AND deleted_at IS NULL";
     let live = tx.row(sql, args![account_id]).await?.map_or(Ok(0), |row| row.int("live"))?;
     Ok(live.unsigned_abs())

@@ -5,7 +5,7 @@
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`waiting`] (those that were held or deferred),
 //! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
-//! (what the commands show), [`tokens`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
+//! (what the commands show), [`tokens`] and [`sessions`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
 //! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
 //! many is more than one transaction.
 
@@ -39,6 +39,7 @@ pub mod mail;
 mod members;
 mod migrate;
 pub mod outbox;
+pub mod overview;
 pub mod pages;
 mod person;
 mod plan;
@@ -51,6 +52,7 @@ mod redact;
 pub mod restore;
 pub mod retention;
 mod scrubs;
+pub mod sessions;
 mod subjects;
 mod suppressions;
 pub mod switches;

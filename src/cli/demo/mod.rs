@@ -24,6 +24,7 @@ use crate::ports::Stop;
 use crate::scheduler::jobs::Runner;
 use crate::service;
 use crate::store::read::{Filter, TrashRow};
+use crate::store::tokens::NewToken;
 use crate::store::{self, KeyHome, Store};
 use crate::telemetry::Telemetry;
 
@@ -36,12 +37,14 @@ const URL: &str = "sqlite://contact-reaper-demo.db";
 
 /// A user of the sample account who may delete and restore.
 const USER: &str = "ola@larkspur.example";
+/// The user whose token opens the pages, with every permission.
+const PAGES_USER: &str = "kim@larkspur.example";
 /// A contact in the trash that a person wants back before the events come.
 const RESTORED: i64 = 131;
 
 #[derive(Debug, Args)]
 pub struct Demo {
-    /// Keep health and metrics up until Ctrl-C
+    /// Keep the pages, the API, health and metrics up until Ctrl-C
     #[arg(long)]
     serve: bool,
 }
@@ -83,7 +86,10 @@ impl Demo {
             )?;
         } else {
             print(imported, &lines, &trash)?;
-            print_next(server.as_ref().map(|server| server.address.to_string()).as_deref())?;
+            match &server {
+                Some(server) => print_address(&store, &server.address.to_string()).await?,
+                None => print_next()?,
+            }
         }
         if let Some(server) = server {
             health.set_feed_connected(true);
@@ -231,7 +237,19 @@ fn print(imported: u64, lines: &[Line], trash: &[TrashRow]) -> Result<(), Failur
     super::inspect::print_trash(trash)
 }
 
-fn print_next(address: Option<&str>) -> Result<(), Failure> {
+async fn print_address(store: &Store, address: &str) -> Result<(), Failure> {
+    let (user, name) = (PAGES_USER.to_owned(), "demo".to_owned());
+    let wanted = NewToken { account_id: 1, user, name, expires: None };
+    let made = store.create_token(&wanted, &operator()).await?;
+    print_next()?;
+    output::line(&format!(
+        "\nPages: http://{address}/, to be opened with the token of {PAGES_USER}:\n\n  {}\n\n\
+         API: http://{address}/api/v1/openapi.json, metrics: http://{address}/metrics. Ctrl-C ends.",
+        made.token.expose()
+    ))
+}
+
+fn print_next() -> Result<(), Failure> {
     let program = std::env::args().next().unwrap_or_else(|| "contact-reaper".to_owned());
     output::line(&format!(
         "\nTry next:\n\n  \
@@ -240,12 +258,7 @@ fn print_next(address: Option<&str>) -> Result<(), Failure> {
          {program} restore --account 1 --as {USER} --contact 105\n  \
          {program} enrollments list --outcome refused\n  \
          {program} audit list\n  \
-         {program} effects"
-    ))?;
-    match address {
-        None => output::line(&format!("  {program} demo --serve    # the same, with the metrics kept up")),
-        Some(address) => output::line(&format!(
-            "\nMetrics: http://{address}/metrics, health: http://{address}/readyz. Ctrl-C ends."
-        )),
-    }
+         {program} effects\n  \
+         {program} demo --serve    # the same, with the pages kept up"
+    ))
 }

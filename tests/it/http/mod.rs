@@ -2,6 +2,7 @@
 
 mod api;
 mod doors;
+mod pages;
 mod tokens;
 
 use std::time::Duration;

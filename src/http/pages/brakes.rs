@@ -1,0 +1,141 @@
+//! What is held, and the switch that holds it.
+
+use axum::extract::State as Shared;
+use maud::{Markup, html};
+
+use super::layout::{self, Shown};
+use super::visit::{Sent, Trouble, Visit};
+use crate::domain::permission::Scope;
+use crate::operations::Operations;
+use crate::store::holds::{Held, Ruling};
+use crate::store::overview::Overview;
+use crate::store::read::Filter;
+use crate::store::switches;
+
+/// Workflows on the page.
+const ROWS: i64 = 200;
+
+pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Shown {
+    let filter = Filter { account_id: Some(visit.account()), limit: ROWS, ..Filter::default() };
+    let held = operations.store.holds(&filter).await.map_err(|error| visit.store_trouble(&error))?;
+    let overview = operations.store.overview(visit.account(), 0).await;
+    let overview = overview.map_err(|error| visit.store_trouble(&error))?;
+    let rules = visit.caller.may_delete(Scope::Many);
+    let mut rows = Vec::new();
+    for it in &held {
+        let mut row = vec![
+            html! { (it.workflow_id) },
+            html! { (it.reason.replace('_', " ")) },
+            html! { (it.count) },
+            layout::time(&it.since),
+        ];
+        if rules {
+            row.push(if it.reason == "volume_guard" {
+                rulings(&visit, it)?
+            } else {
+                html! {}
+            });
+        }
+        rows.push(row);
+    }
+    let headings = ["workflow", "why", "how many", "since (UTC)", "what to do"];
+    let headings = &headings[..if rules { 5 } else { 4 }];
+    let content = html! {
+        p {
+            "What the volume guard holds waits for a person. What a pause holds goes on when the pause ends. Every other "
+            "check is asked anew."
+        }
+        (layout::table("Held enrollments", headings, &rows))
+        @if rules { (switch(&visit, &overview)?) }
+    };
+    Ok(layout::page(&visit, "Holds", Some("/holds"), &content))
+}
+
+fn rulings(visit: &Visit, held: &Held) -> Result<Markup, Trouble> {
+    let count = u64::try_from(held.count).unwrap_or_default();
+    let ruling = |verb: &str, label: &str| {
+        let content = html! {
+            input type="hidden" name="workflow" value=(held.workflow_id);
+            (layout::confirm(&format!("{verb}-{}", held.workflow_id), count))
+            button { (label) }
+        };
+        visit.form(&format!("/holds/{verb}"), &content)
+    };
+    Ok(html! { div.offers { (ruling("approve", "Approve")?) (ruling("reject", "Reject")?) } })
+}
+
+fn switch(visit: &Visit, overview: &Overview) -> Result<Markup, Trouble> {
+    let which = |path: &str, workflow: Option<i64>, label: &str| {
+        let content = html! {
+            @if let Some(workflow) = workflow { input type="hidden" name="workflow" value=(workflow); }
+            button { (label) }
+        };
+        visit.form(path, &content)
+    };
+    let of_one = html! {
+        (layout::labelled("pause-workflow", "workflow", "Workflow"))
+        button { "Pause this workflow" }
+    };
+    Ok(html! {
+        h2 { "Pause" }
+        p { "Stops deletes by workflows; people's deletes, erasures and purges go on." }
+        div.offers {
+            @if overview.is_paused { (which("/resume", None, "Resume the account")?) }
+            @else { (which("/pause", None, "Pause the account")?) }
+            @for workflow in &overview.paused_workflows {
+                (which("/resume", Some(*workflow), &format!("Resume workflow {workflow}"))?)
+            }
+            (visit.form("/pause", &of_one)?)
+        }
+    })
+}
+
+pub async fn approve(operations: Shared<Operations>, sent: Sent) -> Shown {
+    rule(operations, sent, Ruling::Approve).await
+}
+
+pub async fn reject(operations: Shared<Operations>, sent: Sent) -> Shown {
+    rule(operations, sent, Ruling::Reject).await
+}
+
+async fn rule(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent, ruling: Ruling) -> Shown {
+    let mistake = |says: String| visit.mistake(says);
+    let workflow = fields.needed_id("workflow").map_err(mistake)?;
+    let confirm = fields.confirm().map_err(mistake)?;
+    let of = (visit.account(), workflow);
+    let ruled = operations.rule_on_holds(of, ruling, confirm, &visit.operator()).await;
+    ruled.map_err(|error| visit.operation_trouble(&error))?;
+    let says = match ruling {
+        Ruling::Approve => "approved: they are decided anew within 5 seconds.",
+        Ruling::Reject => "rejected: they are skipped.",
+    };
+    done(&visit, &format!("{confirm} enrollments of workflow {workflow} are {says}"))
+}
+
+fn done(visit: &Visit, says: &str) -> Shown {
+    let content = html! {
+        p.notice.good role="status" { (says) }
+        p { a href="/holds" { "Back to the holds" } }
+    };
+    Ok(layout::page(visit, "Done", Some("/holds"), &content))
+}
+
+fn scope(sent: &Sent) -> Result<switches::Scope, Trouble> {
+    let workflow_id = sent.fields.id("workflow").map_err(|says| sent.visit.mistake(says))?;
+    Ok(switches::Scope { account_id: Some(sent.visit.account()), workflow_id })
+}
+
+pub async fn pause(Shared(operations): Shared<Operations>, sent: Sent) -> Shown {
+    let (scope, visit) = (scope(&sent)?, sent.visit);
+    let paused = operations.pause(scope, &visit.operator()).await;
+    paused.map_err(|error| visit.operation_trouble(&error))?;
+    done(&visit, &format!("Paused: {scope}. No workflow of it deletes until it is resumed."))
+}
+
+pub async fn resume(Shared(operations): Shared<Operations>, sent: Sent) -> Shown {
+    let (scope, visit) = (scope(&sent)?, sent.visit);
+    let resumed = operations.store.resume(scope, &visit.operator()).await;
+    let resumed = resumed.map_err(|error| visit.store_trouble(&error))?;
+    let still = if resumed.still_paused { " A wider pause is still in force." } else { "" };
+    done(&visit, &format!("Resumed: {scope}.{still}"))
+}

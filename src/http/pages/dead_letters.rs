@@ -1,0 +1,111 @@
+//! What could not be processed.
+
+use axum::extract::State as Shared;
+use maud::{Markup, html};
+
+use super::fields::Fields;
+use super::layout::{self, Shown};
+use super::visit::{Asked, Sent, Trouble, Visit};
+use crate::domain::dead_letter::{DeadLetter, Selection};
+use crate::domain::permission::Scope;
+use crate::domain::time::format_time;
+use crate::operations::Operations;
+
+/// Dead letters on the page, the newest.
+const ROWS: usize = 100;
+/// Dead letters that are replayed a second.
+const REPLAY_RATE: u32 = 500;
+
+pub async fn list(Shared(operations): Shared<Operations>, visit: Visit) -> Shown {
+    let selection = Selection { account_id: Some(visit.account()), ..Selection::default() };
+    let letters = operations.dead_letters(&selection, ROWS).await;
+    let letters = letters.map_err(|error| visit.operation_trouble(&error))?;
+    let rows: Vec<Vec<Markup>> = letters.iter().map(row).collect();
+    let replay = html! {
+        input type="hidden" name="all" value="yes";
+        button { "Replay all of them" }
+    };
+    let content = html! {
+        p { "Messages whose body names this account, the newest first." }
+        (layout::table("Dead letters", &["set aside (UTC)", "reason", "tries", "detail", ""], &rows))
+        @if !letters.is_empty() && visit.caller.may_delete(Scope::Many) {
+            (visit.form("/dead-letters/replay", &replay)?)
+        }
+    };
+    Ok(layout::page(&visit, "Dead letters", Some("/dead-letters"), &content))
+}
+
+fn row(letter: &DeadLetter) -> Vec<Markup> {
+    let link = format!("/dead-letters/show?{}", query(&letter.id));
+    vec![
+        layout::optional_time(letter.at.map(format_time).as_deref()),
+        html! { (letter.reason.replace('_', " ")) },
+        html! { (letter.attempts) },
+        html! { (letter.detail) },
+        html! { a href=(link) aria-label={ "Show dead letter " (letter.id) } { "Show" } },
+    ]
+}
+
+fn query(id: &str) -> String {
+    form_urlencoded::Serializer::new(String::new()).append_pair("id", id).finish()
+}
+
+fn id(visit: &Visit, fields: &Fields) -> Result<String, Trouble> {
+    let id = fields.words("id").map_err(|says| visit.mistake(says))?;
+    id.ok_or_else(|| visit.mistake("A dead letter is named by its id."))
+}
+
+pub async fn show(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+    let id = id(&visit, &asked)?;
+    let letter = operations.dead_letter(&id, Some(visit.account())).await;
+    let letter = letter.map_err(|error| visit.operation_trouble(&error))?;
+    let named = html! { input type="hidden" name="id" value=(letter.id); };
+    let replay = html! { (named) button { "Replay it" } };
+    let discard = html! { (named) (layout::confirm("discard", 1)) button.danger { "Discard it" } };
+    let content = html! {
+        dl.facts {
+            div { dt { "Id" } dd { (letter.id) } }
+            div { dt { "Set aside" } dd { (layout::optional_time(letter.at.map(format_time).as_deref())) } }
+            div { dt { "Reason" } dd { (letter.reason.replace('_', " ")) } }
+            div { dt { "Detail" } dd { (letter.detail) } }
+            div { dt { "Tries" } dd { (letter.attempts) } }
+        }
+        h2 { "Body" }
+        @match std::str::from_utf8(&letter.body) {
+            Ok(text) => { pre tabindex="0" { (text) } }
+            Err(_) => { p { (letter.body.len()) " bytes that are no text" } }
+        }
+        @if visit.caller.may_delete(Scope::Many) {
+            div.offers {
+                (visit.form("/dead-letters/replay", &replay)?)
+                (visit.form("/dead-letters/discard", &discard)?)
+            }
+        }
+    };
+    Ok(layout::page(&visit, "Dead letter", Some("/dead-letters"), &content))
+}
+
+pub async fn replay(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    let ids = if fields.text("all").is_some() { Vec::new() } else { vec![id(&visit, &fields)?] };
+    let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
+    let replayed = operations.replay_dead_letters(&selection, &visit.operator(), REPLAY_RATE).await;
+    let replayed = replayed.map_err(|error| visit.operation_trouble(&error))?;
+    done(&visit, &format!("{} replayed: they are decided anew.", replayed.replayed))
+}
+
+pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    let confirm = fields.confirm().map_err(|says| visit.mistake(says))?;
+    let ids = vec![id(&visit, &fields)?];
+    let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
+    let discarded = operations.discard_dead_letters(&selection, &visit.operator(), confirm).await;
+    discarded.map_err(|error| visit.operation_trouble(&error))?;
+    done(&visit, "It is discarded for good.")
+}
+
+fn done(visit: &Visit, says: &str) -> Shown {
+    let content = html! {
+        p.notice.good role="status" { (says) }
+        p { a href="/dead-letters" { "Back to the dead letters" } }
+    };
+    Ok(layout::page(visit, "Done", Some("/dead-letters"), &content))
+}

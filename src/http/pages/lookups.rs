@@ -1,0 +1,109 @@
+//! What is only looked at: the scheduled jobs, the audit.
+
+use axum::extract::State as Shared;
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::layout::{self, Shown};
+use super::visit::{Asked, Visit};
+use crate::http::api::input::cursor;
+use crate::operations::Operations;
+use crate::store::read::{AuditRow, Filter};
+
+/// Deeds on a page.
+const ROWS: usize = 50;
+/// Ids that are written out of a deed's.
+const IDS: usize = 8;
+
+pub async fn retention(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+    if !visit.caller.is_super_admin() {
+        let says = "The scheduled jobs are of all accounts: seeing them takes the permission Super admin.";
+        return Err(visit.trouble(StatusCode::FORBIDDEN, says));
+    }
+    let jobs = operations.retention_status().await;
+    let jobs = jobs.map_err(|error| visit.operation_trouble(&error))?;
+    let rows: Vec<Vec<Markup>> = jobs.iter().map(job).collect();
+    let headings = ["job", "last run", "ended", "deleted", "next run", "due", "failing", "oldest overdue"];
+    let content = html! {
+        (layout::table("Scheduled jobs", &headings, &rows))
+        form method="get" action="/retention" {
+            input type="hidden" name="dry-run" value="yes";
+            button { "What would a run delete now?" }
+        }
+        @if asked.text("dry-run").is_some() { (dry_run(&operations, &visit).await?) }
+    };
+    Ok(layout::page(&visit, "Retention", Some("/retention"), &content))
+}
+
+fn job(job: &Value) -> Vec<Markup> {
+    let text = |member: &str| match &job[member] {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.replace('_', " "),
+        other => other.to_string(),
+    };
+    let time = |member: &str| layout::optional_time(job[member].as_str());
+    let overdue = job["oldestOverdueSeconds"].as_u64().unwrap_or(0);
+    vec![
+        html! { (text("job")) },
+        time("lastRun"),
+        html! { (text("lastResult")) },
+        html! { (text("lastDeleted")) },
+        time("nextRun"),
+        html! { (text("backlog")) },
+        html! { (text("failing")) },
+        html! { @if overdue == 0 { "–" } @else { (overdue / 3600) " h " (overdue / 60 % 60) " min" } },
+    ]
+}
+
+async fn dry_run(operations: &Operations, visit: &Visit) -> Result<Markup, super::Trouble> {
+    let reports = operations.try_retention(None).await;
+    let reports = reports.map_err(|error| visit.operation_trouble(&error))?;
+    let row = |report: &crate::operations::retention::Report| {
+        let estimate = report.estimate.map(|it| (it.batches, it.estimated_seconds)).unwrap_or_default();
+        vec![
+            html! { (report.job.replace('_', " ")) },
+            html! { (report.remaining) },
+            html! { (estimate.0) },
+            html! { (estimate.1) " s" },
+        ]
+    };
+    let rows: Vec<Vec<Markup>> = reports.iter().map(row).collect();
+    Ok(html! {
+        h2 { "A dry run, just now" }
+        p role="status" { "Nothing was written." }
+        (layout::table("Dry run", &["job", "due", "batches", "would take"], &rows))
+    })
+}
+
+pub async fn audit(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+    let filter = Filter {
+        account_id: Some(visit.account()),
+        after: asked.cursor().map_err(|says| visit.mistake(says))?,
+        limit: i64::try_from(ROWS + 1).unwrap_or(i64::MAX),
+        ..Filter::default()
+    };
+    let mut rows = operations.store.audit(&filter).await.map_err(|error| visit.store_trouble(&error))?;
+    let goes_on = rows.len() > ROWS;
+    rows.truncate(ROWS);
+    let next = rows.last().filter(|_| goes_on);
+    let next = next.map(|last| layout::with_cursor("/audit", &[], &cursor(last.place)));
+    let cells: Vec<Vec<Markup>> = rows.iter().map(deed).collect();
+    let content = html! {
+        (layout::table("Who did what", &["at (UTC)", "who", "did", "how many", "to which"], &cells))
+        (layout::older(next))
+    };
+    Ok(layout::page(&visit, "Audit", Some("/audit"), &content))
+}
+
+fn deed(row: &AuditRow) -> Vec<Markup> {
+    let more = row.ids.len().saturating_sub(IDS);
+    let ids = row.ids[..row.ids.len().min(IDS)].join(", ");
+    vec![
+        layout::time(&row.at),
+        html! { (row.actor) },
+        html! { (row.action.replace('_', " ")) },
+        html! { (row.count) },
+        html! { (ids) @if more > 0 { span.aside { " and " (more) " more" } } },
+    ]
+}

@@ -1,0 +1,98 @@
+//! The pages: for people, rendered here, without a script; they ask and do what the API and the commands do.
+//!
+//! A session comes from a token. Whatever changes something is a form that was made for this session and this path, and is
+//! taken once. What a user may not do is not offered; whether it may be done is asked by the transaction that does it.
+
+mod brakes;
+mod dead_letters;
+mod enrollments;
+mod erase;
+mod fields;
+mod layout;
+mod login;
+mod lookups;
+mod overview;
+mod plot;
+mod restore;
+mod trash;
+mod visit;
+
+use axum::Router;
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::auth::Gate;
+use crate::operations::Operations;
+use visit::{Trouble, Visit};
+
+const STYLE: &str = include_str!("style.css");
+
+/// What a page may load and where its forms go: nothing from elsewhere, and no script at all.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The pages, behind the gate but for the one that asks for a token.
+pub fn router(operations: Operations, gate: Gate) -> Router {
+    let pages = Router::new()
+        .route("/", get(overview::show))
+        .route("/trash", get(trash::list))
+        .route("/contacts/{contact}", get(trash::contact))
+        .route("/delete", post(trash::delete))
+        .route("/restore", get(restore::preview).post(restore::restore))
+        .route("/erase", get(erase::ask).post(erase::erase))
+        .route("/erase/look", post(erase::look))
+        .route("/erasures/{erasure}", get(erase::receipt))
+        .route("/enrollments", get(enrollments::list))
+        .route("/enrollments/{enrollment}", get(enrollments::show))
+        .route("/explain", get(enrollments::explain))
+        .route("/holds", get(brakes::holds))
+        .route("/holds/approve", post(brakes::approve))
+        .route("/holds/reject", post(brakes::reject))
+        .route("/pause", post(brakes::pause))
+        .route("/resume", post(brakes::resume))
+        .route("/dead-letters", get(dead_letters::list))
+        .route("/dead-letters/show", get(dead_letters::show))
+        .route("/dead-letters/replay", post(dead_letters::replay))
+        .route("/dead-letters/discard", post(dead_letters::discard))
+        .route("/retention", get(lookups::retention))
+        .route("/audit", get(lookups::audit))
+        .route("/logout", post(login::end))
+        .fallback(unknown)
+        .layer(from_fn_with_state(gate.clone(), enter))
+        .with_state(operations);
+    let doors = Router::new()
+        .route("/login", get(login::ask).post(login::begin))
+        .route("/style.css", get(style))
+        .with_state(gate);
+    doors.merge(pages).layer(map_response(with_policy))
+}
+
+/// Lets whoever has a session through; anybody else is asked for a token, and learns nothing of what is there.
+async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
+    match Visit::of(&gate, request.headers()).await {
+        Ok(visit) => {
+            request.extensions_mut().insert(visit);
+            next.run(request).await
+        }
+        Err(trouble) => trouble.into_response(),
+    }
+}
+
+async fn unknown(visit: Visit) -> Trouble {
+    visit.trouble(axum::http::StatusCode::NOT_FOUND, "There is no such page.")
+}
+
+async fn style() -> impl IntoResponse {
+    let headers =
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")];
+    (headers, STYLE)
+}
+
+async fn with_policy(mut response: Response) -> Response {
+    let policy = HeaderValue::from_static(POLICY);
+    response.headers_mut().entry(header::CONTENT_SECURITY_POLICY).or_insert(policy);
+    response
+}

@@ -1,0 +1,106 @@
+//! Bringing contacts back: first what would come back, then the deed.
+
+use axum::extract::State as Shared;
+use maud::{Markup, html};
+
+use super::fields::Fields;
+use super::layout::{self, Shown};
+use super::visit::{Asked, Sent, Visit};
+use crate::domain::time::{format_time, parse_time};
+use crate::operations::Operations;
+use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
+
+/// What is asked to come back: contacts, or what a workflow deleted since a time.
+fn wanted(visit: &Visit, fields: &Fields) -> Result<Request, super::Trouble> {
+    let mistake = |says: String| visit.mistake(says);
+    let contacts = fields.ids("contact").map_err(mistake)?;
+    let workflow = fields.id("workflow").map_err(mistake)?;
+    let since = fields.text("since").map(parse_time);
+    let wanted = match (workflow, since) {
+        (Some(workflow_id), Some(Some(since))) => Wanted::DeletedBy { workflow_id, since },
+        (None, None) if !contacts.is_empty() => Wanted::contacts(&contacts),
+        (None, None) => return Err(visit.mistake("No contact was picked: go back and pick some.")),
+        _ => return Err(visit.mistake("Name a workflow and a time such as 2026-11-21T10:00:00Z.")),
+    };
+    Ok(Request { account_id: visit.account(), user: visit.user(), wanted })
+}
+
+pub async fn preview(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+    let request = wanted(&visit, &asked)?;
+    let preview = operations.store.preview_restore(&request, &|_| {}).await;
+    let preview = preview.map_err(|error| visit.store_trouble(&error))?;
+    let restore = html! {
+        @match &request.wanted {
+            Wanted::Contacts(ids) => {
+                @for id in ids { input type="hidden" name="contact" value=(id); }
+            }
+            Wanted::DeletedBy { workflow_id, since } => {
+                input type="hidden" name="workflow" value=(workflow_id);
+                input type="hidden" name="since" value=(format_time(*since));
+            }
+        }
+        button { "Restore " (preview.restorable) }
+    };
+    let content = html! {
+        (summary(&preview))
+        @if preview.restorable > 0 { (visit.form("/restore", &restore)?) }
+    };
+    Ok(layout::page(&visit, "Preview of a restore", Some("/trash"), &content))
+}
+
+fn summary(preview: &Preview) -> Markup {
+    let blocked: usize = preview.blocked.values().sum();
+    let row = |it: &Returning| {
+        let visible = it.visible.iter().filter(|(_, members)| !members.is_empty());
+        let visible: Vec<String> =
+            visible.map(|(category, members)| format!("{} {category}", members.len())).collect();
+        let end = |it: &Missing| format!("{} {} ({})", it.object_type, it.id, it.state.replace('_', " "));
+        let missing: Vec<String> = it.missing.iter().map(end).collect();
+        vec![
+            layout::contact(&it.contact_id, None),
+            html! { (visible.join(", ")) },
+            html! { (missing.join(", ")) },
+        ]
+    };
+    let rows: Vec<Vec<Markup>> = preview.contacts.iter().map(row).collect();
+    html! {
+        p {
+            strong { (preview.restorable) } " would come back, " strong { (blocked) }
+            " would not. Nothing was changed yet."
+        }
+        @if preview.truncated { p { "There are many: what follows is of the first ones." } }
+        @if !rows.is_empty() {
+            (layout::table("Would come back", &["contact", "with", "but without"], &rows))
+        }
+        (refused(&preview.refused))
+        p.aside { "Segment memberships and workflow enrollments do not come back with a contact." }
+    }
+}
+
+fn refused(refused: &[Refused]) -> Markup {
+    let row = |it: &Refused| vec![layout::contact(&it.contact_id, None), html! { (it.message) }];
+    let rows: Vec<Vec<Markup>> = refused.iter().map(row).collect();
+    html! {
+        @if !rows.is_empty() { (layout::table("Not restored", &["contact", "why, and what to do"], &rows)) }
+    }
+}
+
+pub async fn restore(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    let request = wanted(&visit, &fields)?;
+    let (report, ended) = operations.restore(&request, &mut |_| {}).await;
+    ended.map_err(|error| visit.operation_trouble(&error))?;
+    let content = html! {
+        p.notice.good role="status" { (report.restored.len()) " restored, " (report.refused.len()) " refused." }
+        @if !report.restored.is_empty() {
+            p {
+                "Back: "
+                @for (at, id) in report.restored.iter().take(100).enumerate() {
+                    @if at > 0 { ", " }
+                    (layout::contact(id, None))
+                }
+            }
+        }
+        (refused(&report.refused))
+    };
+    Ok(layout::page(&visit, "Restored", Some("/trash"), &content))
+}

@@ -1,0 +1,166 @@
+//! What is in the trash, and one contact at a time.
+
+use axum::extract::{Path, State as Shared};
+use maud::{Markup, html};
+
+use super::layout::{self, Shown};
+use super::visit::{Asked, Sent, Visit};
+use crate::domain::members::parse_id_text;
+use crate::domain::permission::Scope;
+use crate::http::api::input::cursor;
+use crate::operations::Operations;
+use crate::store::deletions::{Request, Selection};
+use crate::store::read::{ContactView, Filter, TrashRow};
+
+/// Entries on a page.
+const ROWS: usize = 50;
+
+pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+    let mistake = |says: String| visit.mistake(says);
+    let search = asked.words("search").map_err(mistake)?;
+    let workflow_id = asked.id("workflow").map_err(mistake)?;
+    let (contact_id, address) = match &search {
+        Some(text) => (parse_id_text(text), Some(text.clone()).filter(|text| parse_id_text(text).is_none())),
+        None => (None, None),
+    };
+    let filter = Filter {
+        account_id: Some(visit.account()),
+        workflow_id,
+        contact_id,
+        address,
+        after: asked.cursor().map_err(mistake)?,
+        limit: i64::try_from(ROWS + 1).unwrap_or(i64::MAX),
+        ..Filter::default()
+    };
+    let mut rows = operations.store.trash(&filter).await.map_err(|error| visit.store_trouble(&error))?;
+    let goes_on = rows.len() > ROWS;
+    rows.truncate(ROWS);
+    let kept = [("search", search.clone()), ("workflow", workflow_id.map(|id| id.to_string()))];
+    let next = rows.last().filter(|_| goes_on);
+    let next = next.map(|last| layout::with_cursor("/trash", &kept, &cursor(last.place)));
+    let content = html! {
+        form.search method="get" action="/trash" role="search" {
+            (layout::field("search", "Contact", search.as_deref(), Some("An id, or a whole e-mail address")))
+            (layout::field("workflow", "Deleted by workflow", kept[1].1.as_deref(), None))
+            button { "Search" }
+        }
+        (entries(&operations, &visit, &rows).await?)
+        (layout::older(next))
+    };
+    Ok(layout::page(&visit, "Trash", Some("/trash"), &content))
+}
+
+/// The entries, each to be picked by whoever may restore it.
+async fn entries(
+    operations: &Operations,
+    visit: &Visit,
+    rows: &[TrashRow],
+) -> Result<Markup, super::Trouble> {
+    let ids: Vec<i64> = rows.iter().filter_map(|row| parse_id_text(&row.contact_id)).collect();
+    let names = operations.store.names(visit.account(), &ids).await;
+    let names = names.map_err(|error| visit.store_trouble(&error))?;
+    let picks = visit.caller.may_delete(Scope::One) || visit.caller.may_delete(Scope::Many);
+    let row = |row: &TrashRow| {
+        let name = parse_id_text(&row.contact_id).and_then(|id| names.get(&id));
+        let pick = html! {
+            input type="checkbox" name="contact" value=(row.contact_id)
+                aria-label={ "Restore contact " (row.contact_id) };
+        };
+        let cells = [
+            layout::contact(&row.contact_id, name),
+            layout::time(&row.deleted_at),
+            layout::deleted_by(&row.deleted_by),
+            layout::time(&row.purge_at),
+        ];
+        picks.then_some(pick).into_iter().chain(cells).collect()
+    };
+    let cells: Vec<Vec<Markup>> = rows.iter().map(row).collect();
+    let headings = ["", "contact", "deleted (UTC)", "by", "purged from"];
+    let table = layout::table("Contacts in the trash", &headings[usize::from(!picks)..], &cells);
+    Ok(html! {
+        @if picks && !rows.is_empty() {
+            form method="get" action="/restore" {
+                (table)
+                button { "Preview the restore" }
+            }
+        } @else { (table) }
+    })
+}
+
+pub async fn contact(
+    Shared(operations): Shared<Operations>,
+    visit: Visit,
+    Path(contact): Path<String>,
+) -> Shown {
+    let id = parse_id_text(&contact).ok_or_else(|| visit.mistake("A contact is named by its id."))?;
+    let view = operations.store.contact(visit.account(), id).await;
+    let view = view.map_err(|error| visit.store_trouble(&error))?;
+    let content = html! {
+        p { "State: " strong { (view.state.replace('_', " ")) } }
+        @if let Some(entry) = &view.trash {
+            p {
+                "Deleted " (layout::time(entry["deletedAt"].as_str().unwrap_or_default())) " by "
+                (layout::deleted_by(&entry["deletedBy"])) "; purged from "
+                (layout::time(entry["purgeAt"].as_str().unwrap_or_default())) " on."
+            }
+        }
+        (offers(&visit, &view)?)
+        (facts(&view))
+    };
+    Ok(layout::page(&visit, &format!("Contact {id}"), Some("/trash"), &content))
+}
+
+fn facts(view: &ContactView) -> Markup {
+    let properties = view.properties.iter().flatten();
+    let properties: Vec<Vec<Markup>> =
+        properties.map(|(name, value)| vec![html! { (name) }, html! { (value) }]).collect();
+    let visible = view.visible.iter().filter(|(_, members)| !members.is_empty());
+    let visible: Vec<Vec<Markup>> =
+        visible.map(|(category, ids)| vec![html! { (category) }, html! { (ids.join(", ")) }]).collect();
+    html! {
+        h2 { "Properties" }
+        (layout::table("Properties", &["name", "value"], &properties))
+        h2 { "Visible under it" }
+        (layout::table("Visible under it", &["what", "which"], &visible))
+    }
+}
+
+/// What this user may do with it.
+fn offers(visit: &Visit, view: &ContactView) -> Result<Markup, super::Trouble> {
+    if !visit.caller.may_delete(Scope::One) {
+        return Ok(html! {});
+    }
+    let delete = html! {
+        input type="hidden" name="contact" value=(view.id);
+        (layout::confirm("delete", 1))
+        button { "Put into the trash" }
+    };
+    Ok(html! {
+        div.offers {
+            @if view.state == "live" { (visit.form("/delete", &delete)?) }
+            @if view.state == "in_trash" { a.button href={ "/restore?contact=" (view.id) } { "Preview the restore" } }
+            @if view.state == "live" || view.state == "in_trash" {
+                a.button.danger href={ "/erase?contact=" (view.id) } { "Erase for good…" }
+            }
+        }
+    })
+}
+
+pub async fn delete(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    let mistake = |says: String| visit.mistake(says);
+    let contact = fields.needed_id("contact").map_err(mistake)?;
+    let request = Request {
+        account_id: visit.account(),
+        user: visit.user(),
+        selection: Selection::Picked { contacts: [contact].into(), segment_id: None },
+        confirm: fields.confirm().map_err(mistake)?,
+    };
+    let deleted = operations.delete(&request, &mut |_| {}).await;
+    deleted.map_err(|error| visit.operation_trouble(&error))?;
+    let content = html! {
+        p.notice.good role="status" {
+            "Contact " a href={ "/contacts/" (contact) } { (contact) } " is in the trash, restorable for 90 days."
+        }
+    };
+    Ok(layout::page(&visit, "Deleted", Some("/trash"), &content))
+}

@@ -1,0 +1,209 @@
+//! A request of a browser: whose session it belongs to, and the form it sends.
+
+use axum::body::Body;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+
+use super::fields::Fields;
+use super::layout;
+use crate::domain::credential::{Credential, Kind};
+use crate::http::auth::{Gate, Outside};
+use crate::http::limits::{self, NoBody};
+use crate::operations;
+use crate::store::sessions::{Taken, new_form};
+use crate::store::tokens::Caller;
+use crate::store::{Operator, Store, StoreError};
+
+/// The cookie of a session.
+pub const COOKIE: &str = "reaper_session";
+
+/// Whoever looks at a page.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    pub caller: Caller,
+    pub session: Credential,
+    store: Store,
+}
+
+/// Why a page is not shown, or a form not taken.
+pub enum Trouble {
+    /// There is no session.
+    Outside,
+    /// What went wrong, in the frame of the pages.
+    Inside(Box<(StatusCode, Visit, String)>),
+    /// What went wrong before it was known whose session it is.
+    Early(StatusCode, String),
+}
+
+/// The session that a cookie carries.
+pub fn session_of(headers: &HeaderMap) -> Option<Credential> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, session) = pairs.find(|(name, _)| *name == COOKIE)?;
+    Credential::parse(Kind::Session, session)
+}
+
+/// Was the request sent by one of our own pages? A browser says where it comes from; whatever is no browser has no
+/// session that somebody else could use.
+pub fn is_from_here(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let from_here = |origin: &str| {
+        let host = origin.split_once("://").map(|(_, host)| host);
+        host.is_some() && host == text("host")
+    };
+    text("origin").is_none_or(from_here)
+        && text("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
+}
+
+impl Visit {
+    /// The visit that a request belongs to.
+    pub async fn of(gate: &Gate, headers: &HeaderMap) -> Result<Self, Trouble> {
+        let session = session_of(headers).ok_or(Trouble::Outside)?;
+        match gate.by_session(&session).await {
+            Ok(caller) => Ok(Self { caller, session, store: gate.store().clone() }),
+            Err(Outside::Store(error)) => {
+                Err(Trouble::Early(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+            }
+            Err(Outside::Unknown | Outside::TooMany) => Err(Trouble::Outside),
+        }
+    }
+
+    /// The account, which is all that a visit reaches.
+    pub fn account(&self) -> i64 {
+        self.caller.account_id
+    }
+
+    /// The user as whoever gives an order.
+    pub fn user(&self) -> String {
+        self.caller.user_id.to_string()
+    }
+
+    pub fn operator(&self) -> Operator {
+        crate::http::auth::operator(&self.caller)
+    }
+
+    /// A form that this session may send to a path, once.
+    pub fn form(&self, path: &str, content: &Markup) -> Result<Markup, Trouble> {
+        let seal = new_form(&self.session, path).map_err(|error| self.store_trouble(&error))?;
+        Ok(html! {
+            form method="post" action=(path) {
+                input type="hidden" name="form" value=(seal);
+                (content)
+            }
+        })
+    }
+
+    pub fn trouble(&self, status: StatusCode, says: impl Into<String>) -> Trouble {
+        Trouble::Inside(Box::new((status, self.clone(), says.into())))
+    }
+
+    /// What was typed is not what it must be.
+    pub fn mistake(&self, says: impl Into<String>) -> Trouble {
+        self.trouble(StatusCode::BAD_REQUEST, says)
+    }
+
+    pub fn store_trouble(&self, error: &StoreError) -> Trouble {
+        let status = match error {
+            StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
+            StoreError::NotFound(_) => StatusCode::NOT_FOUND,
+            StoreError::Refused(_) | StoreError::Miscounted(_) => StatusCode::CONFLICT,
+            StoreError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        self.trouble(status, error.to_string())
+    }
+
+    pub fn operation_trouble(&self, error: &operations::Error) -> Trouble {
+        let status = match error {
+            operations::Error::Store(error) => return self.store_trouble(error),
+            operations::Error::Usage(_) => StatusCode::BAD_REQUEST,
+            operations::Error::NotFound(_) => StatusCode::NOT_FOUND,
+            operations::Error::Refused(_) => StatusCode::CONFLICT,
+            operations::Error::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        self.trouble(status, error.to_string())
+    }
+}
+
+/// What a page is asked for in its query.
+pub struct Asked(pub Fields);
+
+/// A form that was made for this session and this path, and is sent for the first time.
+pub struct Sent {
+    pub visit: Visit,
+    pub fields: Fields,
+}
+
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
+        parts.extensions.get::<Self>().cloned().ok_or(Trouble::Outside)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
+        Ok(Self(Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Sent {
+    type Rejection = Trouble;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Trouble> {
+        let visit = request.extensions().get::<Visit>().cloned().ok_or(Trouble::Outside)?;
+        if !is_from_here(request.headers()) {
+            return Err(visit.trouble(StatusCode::FORBIDDEN, FORGED));
+        }
+        let path = request.uri().path().to_owned();
+        let fields = fields(request).await.map_err(|(status, says)| visit.trouble(status, says))?;
+        let form = fields.text("form").unwrap_or_default();
+        let taken = visit.store.take_form(&visit.session, &path, form).await;
+        match taken.map_err(|error| visit.store_trouble(&error))? {
+            Taken::Once => Ok(Self { visit, fields }),
+            Taken::Before => Err(visit.trouble(StatusCode::CONFLICT, SENT_BEFORE)),
+            Taken::Forged => Err(visit.trouble(StatusCode::FORBIDDEN, FORGED)),
+        }
+    }
+}
+
+const FORGED: &str = "This form was not made for your session; nothing was done. Open the page anew.";
+const SENT_BEFORE: &str =
+    "This form was sent before and is taken once; nothing was done now. Open the page anew.";
+
+/// The fields of a form that is sent.
+pub async fn fields(request: Request<Body>) -> Result<Fields, (StatusCode, &'static str)> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "This is no form."));
+    }
+    match limits::read(request.into_body()).await {
+        Ok(body) => Ok(Fields::parse(&body)),
+        Err(NoBody::TooLarge) => Err((StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.")),
+        Err(NoBody::TooSlow) => Err((StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time.")),
+        Err(NoBody::Broken) => Err((StatusCode::BAD_REQUEST, "The form ended too early.")),
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Outside => Redirect::to("/login").into_response(),
+            Self::Inside(inside) => {
+                let (status, visit, says) = *inside;
+                let content = html! { p.notice.bad role="alert" { (says) } };
+                (status, layout::page(&visit, "Not done", None, &content)).into_response()
+            }
+            Self::Early(status, says) => {
+                let content = html! { h1 { "Not now" } p.notice.bad role="alert" { (says) } };
+                (status, layout::bare("Not now", &content)).into_response()
+            }
+        }
+    }
+}
