@@ -14,7 +14,7 @@ use crate::store::{Operator, Store, StoreError};
 
 /// After so many wrong tokens from one address within a [`MINUTE`] no more are looked at until it is over.
 const MAX_WRONG: u32 = 10;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 /// Addresses kept in mind at most.
 const MAX_ADDRESSES: usize = 10_000;
 

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::{Extension, State as Shared};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::input::{Id, Moment, Named, Sent, Whom, Words};
+use super::input::{Count, Id, Moment, Named, Sent, Words, present};
 use super::looks::of_the_service;
 use super::problem::Problem;
+use crate::domain::criteria::Filter;
 use crate::domain::dead_letter::Selection;
 use crate::http::auth::operator;
 use crate::operations::Operations;
@@ -30,61 +32,77 @@ const REPLAY_RATE: u32 = 500;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Delete {
+    #[serde(default, deserialize_with = "present")]
     contact_ids: Option<BTreeSet<Id>>,
+    #[serde(default, deserialize_with = "present")]
     segment_id: Option<Id>,
-    filter: Option<Whom>,
-    confirm: u64,
+    #[serde(default, deserialize_with = "present")]
+    filter: Option<Value>,
+    confirm: Count,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Restore {
+    #[serde(default, deserialize_with = "present")]
     contact_ids: Option<Vec<Id>>,
+    #[serde(default, deserialize_with = "present")]
     workflow_id: Option<Id>,
+    #[serde(default, deserialize_with = "present")]
     since: Option<Moment>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Erase {
+    #[serde(default, deserialize_with = "present")]
     contact_id: Option<Id>,
+    #[serde(default, deserialize_with = "present")]
     email: Option<Words>,
-    confirm: u64,
+    confirm: Count,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmed {
-    confirm: u64,
+    confirm: Count,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct WhichWorkflow {
+    #[serde(default, deserialize_with = "present")]
     workflow_id: Option<Id>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhichJob {
+    #[serde(default, deserialize_with = "present")]
     job: Option<Words>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
+    #[serde(default, deserialize_with = "present")]
     all: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
     reason: Option<Words>,
+    #[serde(default, deserialize_with = "present")]
     ids: Option<Vec<Words>>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Discard {
+    #[serde(default, deserialize_with = "present")]
     all: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
     reason: Option<Words>,
+    #[serde(default, deserialize_with = "present")]
     ids: Option<Vec<Words>>,
-    confirm: u64,
+    confirm: Count,
 }
 
 pub async fn delete(
@@ -98,7 +116,7 @@ pub async fn delete(
             deletions::Selection::Picked { contacts, segment_id: segment.map(|id| id.0) }
         }
         (None, Some(Id(segment)), None) => deletions::Selection::Segment(segment),
-        (None, None, Some(Whom(filter))) => deletions::Selection::Filter(Box::new(filter)),
+        (None, None, Some(branch)) => deletions::Selection::Filter(Box::new(filter(&branch)?)),
         _ => {
             return Err(Problem::malformed(
                 "name contactIds (one at least), segmentId, both of them, or filter alone",
@@ -107,8 +125,16 @@ pub async fn delete(
     };
     let user = caller.user_id.to_string();
     let request =
-        deletions::Request { account_id: caller.account_id, user, selection, confirm: wish.confirm };
+        deletions::Request { account_id: caller.account_id, user, selection, confirm: wish.confirm.0 };
     Ok(Json(operations.delete(&request, &mut |_| {}).await?).into_response())
+}
+
+/// A filter that says whom to delete; one that takes everybody, or that is not understood, is none.
+fn filter(branch: &Value) -> Result<Filter, Problem> {
+    Filter::parse(branch).map_err(|complaint| {
+        let detail = format!("nobody is deleted by this filter: {complaint}");
+        Problem::new(StatusCode::CONFLICT, "refused", detail)
+    })
 }
 
 fn wanted(caller: &Caller, wish: &Restore) -> Result<Request, Problem> {
@@ -152,7 +178,7 @@ pub async fn erase(
         _ => return Err(Problem::malformed("name contactId or email, and not both")),
     };
     let user = caller.user_id.to_string();
-    Ok(Json(operations.erase(caller.account_id, &user, &person, wish.confirm).await?).into_response())
+    Ok(Json(operations.erase(caller.account_id, &user, &person, wish.confirm.0).await?).into_response())
 }
 
 pub async fn approve(
@@ -177,7 +203,7 @@ async fn rule(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     Named(Id(workflow)): Named<Id>,
-    Sent(Confirmed { confirm }): Sent<Confirmed>,
+    Sent(Confirmed { confirm: Count(confirm) }): Sent<Confirmed>,
     ruling: Ruling,
 ) -> Answer {
     let workflow = (caller.account_id, workflow);
@@ -238,7 +264,7 @@ pub async fn replay(
 pub async fn discard(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(Discard { all, reason, ids, confirm }): Sent<Discard>,
+    Sent(Discard { all, reason, ids, confirm: Count(confirm) }): Sent<Discard>,
 ) -> Answer {
     let selection = letters(&caller, all, reason, ids)?;
     let discarded = operations.discard_dead_letters(&selection, &operator(&caller), confirm).await?;

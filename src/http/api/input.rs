@@ -4,11 +4,10 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
-use crate::domain::criteria::Filter;
 use crate::domain::members::{parse_id_text, parse_strictly};
 use crate::domain::time::{Time, parse_time};
 use crate::http::limits;
@@ -16,8 +15,8 @@ use crate::store::read::Place;
 
 /// The most rows of a list.
 const MAX_LIMIT: u32 = 1000;
-/// The longest text in a query, in bytes.
-const MAX_WORDS: usize = 1000;
+/// The longest text, in characters.
+const MAX_WORDS: usize = 250;
 
 /// The parameters behind the question mark.
 pub struct Asked<T>(pub T);
@@ -85,8 +84,8 @@ impl TryFrom<String> for Words {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let fits = !text.is_empty() && text.len() <= MAX_WORDS && !text.contains('\0');
-        fits.then_some(Self(text)).ok_or("a text has 1 to 1000 bytes and no U+0000")
+        let fits = !text.is_empty() && text.chars().count() <= MAX_WORDS && !text.contains('\0');
+        fits.then_some(Self(text)).ok_or("a text has 1 to 250 characters and no U+0000")
     }
 }
 
@@ -148,16 +147,29 @@ pub fn cursor(place: Place) -> String {
     format!("{}-{}-{}", place.at.timestamp_micros(), place.id, place.part)
 }
 
-/// A filter that says whom to delete; one that takes everybody, or that is not understood, is none.
-#[derive(Debug, Deserialize)]
-#[serde(try_from = "serde_json::Value")]
-pub struct Whom(pub Filter);
+/// A number that was typed to be sure. JSON knows no integers: 2.0 is 2.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "serde_json::Number")]
+pub struct Count(pub u64);
 
-impl TryFrom<serde_json::Value> for Whom {
-    type Error = String;
+/// Up to here JSON's numbers are exact.
+const EXACT: f64 = 9_007_199_254_740_991.0;
 
-    fn try_from(branch: serde_json::Value) -> Result<Self, Self::Error> {
-        let unfit = |complaint| format!("nobody is deleted by this filter: {complaint}");
-        Filter::parse(&branch).map(Self).map_err(unfit)
+impl TryFrom<serde_json::Number> for Count {
+    type Error = &'static str;
+
+    fn try_from(number: serde_json::Number) -> Result<Self, Self::Error> {
+        let whole = number.as_f64().filter(|it| it.fract() == 0.0 && (0.0..=EXACT).contains(it));
+        let count = whole.and_then(|whole| format!("{whole:.0}").parse().ok());
+        count.map(Self).ok_or("a count is a whole number that is not negative")
     }
+}
+
+/// A member that may be left out, but is no null: a wish that says nothing must not be one for everything.
+///
+/// # Errors
+///
+/// As the member's own.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }

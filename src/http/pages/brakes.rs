@@ -3,7 +3,7 @@
 use axum::extract::State as Shared;
 use maud::{Markup, html};
 
-use super::layout::{self, Shown};
+use super::layout::{self, Page, Shown};
 use super::visit::{Sent, Trouble, Visit};
 use crate::domain::permission::Scope;
 use crate::operations::Operations;
@@ -109,15 +109,15 @@ async fn rule(Shared(operations): Shared<Operations>, Sent { visit, fields }: Se
         Ruling::Approve => "approved: they are decided anew within 5 seconds.",
         Ruling::Reject => "rejected: they are skipped.",
     };
-    done(&visit, &format!("{confirm} enrollments of workflow {workflow} are {says}"))
+    Ok(done(&visit, &format!("{confirm} enrollments of workflow {workflow} are {says}")))
 }
 
-fn done(visit: &Visit, says: &str) -> Shown {
+fn done(visit: &Visit, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/holds" { "Back to the holds" } }
     };
-    Ok(layout::page(visit, "Done", Some("/holds"), &content))
+    layout::page(visit, "Done", Some("/holds"), &content)
 }
 
 fn scope(sent: &Sent) -> Result<switches::Scope, Trouble> {
@@ -129,7 +129,7 @@ pub async fn pause(Shared(operations): Shared<Operations>, sent: Sent) -> Shown 
     let (scope, visit) = (scope(&sent)?, sent.visit);
     let paused = operations.pause(scope, &visit.operator()).await;
     paused.map_err(|error| visit.operation_trouble(&error))?;
-    done(&visit, &format!("Paused: {scope}. No workflow of it deletes until it is resumed."))
+    Ok(done(&visit, &format!("Paused: {scope}. No workflow of it deletes until it is resumed.")))
 }
 
 pub async fn resume(Shared(operations): Shared<Operations>, sent: Sent) -> Shown {
@@ -137,5 +137,5 @@ pub async fn resume(Shared(operations): Shared<Operations>, sent: Sent) -> Shown
     let resumed = operations.store.resume(scope, &visit.operator()).await;
     let resumed = resumed.map_err(|error| visit.store_trouble(&error))?;
     let still = if resumed.still_paused { " A wider pause is still in force." } else { "" };
-    done(&visit, &format!("Resumed: {scope}.{still}"))
+    Ok(done(&visit, &format!("Resumed: {scope}.{still}")))
 }

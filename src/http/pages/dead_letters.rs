@@ -4,7 +4,7 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 
 use super::fields::Fields;
-use super::layout::{self, Shown};
+use super::layout::{self, Page, Shown};
 use super::visit::{Asked, Sent, Trouble, Visit};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::permission::Scope;
@@ -90,7 +90,7 @@ pub async fn replay(Shared(operations): Shared<Operations>, Sent { visit, fields
     let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
     let replayed = operations.replay_dead_letters(&selection, &visit.operator(), REPLAY_RATE).await;
     let replayed = replayed.map_err(|error| visit.operation_trouble(&error))?;
-    done(&visit, &format!("{} replayed: they are decided anew.", replayed.replayed))
+    Ok(done(&visit, &format!("{} replayed: they are decided anew.", replayed.replayed)))
 }
 
 pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
@@ -99,13 +99,13 @@ pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, field
     let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
     let discarded = operations.discard_dead_letters(&selection, &visit.operator(), confirm).await;
     discarded.map_err(|error| visit.operation_trouble(&error))?;
-    done(&visit, "It is discarded for good.")
+    Ok(done(&visit, "It is discarded for good."))
 }
 
-fn done(visit: &Visit, says: &str) -> Shown {
+fn done(visit: &Visit, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/dead-letters" { "Back to the dead letters" } }
     };
-    Ok(layout::page(visit, "Done", Some("/dead-letters"), &content))
+    layout::page(visit, "Done", Some("/dead-letters"), &content)
 }

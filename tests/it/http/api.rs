@@ -187,12 +187,12 @@ on_both!(dead_letters_of_the_account_are_shown_replayed_and_discarded, async |db
     let mut scene = Scene::new(db, &[]).await;
     scene.worker = scene.reaper.clone().fed_by(&broker).spawn(&["run"]);
     scene.worker.wait_ready().await;
-    let broken = |account| {
+    let misshapen = |account| {
         let mut event = event(account, 6, 1, 1);
         event["data"]["objectId"] = json!("x");
         event.to_string()
     };
-    broker.publish(&[broken(1), broken(1), broken(2)]).await;
+    broker.publish(&[misshapen(1), misshapen(1), misshapen(2)]).await;
     let token = scene.token("3").await;
     let listed = async || scene.get(&token, "/dead-letters").await.json().as_array().expect("a list").len();
     wait_until("those of the account are set aside", DEADLINE, async || listed().await == 2).await;

@@ -80,11 +80,19 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
         r#"{"contactIds": ["1"], "confirm": 1, "confirm": 1}"#,
         r#"{"contactIds": ["1"], "confirm": 1, "force": true}"#,
         r#"{"confirm": 9}"#,
-        r#"{"filter": {}, "confirm": 9}"#,
-        r#"{"filter": {"filterBranchType": "AND", "filterBranches": [], "filters": []}, "confirm": 9}"#,
+        r#"{"filter": null, "confirm": 9}"#,
+        r#"{"segmentId": null, "confirm": 9}"#,
+        r#"{"contactIds": ["1"], "confirm": 1.5}"#,
     ] {
         assert_eq!(send("application/json", body).await, 400, "{body}");
     }
+    for filter in [r"{}", r#"{"filterBranchType": "AND", "filterBranches": [], "filters": []}"#] {
+        assert_eq!(send("application/json", &format!(r#"{{"filter": {filter}, "confirm": 9}}"#)).await, 409);
+    }
+    // What is left out is the whole account; null is a mistake.
+    let null = json!({"workflowId": null});
+    assert_eq!(scene.post(&token, "/pause", &null).await.status, 400);
+    assert_eq!(scene.db.count("switches", "TRUE").await, 0);
     for path in [
         "/trash?limit=0",
         "/trash?limit=1001",

@@ -60,14 +60,13 @@ impl Asking {
     /// Asks over a connection of its own.
     pub async fn of(&self, address: &str) -> std::io::Result<Answered> {
         let mut stream = TcpStream::connect(address).await?;
-        let headers: String =
-            self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!(
-            "{} {} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n{headers}\r\n",
-            self.method,
-            self.path,
-            self.body.len()
-        );
+        let mut head = vec![
+            format!("{} {} HTTP/1.0", self.method, self.path),
+            format!("Host: {address}"),
+            format!("Content-Length: {}", self.body.len()),
+        ];
+        head.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
+        let head = head.join("\r\n") + "\r\n\r\n";
         // Whoever has heard enough answers before it has read everything.
         let _ = stream.write_all(&[head.as_bytes(), &self.body].concat()).await;
         let mut answer = Vec::new();
