@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::records::{all_of, contact, entitled_account, event, property, workflow};
 use crate::support::{
-    Broker, Database, Process, Proxy, Reaper, TempDir, Worker, http_get, run_to_end, wait_until,
+    Asking, Broker, Database, Process, Proxy, Reaper, TempDir, Worker, encoded, run_to_end, wait_until,
 };
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -113,20 +113,13 @@ impl Prometheus {
 
     /// What a query returns now; nothing while Prometheus is starting.
     async fn query(&self, query: &str) -> Vec<Value> {
-        let escape = |byte: u8| match byte {
-            letter if letter.is_ascii_alphanumeric() => char::from(letter).to_string(),
-            other => format!("%{other:02X}"),
-        };
-        let escaped: String = query.bytes().map(escape).collect();
-        let Ok((status, body)) = http_get(&self.address, &format!("/api/v1/query?query={escaped}")).await
-        else {
-            return Vec::new();
-        };
-        if status == 503 {
+        let asking = Asking::get(&format!("/api/v1/query?query={}", encoded(query)));
+        let Ok(answered) = asking.of(&self.address).await else { return Vec::new() };
+        if answered.status == 503 {
             return Vec::new();
         }
-        let answer: Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{query}: {body}"));
-        assert_eq!(answer["status"], "success", "{query}: {body}");
+        let answer = answered.json();
+        assert_eq!(answer["status"], "success", "{query}: {answer}");
         answer["data"]["result"].as_array().unwrap().clone()
     }
 

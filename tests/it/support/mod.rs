@@ -25,7 +25,7 @@ pub use process::{Process, run_to_end};
 pub use proxy::{Direction, Proxy};
 pub use reaper::{Output, Reaper};
 pub use servers::{Servers, signal_postgres};
-pub use worker::{Worker, get as http_get};
+pub use worker::Worker;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};

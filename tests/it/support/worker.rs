@@ -33,7 +33,9 @@ impl Worker {
     /// What `/readyz` says now.
     pub async fn is_ready(&self) -> bool {
         match self.address() {
-            Some(address) => matches!(get(&address, "/readyz").await, Ok((200, _))),
+            Some(address) => {
+                Asking::get("/readyz").of(&address).await.is_ok_and(|answered| answered.status == 200)
+            }
             None => false,
         }
     }
@@ -122,16 +124,4 @@ impl Worker {
         let mut lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.find_map(|line| Some(line.get("http.address")?.as_str()?.to_owned()))
     }
-}
-
-/// One request; HTTP/1.0, so that the answer ends where the connection does.
-pub async fn get(address: &str, path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other(format!("not an HTTP answer: {head}")))?;
-    Ok((status, body.to_owned()))
 }
