@@ -17,7 +17,9 @@ use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::DeletedBy;
 use super::users::permitted_user;
-use super::{Store, StoreError, contact_counts, count_by_user, lifecycle, reading, scrubs, suppressions, transaction};
+use super::{
+    Store, StoreError, contact_counts, count_by_user, lifecycle, reading, scrubs, suppressions, transaction,
+};
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;

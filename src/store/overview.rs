@@ -7,8 +7,7 @@ use serde_json::json;
 use super::contact::contact_batch;
 use super::db::{Tx, args};
 use super::explain::live_contacts;
-use super::plan::BATCH;
-use super::{Store, StoreError, batch_row, batch_text, reading};
+use super::{CONTACT, Store, StoreError, batch_row, batch_text, reading};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 
@@ -95,7 +94,7 @@ async fn decisions(tx: &mut Tx, account_id: i64, now: Time, hours: i32) -> Resul
     let row = |(number, from): (usize, &Time)| {
         batch_row(json!({"hour": number, "from_at": format_time(*from), "to_at": format_time(*from + hour)}))
     };
-    let batch = batch_text(starts.iter().enumerate().map(row).collect());
+    let batch = batch_text(starts.iter().enumerate().map(row));
     let sql = format!(
         "SELECT b.hour, l.outcome, count(*) AS decisions FROM {} \
          JOIN ledger l ON l.decided_at >= b.from_at AND l.decided_at < b.to_at AND l.account_id = $2 \
@@ -120,7 +119,7 @@ async fn names(tx: &mut Tx, account_id: i64, contacts: &[i64]) -> Result<HashMap
     let sql = format!(
         "SELECT c.contact_id, CAST(c.properties AS text) AS properties FROM {} \
          JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id",
-        tx.dialect().batch(1, &BATCH)
+        tx.dialect().ids(1, &CONTACT)
     );
     let rows = tx.rows(&sql, args![contact_batch(account_id, contacts)]).await?;
     rows.iter()
