@@ -115,7 +115,7 @@ on_both!(a_contact_nobody_knows_is_unknown_and_shows_nothing, async |db: Databas
 });
 
 on_both!(on_a_store_without_the_schema_commands_fail_and_say_migrate, async |db: Database| {
-    let reaper = Reaper::new(&db);
+    let reaper = Reaper::new(&db).setting("http.listen", "127.0.0.1:0");
     for args in ON_A_STORE {
         let said = reaper.refused(args).await;
         assert!(said.contains("migrate") && said.lines().count() == 1, "{args:?}: {said}");

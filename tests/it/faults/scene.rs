@@ -103,7 +103,8 @@ impl Scene {
         wait_until("every event is out", LONG, async || self.database.count("outbox", "TRUE").await == 0)
             .await;
         for worker in &self.workers {
-            wait_until("nothing is in flight", LONG, async || in_flight(worker).await == 0).await;
+            let still = format!("nothing is in flight:\n{}", worker.stderr());
+            wait_until(&still, LONG, async || in_flight(worker).await == 0).await;
         }
     }
 
