@@ -38,15 +38,30 @@ pub async fn work<S: Settler, D: Decider>(
     options: Options,
     stop: Stop,
 ) -> Result<(), FeedError> {
-    let size = batch.len() as f64;
-    gauge!(telemetry::IN_FLIGHT).increment(size);
+    let _in_flight = InFlight::new(batch.len());
     let mut span = Span::batch(batch.len(), batch.iter().filter_map(|delivery| delivery.trace));
     let result = decide_and_settle(batch, &decider, &settler, &options, stop, &span).await;
     if result.is_err() {
         span.fail();
     }
-    gauge!(telemetry::IN_FLIGHT).decrement(size);
     result
+}
+
+/// Messages in hand, counted for as long as it lives: a lane that panics has none either.
+struct InFlight(f64);
+
+impl InFlight {
+    fn new(messages: usize) -> Self {
+        let messages = messages as f64;
+        gauge!(telemetry::IN_FLIGHT).increment(messages);
+        Self(messages)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        gauge!(telemetry::IN_FLIGHT).decrement(self.0);
+    }
 }
 
 async fn decide_and_settle<S: Settler, D: Decider>(
