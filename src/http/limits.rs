@@ -9,6 +9,7 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
 use super::Health;
@@ -20,6 +21,9 @@ const TURN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The longest body of a request.
 pub const BODY_BYTES: usize = 256 * 1024;
+/// A longer one is heard out to here and thrown away: a connection that is closed on a client in the midst of its sentence
+/// often loses the answer.
+const HEARD_BYTES: usize = 8 * BODY_BYTES;
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
 
@@ -49,8 +53,8 @@ impl Limits {
     }
 }
 
-/// Has a request its turn, and carries it out to its end whether or not somebody still waits for the answer: no future of
-/// the store is dropped half-way because a client hung up.
+/// Carries a request out to its end, in its turn, whether or not somebody still waits for the answer: no future of the
+/// store is dropped half-way because a client hung up.
 async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
     if let [reason, ..] = limits.health.not_started()[..] {
         return unavailable(reason);
@@ -73,16 +77,20 @@ fn unavailable(reason: &str) -> Response {
 
 /// Reads a body to its end, if it is not too long and does not take too long.
 pub async fn read(body: Body) -> Result<Vec<u8>, NoBody> {
-    let read = tokio::time::timeout(BODY_WITHIN, axum::body::to_bytes(body, BODY_BYTES)).await;
-    match read {
-        Ok(Ok(bytes)) => Ok(bytes.into()),
-        Ok(Err(error)) if is_too_large(&error) => Err(NoBody::TooLarge),
-        Ok(Err(_)) => Err(NoBody::Broken),
-        Err(_) => Err(NoBody::TooSlow),
-    }
+    tokio::time::timeout(BODY_WITHIN, collect(body)).await.unwrap_or(Err(NoBody::TooSlow))
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.to_string().contains("length limit"))
+async fn collect(body: Body) -> Result<Vec<u8>, NoBody> {
+    let (mut chunks, mut bytes, mut seen) = (body.into_data_stream(), Vec::new(), 0);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| NoBody::Broken)?;
+        seen += chunk.len();
+        if seen > HEARD_BYTES {
+            return Err(NoBody::TooLarge);
+        }
+        if seen <= BODY_BYTES {
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+    if seen > BODY_BYTES { Err(NoBody::TooLarge) } else { Ok(bytes) }
 }

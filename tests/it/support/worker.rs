@@ -62,6 +62,12 @@ impl Worker {
         (status, body)
     }
 
+    /// The status of an answer, or none where the service hung up before it was heard.
+    pub async fn status_unless_hung_up(&self, asking: &Asking) -> Option<u16> {
+        let address = self.address().expect("the service has logged http.address: wait until it is ready");
+        asking.of(&address).await.ok().map(|answered| answered.status)
+    }
+
     /// The answer to a request.
     pub async fn ask(&self, asking: &Asking) -> Answered {
         let address = self.address().expect("the service has logged http.address: wait until it is ready");
