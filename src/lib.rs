@@ -14,7 +14,7 @@
 //! - [`outbox`] sends what was written with the deeds, in order, until it is confirmed.
 //! - [`scheduler`] runs the jobs of retention, on one of many instances.
 //! - [`operations`] is what a command and an HTTP request have in common: the same deed, the same answer.
-//! - [`http`] is health and metrics; [`telemetry`] the logs, the traces and every metric's name.
+//! - [`http`] is health, metrics, API and pages; [`telemetry`] the logs, the traces and every metric's name.
 //! - [`systemd`] is told how the service is, where it asks.
 //! - [`service`] builds the parts and stops them, softly, then hard; [`cli`] is the command line;
 //!   [`config`] the settings.

@@ -41,7 +41,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// How often pools, outbox and histograms are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
-/// The service: feed, pipeline, scheduler, health and metrics, until it is asked to stop or its feed ends.
+/// The service: feed, pipeline, scheduler and what it serves over HTTP, until it is asked to stop or its feed ends.
 ///
 /// # Errors
 ///

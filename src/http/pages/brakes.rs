@@ -21,32 +21,21 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Show
     let overview = operations.store.overview(visit.account(), 0).await;
     let overview = overview.map_err(|error| visit.store_trouble(&error))?;
     let rules = visit.caller.may_delete(Scope::Many);
-    let mut rows = Vec::new();
-    for it in &held {
-        let mut row = vec![
-            html! { (it.workflow_id) },
-            html! { (it.reason.replace('_', " ")) },
-            html! { (it.count) },
-            layout::time(&it.since),
-        ];
-        if rules {
-            row.push(if it.reason == "volume_guard" {
-                rulings(&visit, it)?
-            } else {
-                html! {}
-            });
-        }
-        rows.push(row);
-    }
-    let headings = ["workflow", "why", "how many", "since (UTC)", "what to do"];
-    let headings = &headings[..if rules { 5 } else { 4 }];
+    let row = |it: &Held| {
+        let reason = it.reason.replace('_', " ");
+        vec![html! { (it.workflow_id) }, html! { (reason) }, html! { (it.count) }, layout::time(&it.since)]
+    };
+    let rows: Vec<Vec<Markup>> = held.iter().map(row).collect();
     let content = html! {
         p {
             "What the volume guard holds waits for a person. What a pause holds goes on when the pause ends. Every other "
             "check is asked anew."
         }
-        (layout::table("Held enrollments", headings, &rows))
-        @if rules { (switch(&visit, &overview)?) }
+        (layout::table("Held enrollments", &["workflow", "why", "how many", "since (UTC)"], &rows))
+        @if rules {
+            @for it in held.iter().filter(|it| it.reason == "volume_guard") { (rulings(&visit, it)?) }
+            (switch(&visit, &overview)?)
+        }
     };
     Ok(layout::page(&visit, "Holds", Some("/holds"), &content))
 }
@@ -61,7 +50,10 @@ fn rulings(visit: &Visit, held: &Held) -> Result<Markup, Trouble> {
         };
         visit.form(&format!("/holds/{verb}"), &content)
     };
-    Ok(html! { div.offers { (ruling("approve", "Approve")?) (ruling("reject", "Reject")?) } })
+    Ok(html! {
+        h2 { "Workflow " (held.workflow_id) ", held by the guard" }
+        div.offers { (ruling("approve", "Approve")?) (ruling("reject", "Reject")?) }
+    })
 }
 
 fn switch(visit: &Visit, overview: &Overview) -> Result<Markup, Trouble> {

@@ -64,11 +64,12 @@ fn plots(hours: &[Hour]) -> Markup {
             [html! { (label) }].into_iter().chain(counts.map(|count| html! { (count) })).collect()
         })
         .collect();
+    let others: Vec<Series> = outcomes[1..].iter().map(|outcome| of(outcome)).collect();
     let headings: Vec<&str> = ["from (UTC)"].into_iter().chain(outcomes).collect();
     html! {
         div.plots {
             (plot::bars("Deleted by workflows, the last 24 hours", &labels, &[of("deleted")]))
-            (plot::bars("Not deleted, the last 24 hours", &labels, &outcomes[1..].iter().map(|it| of(it)).collect::<Vec<_>>()))
+            (plot::bars("Not deleted, the last 24 hours", &labels, &others))
         }
         details { summary { "The same in numbers" } (layout::table("Decisions by hour", &headings, &rows)) }
     }

@@ -32,7 +32,7 @@ pub fn bars(title: &str, labels: &[String], series: &[Series]) -> Markup {
                     }
                 }
             }
-            svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label={ (title) ": " (all) " in all" } {
+            svg viewBox={ "0 -8 " (WIDTH + 12) " " (HEIGHT + 8) } role="img" aria-label={ (title) ": " (all) " in all" } {
                 @for (value, y) in [(top, 8), (top / 2, u32::midpoint(8, HEIGHT - BOTTOM)), (0, HEIGHT - BOTTOM)] {
                     line.grid x1=(LEFT) x2=(WIDTH) y1=(y) y2=(y) {}
                     text.scale x=(LEFT - 6) y=(y + 6) text-anchor="end" { (value) }
