@@ -1,13 +1,10 @@
 //! `docs/EVENT.md`, held against real messages: its enrollment is decided, and every event that leaves looks as it says.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::records::{ADMIN, contact, entitled_account, manual_workflow};
-use crate::support::{Broker, Database, Reaper, wait_until};
+use crate::support::{Broker, DEADLINE, Database, Reaper, wait_until};
 
-const DEADLINE: Duration = Duration::from_mins(1);
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
 /// The examples of the page, in their order.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::records::{contact, entitled_account, user};
-use crate::support::{Broker, Database, MailServer, Output, Proxy, Reaper, Worker, on_both, wait_until};
+use crate::support::{
+    Broker, DEADLINE, Database, MailServer, Output, Proxy, Reaper, Worker, on_both, wait_until,
+};
 
-const SOON: Duration = Duration::from_mins(1);
 /// Values of contacts 11 to 19 that nobody else has.
 const TRACES: [&str; 4] = ["zebulon.quirke", "Zebulon", "Quirke", "+48 601 602 603"];
 
@@ -53,7 +54,7 @@ async fn started(reaper: &Reaper) -> Worker {
 }
 
 async fn wait_taken(server: &MailServer, count: usize) {
-    wait_until("the mail server has taken them", SOON, async || server.mails().len() >= count).await;
+    wait_until("the mail server has taken them", DEADLINE, async || server.mails().len() >= count).await;
 }
 
 on_both!(it_reaches_the_user_and_holds_nothing_of_the_person, async |db: Database| {
@@ -66,7 +67,7 @@ on_both!(it_reaches_the_user_and_holds_nothing_of_the_person, async |db: Databas
     let receipt = answer["receipts"][0]["erasureId"].as_str().unwrap();
     let worker = started(&reaper).await;
     wait_taken(&server, 1).await;
-    wait_until("the outbox is empty", SOON, async || db.count("outbox", "TRUE").await == 0).await;
+    wait_until("the outbox is empty", DEADLINE, async || db.count("outbox", "TRUE").await == 0).await;
 
     let mail = &server.mails()[0];
     assert_eq!(mail.to, ["officer@account1.example"]);
@@ -127,13 +128,13 @@ on_both!(a_server_that_is_away_is_waited_for, async |db: Database| {
     reaper.import(&records(&[])).await;
     let worker = started(&reaper).await;
     erase(&reaper, 1, 11).await;
-    wait_until("it has tried", SOON, async || worker.stderr().contains("confirmations not sent")).await;
+    wait_until("it has tried", DEADLINE, async || worker.stderr().contains("confirmations not sent")).await;
     assert_eq!(waiting(&db).await, 1);
     // Events do not wait for it.
-    wait_until("the events are out", SOON, async || db.count("outbox", "TRUE").await == 1).await;
+    wait_until("the events are out", DEADLINE, async || db.count("outbox", "TRUE").await == 1).await;
     proxy.open();
     wait_taken(&server, 1).await;
-    wait_until("it is done", SOON, async || waiting(&db).await == 0).await;
+    wait_until("it is done", DEADLINE, async || waiting(&db).await == 0).await;
     assert_eq!(server.mails().len(), 1);
 });
 
@@ -167,15 +168,15 @@ on_both!(one_that_is_not_taken_holds_up_no_other, async |db: Database| {
     assert_eq!(taken[0], ["officer@x.example"], "whoever is asked to come back holds up nobody");
     taken.sort();
     assert_eq!(taken, [["later@x.example"], ["officer@x.example"]]);
-    wait_until("the refused are left", SOON, async || waiting(&db).await == REFUSED).await;
+    wait_until("the refused are left", DEADLINE, async || waiting(&db).await == REFUSED).await;
     let refused = async || db.count("outbox", "type = 'mail.erasure' AND tries >= 2").await;
-    wait_until("they are tried again", SOON, async || refused().await == REFUSED).await;
+    wait_until("they are tried again", DEADLINE, async || refused().await == REFUSED).await;
     assert_eq!(dropped(&reaper).await, 1, "whose user is gone");
     worker.terminate();
 
     let reaper = reaper.setting("mail.give_up_after", "1s");
     let worker = started(&reaper).await;
-    wait_until("they are given up", SOON, async || waiting(&db).await == 0).await;
+    wait_until("they are given up", DEADLINE, async || waiting(&db).await == 0).await;
     assert_eq!(i64::try_from(dropped(&reaper).await), Ok(REFUSED + 1));
     assert!(worker.metrics().await.contains("contact_reaper_mails_total{result=\"given_up\"} 60"));
     assert_eq!(server.mails().len(), 2, "nothing went to anybody else");
@@ -222,7 +223,7 @@ on_both!(a_password_is_used_and_never_shown, async |db: Database| {
     let reaper = with("reaper:hunter2-wrong", "").setting("mail.give_up_after", "1s");
     let worker = started(&reaper).await;
     let tried = async || worker.stderr().matches("confirmations not sent").count() >= 3;
-    wait_until("it has tried for longer than it tries refused mails", SOON, tried).await;
+    wait_until("it has tried for longer than it tries refused mails", DEADLINE, tried).await;
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(waiting(&db).await, 1);
     assert!(worker.stderr().contains("it answered 535"), "{}", worker.stderr());
@@ -231,7 +232,7 @@ on_both!(a_password_is_used_and_never_shown, async |db: Database| {
 
     let reaper = with("reaper:hunter2%20%C3%BC", "?tls=required");
     let worker = started(&reaper).await;
-    wait_until("it has tried", SOON, async || worker.stderr().contains("confirmations not sent")).await;
+    wait_until("it has tried", DEADLINE, async || worker.stderr().contains("confirmations not sent")).await;
     assert_eq!(server.mails().len(), 0, "nothing without TLS where TLS is required");
     said += &worker.stderr();
     worker.terminate();
@@ -256,7 +257,7 @@ async fn of_two_services_one_sends() {
     for contact in 11..20 {
         erase(&reaper, 1, contact).await;
     }
-    wait_until("all are sent", SOON, async || waiting(&db).await == 0).await;
+    wait_until("all are sent", DEADLINE, async || waiting(&db).await == 0).await;
     let mails = server.mails();
     let subjects: Vec<&str> = mails.iter().map(|mail| mail.header("Subject")).collect();
     let expected: Vec<String> = (11..20).map(|id| format!("Erased in account 1: contact {id}")).collect();

@@ -4,16 +4,14 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::records::{all_of, contact, entitled_account, event, property, workflow};
 use crate::support::{
-    Asking, Broker, Database, Process, Proxy, Reaper, TempDir, Worker, encoded, run_to_end, wait_until,
+    Asking, Broker, DEADLINE, Database, Process, Proxy, Reaper, TempDir, Worker, encoded, run_to_end,
+    wait_until,
 };
-
-const DEADLINE: Duration = Duration::from_mins(1);
 
 fn deploy(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(file)

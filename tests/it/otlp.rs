@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -12,9 +11,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::support::records::{contact, entitled_account, event, manual_workflow};
-use crate::support::{Broker, Database, Reaper, Worker, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, wait_until};
 
 /// Takes spans by OTLP over HTTP, and keeps them.
 struct Collector {

@@ -11,11 +11,10 @@ use serde_json::{Value, json};
 use crate::support::records::{
     all_of, contact, entitled_account, event, lines, property, seconds_ago, workflow,
 };
-use crate::support::{Broker, Database, Proxy, Reaper, on_both, wait_until};
+use crate::support::{Broker, DEADLINE, Database, Proxy, Reaper, on_both, wait_until};
 
 const ACCOUNT: i64 = 1;
 const WORKFLOW: i64 = 50;
-const SOON: Duration = Duration::from_mins(1);
 
 /// An account whose workflow deletes every contact, and these contacts.
 fn account_with(contacts: impl IntoIterator<Item = i64>) -> Vec<Value> {
@@ -55,7 +54,7 @@ impl Arrivals {
 
     /// Takes until so many different ones have arrived; fails the test where they do not.
     async fn wait(&mut self, broker: &Broker, queue: &str, different: usize) {
-        wait_until("all events have arrived", SOON, async || {
+        wait_until("all events have arrived", DEADLINE, async || {
             self.take(broker, queue).await;
             self.ids().len() >= different
         })
@@ -84,7 +83,7 @@ async fn waiting(db: &Database) -> i64 {
 }
 
 async fn wait_empty(db: &Database) {
-    wait_until("the outbox is empty", SOON, async || waiting(db).await == 0).await;
+    wait_until("the outbox is empty", DEADLINE, async || waiting(db).await == 0).await;
 }
 
 on_both!(each_deed_leaves_in_order_and_says_nothing_of_the_person, async |db: Database| {
@@ -159,7 +158,7 @@ on_both!(a_killed_publisher_loses_nothing_and_the_order_holds, async |db: Databa
     }
     let events: Vec<Value> = (1..=CONTACTS).map(enrolled).collect();
     broker.publish(&bodies(&events)).await;
-    wait_until("the first deletions are out", SOON, async || broker.count(&queue).await >= 50).await;
+    wait_until("the first deletions are out", DEADLINE, async || broker.count(&queue).await >= 50).await;
 
     let holder = db.rows("SELECT holder FROM leases WHERE name = 'outbox'").await.remove(0).remove(0);
     let publishes = |id: u32| holder.ends_with(&format!(":{id}"));
@@ -199,7 +198,7 @@ on_both!(events_wait_for_the_broker_and_leave_when_it_comes, async |db: Database
     reaper.delete(ACCOUNT, 1).await;
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_listening().await;
-    wait_until("it has tried", SOON, async || worker.stderr().contains("events not published")).await;
+    wait_until("it has tried", DEADLINE, async || worker.stderr().contains("events not published")).await;
     assert_eq!(waiting(&db).await, 1);
 
     proxy.open();
@@ -242,12 +241,12 @@ on_both!(a_listener_that_is_full_gets_all_later_and_in_order, async |db: Databas
     }
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_ready().await;
-    wait_until("it was refused", SOON, async || worker.stderr().contains("did not confirm")).await;
+    wait_until("it was refused", DEADLINE, async || worker.stderr().contains("did not confirm")).await;
     assert!(waiting(&db).await >= 90, "what was refused is kept");
 
     let mut arrivals = Arrivals::default();
     // What was taken and not confirmed in time is sent again: there must be room for it until the end.
-    wait_until("the outbox is empty", SOON, async || {
+    wait_until("the outbox is empty", DEADLINE, async || {
         arrivals.take(&broker, &queue).await;
         waiting(&db).await == 0
     })
@@ -276,9 +275,9 @@ on_both!(what_was_done_before_the_stop_leaves_before_the_end, async |db: Databas
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_ready().await;
     broker.publish(&bodies(&(1..=600).map(enrolled).collect::<Vec<_>>())).await;
-    wait_until("it is at work", SOON, async || db.count("ledger", "outcome = 'deleted'").await > 0).await;
+    wait_until("it is at work", DEADLINE, async || db.count("ledger", "outcome = 'deleted'").await > 0).await;
     worker.terminate();
-    assert!(worker.exit(SOON).await.success(), "{}", worker.stderr());
+    assert!(worker.exit(DEADLINE).await.success(), "{}", worker.stderr());
 
     assert_eq!(waiting(&db).await, 0);
     let mut arrivals = Arrivals::default();

@@ -3,9 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::support::{Broker, Database, Reaper, TempDir, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::support::{Broker, DEADLINE, Database, Reaper, TempDir, wait_until};
 
 /// Everything that was said since the last time.
 fn heard(manager: &UnixDatagram) -> Vec<String> {

@@ -1,17 +1,14 @@
 //! Nothing of a person who is gone, wherever somebody may look: in the store, in what its commands and a running
 //! service logged at debug level, and in the events that were sent out.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::erase::{TRACES, graph};
 use crate::support::records::{ADMIN, event, manual_workflow, seconds_ago};
-use crate::support::{Broker, Database, Output, Reaper, on_both, wait_until};
+use crate::support::{Broker, DEADLINE, Database, Output, Reaper, on_both, wait_until};
 
 const PERSON: i64 = 11;
 const WORKFLOW: i64 = 50;
-const SOON: Duration = Duration::from_mins(1);
 
 /// The ways in which a value may stand somewhere, all in small letters.
 fn spellings(value: &str) -> Vec<String> {
@@ -67,7 +64,7 @@ impl<'a> Scene<'a> {
         let garbage = format!("{{\"note\": \"{}, {}\"", TRACES[1], TRACES[4]);
         let bodies = [enrolled.to_string(), faulty.to_string(), garbage];
         self.broker.publish(&bodies).await;
-        wait_until("the person is in the trash", SOON, async || {
+        wait_until("the person is in the trash", DEADLINE, async || {
             self.reaper.state(1, PERSON).await == "in_trash"
         })
         .await;
@@ -78,7 +75,7 @@ impl<'a> Scene<'a> {
     /// What left, once all has.
     async fn sent(&self) -> String {
         // The confirmation stays: there is no mail server.
-        wait_until("every event is out", SOON, async || {
+        wait_until("every event is out", DEADLINE, async || {
             self.db.count("outbox", "type <> 'mail.erasure'").await == 0
         })
         .await;
@@ -112,7 +109,7 @@ on_both!(an_erased_person_is_in_no_store_no_log_and_no_event, async |db: Databas
     assert_eq!(erased.code, 0, "{}", erased.stderr);
     let sent = scene.sent().await;
     worker.terminate();
-    worker.exit(SOON).await;
+    worker.exit(DEADLINE).await;
 
     assert_eq!(found(&db.everything().await), [""; 0], "the store");
     for (what, said) in [
@@ -136,7 +133,7 @@ on_both!(a_purged_person_is_in_no_store_no_log_and_no_event, async |db: Database
     scene.events_about_the_person().await;
     let sent = scene.sent().await;
     worker.terminate();
-    worker.exit(SOON).await;
+    worker.exit(DEADLINE).await;
     let old = "deleted_at = '2020-01-01T00:00:00.000000Z'";
     db.execute(&format!(
         "UPDATE contacts SET {old} WHERE contact_id = {PERSON}; \

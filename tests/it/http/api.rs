@@ -1,14 +1,10 @@
 //! The API does what the commands do, and answers with the same documents.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::Scene;
 use crate::support::records::{all_of, contact, event, manual_workflow, property, segment, workflow};
-use crate::support::{Broker, Database, on_both, wait_until};
-
-const DEADLINE: Duration = Duration::from_mins(1);
+use crate::support::{Broker, DEADLINE, Database, on_both, wait_until};
 
 /// A workflow that deletes Adas, a segment, and decisions on four contacts.
 async fn decided(db: Database) -> Scene {

@@ -5,12 +5,10 @@ mod doors;
 mod pages;
 mod tokens;
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::records::{contact, entitled_account, user};
-use crate::support::{Answered, Asking, Database, Reaper, Worker, wait_until};
+use crate::support::{Answered, Asking, DEADLINE, Database, Reaper, Worker, wait_until};
 
 /// A store with people in it, and the service that serves it, its feed at rest.
 pub struct Scene {
@@ -61,6 +59,6 @@ async fn serving(reaper: &Reaper) -> Worker {
     let mut worker = reaper.clone().setting("feed.rabbitmq.url", "amqp://127.0.0.1:1/").spawn(&["run"]);
     worker.wait_listening().await;
     let started = async || worker.get("/startupz").await.0 == 200;
-    wait_until("the start is finished", Duration::from_secs(30), started).await;
+    wait_until("the start is finished", DEADLINE, started).await;
     worker
 }
