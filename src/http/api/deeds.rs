@@ -7,7 +7,7 @@ use axum::extract::{Extension, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::input::{Count, Id, Moment, Named, Sent, Words, present};
 use super::looks::of_the_service;
@@ -37,7 +37,7 @@ pub struct Delete {
     #[serde(default, deserialize_with = "present")]
     segment_id: Option<Id>,
     #[serde(default, deserialize_with = "present")]
-    filter: Option<Map<String, Value>>,
+    filter: Option<Value>,
     confirm: Count,
 }
 
@@ -116,7 +116,7 @@ pub async fn delete(
             deletions::Selection::Picked { contacts, segment_id: segment.map(|id| id.0) }
         }
         (None, Some(Id(segment)), None) => deletions::Selection::Segment(segment),
-        (None, None, Some(branch)) => deletions::Selection::Filter(Box::new(filter(&Value::Object(branch))?)),
+        (None, None, Some(branch)) => deletions::Selection::Filter(Box::new(filter(&branch)?)),
         _ => {
             return Err(Problem::malformed(
                 "name contactIds (one at least), segmentId, both of them, or filter alone",
