@@ -6,7 +6,7 @@ use contact_reaper::domain::enrollment::parse_event;
 use futures_util::StreamExt as _;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Connection, ConnectionProperties, Consumer};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use crate::support::{Broker, Database};
@@ -57,21 +57,8 @@ pub async fn sql(database: &Database, enrolled: &[Enrolled], connections: usize,
 pub async fn drain(broker: &Broker, enrolled: &[Enrolled]) -> f64 {
     const EACH: usize = 300;
     broker.publish(&enrolled.iter().map(|it| event(it).to_string()).collect::<Vec<_>>()).await;
-    let url = &broker.settings()[1].1;
-    let connection =
-        Connection::connect(url, ConnectionProperties::default()).await.expect("RabbitMQ is there");
-    let channel = connection.create_channel().await.expect("a channel");
-    channel.basic_qos(900, BasicQosOptions::default()).await.expect("a prefetch");
+    let (connection, mut consumer) = consume(broker, 900).await;
     let started = Instant::now();
-    let mut consumer = channel
-        .basic_consume(
-            broker.queue().into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .expect("a consumer");
     for taken in 1..=enrolled.len() {
         let delivery = consumer.next().await.expect("a delivery").expect("a delivery");
         parse_event(&delivery.data).expect("an event of ours");
@@ -82,4 +69,15 @@ pub async fn drain(broker: &Broker, enrolled: &[Enrolled]) -> f64 {
     let seconds = started.elapsed().as_secs_f64();
     connection.close(200, "done".into()).await.expect("closed");
     seconds
+}
+
+/// Takes from the queue of a service that rests, so many messages ahead.
+pub async fn consume(broker: &Broker, prefetch: u16) -> (Connection, Consumer) {
+    let connection = Connection::connect(&broker.url(), ConnectionProperties::default()).await;
+    let connection = connection.expect("RabbitMQ is there");
+    let channel = connection.create_channel().await.expect("a channel");
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await.expect("a prefetch");
+    let (queue, options) = (broker.queue().into(), BasicConsumeOptions::default());
+    let consumer = channel.basic_consume(queue, "".into(), options, FieldTable::default()).await;
+    (connection, consumer.expect("a consumer"))
 }

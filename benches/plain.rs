@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use contact_reaper::domain::enrollment::parse_event;
 use futures_util::StreamExt as _;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties};
+use lapin::options::BasicAckOptions;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::floor;
@@ -24,21 +22,8 @@ pub async fn worker(service: &Service, enrolled: &[Enrolled]) -> f64 {
 /// As [`worker`], for so many events that are published by somebody else.
 pub async fn consume(Service { database, broker, .. }: &Service, events: usize) -> f64 {
     let mut store = PgConnection::connect(database.url()).await.expect("PostgreSQL is there");
-    let url = &broker.settings()[1].1;
-    let connection =
-        Connection::connect(url, ConnectionProperties::default()).await.expect("RabbitMQ is there");
-    let channel = connection.create_channel().await.expect("a channel");
-    channel.basic_qos(1, BasicQosOptions::default()).await.expect("a prefetch");
+    let (connection, mut consumer) = floor::consume(broker, 1).await;
     let started = Instant::now();
-    let mut consumer = channel
-        .basic_consume(
-            broker.queue().into(),
-            "".into(),
-            BasicConsumeOptions::default(),
-            FieldTable::default(),
-        )
-        .await
-        .expect("a consumer");
     for _ in 0..events {
         let delivery = consumer.next().await.expect("a delivery").expect("a delivery");
         let event = parse_event(&delivery.data).expect("an event of ours");
