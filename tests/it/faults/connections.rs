@@ -6,9 +6,10 @@ use std::time::Duration;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use tokio::time::Instant;
 
+use super::databases::end_sessions;
 use super::plan::Mix;
 use super::scene::{Scene, lock_all, wait};
-use super::{MIX, seed, whole};
+use super::{MIX, number, seed, whole};
 use crate::model::Dice;
 use crate::support::{Broker, Database, Proxy, Worker};
 
@@ -16,19 +17,7 @@ const EVENTS: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_between_fails() {
-    let (broker, database) = (Broker::new().await, Database::postgres().await);
-    let (mut to_broker, mut to_database) = (Proxy::new(&broker.host()), Proxy::new(&database.host()));
-    // Every tenth is poison, and as many are malformed.
-    let mix = Mix { duplicates: 20, bad: 20 };
-    let mut scene = Scene::new(database, broker, 2000, mix, seed()).await;
-    to_broker.open();
-    to_database.open();
-    scene.reaper = scene
-        .reaper
-        .setting("feed.rabbitmq.url", &format!("amqp://guest:guest@{}/%2f", to_broker.address()))
-        .setting("feed.rabbitmq.heartbeat", "1s")
-        .setting("store.url", &scene.database.url_by(&to_database.address()))
-        .setting("store.statement_timeout", "1s");
+    let (mut scene, to_broker, to_database) = with_proxies(2000).await;
     scene.start(2).await;
     scene
         .survives("connections break", EVENTS, async |_| {
@@ -64,6 +53,67 @@ async fn what_is_between_fails() {
         })
         .await;
     scene.finish().await;
+}
+
+/// A scene for so many events, and the proxies on its ways to the broker and to the database.
+async fn with_proxies(events: i64) -> (Scene, Proxy, Proxy) {
+    let (broker, database) = (Broker::new().await, Database::postgres().await);
+    let (mut to_broker, mut to_database) = (Proxy::new(&broker.host()), Proxy::new(&database.host()));
+    // Every tenth is poison, and as many are malformed.
+    let mix = Mix { duplicates: 20, bad: 20 };
+    let mut scene = Scene::new(database, broker, events, mix, seed()).await;
+    to_broker.open();
+    to_database.open();
+    scene.reaper = scene
+        .reaper
+        .setting("feed.rabbitmq.url", &format!("amqp://guest:guest@{}/%2f", to_broker.address()))
+        .setting("feed.rabbitmq.heartbeat", "1s")
+        .setting("store.url", &scene.database.url_by(&to_database.address()))
+        .setting("store.statement_timeout", "1s");
+    (scene, to_broker, to_database)
+}
+
+/// What a worker may grow by between the first third of the rounds and the last, in KiB.
+const GROWTH: u64 = 8 * 1024;
+
+/// The same worker through one fault after the other, for as long as one likes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_stays_flat() {
+    let rounds = number("FAULTS_ROUNDS", 6);
+    let (mut scene, to_broker, to_database) = with_proxies(whole(rounds * EVENTS)).await;
+    scene.start(1).await;
+    let mut memory = Vec::new();
+    for round in 0..rounds {
+        let fault = async |scene: &mut Scene| match round % 6 {
+            0 => {
+                to_broker.cut();
+            }
+            1 => {
+                to_database.cut();
+            }
+            2 => end_sessions(&scene.database, 5).await,
+            3 => {
+                let mut rival = scene.database.connect_postgres().await;
+                lock_all(&mut rival).await;
+                wait(1500).await;
+            }
+            4 => to_broker.strand(),
+            _ => {
+                scene.workers[0].signal("STOP");
+                wait(1500).await;
+                scene.workers[0].signal("CONT");
+            }
+        };
+        scene.recovers(&format!("round {round}"), EVENTS, fault).await;
+        memory.push(scene.workers[0].resident_kib());
+    }
+    scene.finish().await;
+    let third = rounds / 3;
+    let (first, last) = (&memory[..third], &memory[rounds - third..]);
+    let highest = |memory: &[u64]| memory.iter().copied().max().expect("three rounds at least");
+    let (first, last) = (highest(first), highest(last));
+    println!("{rounds} rounds: {first} KiB at most in the first third, {last} KiB in the last");
+    assert!(last <= first + GROWTH, "the worker grows, in KiB: {memory:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

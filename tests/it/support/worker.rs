@@ -56,6 +56,13 @@ impl Worker {
         self.process.id()
     }
 
+    /// The memory of it that is in the machine's, in KiB, now.
+    pub fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is a process");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// The status and the body of a page.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let Answered { status, body, .. } = self.ask(&Asking::get(path)).await;
