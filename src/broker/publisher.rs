@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
+use std::task::Poll;
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, poll, stream};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
+use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::Mutex;
 use tracing::debug;
 
@@ -142,20 +143,22 @@ impl Publisher {
             && let Some(message) = messages.next().await
         {
             if waiting.len() == OUTSTANDING
-                && let Some((id, confirm)) = waiting.pop_front()
+                && let Some((id, sent)) = waiting.pop_front()
             {
-                tally.count(id, confirm).await;
+                tally.count(id, sent.await);
             }
             tally.taken += 1;
             let id = id_of(&message.properties);
-            let Outgoing { exchange, routing_key, properties, body } = message;
-            match channel.basic_publish(exchange, routing_key, how, &body, properties).await {
-                Ok(confirm) => waiting.push_back((id, confirm)),
-                Err(error) => tally.failures.push((id, reason(&error))),
+            let mut sent = Box::pin(send(channel.clone(), message, how));
+            // The first poll puts the message in line, in the order of polls. To wait until it is written too, before the
+            // next is in line, would cost each a packet and two changes of threads.
+            match poll!(&mut sent) {
+                Poll::Ready(answer) => tally.count(id, answer),
+                Poll::Pending => waiting.push_back((id, sent)),
             }
         }
-        for (id, confirm) in waiting {
-            tally.count(id, confirm).await;
+        for (id, sent) in waiting {
+            tally.count(id, sent.await);
         }
         if channel.status().connected() {
             *slot = Some(channel);
@@ -177,6 +180,15 @@ impl Publisher {
             debug!(error.message = %reason(&error), "the publishing connection was gone already");
         }
     }
+}
+
+/// Sends a message and waits for its confirmation.
+async fn send(
+    channel: Channel,
+    Outgoing { exchange, routing_key, properties, body }: Outgoing,
+    how: BasicPublishOptions,
+) -> Result<Confirmation, lapin::Error> {
+    channel.basic_publish(exchange, routing_key, how, &body, properties).await?.await
 }
 
 /// What the broker said of each message.
@@ -211,8 +223,8 @@ impl Tally {
         ids.iter().enumerate().map(answer).collect()
     }
 
-    async fn count(&mut self, id: String, confirm: PublisherConfirm) {
-        let returned = match confirm.await {
+    fn count(&mut self, id: String, answer: Result<Confirmation, lapin::Error>) {
+        let returned = match answer {
             Ok(Confirmation::Ack(returned)) => {
                 self.acked += 1;
                 returned
