@@ -13,6 +13,7 @@
 
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on ends")]
 
+mod embedded;
 mod floor;
 mod latency;
 mod plain;
@@ -57,6 +58,9 @@ struct Args {
     /// Workflows of each account.
     #[arg(long, default_value_t = 1)]
     workflows: i64,
+    /// Bytes that an event has beyond the some 400 that it needs.
+    #[arg(long, default_value_t = 0)]
+    padding: usize,
     /// Processes of the service.
     #[arg(long, default_value_t = 1)]
     workers: usize,

@@ -32,6 +32,7 @@ pub async fn consume(Service { database, broker, .. }: &Service, events: usize) 
             workflow: event.workflow_id,
             contact: event.object_id,
             enrollment: event.key.enrollment_id,
+            padding: 0,
         };
         let mut tx = store.begin().await.expect("a transaction");
         floor::delete(&mut tx, &[one]).await;

@@ -1,14 +1,14 @@
 //! The trash of long ago: the service's purge against a bare chunked DELETE, and beside enrollments.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::Args;
 use crate::report::Table;
 use crate::scenarios::rate;
-use crate::service::{Service, resident_memory};
-use crate::support::{Database, Worker};
+use crate::service::{Service, run_to_end};
+use crate::support::Database;
 use crate::world::{Size, World};
 
 /// The tables of a contact's rows, as one would empty them by hand: no check, no receipt, nothing told.
@@ -38,10 +38,11 @@ pub async fn purge(args: &Args) -> Table {
     let beside = |alone: f64, with: f64| {
         format!("enrollments beside the purge: {:.3} of their rate alone", with / alone)
     };
+    let mut memory = 0;
     for _ in 0..args.rounds {
         let service = Service::new(in_the_trash(&world, trashed).await, args).await;
         let started = Instant::now();
-        let memory = finish(service.spawn(&["retention", "run", "--job", "purge_trash"])).await;
+        let used = run_to_end(service.spawn(&["retention", "run", "--job", "purge_trash"])).await;
         table.add("service", rate(count, started.elapsed().as_secs_f64()));
         let gone = service.database.count("contacts", "deleted_at IS NULL").await;
         assert_eq!(
@@ -49,7 +50,7 @@ pub async fn purge(args: &Args) -> Table {
             (STAYING, STAYING),
             "it purged others"
         );
-        table.note(&format!("resident memory at most {:.1} MiB", memory as f64 / 1_048_576.0));
+        memory = memory.max(used);
         table.add(
             "bare chunked DELETE, 5000 a chunk",
             rate(count, bare(&in_the_trash(&world, trashed).await).await),
@@ -64,6 +65,7 @@ pub async fn purge(args: &Args) -> Table {
         table.note(&format!("{}; {left} were left to be purged when they were through", beside(alone, with)));
         drop(purging);
     }
+    table.note_memory(memory);
     table
 }
 
@@ -84,19 +86,6 @@ async fn in_the_trash(world: &World, contacts: i64) -> Database {
     database.execute("VACUUM ANALYZE").await;
     database.execute("CHECKPOINT").await;
     database
-}
-
-/// Waits for a command to end; the most that it had in memory, in bytes.
-async fn finish(mut command: Worker) -> u64 {
-    let mut memory = 0;
-    loop {
-        memory = memory.max(resident_memory(command.id()));
-        if let Some(status) = command.ended() {
-            assert!(status.success(), "{}", command.stderr());
-            return memory;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Seconds that it takes to delete all that is old, chunk by chunk.

@@ -38,6 +38,11 @@ impl Table {
         }
     }
 
+    /// The most that the service had in memory, in bytes.
+    pub fn note_memory(&mut self, bytes: u64) {
+        self.note(&format!("resident memory of the service at most {:.1} MiB", bytes as f64 / 1_048_576.0));
+    }
+
     /// The first candidate is what the others are compared with.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.title);

@@ -12,11 +12,21 @@ use serde_json::{Value, json};
 use crate::report::Table;
 use crate::service::Service;
 use crate::world::{Enrolled, Size, World};
-use crate::{Args, floor, latency, plain, profile, purge};
+use crate::{Args, embedded, floor, latency, plain, profile, purge};
 
 /// The scenarios, in the order in which they run.
-pub const NAMES: [&str; 9] =
-    ["deletable", "mix", "heavy", "duplicates", "latency", "restore", "purge", "criteria", "profile"];
+pub const NAMES: [&str; 10] = [
+    "deletable",
+    "mix",
+    "heavy",
+    "duplicates",
+    "latency",
+    "restore",
+    "purge",
+    "embedded",
+    "criteria",
+    "profile",
+];
 
 /// A server that writes as durably as one in production, with memory enough for the machine.
 const POSTGRES_OPTIONS: &str = "-c fsync=on -c full_page_writes=on -c shared_buffers=2GB -c max_wal_size=8GB \
@@ -53,6 +63,7 @@ pub async fn run(args: &Args) {
             "latency" => latency(args).await,
             "restore" => restore(args).await,
             "purge" => purge::purge(args).await,
+            "embedded" => embedded::embedded(args).await,
             "criteria" => criteria(args),
             _ => profiled(args).await,
         };
@@ -117,7 +128,7 @@ async fn deletable(args: &Args) -> Table {
             None => table.note("the peer was not measured: BENCH_PYTHON names no Python with its packages"),
         }
     }
-    table.note(&format!("resident memory of the service at most {:.1} MiB", memory as f64 / 1_048_576.0));
+    table.note_memory(memory);
     table
 }
 

@@ -149,8 +149,21 @@ impl Service {
     }
 }
 
+/// Waits for a process to end, which it must do well; the most that it had in memory, in bytes.
+pub async fn run_to_end(mut process: Worker) -> u64 {
+    let mut memory = 0;
+    loop {
+        memory = memory.max(resident_memory(process.id()));
+        if let Some(status) = process.ended() {
+            assert!(status.success(), "{}", process.stderr());
+            return memory;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// The most that a process has had in memory, in bytes; 0 where it is gone.
-pub fn resident_memory(process: u32) -> u64 {
+fn resident_memory(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
     let kilobytes: u64 =

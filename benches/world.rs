@@ -21,11 +21,19 @@ pub struct Size {
     pub workflows: i64,
     /// Notes of each contact beyond its 11 related rows.
     pub more: i64,
+    /// Bytes that an event has beyond the usual ones.
+    pub padding: usize,
 }
 
 impl Size {
     pub fn of(args: &Args) -> Self {
-        Self { contacts: args.contacts, accounts: args.accounts, workflows: args.workflows, more: 0 }
+        Self {
+            contacts: args.contacts,
+            accounts: args.accounts,
+            workflows: args.workflows,
+            more: 0,
+            padding: args.padding,
+        }
     }
 }
 
@@ -36,6 +44,8 @@ pub struct Enrolled {
     pub workflow: i64,
     pub contact: i64,
     pub enrollment: i64,
+    /// Bytes that the event has beyond the usual ones.
+    pub padding: usize,
 }
 
 impl World {
@@ -64,12 +74,13 @@ impl World {
 
     /// Enrollments of these contacts, each by its own.
     pub fn enrolled(&self, contacts: Range<i64>) -> Vec<Enrolled> {
-        let Size { accounts, workflows, .. } = self.size;
+        let Size { accounts, workflows, padding, .. } = self.size;
         let enrolled = |contact| Enrolled {
             account: 1 + contact % accounts,
             workflow: 1 + contact / accounts % workflows,
             contact,
             enrollment: contact,
+            padding,
         };
         contacts.map(enrolled).collect()
     }
@@ -77,5 +88,10 @@ impl World {
 
 /// The event of an enrollment.
 pub fn event(enrolled: &Enrolled) -> Value {
-    records::event(enrolled.account, enrolled.workflow, enrolled.contact, enrolled.enrollment)
+    let mut event =
+        records::event(enrolled.account, enrolled.workflow, enrolled.contact, enrolled.enrollment);
+    if enrolled.padding > 0 {
+        event["comment"] = "x".repeat(enrolled.padding).into();
+    }
+    event
 }
