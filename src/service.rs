@@ -27,7 +27,7 @@ use crate::ports::{Lag, Stop};
 use crate::scheduler;
 use crate::scheduler::jobs::{
     self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_ledger, prune_outbox,
-    purge_trash,
+    purge_trash, wake_deferred,
 };
 use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
 use crate::systemd::{State, Systemd};
@@ -483,6 +483,7 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
         max_per_run: job.max_per_run.into(),
         time_budget: job.time_budget,
     };
+    let rules = rules(settings);
     let settings = &settings.retention;
     vec![
         purge_trash::job(with(&settings.purge_trash)),
@@ -492,5 +493,6 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
         prune_ledger::job(with(&settings.prune_ledger)),
         prune_audit::job(with(&settings.prune_audit)),
         prune_outbox::job(with(&settings.prune_outbox)),
+        wake_deferred::job(with(&settings.wake_deferred), rules),
     ]
 }

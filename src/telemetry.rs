@@ -7,11 +7,17 @@ pub mod traces;
 
 use std::io::IsTerminal;
 
+use metrics::counter;
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+use tracing::debug;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{Directive, ParseError};
+
+use crate::domain::decision::Decision;
+use crate::domain::effects::Transition;
+use crate::domain::enrollment::NewEnrollment;
 
 /// What `-v` adds to the level that is set.
 const VERBOSE: &str = "contact_reaper=debug";
@@ -67,6 +73,24 @@ pub fn start_logs(options: &LogOptions) -> Result<(), TelemetryError> {
         tracing::subscriber::set_global_default(builder.with_ansi(colours).finish())?;
     }
     Ok(())
+}
+
+/// Counts and logs a decision that was committed.
+pub fn decided(enrollment: &NewEnrollment, decision: &Decision) {
+    let (outcome, reason) = (decision.outcome(), decision.reason().unwrap_or_default());
+    debug!(
+        account.id = enrollment.key.account_id,
+        enrollment.id = enrollment.key.enrollment_id,
+        workflow.id = enrollment.workflow_id,
+        outcome,
+        reason,
+        "enrollment decided"
+    );
+    counter!(ENROLLMENTS_TOTAL, "outcome" => outcome, "reason" => reason).increment(1);
+    if *decision == Decision::Delete {
+        let trash = Transition::Trash.as_str();
+        counter!(TRANSITIONS_TOTAL, "transition" => trash, "origin" => "workflow").increment(1);
+    }
 }
 
 fn filter(options: &LogOptions) -> Result<EnvFilter, ParseError> {

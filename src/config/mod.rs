@@ -245,6 +245,8 @@ pub struct Retention {
     pub prune_audit: RetentionJob,
     /// Events that nobody took.
     pub prune_outbox: RetentionJob,
+    /// Enrollments that have waited long enough.
+    pub wake_deferred: RetentionJob,
 }
 
 /// One job of retention.

@@ -142,6 +142,7 @@ fn retention(r: &mut Reader) -> Retention {
         prune_ledger: retention_job(r, zone, "prune_ledger", None),
         prune_audit: retention_job(r, zone, "prune_audit", Some(["365d", "36500d"])),
         prune_outbox: retention_job(r, zone, "prune_outbox", Some(["120d", "3650d"])),
+        wake_deferred: retention_job(r, zone, "wake_deferred", None),
     }
 }
 

@@ -6,14 +6,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::judged::{Judged, Tries};
 use super::parts::{Answer, Parts, Step};
 use super::{Options, Outcome, Told};
 use crate::backoff::Backoff;
 use crate::domain::decision::Decision;
-use crate::domain::effects::Transition;
 use crate::domain::enrollment::{NewEnrollment, Rejection, parse_event};
 use crate::ports::{Decided, Decider, Delivery, FeedError, Settlement, Settler, Stop};
 use crate::telemetry;
@@ -243,20 +242,7 @@ pub(super) fn report(judged: &Judged, options: &Options) {
 }
 
 fn report_decided(enrollment: &NewEnrollment, Decided { decision, .. }: &Decided, options: &Options) {
-    let (outcome, reason) = (decision.outcome(), decision.reason().unwrap_or_default());
-    debug!(
-        account.id = enrollment.key.account_id,
-        enrollment.id = enrollment.key.enrollment_id,
-        workflow.id = enrollment.workflow_id,
-        outcome,
-        reason,
-        "enrollment decided"
-    );
-    counter!(telemetry::ENROLLMENTS_TOTAL, "outcome" => outcome, "reason" => reason).increment(1);
-    if *decision == Decision::Delete {
-        let trash = Transition::Trash.as_str();
-        counter!(telemetry::TRANSITIONS_TOTAL, "transition" => trash, "origin" => "workflow").increment(1);
-    }
+    telemetry::decided(enrollment, decision);
     if let Some(observer) = &options.observer {
         observer(Outcome::Decided(enrollment, decision));
     }

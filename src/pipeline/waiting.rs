@@ -15,8 +15,6 @@ use crate::store::{Rules, Store};
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(2);
-/// How long one that the store does not take is left alone.
-const PUT_OFF_HOURS: i64 = 1;
 
 /// Takes them up until asked to stop; once at least, so that a run that ends at once does its share.
 pub async fn run(store: Store, rules: Rules, options: Options, mut stop: Stop) {
@@ -41,7 +39,7 @@ async fn take_up(store: &Store, rules: &Rules, options: &Options, stop: &Stop) {
                 for (enrollment, decided) in taken.changed {
                     report(&Judged::Decided(enrollment, decided), options);
                 }
-                if taken.count < limit {
+                if taken.keys.len() < limit {
                     return;
                 }
                 limit = options.batch_size;
@@ -54,7 +52,7 @@ async fn take_up(store: &Store, rules: &Rules, options: &Options, stop: &Stop) {
             Err(_) if limit > 1 => limit /= 2,
             Err(problem) => {
                 error!(error = %problem, "a waiting enrollment cannot be decided; it is put off for an hour");
-                if let Err(problem) = store.put_off_first(PUT_OFF_HOURS).await {
+                if let Err(problem) = store.put_off_first_waiting().await {
                     warn!(error = %problem, "the enrollment was not put off");
                     return;
                 }

@@ -25,7 +25,7 @@ use crate::domain::time::Time;
 use crate::ports::Decided;
 
 /// What the settings say about decisions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rules {
     /// How long the ledger remembers.
     pub ledger_retention: Duration,

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use super::audit::{self, Actor};
@@ -43,10 +44,13 @@ const EVENT: [Column; 5] = [
 /// Rows that the volume guard holds and nobody has approved.
 pub(super) const HELD_BY_THE_GUARD: &str = "reason = 'volume_guard' AND ready_at IS NULL";
 
+/// How long one that the store does not take is left alone.
+const PUT_OFF: TimeDelta = TimeDelta::hours(1);
+
 /// What was taken up, and what became of it where it is no longer what it was.
 #[derive(Debug, Default)]
 pub struct TakenUp {
-    pub count: usize,
+    pub keys: Vec<EnrollmentKey>,
     pub changed: Vec<(NewEnrollment, Decided)>,
 }
 
@@ -60,13 +64,13 @@ impl Store {
         transaction!(self, tx => take_up(tx, &self.compiled, limit, rules))
     }
 
-    /// Lets the first that would be taken up wait until `hours` from now.
+    /// Lets the first that would be taken up wait for another hour.
     ///
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn put_off_first(&self, hours: i64) -> Result<(), StoreError> {
-        transaction!(self, tx => put_off_first(tx, hours))
+    pub async fn put_off_first_waiting(&self) -> Result<(), StoreError> {
+        transaction!(self, tx => put_off_first(tx)).map(drop)
     }
 
     /// How many enrollments the volume guard holds.
@@ -173,7 +177,7 @@ async fn announce(
     if messages.is_empty() { Ok(()) } else { write_outbox(tx, now, messages).await }
 }
 
-async fn take_up(
+pub(super) async fn take_up(
     tx: &mut Tx,
     compiled: &Compiled,
     limit: usize,
@@ -198,13 +202,13 @@ async fn take_up(
         })
         .collect();
     ledger::rewrite(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), &entries).await?;
-    let count = taken.len();
+    let keys = batch.iter().map(|enrollment| enrollment.key).collect();
     settle(tx, &known, &batch, &decided).await?;
     audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;
     last.finish(tx, rules, now).await?;
     let mut all: Vec<Option<(NewEnrollment, Decided)>> = batch.into_iter().zip(decided).map(Some).collect();
     let changed = changed.into_iter().filter_map(|at| all[at].take()).collect();
-    Ok(TakenUp { count, changed })
+    Ok(TakenUp { keys, changed })
 }
 
 /// Locks those whose time has come, and that nobody else has in hand.
@@ -314,18 +318,18 @@ async fn audit_changes<'a>(
     Ok(())
 }
 
-async fn put_off_first(tx: &mut Tx, hours: i64) -> Result<(), StoreError> {
+/// Which one that was, by account and enrollment.
+pub(super) async fn put_off_first(tx: &mut Tx) -> Result<Option<(i64, i64)>, StoreError> {
     let now = tx.now().await?;
-    if let [first] = &take(tx, 1, now).await?[..] {
-        let EnrollmentKey { account_id, enrollment_id, action_id } = first.enrollment.key;
-        tx.execute(
-            "UPDATE waiting_enrollments SET ready_at = $4 \
-             WHERE account_id = $1 AND enrollment_id = $2 AND action_id = $3",
-            args![account_id, enrollment_id, action_id, now + chrono::TimeDelta::hours(hours)],
-        )
-        .await?;
-    }
-    Ok(())
+    let Some(first) = take(tx, 1, now).await?.pop() else { return Ok(None) };
+    let EnrollmentKey { account_id, enrollment_id, action_id } = first.enrollment.key;
+    tx.execute(
+        "UPDATE waiting_enrollments SET ready_at = $4 \
+         WHERE account_id = $1 AND enrollment_id = $2 AND action_id = $3",
+        args![account_id, enrollment_id, action_id, now + PUT_OFF],
+    )
+    .await?;
+    Ok(Some((account_id, enrollment_id)))
 }
 
 /// Takes up what these workflows deferred: they may be open at other times by now.

@@ -115,3 +115,56 @@ on_both!(an_enrollment_that_waited_longer_than_the_ledger_remembers_is_refused, 
     reaper.decide(&[]).await;
     assert_eq!(outcome(&reaper, 1).await, "refused: enrollment_too_old");
 });
+
+on_both!(by_hand_a_job_takes_up_what_has_waited_long_enough, async |db: Database| {
+    let reaper = with_times(&db, json!([{"day": day(3)}]), json!([])).await;
+    reaper.decide(&[event(1, 6, 1, 1), event(1, 6, 2, 2), event(1, 6, 3, 3)]).await;
+    let run = ["retention", "run", "--job", "wake_deferred"];
+    let report = |deleted, remaining| {
+        json!({"jobs": [{"job": "wake_deferred", "dryRun": false, "deleted": deleted, "remaining": remaining,
+            "stoppedBy": "done"}]})
+    };
+    assert_eq!(reaper.json(&run).await, report(0, 0), "it is not their time");
+
+    // The window opens, and no worker runs. One contact is not called Ada any more; and one the store does not take.
+    let open = timed(json!([{"day": day(0)}, {"day": day(1)}]), json!([]));
+    reaper.import(&[open, contact(1, 2, json!({"firstname": "Grace"}))]).await;
+    refuse_deletion_of_3(&db).await;
+    let status = reaper.json(&["retention", "status"]).await;
+    let jobs = status["jobs"].as_array().expect("jobs");
+    let job = jobs.iter().find(|job| job["job"] == "wake_deferred").expect("it is one of them");
+    assert_eq!(job["backlog"], json!(3));
+    let output = reaper.run(&[&["--json"], &run[..]].concat()).await;
+    let told: Value = serde_json::from_str(&output.stdout).expect("JSON");
+    let told = &told["jobs"][0];
+    assert_eq!((output.code, &told["deleted"], &told["failed"]), (1, &json!(2), &json!(1)), "{told}");
+    for (enrollment, expected) in
+        [(1, "deleted"), (2, "skipped: criteria_not_met"), (3, "deferred: outside_time_window")]
+    {
+        assert_eq!(outcome(&reaper, enrollment).await, expected, "enrollment {enrollment}");
+    }
+    assert_eq!(
+        (reaper.state(1, 1).await, reaper.state(1, 2).await),
+        ("in_trash".to_owned(), "live".to_owned())
+    );
+    let woken =
+        "SELECT CAST(sum(count) AS text) FROM audit WHERE action = 'wake' AND actor = 'job:wake_deferred'";
+    assert_eq!(db.rows(woken).await, [["2"]]);
+    assert_eq!(reaper.json(&run).await, report(0, 0), "it is left alone for an hour");
+
+    db.execute(db.in_its_words("DROP TRIGGER refuse ON ledger", "DROP TRIGGER refuse")).await;
+    set_back(&db).await;
+    assert_eq!(reaper.json(&run).await, report(1, 0));
+    assert_eq!(outcome(&reaper, 3).await, "deleted");
+});
+
+async fn refuse_deletion_of_3(db: &Database) {
+    db.execute(db.in_its_words(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'not this one' USING ERRCODE = '23514'; END $$; \
+         CREATE TRIGGER refuse BEFORE UPDATE ON ledger FOR EACH ROW WHEN (NEW.object_id = 3) EXECUTE FUNCTION refuse()",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON ledger WHEN NEW.object_id = 3 \
+         BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+    ))
+    .await;
+}

@@ -7,9 +7,11 @@ use tracing::{info, warn};
 use super::portion::Portion;
 use super::{Job, Office, Runner};
 use crate::domain::time::Time;
+use crate::ports::Decided;
 use crate::store::StoreError;
 use crate::store::lease::Duty;
 use crate::store::retention::{Held, Locked, Run, Sweep};
+use crate::telemetry;
 
 /// Between two looks at whoever goes before us.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -131,6 +133,9 @@ impl<'a> Attempt<'a> {
                 let removed = swept.deleted;
                 self.run.done = self.run.done.and(&swept);
                 self.job.count_deleted(removed);
+                for (enrollment, Decided { decision, .. }) in &swept.decided {
+                    telemetry::decided(enrollment, decision);
+                }
                 Ok(removed > 0)
             }
             Err(error) if !self.is_about_rows(&error).await => Err(error),

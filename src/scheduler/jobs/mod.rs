@@ -9,6 +9,7 @@ pub mod prune_audit;
 pub mod prune_ledger;
 pub mod prune_outbox;
 pub mod purge_trash;
+pub mod wake_deferred;
 
 use std::time::Duration;
 
@@ -87,7 +88,7 @@ pub enum Ran {
 pub struct Report {
     pub job: &'static str,
     pub dry_run: bool,
-    /// Rows removed; in a dry run none.
+    /// Rows removed, or taken up; in a dry run none.
     pub deleted: u64,
     /// Rows still due.
     pub remaining: u64,

@@ -1,5 +1,5 @@
-//! What the schedule removes: trash past its time, notifications past theirs, what was only kept to look back on; in
-//! bounded batches.
+//! What the schedule removes: trash past its time, notifications past theirs, what was only kept to look back on; and what
+//! it takes up because it has waited long enough; in bounded batches.
 //!
 //! What is eligible is decided in the transaction that removes it, on locked rows and by the database's clock, never on
 //! a list read earlier: a restore that commits first wins whole. What cannot be removed is set aside ([`failures`]), so
@@ -17,12 +17,15 @@ pub use runs::{Done, JobRun, LastRun, Run, RunCounts, Started};
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
 use super::lease::{self, Lease};
-use super::{Store, StoreError, purge, reading, transaction};
+use super::waiting::TakenUp;
+use super::{Rules, Store, StoreError, purge, reading, transaction, waiting};
 use crate::domain::effects::Category;
+use crate::domain::enrollment::NewEnrollment;
 use crate::domain::time::Time;
+use crate::ports::Decided;
 
 /// What a job removes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target {
     /// Trash entries, with all of the matrix's purge column.
     Trash,
@@ -38,6 +41,8 @@ pub enum Target {
     Audit,
     /// Events that nobody took; none that tells of an erasure.
     Outbox,
+    /// Enrollments that wait no longer than until now; they are decided anew by these rules.
+    Waiting(Rules),
 }
 
 impl Target {
@@ -49,6 +54,7 @@ impl Target {
             Self::Quotes => "delete_quotes",
             Self::Unlinked => "unlist",
             Self::Ledger | Self::Audit | Self::Outbox => "prune",
+            Self::Waiting(_) => "wake",
         }
     }
 
@@ -62,12 +68,13 @@ impl Target {
             Self::Ledger => "decisions",
             Self::Audit => "audit",
             Self::Outbox => "events",
+            Self::Waiting(_) => "enrollments",
         }
     }
 
     /// Is the audit told the ids? Of what only looked back it would grow as fast as it shrinks.
     fn names_ids(self) -> bool {
-        !matches!(self, Self::Ledger | Self::Audit | Self::Outbox)
+        !matches!(self, Self::Ledger | Self::Audit | Self::Outbox | Self::Waiting(_))
     }
 }
 
@@ -108,6 +115,8 @@ pub struct Swept {
     pub deleted: u64,
     /// By category.
     pub counts: RunCounts,
+    /// What became of enrollments that waited.
+    pub decided: Vec<(NewEnrollment, Decided)>,
     /// How long it was searched for people in the texts of others: as long for a few people as for many.
     pub searched: Duration,
 }
@@ -157,6 +166,7 @@ async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<Swep
     let Some(cutoff) = cutoff(now, sweep.after) else { return Ok(Swept::default()) };
     let (removed, mut swept) = match sweep.target {
         Target::Trash => purge::purge(tx, store, sweep, now, cutoff).await?,
+        Target::Waiting(rules) => wake(tx, store, sweep, &rules).await?,
         _ => (rows::remove(tx, sweep, now, cutoff).await?, Swept::default()),
     };
     swept.deleted = removed.values().map(|ids| ids.len() as u64).sum();
@@ -177,16 +187,38 @@ async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<Swep
     Ok(swept)
 }
 
+/// Has its turn only once in a run: what the store did not take waits anew.
+async fn wake(
+    tx: &mut Tx,
+    store: &Store,
+    sweep: &Sweep<'_>,
+    rules: &Rules,
+) -> Result<(ByAccount, Swept), StoreError> {
+    if sweep.failed_before.is_some() {
+        return Ok(Default::default());
+    }
+    let TakenUp { keys, changed } =
+        waiting::take_up(tx, &store.compiled, sweep.limit as usize, rules).await?;
+    let mut woken = ByAccount::new();
+    for key in keys {
+        woken.entry(key.account_id).or_default().push(key.enrollment_id);
+    }
+    Ok((woken, Swept { decided: changed, ..Swept::default() }))
+}
+
 async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
     let now = begin(tx, sweep.lease).await?;
     let Some(cutoff) = cutoff(now, sweep.after) else { return Ok(0) };
     let sweep = &Sweep { limit: 1, ..sweep.clone() };
     let first = match sweep.target {
         Target::Trash => purge::due(tx, sweep, cutoff).await?.first().map(|entry| entry.contact),
+        Target::Waiting(_) => waiting::put_off_first(tx).await?,
         _ => rows::first(tx, sweep, cutoff).await?,
     };
     let Some((account_id, id)) = first else { return Ok(0) };
-    failures::remember(tx, sweep.job, account_id, id, now).await?;
+    if !matches!(sweep.target, Target::Waiting(_)) {
+        failures::remember(tx, sweep.job, account_id, id, now).await?;
+    }
     let actor = Actor::Job(sweep.job.to_owned());
     audit::write(tx, now, account_id, &actor, "set_aside", &[id], 1).await?;
     if let Some(run) = sweep.run {
