@@ -108,9 +108,9 @@ async fn floor(database: &Database, batch: usize) -> f64 {
     let started = Instant::now();
     for ids in ids.chunks(batch) {
         let mut tx = store.begin_with("BEGIN IMMEDIATE").await.expect("a transaction");
-        let fill = "INSERT INTO chunk SELECT 1, value, value, strftime('%Y-%m-%dT%H:%M:%fZ', 'now') FROM json_each(?)";
+        let insert = "INSERT INTO chunk SELECT 1, value, value, strftime('%Y-%m-%dT%H:%M:%fZ', 'now') FROM json_each(?)";
         sqlx::query("DELETE FROM chunk").execute(&mut *tx).await.expect("an empty chunk");
-        sqlx::query(fill).bind(json!(ids).to_string()).execute(&mut *tx).await.expect(fill);
+        sqlx::query(insert).bind(json!(ids).to_string()).execute(&mut *tx).await.expect(insert);
         for statement in include_str!("effects.sqlite.sql").split(";\n") {
             sqlx::query(statement).execute(&mut *tx).await.expect(statement);
         }
