@@ -154,6 +154,22 @@ async fn migrate(tx: &mut Tx) -> Result<Vec<&'static str>, StoreError> {
             )));
         }
     };
+    if tx.dialect() == Dialect::Postgres {
+        // An index on a large table takes as long as it takes. But while we wait for a table that somebody reads, all
+        // who come after us wait too: better to let them through and try again.
+        tx.wait_without_end().await?;
+        tx.script("SET LOCAL lock_timeout = '5s'").await?;
+    }
+    let applied = apply(tx, missing).await;
+    applied.map_err(|error| match error {
+        StoreError::TimedOut(_) => StoreError::Unavailable(
+            "a migration waits for a table that another session is using; let that end first".to_owned(),
+        ),
+        other => other,
+    })
+}
+
+async fn apply(tx: &mut Tx, missing: Vec<&'static str>) -> Result<Vec<&'static str>, StoreError> {
     let first = MIGRATIONS.len() - missing.len();
     let now = tx.now().await?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(first) {

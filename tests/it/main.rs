@@ -59,3 +59,4 @@ mod transactions;
 mod trash;
 mod triggers;
 mod unknown;
+mod upgrades;

@@ -132,17 +132,22 @@ impl Database {
 
     /// Runs one or more statements; says how many rows they changed.
     pub async fn execute(&self, sql: &str) -> u64 {
+        self.try_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// As [`Database::execute`], where something may be in the way.
+    pub async fn try_execute(&self, sql: &str) -> sqlx::Result<u64> {
         let statements = sqlx::raw_sql(AssertSqlSafe(sql));
-        match self.kind {
+        Ok(match self.kind {
             Kind::Postgres { .. } => {
                 let mut connection = self.connect_postgres().await;
-                statements.execute(&mut connection).await.expect(sql).rows_affected()
+                statements.execute(&mut connection).await?.rows_affected()
             }
             Kind::Sqlite { .. } => {
                 let mut connection = self.connect_sqlite().await;
-                statements.execute(&mut connection).await.expect(sql).rows_affected()
+                statements.execute(&mut connection).await?.rows_affected()
             }
-        }
+        })
     }
 
     /// A connection to the SQLite file in the midst of reading, until it is dropped.

@@ -1,0 +1,260 @@
+//! From one release to the next: stores that older programs have made, and a worker under which the schema goes on.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, Executor as _};
+
+use crate::support::every_category::every_category;
+use crate::support::records::{all_of, contact, entitled_account, event, property, workflow};
+use crate::support::{Broker, DEADLINE, Database, Reaper, on_both, wait_until};
+
+/// The migrations as they are shipped, oldest first: name and script.
+fn migrations(db: &Database) -> Vec<(String, String)> {
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/migrations");
+    let own = shared.join(db.in_its_words("postgres", "sqlite"));
+    let scripts = |folder: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "sql")).collect()
+    };
+    let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut found: Vec<(String, String)> = [scripts(&shared), scripts(&own)]
+        .concat()
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+/// An empty store as the program of that version has made it.
+async fn store_of(version: usize, migrations: &[(String, String)], db: &Database) {
+    drop(db.open().schema().await); // The file is there from now on.
+    let mut script = "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, name text NOT NULL, \
+                      applied_at text NOT NULL);\n"
+        .to_owned();
+    for (number, (name, statements)) in (1..).zip(&migrations[..version]) {
+        script += statements;
+        write!(script, "\nINSERT INTO schema_migrations VALUES ({number}, '{name}', 'then');\n").unwrap();
+    }
+    db.execute(&script).await;
+}
+
+/// A table with some of its columns.
+type Table = (String, Vec<String>);
+
+/// Every table with its columns.
+async fn tables(db: &Database) -> Vec<Table> {
+    let sql = db.in_its_words(
+        "SELECT CAST(t.tablename AS text), CAST(string_agg(c.column_name, ',' ORDER BY c.ordinal_position) AS text)
+         FROM pg_tables t JOIN information_schema.columns c
+           ON c.table_schema = t.schemaname AND c.table_name = t.tablename
+         WHERE t.schemaname = current_schema() GROUP BY t.tablename ORDER BY t.tablename",
+        "SELECT t.name, group_concat(c.name, ',') FROM sqlite_schema t, pragma_table_info(t.name) c
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' GROUP BY t.name ORDER BY t.name",
+    );
+    let table = |row: Vec<String>| (row[0].clone(), row[1].split(',').map(str::to_owned).collect());
+    db.rows(sql).await.into_iter().map(table).collect()
+}
+
+/// Of each table that both stores have, those columns that both have. What jobs did has moved since.
+async fn in_common(one: &Database, other: &Database) -> Vec<Table> {
+    let theirs: BTreeMap<String, Vec<String>> = tables(other).await.into_iter().collect();
+    let mut common = tables(one).await;
+    common.retain(|(name, _)| {
+        theirs.contains_key(name) && !["schema_migrations", "job_runs"].contains(&name.as_str())
+    });
+    for (name, columns) in &mut common {
+        columns.retain(|column| theirs[name].contains(column));
+    }
+    common
+}
+
+/// The rows of these tables as SQL writes them, each with the name of its table.
+async fn rows(db: &Database, tables: &[Table]) -> Vec<Vec<String>> {
+    let quoted = |column: &String| {
+        let postgres = format!("quote_nullable(CAST({column} AS text))");
+        db.in_its_words(&postgres, &format!("quote({column})")).to_owned()
+    };
+    let select = |(name, columns): &Table| {
+        let values: Vec<String> = columns.iter().map(quoted).collect();
+        format!("SELECT '{name}', {} FROM {name}", values.join(" || ', ' || "))
+    };
+    let selects: Vec<String> = tables.iter().map(select).collect();
+    let mut rows = db.rows(&selects.join(" UNION ALL ")).await;
+    rows.sort();
+    rows
+}
+
+/// PostgreSQL: numbers go on after those that are there.
+const NUMBER_ON: &str = "
+    DO $$ DECLARE numbered record; BEGIN
+      FOR numbered IN SELECT table_name, column_name FROM information_schema.columns
+                      WHERE table_schema = current_schema() AND is_identity = 'YES' LOOP
+        EXECUTE format('SELECT setval(pg_get_serial_sequence(%L, %L), (SELECT coalesce(max(%I), 0) + 1 FROM %I))',
+          numbered.table_name, numbered.column_name, numbered.column_name, numbered.table_name);
+      END LOOP;
+    END $$;";
+
+/// Puts rows into a store of an older version, in whatever order.
+async fn fill(db: &Database, tables: &[Table], rows: &[Vec<String>]) {
+    let (unchecked, given) = db
+        .in_its_words(
+            "SET session_replication_role = replica;| OVERRIDING SYSTEM VALUE",
+            "PRAGMA foreign_keys = off;|",
+        )
+        .split_once('|')
+        .unwrap();
+    let columns: BTreeMap<&String, String> =
+        tables.iter().map(|(name, columns)| (name, columns.join(", "))).collect();
+    let mut script = format!("{unchecked} BEGIN;\n");
+    for row in rows {
+        let (table, values) = (&row[0], &row[1]);
+        writeln!(script, "INSERT INTO {table} ({}){given} VALUES ({values});", columns[table]).unwrap();
+    }
+    script += db.in_its_words(NUMBER_ON, "");
+    db.execute(&(script + "COMMIT")).await;
+}
+
+/// Somebody in every category, deleted by a workflow, restored, erased; and who was skipped.
+async fn a_store_in_use(db: &Database) -> Reaper {
+    let reaper = Reaper::new(db).unguarded();
+    let mut records = every_category(1);
+    records.extend((71..=74).map(|id| contact(1, id, json!({}))));
+    reaper.import(&records).await;
+    let events: Vec<Value> = [1, 71, 72, 99].into_iter().map(|id| event(1, 6, id, 9000 + id)).collect();
+    reaper.decide(&events).await;
+    reaper.restore(1, 72).await;
+    let erase = ["erase", "--account", "1", "--as", "1", "--contact", "73", "--confirm", "1"];
+    assert_eq!(reaper.run(&erase).await.code, 0);
+    reaper
+}
+
+on_both!(a_store_of_any_earlier_version_is_brought_up_to_date_and_keeps_its_rows, async |db: Database| {
+    let migrations = migrations(&db);
+    let reaper = a_store_in_use(&db).await;
+    let applied = db.rows("SELECT name FROM schema_migrations ORDER BY version").await.concat();
+    assert!(applied.iter().eq(migrations.iter().map(|(name, _)| name)), "{applied:?}");
+    let mut shown = Vec::new();
+    for contact in [1, 73] {
+        shown.push((contact, reaper.contact(1, contact).await));
+    }
+    for version in 1..migrations.len() {
+        let older = if db.is_sqlite() { Database::sqlite() } else { Database::postgres().await };
+        store_of(version, &migrations, &older).await;
+        let tables = in_common(&older, &db).await;
+        let expected = rows(&db, &tables).await;
+        fill(&older, &tables, &expected).await;
+        let reaper = Reaper::new(&older).unguarded();
+        assert_eq!(reaper.json(&["migrate"]).await, json!({"applied": applied[version..]}));
+        assert_eq!(rows(&older, &tables).await, expected, "from version {version}");
+        // From then on it had all that concerns a contact: the CRM shows them as before, and work goes on.
+        if tables.iter().any(|(table, _)| table == "erasures") {
+            for (contact, shown) in &shown {
+                assert_eq!(reaper.contact(1, *contact).await, *shown, "from version {version}");
+            }
+            reaper.restore(1, 71).await;
+            reaper.decide(&[event(1, 6, 74, 9074)]).await;
+            assert_eq!(reaper.state(1, 74).await, "in_trash", "from version {version}");
+        }
+    }
+});
+
+/// What a next release may do to the schema by the rule of `docs/OPERATIONS.md`, in every place that a deletion uses.
+const NEXT: &str = "
+    CREATE TABLE next_things (account_id bigint NOT NULL, thing_id bigint NOT NULL, PRIMARY KEY (account_id, thing_id));
+    ALTER TABLE contacts ADD COLUMN next_word text;
+    ALTER TABLE ledger ADD COLUMN next_number bigint;
+    ALTER TABLE outbox ADD COLUMN next_number bigint NOT NULL DEFAULT 7;
+    ALTER TABLE trash_entries ADD COLUMN next_word text;
+    CREATE INDEX next_index ON ledger (account_id, next_number);
+    CREATE VIEW next_view AS SELECT account_id, contact_id, next_word FROM contacts;
+    INSERT INTO schema_migrations (version, name, applied_at) VALUES (1000, '1000_next', 'now');";
+
+on_both!(an_old_worker_goes_on_while_the_schema_becomes_the_next_ones, async |db: Database| {
+    const EVENTS: i64 = 600;
+    let broker = Broker::new().await;
+    let reaper = Reaper::new(&db)
+        .fed_by(&broker)
+        .unguarded()
+        .setting("pipeline.batch_size", "20")
+        .setting("pipeline.prefetch", "40");
+    let mut records = entitled_account(1);
+    let everybody = all_of(&[property("email", "ALL_PROPERTY", "IS_KNOWN", json!(null))]);
+    records.push(workflow(1, 6, &everybody));
+    records.extend((1..=EVENTS).map(|id| contact(1, id, json!({}))));
+    reaper.import(&records).await;
+    let heard = broker.listen(&[]).await;
+    let mut worker = reaper.spawn(&["run"]);
+    worker.wait_ready().await;
+
+    let bodies: Vec<String> = (1..=EVENTS).map(|id| event(1, 6, id, 9000 + id).to_string()).collect();
+    let decided = async || db.count("ledger", "TRUE").await;
+    let migrates = async {
+        wait_until("some are decided", DEADLINE, async || decided().await > 0).await;
+        // As `migrate` does: all of it or nothing, again where a batch was in the way.
+        wait_until("the next release's migration is done", DEADLINE, async || {
+            db.try_execute(&format!("BEGIN; {NEXT} COMMIT")).await.is_ok()
+        })
+        .await;
+    };
+    let (first, second) = bodies.split_at(bodies.len() / 2);
+    tokio::join!(broker.publish(first), migrates);
+    broker.publish(second).await;
+    wait_until("all are decided", DEADLINE, async || decided().await == EVENTS).await;
+    assert_eq!(db.count("contacts", "deleted_at IS NULL").await, 0);
+    assert_eq!(db.count("trash_entries", "closed_at IS NULL").await, EVENTS);
+    wait_until("all is told", DEADLINE, async || i64::from(broker.count(&heard).await) == EVENTS).await;
+    assert!(worker.is_ready().await);
+
+    // It may finish, and nobody of its kind may start: neither a worker nor a command.
+    for args in [["run"].as_slice(), &["migrate"], &["trash", "list", "--account", "1"]] {
+        let said = reaper.clone().setting("http.listen", "127.0.0.1:0").refused(args).await;
+        assert!(said.contains("version 1000, newer than") && said.contains("upgrade"), "{args:?}: {said}");
+    }
+    worker.terminate();
+    assert_eq!(worker.exit(DEADLINE).await.code(), Some(0), "{}", worker.stderr());
+    assert_eq!(broker.count(&broker.queue()).await, 0, "all are acknowledged");
+    assert_eq!(broker.count(&broker.dead_letter_queue()).await, 0);
+});
+
+/// The limit on statements is for deciding; an index on a large table takes longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_may_take_longer_than_any_statement() {
+    let db = Database::postgres().await;
+    db.execute(
+        "CREATE FUNCTION takes_long() RETURNS event_trigger LANGUAGE plpgsql AS
+           'BEGIN IF to_regclass(''tokens'') IS NOT NULL AND to_regclass(''sessions'') IS NULL
+                  THEN PERFORM pg_sleep(1.5); END IF; END';
+         CREATE EVENT TRIGGER takes_long ON ddl_command_start EXECUTE FUNCTION takes_long()",
+    )
+    .await;
+    let applied = Reaper::new(&db).setting("store.statement_timeout", "1s").json(&["migrate"]).await;
+    assert_eq!(applied["applied"].as_array().unwrap().len(), migrations(&db).len());
+}
+
+/// A migration that waits for a table keeps everybody behind it waiting who wants that table.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_does_not_wait_for_a_table_that_somebody_reads_for_hours() {
+    let db = Database::postgres().await;
+    let migrations = migrations(&db);
+    store_of(migrations.len() - 1, &migrations, &db).await;
+    db.execute(
+        "CREATE TABLE read_for_hours (one bigint);
+         CREATE FUNCTION takes_a_table() RETURNS event_trigger LANGUAGE plpgsql AS
+           'BEGIN IF current_query() NOT LIKE ''%schema_migrations%'' THEN LOCK TABLE read_for_hours; END IF; END';
+         CREATE EVENT TRIGGER takes_a_table ON ddl_command_start EXECUTE FUNCTION takes_a_table()",
+    )
+    .await;
+    let mut session = db.connect_postgres().await;
+    session.execute("BEGIN; SELECT * FROM read_for_hours").await.unwrap();
+    let reaper = Reaper::new(&db).setting("store.statement_timeout", "1h");
+    let said = reaper.refused(&["migrate"]).await;
+    assert!(said.contains("a migration waits for a table"), "{said}");
+    session.execute("COMMIT").await.unwrap();
+    session.close().await.unwrap();
+    let last = &migrations.last().unwrap().0;
+    assert_eq!(reaper.json(&["migrate"]).await, json!({"applied": [last]}));
+}
