@@ -6,7 +6,7 @@
 #   tests/run.sh --serve         starts the servers, and more of them as it reads on standard input, until that ends
 #
 # Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, PgBouncer, RabbitMQ, promtool, openssl, faketime,
-# a linker, Python with the library of the mail server that tests start themselves) is installed with apt-get, as root or
+# a linker, Python with the libraries of a mail server and of JSON Schema) is installed with apt-get, as root or
 # through sudo. The first three are private to this run: own directory, own free ports, loopback only; they are gone
 # when it ends, however it ends. CMD and the tests see
 #
@@ -131,6 +131,7 @@ missing_packages() {
     command -v openssl >/dev/null || echo openssl
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
     /usr/bin/python3 -c 'import zoneinfo; zoneinfo.ZoneInfo("Europe/Warsaw")' 2>/dev/null || echo python3 tzdata
+    /usr/bin/python3 -c 'import jsonschema' 2>/dev/null || echo python3-jsonschema
     command -v faketime >/dev/null || echo faketime
     command -v cc >/dev/null || echo gcc libc6-dev
 }

@@ -1,9 +1,11 @@
-//! `docs/EVENT.md`, held against real messages: its enrollment is decided, and every event that leaves looks as it says.
+//! `docs/EVENT.md`, held against real messages: its enrollment is decided, and every event that leaves looks as it says,
+//! and as `docs/asyncapi.json` does.
 
 use serde_json::{Value, json};
 
+use crate::asyncapi::{document, schema};
 use crate::support::records::{ADMIN, contact, entitled_account, manual_workflow};
-use crate::support::{Broker, DEADLINE, Database, Reaper, wait_until};
+use crate::support::{Broker, DEADLINE, Database, Reaper, complaints, wait_until};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
 
@@ -31,6 +33,12 @@ fn shape(value: &Value) -> Value {
         Value::Number(_) => json!("a number"),
         other => other.clone(),
     }
+}
+
+/// The name that `docs/asyncapi.json` gives to the message of an event: `contactDeletion` for `contact.deletion`.
+fn message_of(event: &Value) -> String {
+    let (subject, deed) = event["type"].as_str().and_then(|kind| kind.split_once('.')).expect("two words");
+    format!("{subject}{}{}", deed[..1].to_uppercase(), &deed[1..])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,12 +81,22 @@ async fn every_message_looks_as_the_page_says() {
 
     // Deleted, restored, deleted by a user, erased; deleted, stopped.
     wait_until("all is told", DEADLINE, async || broker.count(&heard).await == 6).await;
-    let told: Vec<Value> = broker
-        .drain(&heard)
-        .await
-        .iter()
-        .map(|message| serde_json::from_slice(&message.body).expect("JSON"))
-        .collect();
+    let messages = broker.drain(&heard).await;
+    let told: Vec<Value> =
+        messages.iter().map(|message| serde_json::from_slice(&message.body).expect("JSON")).collect();
+    let mut judged = Vec::new();
+    for event in told.iter().chain(events) {
+        judged.push((schema(&message_of(event), "payload"), event.clone()));
+    }
+    for (message, event) in messages.iter().zip(&told) {
+        judged.push((schema(&message_of(event), "headers"), json!(message.headers)));
+        assert_eq!(message.envelope[0], "application/cloudevents+json");
+        assert_eq!(event["type"], message.routing_key);
+    }
+    judged.push((schema("enrollment", "payload"), enrollment.clone()));
+    for (complaint, (_, value)) in complaints(&document(), &judged).iter().zip(&judged) {
+        assert_eq!(*complaint, None, "{value}");
+    }
     for example in events {
         let is_like = |event: &&Value| {
             event["type"] == example["type"]

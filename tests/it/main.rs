@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod activities;
+mod asyncapi;
 mod broker;
 mod commands;
 mod company_stage;
