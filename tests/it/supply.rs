@@ -1,6 +1,7 @@
 //! What the program is made of: the licences, bans and sources of `deny.toml` without the tool that reads it, and a
 //! reason and a use for every dependency.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -77,7 +78,27 @@ fn licences_bans_and_sources_are_as_deny_toml_says() {
     }
 }
 
-/// The program's own sources, one text.
+/// A second version of a crate is more to build, to watch and to trust.
+#[test]
+fn there_are_two_versions_only_of_what_deny_toml_names() {
+    let policy = policy();
+    let skipped: BTreeSet<&str> = policy["bans"]["skip"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|crates| crates["name"].as_str().unwrap())
+        .collect();
+    let packages = packages();
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<&str> = packages
+        .iter()
+        .map(|package| package["name"].as_str().unwrap())
+        .filter(|name| !seen.insert(*name))
+        .collect();
+    assert_eq!(twice, skipped);
+}
+
+/// The sources below a folder, one text.
 fn sources(folder: &Path) -> String {
     let mut text = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -91,16 +112,26 @@ fn sources(folder: &Path) -> String {
     text
 }
 
+/// Does a source name the crate?
+fn names(source: &str, name: &str) -> bool {
+    let identifier = name.replace('-', "_");
+    let uses = [format!("{identifier}::"), format!("{identifier} "), format!("use {identifier};")];
+    uses.iter().any(|named| source.contains(named))
+}
+
 #[test]
 fn every_dependency_is_used_and_has_its_reason() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
-    let source = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let folder = |name: &str| sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(name));
+    let source = folder("src");
     let map = read("docs/ARCHITECTURE.md");
     let reasons = map.split("## Dependencies").nth(1).unwrap();
     for name in manifest["dependencies"].as_table().unwrap().keys() {
-        let identifier = name.replace('-', "_");
-        let uses = [format!("{identifier}::"), format!("{identifier} "), format!("use {identifier};")];
-        assert!(uses.iter().any(|named| source.contains(named)), "nothing uses {name}");
+        assert!(names(&source, name), "nothing uses {name}");
         assert!(reasons.lines().any(|line| line.starts_with('|') && line.contains(name)), "why {name}?");
+    }
+    let tests = source + &folder("tests") + &folder("benches");
+    for name in manifest["dev-dependencies"].as_table().unwrap().keys() {
+        assert!(names(&tests, name), "no test uses {name}");
     }
 }
