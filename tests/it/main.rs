@@ -17,6 +17,7 @@ mod deletes;
 mod deletes_interrupted;
 mod demo;
 mod deployment;
+mod documented;
 mod edited;
 mod end_to_end;
 mod erase;
