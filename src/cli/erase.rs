@@ -1,10 +1,10 @@
 //! The privacy officer's commands: `erase`, `erasures`, `legal-hold`.
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::Value;
 
 use super::data::Input;
-use super::{Context, Failure, id, journal, operator, output};
+use super::{Context, Failure, id, journal, operator_or, output};
 use crate::operations::Confirmation;
 use crate::store::StoreError;
 use crate::store::erase::Person;
@@ -62,6 +62,9 @@ pub enum LegalHold {
         /// Why: a case number, say; no personal data
         #[arg(long)]
         reason: String,
+        /// The user who sets it, by id or e-mail address; without this whoever is at the command line
+        #[arg(long = "as", value_name = "USER")]
+        user: Option<String>,
     },
     /// Let it be erased and purged again
     Lift {
@@ -69,6 +72,9 @@ pub enum LegalHold {
         account: i64,
         #[arg(long, value_parser = id)]
         contact: i64,
+        /// The user who lifts it, by id or e-mail address; without this whoever is at the command line
+        #[arg(long = "as", value_name = "USER")]
+        user: Option<String>,
     },
     /// Contacts under a hold
     List {
@@ -171,24 +177,19 @@ fn print_receipt(receipt: &Receipt) -> Result<(), Failure> {
 
 impl LegalHold {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let store = context.existing_store().await?;
+        let operations = context.operations().await?;
         match self {
-            Self::Set { account, contact, reason } => {
-                store.set_legal_hold(account, contact, &operator(), &reason).await?;
-                said(
-                    context,
-                    account,
-                    contact,
-                    "held",
-                    "is under a legal hold: it is neither erased nor purged",
-                )
+            Self::Set { account, contact, reason, user } => {
+                let set = operations.set_legal_hold((account, contact), &operator_or(user), &reason).await?;
+                let words = "is under a legal hold: it is neither erased nor purged";
+                said(context, contact, &set, words)
             }
-            Self::Lift { account, contact } => {
-                store.lift_legal_hold(account, contact, &operator()).await?;
-                said(context, account, contact, "lifted", "is under no legal hold any more")
+            Self::Lift { account, contact, user } => {
+                let lifted = operations.lift_legal_hold((account, contact), &operator_or(user)).await?;
+                said(context, contact, &lifted, "is under no legal hold any more")
             }
             Self::List { account } => {
-                let holds = store.legal_holds(account).await?;
+                let holds = operations.store.legal_holds(account, 1, i64::MAX).await?;
                 if context.json {
                     return output::document(&holds);
                 }
@@ -208,10 +209,9 @@ impl LegalHold {
     }
 }
 
-fn said(context: &Context, account: i64, contact: i64, state: &str, words: &str) -> Result<(), Failure> {
+fn said(context: &Context, contact: i64, document: &Value, words: &str) -> Result<(), Failure> {
     if context.json {
-        let (account, contact) = (account.to_string(), contact.to_string());
-        return output::document(&json!({"accountId": account, "contactId": contact, "state": state}));
+        return output::document(document);
     }
     output::line(&format!("contact {contact} {words}"))
 }

@@ -1,4 +1,4 @@
-//! What people do to contacts and workflows: delete, erase, rule on what is held, pause.
+//! What people do to contacts and workflows: delete, erase, hold, rule on what is held, pause.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -144,6 +144,39 @@ impl Operations {
         receipt.ok_or_else(|| Error::NotFound(format!("account {account_id} has no erasure {erasure_id}")))
     }
 
+    /// Keeps a contact from being erased and purged.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::store::Store::set_legal_hold`], and where no reason is given.
+    pub async fn set_legal_hold(
+        &self,
+        (account_id, contact_id): (i64, i64),
+        operator: &Operator,
+        reason: &str,
+    ) -> Result<Value, Error> {
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(Error::Usage("a legal hold needs a reason: a case number, say".to_owned()));
+        }
+        self.store.set_legal_hold(account_id, contact_id, operator, reason).await?;
+        Ok(hold(account_id, contact_id, "held"))
+    }
+
+    /// Lets a contact be erased and purged again.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::store::Store::lift_legal_hold`].
+    pub async fn lift_legal_hold(
+        &self,
+        (account_id, contact_id): (i64, i64),
+        operator: &Operator,
+    ) -> Result<Value, Error> {
+        self.store.lift_legal_hold(account_id, contact_id, operator).await?;
+        Ok(hold(account_id, contact_id, "lifted"))
+    }
+
     /// Approves or rejects all that the guard holds of a workflow.
     ///
     /// # Errors
@@ -179,4 +212,8 @@ impl Operations {
             ))),
         }
     }
+}
+
+fn hold(account_id: i64, contact_id: i64, state: &str) -> Value {
+    json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(), "state": state})
 }

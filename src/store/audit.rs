@@ -19,7 +19,8 @@ pub enum Actor {
 }
 
 impl Actor {
-    fn to_text(&self) -> String {
+    /// As the audit has it.
+    pub(super) fn to_text(&self) -> String {
         match self {
             Self::Workflow(id) => format!("workflow:{id}"),
             Self::User(id) => format!("user:{id}"),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::audit::{self, Actor};
 use super::contact::locked_contact;
 use super::db::{Tx, args};
-use super::{Store, StoreError, reading, transaction};
+use super::{Operator, Store, StoreError, reading, transaction};
 use crate::domain::time::format_time;
 
 /// A hold in force.
@@ -23,12 +23,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused for a contact that is not there.
+    /// Refused for a contact that is not there, and for a user who may not.
     pub async fn set_legal_hold(
         &self,
         account_id: i64,
         contact_id: i64,
-        operator: &str,
+        operator: &Operator,
         reason: &str,
     ) -> Result<(), StoreError> {
         transaction!(self, tx => set(tx, account_id, contact_id, operator, reason))
@@ -38,23 +38,33 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused where there is none.
+    /// Refused where there is none, and for a user who may not.
     pub async fn lift_legal_hold(
         &self,
         account_id: i64,
         contact_id: i64,
-        operator: &str,
+        operator: &Operator,
     ) -> Result<(), StoreError> {
         transaction!(self, tx => lift(tx, account_id, contact_id, operator))
     }
 
-    /// The holds of an account, by contact.
+    /// Holds of an account by contact, from this contact on, so many at most.
     ///
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn legal_holds(&self, account_id: i64) -> Result<Vec<Hold>, StoreError> {
-        reading!(self, tx => list(tx, account_id))
+    pub async fn legal_holds(&self, account_id: i64, from: i64, limit: i64) -> Result<Vec<Hold>, StoreError> {
+        reading!(self, tx => list(tx, account_id, from, limit))
+    }
+
+    /// The hold that a contact is under.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn legal_hold(&self, account_id: i64, contact_id: i64) -> Result<Option<Hold>, StoreError> {
+        let next = self.legal_holds(account_id, contact_id, 1).await?.pop();
+        Ok(next.filter(|hold| hold.contact_id == contact_id.to_string()))
     }
 }
 
@@ -62,23 +72,32 @@ async fn set(
     tx: &mut Tx,
     account_id: i64,
     contact_id: i64,
-    operator: &str,
+    operator: &Operator,
     reason: &str,
 ) -> Result<(), StoreError> {
+    let actor = operator.who_may_anything(tx, account_id, "set a legal hold").await?;
     // Under the contact's lock: an erase or a purge of it has ended before, or sees the hold.
     locked_contact(tx, account_id, contact_id).await?;
     let now = tx.now().await?;
     tx.execute(
         "INSERT INTO legal_holds (account_id, contact_id, set_by, reason, since) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT DO NOTHING",
-        args![account_id, contact_id, operator, reason, now],
+        args![account_id, contact_id, set_by(&actor), reason, now],
     )
     .await?;
-    let actor = Actor::Operator(operator.to_owned());
     audit::write(tx, now, account_id, &actor, "set_legal_hold", &[contact_id], 1).await
 }
 
-async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &str) -> Result<(), StoreError> {
+/// Whoever is at the command line by name, a user as the audit has it.
+fn set_by(actor: &Actor) -> String {
+    match actor {
+        Actor::Operator(name) => name.clone(),
+        actor => actor.to_text(),
+    }
+}
+
+async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &Operator) -> Result<(), StoreError> {
+    let actor = operator.who_may_anything(tx, account_id, "lift a legal hold").await?;
     let now = tx.now().await?;
     let lifted = tx
         .execute(
@@ -89,14 +108,13 @@ async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &str) -> 
     if lifted == 0 {
         return Err(StoreError::NotFound(format!("contact {contact_id} is under no legal hold")));
     }
-    let actor = Actor::Operator(operator.to_owned());
     audit::write(tx, now, account_id, &actor, "lift_legal_hold", &[contact_id], 1).await
 }
 
-async fn list(tx: &mut Tx, account_id: i64) -> Result<Vec<Hold>, StoreError> {
-    let sql =
-        "SELECT contact_id, set_by, reason, since FROM legal_holds WHERE account_id = $1 ORDER BY contact_id";
-    let rows = tx.rows(sql, args![account_id]).await?;
+async fn list(tx: &mut Tx, account_id: i64, from: i64, limit: i64) -> Result<Vec<Hold>, StoreError> {
+    let sql = "SELECT contact_id, set_by, reason, since FROM legal_holds \
+               WHERE account_id = $1 AND contact_id >= $2 ORDER BY contact_id LIMIT $3";
+    let rows = tx.rows(sql, args![account_id, from, limit]).await?;
     rows.iter()
         .map(|row| {
             Ok(Hold {

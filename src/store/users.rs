@@ -28,6 +28,26 @@ impl Operator {
             }
         }
     }
+
+    /// As the audit names who does what goes beyond deleting: that takes a user who may do anything.
+    pub(super) async fn who_may_anything(
+        &self,
+        tx: &mut Tx,
+        account_id: i64,
+        deed: &str,
+    ) -> Result<Actor, StoreError> {
+        let user = match self {
+            Self::OfTheSystem(name) => return Ok(Actor::Operator(name.clone())),
+            Self::OfTheAccount(user) => user,
+        };
+        let (user_id, held) = known_user(tx, account_id, user).await?;
+        if held.contains(&Permission::SuperAdmin) {
+            return Ok(Actor::User(user_id));
+        }
+        Err(StoreError::Forbidden(format!(
+            "user {user_id} may not {deed}: that takes the permission Super admin (super_admin)"
+        )))
+    }
 }
 
 /// The id of a user, by id or address, who may delete and restore so much at once.

@@ -63,6 +63,19 @@ pub struct Erase {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SetHold {
+    contact_id: Id,
+    reason: Words,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct LiftHold {
+    contact_id: Id,
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmed {
     confirm: Count,
@@ -179,6 +192,24 @@ pub async fn erase(
     };
     let user = caller.user_id.to_string();
     Ok(Json(operations.erase(caller.account_id, &user, &person, wish.confirm.0).await?).into_response())
+}
+
+pub async fn set_legal_hold(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(SetHold { contact_id: Id(contact), reason: Words(reason) }): Sent<SetHold>,
+) -> Answer {
+    let contact = (caller.account_id, contact);
+    Ok(Json(operations.set_legal_hold(contact, &operator(&caller), &reason).await?).into_response())
+}
+
+pub async fn lift_legal_hold(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(LiftHold { contact_id: Id(contact) }): Sent<LiftHold>,
+) -> Answer {
+    let contact = (caller.account_id, contact);
+    Ok(Json(operations.lift_legal_hold(contact, &operator(&caller)).await?).into_response())
 }
 
 pub async fn approve(

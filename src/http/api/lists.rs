@@ -76,6 +76,15 @@ pub struct ErasuresQuery {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct LegalHoldsQuery {
+    #[serde(default)]
+    limit: Limit,
+    /// The last contact of the page before.
+    cursor: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HoldsQuery {
     #[serde(default)]
     limit: Limit,
@@ -176,6 +185,18 @@ pub async fn erasures(
     let limit = filter(&caller, asked.limit, None).limit;
     let rows = operations.store.erasures(caller.account_id, before, limit).await?;
     Ok(page(&uri, asked.limit, rows, |row| row.erasure_id.clone()))
+}
+
+pub async fn legal_holds(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<LegalHoldsQuery>,
+) -> Result<Response, Problem> {
+    let from = asked.cursor.map_or(1, |contact| contact.0.saturating_add(1));
+    let limit = filter(&caller, asked.limit, None).limit;
+    let rows = operations.store.legal_holds(caller.account_id, from, limit).await?;
+    Ok(page(&uri, asked.limit, rows, |row| row.contact_id.clone()))
 }
 
 pub async fn holds(

@@ -24,7 +24,7 @@ pub type Shown = Result<Page, Trouble>;
 /// Where the pages are; those that a user has no use for are not offered.
 fn places(visit: &Visit) -> Vec<(&'static str, &'static str)> {
     let mut places = vec![("/", "Overview"), ("/trash", "Trash"), ("/enrollments", "Enrollments")];
-    places.extend([("/holds", "Holds"), ("/dead-letters", "Dead letters")]);
+    places.extend([("/holds", "Holds"), ("/dead-letters", "Dead letters"), ("/legal-holds", "Legal holds")]);
     if visit.caller.may_delete(Scope::One) {
         places.push(("/erase", "Erase"));
     }
@@ -100,9 +100,14 @@ pub fn table(caption: &str, headings: &[&str], rows: &[Vec<Markup>]) -> Markup {
     }
 }
 
-/// The link to the rest of a list.
+/// The link to the rest of a list that has the newest first.
 pub fn older(link: Option<String>) -> Markup {
-    html! { @if let Some(link) = link { p { a.older href=(link) { "Older →" } } } }
+    further(link, "Older →")
+}
+
+/// The link to the rest of a list.
+pub fn further(link: Option<String>, says: &str) -> Markup {
+    html! { @if let Some(link) = link { p { a href=(link) { (says) } } } }
 }
 
 /// A query with a cursor in the place of the one it had.

@@ -9,6 +9,7 @@ mod enrollments;
 mod erase;
 mod fields;
 mod layout;
+mod legal_holds;
 mod login;
 mod lookups;
 mod overview;
@@ -57,6 +58,9 @@ pub fn router(operations: Operations, gate: Gate) -> Router {
         .route("/dead-letters/show", get(dead_letters::show))
         .route("/dead-letters/replay", post(dead_letters::replay))
         .route("/dead-letters/discard", post(dead_letters::discard))
+        .route("/legal-holds", get(legal_holds::list))
+        .route("/legal-holds/set", post(legal_holds::set))
+        .route("/legal-holds/lift", post(legal_holds::lift))
         .route("/retention", get(lookups::retention))
         .route("/audit", get(lookups::audit))
         .route("/logout", post(login::end))

@@ -4,6 +4,7 @@ use axum::extract::{Path, State as Shared};
 use maud::{Markup, html};
 
 use super::layout::{self, Shown};
+use super::legal_holds;
 use super::visit::{Asked, Sent, Visit};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Scope;
@@ -95,6 +96,8 @@ pub async fn contact(
     let id = parse_id_text(&contact).ok_or_else(|| visit.mistake("A contact is named by its id."))?;
     let view = operations.store.contact(visit.account(), id).await;
     let view = view.map_err(|error| visit.store_trouble(&error))?;
+    let hold = operations.store.legal_hold(visit.account(), id).await;
+    let hold = hold.map_err(|error| visit.store_trouble(&error))?;
     let content = html! {
         p { "State: " strong { (view.state.replace('_', " ")) } }
         @if let Some(entry) = &view.trash {
@@ -105,6 +108,7 @@ pub async fn contact(
             }
         }
         (offers(&visit, &view)?)
+        @if view.trash.is_some() || view.state == "live" { (legal_holds::of_contact(&visit, &view.id, hold.as_ref())?) }
         (facts(&view))
     };
     Ok(layout::page(&visit, &format!("Contact {id}"), Some("/trash"), &content))

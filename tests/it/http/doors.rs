@@ -141,6 +141,8 @@ on_both!(
             ("/restore/preview", json!({"contactIds": ["9"]})),
             ("/pause", json!({})),
             ("/resume", json!({})),
+            ("/legal-holds/set", json!({"contactId": "1", "reason": "case 5"})),
+            ("/legal-holds/lift", json!({"contactId": "1"})),
             ("/workflows/6/holds/approve", json!({"confirm": 1})),
             ("/workflows/6/holds/reject", json!({"confirm": 1})),
             ("/retention/dry-run", json!({})),

@@ -2,6 +2,7 @@
 
 mod api;
 mod doors;
+mod legal_holds;
 mod pages;
 mod tokens;
 

@@ -7,7 +7,7 @@ use crate::support::records::{all_of, contact, event, property, workflow};
 use crate::support::{Answered, Asking, Database, encoded, on_both};
 
 /// Somebody who has logged in.
-struct Browser<'a> {
+pub struct Browser<'a> {
     scene: &'a Scene,
     cookie: String,
 }
@@ -23,33 +23,33 @@ impl<'a> Browser<'a> {
         Self { scene, cookie: cookie.split(';').next().unwrap().to_owned() }
     }
 
-    async fn of(scene: &'a Scene, user: &str) -> Self {
+    pub async fn of(scene: &'a Scene, user: &str) -> Self {
         let token = scene.token(user).await;
         Self::log_in(scene, &token).await
     }
 
-    async fn ask(&self, asking: Asking) -> Answered {
+    pub async fn ask(&self, asking: Asking) -> Answered {
         self.scene.worker.ask(&asking.with("cookie", &self.cookie)).await
     }
 
-    async fn get(&self, path: &str) -> Answered {
+    pub async fn get(&self, path: &str) -> Answered {
         self.ask(Asking::get(path)).await
     }
 
     /// What the form on a page that goes to a path carries, beside what a person fills in.
-    async fn form(&self, page: &str, action: &str) -> Vec<(String, String)> {
+    pub async fn form(&self, page: &str, action: &str) -> Vec<(String, String)> {
         let answered = self.get(page).await;
         assert_eq!(answered.status, 200, "{page}: {}", answered.body);
         hidden(&answered.body, action)
     }
 
     /// Sends the form of a page, filled in.
-    async fn send(&self, page: &str, action: &str, filled: &[(&str, &str)]) -> Answered {
+    pub async fn send(&self, page: &str, action: &str, filled: &[(&str, &str)]) -> Answered {
         let form = self.form(page, action).await;
         self.submit(action, &form, filled).await
     }
 
-    async fn submit(&self, action: &str, form: &[(String, String)], filled: &[(&str, &str)]) -> Answered {
+    pub async fn submit(&self, action: &str, form: &[(String, String)], filled: &[(&str, &str)]) -> Answered {
         let carried = form.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let fields: Vec<(&str, &str)> = carried.chain(filled.iter().copied()).collect();
         self.ask(Asking::form(action, &fields)).await

@@ -8,7 +8,7 @@ use contact_reaper::domain::enrollment::parse_event;
 use contact_reaper::store::erase::Person;
 use contact_reaper::store::pages::{Page, Subject};
 use contact_reaper::store::retention::{Locked, Sweep, Target};
-use contact_reaper::store::{Store, StoreError};
+use contact_reaper::store::{Operator, Store, StoreError};
 use serde_json::{Value, json};
 
 use super::deeds::Refusal;
@@ -172,8 +172,14 @@ impl Scene {
                 let address = Person::Address((*address).to_owned());
                 store.erase(*account, user, &address, people).await.map(drop)
             }
-            Step::Hold(account, contact) => store.set_legal_hold(*account, *contact, "me", "a case").await,
-            Step::Lift(account, contact) => store.lift_legal_hold(*account, *contact, "me").await,
+            Step::Hold(account, contact) => {
+                let me = Operator::OfTheSystem("me".to_owned());
+                store.set_legal_hold(*account, *contact, &me, "a case").await
+            }
+            Step::Lift(account, contact) => {
+                let me = Operator::OfTheSystem("me".to_owned());
+                store.lift_legal_hold(*account, *contact, &me).await
+            }
             Step::Age(account, contact) => self.age(*account, *contact).await,
             Step::Purge => self.sweep(Target::Trash, 90).await,
             Step::ExpireNotifications => self.sweep(Target::Notifications, 30).await,

@@ -1,0 +1,121 @@
+//! Contacts that are neither erased nor purged, whatever is asked.
+
+use axum::extract::State as Shared;
+use maud::{Markup, html};
+
+use super::layout::{self, Page, Shown};
+use super::visit::{Asked, Sent, Trouble, Visit};
+use crate::operations::Operations;
+use crate::store::legal_hold::Hold;
+
+/// Holds on a page.
+const ROWS: usize = 50;
+
+pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+    let after = asked.id("cursor").map_err(|says| visit.mistake(says))?;
+    let from = after.map_or(1, |contact| contact.saturating_add(1));
+    let holds = operations.store.legal_holds(visit.account(), from, ROWS as i64 + 1).await;
+    let mut holds = holds.map_err(|error| visit.store_trouble(&error))?;
+    let goes_on = holds.len() > ROWS;
+    holds.truncate(ROWS);
+    let next = holds.last().filter(|_| goes_on);
+    let next = next.map(|last| layout::with_cursor("/legal-holds", &[], &last.contact_id));
+    let rows = holds.iter().map(|hold| row(&visit, hold)).collect::<Result<Vec<_>, Trouble>>()?;
+    let headings = ["contact", "since (UTC)", "set by", "reason", ""];
+    let headings = &headings[..headings.len() - usize::from(!visit.caller.is_super_admin())];
+    let set = html! {
+        (layout::labelled("hold-contact", "contact", "Contact"))
+        (reason())
+        button { "Set a legal hold" }
+    };
+    let content = html! {
+        p { "A contact under a legal hold is neither erased nor purged. It can go to the trash and come back." }
+        (layout::table("Legal holds", headings, &rows))
+        (layout::further(next, "More →"))
+        @if visit.caller.is_super_admin() {
+            h2 { "Hold another contact" }
+            div.offers { (visit.form("/legal-holds/set", &set)?) }
+        }
+    };
+    Ok(layout::page(&visit, "Legal holds", Some("/legal-holds"), &content))
+}
+
+fn row(visit: &Visit, hold: &Hold) -> Result<Vec<Markup>, Trouble> {
+    let mut cells = vec![
+        layout::contact(&hold.contact_id, None),
+        layout::time(&hold.since),
+        html! { (hold.set_by) },
+        html! { (hold.reason) },
+    ];
+    if visit.caller.is_super_admin() {
+        cells.push(lift_form(visit, hold)?);
+    }
+    Ok(cells)
+}
+
+fn reason() -> Markup {
+    html! {
+        div.field {
+            label for="hold-reason" { "Why: a case number, no personal data" }
+            input id="hold-reason" name="reason" required maxlength="250" autocomplete="off";
+        }
+    }
+}
+
+fn lift_form(visit: &Visit, hold: &Hold) -> Result<Markup, Trouble> {
+    let content = html! {
+        input type="hidden" name="contact" value=(hold.contact_id);
+        button aria-label={ "Lift the legal hold on contact " (hold.contact_id) } { "Lift the hold" }
+    };
+    visit.form("/legal-holds/lift", &content)
+}
+
+/// What a contact's own page says of it, and offers to whoever may.
+pub fn of_contact(visit: &Visit, contact: &str, hold: Option<&Hold>) -> Result<Markup, Trouble> {
+    let set = html! {
+        input type="hidden" name="contact" value=(contact);
+        (reason())
+        button { "Set a legal hold" }
+    };
+    let may = visit.caller.is_super_admin();
+    Ok(html! {
+        @if let Some(hold) = hold {
+            p.notice {
+                "Under a legal hold since " (layout::time(&hold.since)) ", set by " (hold.set_by) ": " (hold.reason)
+                ". It is neither erased nor purged."
+            }
+        }
+        @if may {
+            div.offers {
+                @match hold {
+                    Some(hold) => (lift_form(visit, hold)?),
+                    None => (visit.form("/legal-holds/set", &set)?),
+                }
+            }
+        }
+    })
+}
+
+pub async fn set(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    let mistake = |says: String| visit.mistake(says);
+    let contact = fields.needed_id("contact").map_err(mistake)?;
+    let reason = fields.words("reason").map_err(mistake)?.unwrap_or_default();
+    let set = operations.set_legal_hold((visit.account(), contact), &visit.operator(), &reason).await;
+    set.map_err(|error| visit.operation_trouble(&error))?;
+    Ok(done(&visit, contact, " is under a legal hold: it is neither erased nor purged."))
+}
+
+pub async fn lift(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    let contact = fields.needed_id("contact").map_err(|says| visit.mistake(says))?;
+    let lifted = operations.lift_legal_hold((visit.account(), contact), &visit.operator()).await;
+    lifted.map_err(|error| visit.operation_trouble(&error))?;
+    Ok(done(&visit, contact, " is under no legal hold any more."))
+}
+
+fn done(visit: &Visit, contact: i64, says: &str) -> Page {
+    let content = html! {
+        p.notice.good role="status" { "Contact " (layout::contact(&contact.to_string(), None)) (says) }
+        p { a href="/legal-holds" { "To the legal holds" } }
+    };
+    layout::page(visit, "Done", Some("/legal-holds"), &content)
+}
