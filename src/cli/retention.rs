@@ -89,8 +89,8 @@ async fn run(context: &Context, only: Option<&str>, dry_run: bool) -> Result<(),
     let reports = if dry_run {
         operations.try_retention(only).await?
     } else {
-        let by = format!("operator:{}", super::operator());
-        operations.run_retention(only, by, &stopped_by_a_signal()?).await?
+        let operator = super::operator_or(None);
+        operations.run_retention(only, &operator, &stopped_by_a_signal()?).await?
     };
     show(context, &reports)?;
     let failed: u64 = reports.iter().map(|report| report.failed).sum();

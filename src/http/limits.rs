@@ -24,6 +24,8 @@ pub const BODY_BYTES: usize = 256 * 1024;
 /// A longer one is heard out to here and thrown away: a connection that is closed on a client in the midst of its sentence
 /// often loses the answer.
 const HEARD_BYTES: usize = 8 * BODY_BYTES;
+/// How long a request may work at a job: longer than this nobody waits for an answer.
+pub const JOB_WITHIN: Duration = Duration::from_secs(20);
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
 

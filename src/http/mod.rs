@@ -14,7 +14,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State as Shared;
+use axum::extract::{Extension, State as Shared};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
@@ -22,6 +22,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use crate::operations::Operations;
+use crate::operations::retention::Stop;
 
 pub use health::Health;
 pub use server::{BindError, bind};
@@ -54,10 +55,16 @@ pub async fn serve(
     operations: Operations,
     shutdown: impl Future<Output = ()> + Send,
 ) {
+    let (asker, stop) = Stop::channel();
+    let shutdown = async move {
+        shutdown.await;
+        asker.send_replace(true);
+    };
     let gate = auth::Gate::new(operations.store.clone());
     let limits = limits::Limits::new(state.health.clone());
     let api = api::router(operations.clone(), gate.clone());
-    let guarded = limits.around(pages::router(operations, gate).nest("/api/v1", api));
+    let routes = pages::router(operations, gate).nest("/api/v1", api).layer(Extension(stop));
+    let guarded = limits.around(routes);
     server::serve(listener, with_probes(state, guarded), shutdown).await;
 }
 

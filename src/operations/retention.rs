@@ -1,14 +1,16 @@
 //! The scheduled jobs, seen and run by a person.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Error, Operations};
 use crate::domain::time::{Time, format_time};
-use crate::ports::Stop;
+pub use crate::ports::Stop;
 pub use crate::scheduler::jobs::Report;
 use crate::scheduler::jobs::{Job, Ran, Runner};
-use crate::store::StoreError;
 use crate::store::retention::LastRun;
+use crate::store::{Operator, StoreError};
 
 impl Operations {
     /// Of each job its last run, next run, backlog and oldest overdue.
@@ -53,7 +55,7 @@ impl Operations {
         Ok(reports)
     }
 
-    /// Runs the jobs, or `only` one.
+    /// Runs the jobs, or `only` one, on behalf of somebody at the command line.
     ///
     /// # Errors
     ///
@@ -61,28 +63,53 @@ impl Operations {
     pub async fn run_retention(
         &self,
         only: Option<&str>,
-        by: String,
+        operator: &Operator,
         stop: &Stop,
     ) -> Result<Vec<Report>, Error> {
+        let jobs = self.jobs(only)?;
+        let names: Vec<String> = jobs.iter().map(|job| job.name.to_owned()).collect();
+        let by = self.store.who_runs_jobs(0, operator, &names).await?;
         let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
         let mut reports = Vec::new();
-        for job in self.jobs(only)? {
+        for job in jobs {
             reports.push(report(job, job.run(&runner).await)?);
         }
         Ok(reports)
     }
 
+    /// Runs one job for a user of an account, no longer than `within`: what is due then is left to the next run.
+    ///
+    /// # Errors
+    ///
+    /// Where the user may not, there is no such job, or it is under way.
+    pub async fn run_job(
+        &self,
+        name: &str,
+        (account_id, user): (i64, &Operator),
+        within: Duration,
+        stop: &Stop,
+    ) -> Result<Report, Error> {
+        let job = self.job(name)?.clone();
+        let by = self.store.who_runs_jobs(account_id, user, &[name.to_owned()]).await?;
+        let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
+        let job = Job { time_budget: job.time_budget.min(within), ..job };
+        report(&job, job.run(&runner).await)
+    }
+
     /// All jobs, or the one of that name.
     fn jobs(&self, only: Option<&str>) -> Result<Vec<&Job>, Error> {
-        let jobs = &self.options.jobs;
-        let chosen: Vec<&Job> = jobs.iter().filter(|job| only.is_none_or(|name| job.name == name)).collect();
         match only {
-            Some(name) if chosen.is_empty() => {
-                let known: Vec<&str> = jobs.iter().map(|job| job.name).collect();
-                Err(Error::Usage(format!("there is no job {name}: it is one of {}", known.join(", "))))
-            }
-            _ => Ok(chosen),
+            Some(name) => Ok(vec![self.job(name)?]),
+            None => Ok(self.options.jobs.iter().collect()),
         }
+    }
+
+    fn job(&self, name: &str) -> Result<&Job, Error> {
+        let jobs = &self.options.jobs;
+        jobs.iter().find(|job| job.name == name).ok_or_else(|| {
+            let known: Vec<&str> = jobs.iter().map(|job| job.name).collect();
+            Error::Usage(format!("there is no job {name}: it is one of {}", known.join(", ")))
+        })
     }
 }
 

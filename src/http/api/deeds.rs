@@ -15,7 +15,9 @@ use super::problem::Problem;
 use crate::domain::criteria::Filter;
 use crate::domain::dead_letter::Selection;
 use crate::http::auth::operator;
+use crate::http::limits::JOB_WITHIN;
 use crate::operations::Operations;
+use crate::operations::retention::Stop;
 use crate::store::deletions;
 use crate::store::erase::Person;
 use crate::store::holds::Ruling;
@@ -93,6 +95,12 @@ pub struct WhichWorkflow {
 pub struct WhichJob {
     #[serde(default, deserialize_with = "present")]
     job: Option<Words>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneJob {
+    job: Words,
 }
 
 #[derive(Debug, Deserialize)]
@@ -311,4 +319,15 @@ pub async fn try_retention(
     let job = job.map(|Words(name)| name);
     let reports = operations.try_retention(job.as_deref()).await?;
     Ok(Json(json!({ "jobs": reports })).into_response())
+}
+
+pub async fn run_retention(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Extension(stop): Extension<Stop>,
+    Sent(OneJob { job: Words(job) }): Sent<OneJob>,
+) -> Answer {
+    let by = (caller.account_id, &operator(&caller));
+    let report = operations.run_job(&job, by, JOB_WITHIN, &stop).await?;
+    Ok(Json(json!({ "jobs": [report] })).into_response())
 }

@@ -61,6 +61,7 @@ routes! {
     post "/resume" => deeds::resume,
     get "/retention" => looks::retention,
     post "/retention/dry-run" => deeds::try_retention,
+    post "/retention/run" => deeds::run_retention,
     get "/trash" => lists::trash,
     post "/workflows/{workflowId}/holds/approve" => deeds::approve,
     post "/workflows/{workflowId}/holds/reject" => deeds::reject,

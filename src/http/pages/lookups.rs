@@ -1,14 +1,16 @@
-//! What is only looked at: the scheduled jobs, the audit.
+//! What is of the service as a whole, and what everybody did: the scheduled jobs, the audit.
 
-use axum::extract::State as Shared;
+use axum::extract::{Extension, State as Shared};
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{self, Shown};
-use super::visit::{Asked, Visit};
+use super::visit::{Asked, Sent, Visit};
 use crate::http::api::input::cursor;
+use crate::http::limits::JOB_WITHIN;
 use crate::operations::Operations;
+use crate::operations::retention::{Report, Stop};
 use crate::store::read::{AuditRow, Filter};
 
 /// Deeds on a page.
@@ -32,8 +34,46 @@ pub async fn retention(Shared(operations): Shared<Operations>, visit: Visit, Ask
             button { "What would a run delete now?" }
         }
         @if asked.text("dry-run").is_some() { (dry_run(&operations, &visit).await?) }
+        h2 { "Run one now" }
+        p { "It removes for good what is due, of all accounts, and does not wait for its next run." }
+        div.offers { (visit.form("/retention/run", &run_form(&jobs))?) }
     };
     Ok(layout::page(&visit, "Retention", Some("/retention"), &content))
+}
+
+fn run_form(jobs: &[Value]) -> Markup {
+    html! {
+        div.field {
+            label for="run-job" { "Job" }
+            select id="run-job" name="job" required {
+                option value="" { "choose one" }
+                @for name in jobs.iter().filter_map(|job| job["job"].as_str()) {
+                    option value=(name) { (name.replace('_', " ")) }
+                }
+            }
+        }
+        button.danger { "Run it now" }
+    }
+}
+
+pub async fn run(
+    Shared(operations): Shared<Operations>,
+    Extension(stop): Extension<Stop>,
+    Sent { visit, fields }: Sent,
+) -> Shown {
+    let job = fields.words("job").map_err(|says| visit.mistake(says))?.unwrap_or_default();
+    let by = (visit.account(), &visit.operator());
+    let report = operations.run_job(&job, by, JOB_WITHIN, &stop).await;
+    let Report { deleted, remaining, failed, .. } =
+        report.map_err(|error| visit.operation_trouble(&error))?;
+    let content = html! {
+        p.notice.good role="status" { (job.replace('_', " ")) ": " (deleted) " removed, " (remaining) " still due." }
+        @if failed > 0 {
+            p.notice.bad { (failed) " could not be removed: the log says why, and the next run tries them again." }
+        }
+        p { a href="/retention" { "Back to the scheduled jobs" } }
+    };
+    Ok(layout::page(&visit, "Done", Some("/retention"), &content))
 }
 
 fn job(job: &Value) -> Vec<Markup> {
@@ -59,7 +99,7 @@ fn job(job: &Value) -> Vec<Markup> {
 async fn dry_run(operations: &Operations, visit: &Visit) -> Result<Markup, super::Trouble> {
     let reports = operations.try_retention(None).await;
     let reports = reports.map_err(|error| visit.operation_trouble(&error))?;
-    let row = |report: &crate::operations::retention::Report| {
+    let row = |report: &Report| {
         let estimate = report.estimate.map(|it| (it.batches, it.estimated_seconds)).unwrap_or_default();
         vec![
             html! { (report.job.replace('_', " ")) },

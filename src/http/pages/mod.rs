@@ -62,6 +62,7 @@ pub fn router(operations: Operations, gate: Gate) -> Router {
         .route("/legal-holds/set", post(legal_holds::set))
         .route("/legal-holds/lift", post(legal_holds::lift))
         .route("/retention", get(lookups::retention))
+        .route("/retention/run", post(lookups::run))
         .route("/audit", get(lookups::audit))
         .route("/logout", post(login::end))
         .fallback(unknown)

@@ -12,7 +12,7 @@ use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 use crate::store::db::{Row, Tx, args};
 use crate::store::lease::{self, Lease};
-use crate::store::{Store, StoreError, reading, transaction};
+use crate::store::{Operator, Store, StoreError, audit, reading, transaction};
 
 /// A person's run that was silent for longer is over: its process is gone.
 const SILENT: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
@@ -112,6 +112,21 @@ pub struct LastRun {
 }
 
 impl Store {
+    /// Says in the audit that somebody has jobs run now, of an account or of the service as a whole (0); the name by
+    /// which the record of the run knows who it is.
+    ///
+    /// # Errors
+    ///
+    /// Refused for a user who may not.
+    pub async fn who_runs_jobs(
+        &self,
+        account_id: i64,
+        operator: &Operator,
+        jobs: &[String],
+    ) -> Result<String, StoreError> {
+        transaction!(self, tx => who_runs(tx, account_id, operator, jobs))
+    }
+
     /// Starts a run, unless one is under way; closes the records of those whose process is gone.
     ///
     /// # Errors
@@ -247,6 +262,19 @@ async fn end(tx: &mut Tx, run: &Run, stopped_by: &str, remaining: Option<u64>) -
     )
     .await?;
     Ok(())
+}
+
+async fn who_runs(
+    tx: &mut Tx,
+    account_id: i64,
+    operator: &Operator,
+    jobs: &[String],
+) -> Result<String, StoreError> {
+    let actor = operator.who_may_anything(tx, account_id, "run the scheduled jobs").await?;
+    let now = tx.now().await?;
+    audit::write_texts(tx, now, account_id, &actor, "run_jobs", jobs).await?;
+    let of = if account_id == 0 { String::new() } else { format!(" of account {account_id}") };
+    Ok(format!("{}{of}", actor.to_text()))
 }
 
 async fn register(tx: &mut Tx, job: &str) -> Result<(JobRun, Time), StoreError> {

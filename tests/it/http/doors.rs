@@ -146,6 +146,7 @@ on_both!(
             ("/workflows/6/holds/approve", json!({"confirm": 1})),
             ("/workflows/6/holds/reject", json!({"confirm": 1})),
             ("/retention/dry-run", json!({})),
+            ("/retention/run", json!({"job": "purge_trash"})),
         ] {
             let answered = scene.post(&nobody, path, &wish).await;
             assert_eq!(answered.status, 403, "{path}: {}", answered.body);

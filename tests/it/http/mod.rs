@@ -4,6 +4,7 @@ mod api;
 mod doors;
 mod legal_holds;
 mod pages;
+mod retention;
 mod tokens;
 
 use serde_json::{Value, json};

@@ -72,7 +72,7 @@ on_both!(
         assert_eq!(run(&reaper, "prune_audit").await, json!(rows - 1));
         let mut actions = left(&db, "action", "audit").await;
         actions.dedup();
-        assert_eq!(actions, ["prune", "purge"]);
+        assert_eq!(actions, ["prune", "purge", "run_jobs"]);
         assert_eq!(left(&db, "job", "retention_runs").await, ["prune_audit", "purge_trash"]);
     }
 );
