@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::pages::PageArgs;
 use super::{Context, Failure, ListArgs, id, output};
+use crate::domain::search::Search;
 use crate::store::read::{EnrollmentRow, Filter, TrashRow};
 
 #[derive(Debug, Subcommand)]
@@ -60,6 +61,9 @@ pub enum Trash {
         /// Only those that this workflow deleted
         #[arg(long, value_parser = id)]
         workflow: Option<i64>,
+        /// Only whom this finds: the id of a contact, a whole e-mail address, or beginnings of a name, such as "ada lov"
+        #[arg(long, value_name = "TEXT", value_parser = Search::parse)]
+        search: Option<Search>,
     },
 }
 
@@ -171,10 +175,20 @@ impl Inspect {
 
 impl Trash {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::List { account, limit, workflow } = self;
+        let Self::List { account, limit, workflow, search } = self;
         let store = context.existing_store().await?;
-        let filter = Filter { account_id: Some(account), workflow_id: workflow, limit, ..Filter::default() };
-        let rows = store.trash(&filter).await?;
+        let mut filter =
+            Filter { account_id: Some(account), workflow_id: workflow, search, limit, ..Filter::default() };
+        let mut rows = Vec::new();
+        loop {
+            let page = store.trash(&filter).await?;
+            filter.limit -= page.rows.len() as i64;
+            filter.after = page.next;
+            rows.extend(page.rows);
+            if filter.limit == 0 || filter.after.is_none() {
+                break;
+            }
+        }
         if context.json {
             return output::document(&rows);
         }

@@ -25,6 +25,7 @@ pub mod progress;
 pub mod record;
 pub mod restore;
 pub mod schedule;
+pub mod search;
 pub mod suppression;
 pub mod time;
 pub mod trace;

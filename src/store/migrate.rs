@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -72,6 +72,11 @@ const MIGRATIONS: [Migration; 12] = [
         name: "0012_tokens",
         postgres: include_str!("migrations/postgres/0012_tokens.sql"),
         sqlite: include_str!("migrations/sqlite/0012_tokens.sql"),
+    },
+    Migration {
+        name: "0013_lists",
+        postgres: include_str!("migrations/0013_lists.sql"),
+        sqlite: include_str!("migrations/0013_lists.sql"),
     },
 ];
 

@@ -4,8 +4,8 @@
 //! [`pool`] connects, [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`waiting`] (those that were held or deferred),
 //! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
-//! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`] and [`pages`]
-//! (what the commands show), [`tokens`] and [`sessions`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
+//! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`], [`trash_search`]
+//! and [`pages`] (what the commands show), [`tokens`] and [`sessions`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
 //! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
 //! many is more than one transaction.
 
@@ -58,6 +58,7 @@ mod suppressions;
 pub mod switches;
 pub mod tokens;
 pub mod trash;
+pub mod trash_search;
 mod users;
 pub mod waiting;
 

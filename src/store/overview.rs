@@ -112,21 +112,25 @@ async fn decisions(tx: &mut Tx, account_id: i64, now: Time, hours: i32) -> Resul
     Ok(found)
 }
 
-async fn names(tx: &mut Tx, account_id: i64, contacts: &[i64]) -> Result<HashMap<i64, Name>, StoreError> {
+pub(super) async fn names(
+    tx: &mut Tx,
+    account_id: i64,
+    contacts: &[i64],
+) -> Result<HashMap<i64, Name>, StoreError> {
     if contacts.is_empty() {
         return Ok(HashMap::new());
     }
     let sql = format!(
-        "SELECT c.contact_id, CAST(c.properties AS text) AS properties FROM {} \
+        "SELECT c.contact_id, c.properties ->> 'firstname' AS firstname, c.properties ->> 'lastname' AS lastname, \
+         c.properties ->> 'email' AS email FROM {} \
          JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id",
         tx.dialect().ids(1, &CONTACT)
     );
     let rows = tx.rows(&sql, args![contact_batch(account_id, contacts)]).await?;
     rows.iter()
         .map(|row| {
-            let mut properties: BTreeMap<String, String> = row.json("properties")?;
-            let mut take = |property| properties.remove(property).unwrap_or_default();
-            let (first, last, email) = (take("firstname"), take("lastname"), take("email"));
+            let text = |column| row.optional_text(column).map(Option::unwrap_or_default);
+            let (first, last, email) = (text("firstname")?, text("lastname")?, text("email")?);
             Ok((row.int("contact_id")?, Name { name: format!("{first} {last}").trim().to_owned(), email }))
         })
         .collect()

@@ -12,6 +12,7 @@ use super::trash::DeletedBy;
 use super::{Store, StoreError, reading};
 use crate::domain::address::address_key;
 use crate::domain::restore::RESTORABLE;
+use crate::domain::search::Search;
 use crate::domain::time::{Time, format_time};
 
 /// Which rows of a list.
@@ -21,9 +22,8 @@ pub struct Filter {
     pub workflow_id: Option<i64>,
     pub outcome: Option<String>,
     pub reason: Option<String>,
-    /// Only of this contact, or of those that have this address; both of the trash alone.
-    pub contact_id: Option<i64>,
-    pub address: Option<String>,
+    /// Only whom this finds; of the trash alone.
+    pub search: Option<Search>,
     /// Only what the list has after this row.
     pub after: Option<Place>,
     pub limit: i64,
@@ -120,11 +120,6 @@ impl Store {
         reading!(self, tx => enrollment(tx, account_id, enrollment_id, action_id))
     }
 
-    /// What is in the trash of an account, newest first.
-    pub async fn trash(&self, filter: &Filter) -> Result<Vec<TrashRow>, StoreError> {
-        reading!(self, tx => trash_list(tx, filter))
-    }
-
     /// The audit, newest first.
     pub async fn audit(&self, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
         reading!(self, tx => audit_list(tx, filter))
@@ -165,15 +160,21 @@ async fn enrollment(
     rows.iter().map(enrollment_row).collect()
 }
 
-async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<TrashRow>, StoreError> {
+/// Entries of the trash, whatever the names of their contacts.
+pub(super) async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<TrashRow>, StoreError> {
     let mut conditions = Conditions::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
     conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
-    conditions.equal("contact_id", filter.contact_id.map(Arg::from));
+    let (contact_id, address) = match &filter.search {
+        Some(Search::Contact(contact_id)) => (Some(*contact_id), None),
+        Some(Search::Address(address)) => (None, Some(address_key(address))),
+        Some(Search::Name(_)) | None => (None, None),
+    };
+    conditions.equal("contact_id", contact_id.map(Arg::from));
     conditions.with(
         "contact_id IN (SELECT e.contact_id FROM contact_emails e \
          WHERE e.account_id = trash_entries.account_id AND e.email_key = ",
-        filter.address.as_deref().map(|address| address_key(address).into()),
+        address.map(Arg::from),
         ")",
     );
     conditions.after(["deleted_at", "entry_id", "0"], filter.after);

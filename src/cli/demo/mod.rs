@@ -79,7 +79,7 @@ impl Demo {
         let imported = import(&store).await?;
         prepare(context, &store).await?;
         let lines = decide_events(context, &store, health.clone()).await?;
-        let trash = store.trash(&Filter { account_id: Some(1), limit: 100, ..Filter::default() }).await?;
+        let trash = store.trash(&Filter { account_id: Some(1), limit: 100, ..Filter::default() }).await?.rows;
         if context.json {
             output::document(
                 &json!({"decisions": lines.iter().map(as_json).collect::<Vec<_>>(), "trash": trash}),

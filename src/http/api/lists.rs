@@ -9,6 +9,7 @@ use super::Json;
 use super::input::{Asked, Cursor, Id, Limit, Words, cursor};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
+use crate::domain::search::Search;
 use crate::operations::{Operations, dead_letters};
 use crate::store::read::Filter;
 use crate::store::tokens::Caller;
@@ -30,6 +31,7 @@ pub struct TrashQuery {
     cursor: Option<Cursor>,
     workflow: Option<Id>,
     contact: Option<Id>,
+    search: Option<Words>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,7 +120,13 @@ fn page<T: Serialize>(
 ) -> Response {
     let goes_on = rows.len() > limit.0;
     rows.truncate(limit.0);
-    let next = rows.last().filter(|_| goes_on).map(|last| next_link(uri, &place(last)));
+    let next = rows.last().filter(|_| goes_on).map(&place);
+    going_on(uri, rows, next)
+}
+
+/// Rows, and in the head the link to what is behind this place.
+fn going_on<T: Serialize>(uri: &axum::http::Uri, rows: Vec<T>, next: Option<String>) -> Response {
+    let next = next.map(|place| next_link(uri, &place));
     let mut response = Json(rows).into_response();
     if let Some(link) = next.and_then(|link| HeaderValue::from_str(&link).ok()) {
         response.headers_mut().insert(header::LINK, link);
@@ -139,14 +147,21 @@ pub async fn trash(
     OriginalUri(uri): OriginalUri,
     Asked(asked): Asked<TrashQuery>,
 ) -> Result<Response, Problem> {
-    let id = |id: Option<Id>| id.map(|id| id.0);
-    let filter = Filter {
-        workflow_id: id(asked.workflow),
-        contact_id: id(asked.contact),
+    let search = match (asked.contact, asked.search) {
+        (Some(_), Some(_)) => return Err(Problem::malformed("name contact or search, and not both")),
+        (Some(Id(contact)), None) => Some(Search::Contact(contact)),
+        (None, words) => {
+            words.map(|Words(text)| Search::parse(&text)).transpose().map_err(Problem::malformed)?
+        }
+    };
+    let mut filter = Filter {
+        workflow_id: asked.workflow.map(|id| id.0),
+        search,
         ..filter(&caller, asked.limit, asked.cursor)
     };
-    let rows = operations.store.trash(&filter).await?;
-    Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
+    filter.limit -= 1;
+    let page = operations.store.trash(&filter).await?;
+    Ok(going_on(&uri, page.rows, page.next.map(cursor)))
 }
 
 pub async fn enrollments(

@@ -8,47 +8,58 @@ use super::legal_holds;
 use super::visit::{Asked, Sent, Visit};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Scope;
+use crate::domain::search::Search;
 use crate::http::api::input::cursor;
 use crate::operations::Operations;
 use crate::store::deletions::{Request, Selection};
 use crate::store::read::{ContactView, Filter, TrashRow};
 
 /// Entries on a page.
-const ROWS: usize = 50;
+const ROWS: i64 = 50;
 
 pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
     let mistake = |says: String| visit.mistake(says);
     let search = asked.words("search").map_err(mistake)?;
     let workflow_id = asked.id("workflow").map_err(mistake)?;
-    let (contact_id, address) = match &search {
-        Some(text) => (parse_id_text(text), Some(text.clone()).filter(|text| parse_id_text(text).is_none())),
-        None => (None, None),
-    };
     let filter = Filter {
         account_id: Some(visit.account()),
         workflow_id,
-        contact_id,
-        address,
+        search: search.as_deref().map(Search::parse).transpose().map_err(mistake)?,
         after: asked.cursor().map_err(mistake)?,
-        limit: i64::try_from(ROWS + 1).unwrap_or(i64::MAX),
+        limit: ROWS,
         ..Filter::default()
     };
-    let mut rows = operations.store.trash(&filter).await.map_err(|error| visit.store_trouble(&error))?;
-    let goes_on = rows.len() > ROWS;
-    rows.truncate(ROWS);
+    let page = operations.store.trash(&filter).await.map_err(|error| visit.store_trouble(&error))?;
+    let looked_at_many = page.next.is_some() && (page.rows.len() as i64) < ROWS;
     let kept = [("search", search.clone()), ("workflow", workflow_id.map(|id| id.to_string()))];
-    let next = rows.last().filter(|_| goes_on);
-    let next = next.map(|last| layout::with_cursor("/trash", &kept, &cursor(last.place)));
+    let next = page.next.map(|place| layout::with_cursor("/trash", &kept, &cursor(place)));
     let content = html! {
         form.search method="get" action="/trash" role="search" {
-            (layout::field("search", "Contact", search.as_deref(), Some("An id, or a whole e-mail address")))
+            (layout::field("search", "Contact", search.as_deref(), Some("An id, a whole e-mail address, or the beginning of a name")))
             (layout::field("workflow", "Deleted by workflow", kept[1].1.as_deref(), None))
             button { "Search" }
         }
-        (entries(&operations, &visit, &rows).await?)
+        (entries(&operations, &visit, &page.rows).await?)
+        @if looked_at_many { p { "These are of the 10,000 entries that were looked at. The search goes on with older ones." } }
         (layout::older(next))
+        (undo())
     };
     Ok(layout::page(&visit, "Trash", Some("/trash"), &content))
+}
+
+/// What a workflow should not have deleted comes back at once.
+fn undo() -> Markup {
+    html! {
+        h2 { "Undo a run of a workflow" }
+        form.search method="get" action="/restore" {
+            (layout::labelled("undo-workflow", "workflow", "Workflow"))
+            div.field {
+                label for="undo-since" { "What it deleted since (UTC)" }
+                input id="undo-since" name="since" required placeholder="2026-11-21T10:00:00Z" autocomplete="off";
+            }
+            button { "Preview the restore" }
+        }
+    }
 }
 
 /// The entries, each to be picked by whoever may restore it.

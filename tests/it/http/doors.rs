@@ -109,6 +109,9 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
         "/explain?workflow=1",
         "/dead-letters/%00",
         "/enrollments?reason=%00",
+        "/trash?search=%00",
+        "/trash?search=%25",
+        "/trash?search=ada&contact=1",
     ] {
         let answered = scene.get(&token, path).await;
         assert_eq!((answered.status, answered.json()["status"].as_u64()), (400, Some(400)), "{path}");

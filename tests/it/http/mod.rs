@@ -5,6 +5,7 @@ mod doors;
 mod legal_holds;
 mod pages;
 mod retention;
+mod search;
 mod tokens;
 
 use serde_json::{Value, json};
