@@ -87,7 +87,7 @@ impl DeadLetters {
         match self {
             Self::List { reason, account, limit } => {
                 let selection = Selection { reason, account_id: account, ids: Vec::new() };
-                let letters = to_look(context).await?.dead_letters(&selection, limit as usize).await?;
+                let letters = to_look(context).await?.dead_letters(&selection, None, limit as usize).await?;
                 list(context, &letters)
             }
             Self::Show { id, body } => {

@@ -20,10 +20,22 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// Its place in a list.
+    pub fn place(&self) -> Place {
+        Place { at: self.at, id: self.id.clone() }
+    }
+
     /// The account that the body names, if it names one at all.
     pub fn account_id(&self) -> Option<i64> {
         account_of(&self.body)
     }
+}
+
+/// Where a list of dead letters goes on: behind the one that is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub at: Option<Time>,
+    pub id: String,
 }
 
 /// Which dead letters; all of them where nothing is asked.

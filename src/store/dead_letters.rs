@@ -15,13 +15,14 @@ use crate::ports::Replays;
 const PAGE: i64 = 50;
 
 impl Store {
-    /// The newest dead letters of a selection, newest first.
+    /// The newest dead letters of a selection with an id below this one, newest first.
     pub async fn dead_letters(
         &self,
         selection: &Selection,
+        before: i64,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        reading!(self, tx => newest(tx, selection, limit))
+        reading!(self, tx => newest(tx, selection, before, limit))
     }
 
     /// The oldest dead letters of a selection that came after one of them (0: from the first on), oldest first; no more
@@ -139,9 +140,13 @@ async fn settle(
     audited(tx, replaying.account_id, &replaying.actor, "replay_dead_letters", &ids).await
 }
 
-async fn newest(tx: &mut Tx, selection: &Selection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+async fn newest(
+    tx: &mut Tx,
+    selection: &Selection,
+    mut before: i64,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, StoreError> {
     let mut found = Vec::new();
-    let mut before = i64::MAX;
     while found.len() < limit {
         let page = page(tx, 0..before, "DESC").await?;
         let Some((last, _)) = page.last() else { break };

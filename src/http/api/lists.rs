@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use super::input::{Asked, Cursor, Id, Limit, Words, cursor};
+use super::input::{Asked, Cursor, Id, LetterCursor, Limit, Words, cursor, letter_cursor};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
 use crate::domain::search::Search;
@@ -98,6 +98,7 @@ pub struct HoldsQuery {
 pub struct DeadLettersQuery {
     #[serde(default)]
     limit: Limit,
+    cursor: Option<LetterCursor>,
     reason: Option<Words>,
 }
 
@@ -139,6 +140,11 @@ fn next_link(uri: &axum::http::Uri, cursor: &str) -> String {
     let kept = asked.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
     let query: Vec<String> = kept.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
+}
+
+/// A text as a query has it: the id of a dead letter may be anything that a producer made up.
+fn query_text(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 pub async fn trash(
@@ -228,6 +234,7 @@ pub async fn holds(
 pub async fn dead_letters(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
     Asked(asked): Asked<DeadLettersQuery>,
 ) -> Result<Response, Problem> {
     let selection = Selection {
@@ -235,6 +242,10 @@ pub async fn dead_letters(
         account_id: Some(caller.account_id),
         ids: Vec::new(),
     };
-    let letters = operations.dead_letters(&selection, asked.limit.0).await?;
-    Ok(Json(letters.iter().map(dead_letters::row).collect::<Vec<_>>()).into_response())
+    let behind = asked.cursor.map(|cursor| cursor.0);
+    let mut letters = operations.dead_letters(&selection, behind.as_ref(), asked.limit.0 + 1).await?;
+    let goes_on = letters.len() > asked.limit.0;
+    letters.truncate(asked.limit.0);
+    let next = letters.last().filter(|_| goes_on).map(|last| query_text(&letter_cursor(&last.place())));
+    Ok(going_on(&uri, letters.iter().map(dead_letters::row).collect::<Vec<_>>(), next))
 }

@@ -9,17 +9,23 @@ use super::visit::{Asked, Sent, Trouble, Visit};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::permission::Scope;
 use crate::domain::time::format_time;
+use crate::http::api::input::letter_cursor;
 use crate::operations::Operations;
 
-/// Dead letters on the page, the newest.
+/// Dead letters on a page.
 const ROWS: usize = 100;
 /// Dead letters that are replayed a second.
 const REPLAY_RATE: u32 = 500;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Visit) -> Shown {
+pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
     let selection = Selection { account_id: Some(visit.account()), ..Selection::default() };
-    let letters = operations.dead_letters(&selection, ROWS).await;
-    let letters = letters.map_err(|error| visit.operation_trouble(&error))?;
+    let behind = asked.letter_cursor().map_err(|says| visit.mistake(says))?;
+    let letters = operations.dead_letters(&selection, behind.as_ref(), ROWS + 1).await;
+    let mut letters = letters.map_err(|error| visit.operation_trouble(&error))?;
+    let goes_on = letters.len() > ROWS;
+    letters.truncate(ROWS);
+    let next = letters.last().filter(|_| goes_on);
+    let next = next.map(|last| layout::with_cursor("/dead-letters", &[], &letter_cursor(&last.place())));
     let rows: Vec<Vec<Markup>> = letters.iter().map(row).collect();
     let replay = html! {
         input type="hidden" name="all" value="yes";
@@ -28,6 +34,7 @@ pub async fn list(Shared(operations): Shared<Operations>, visit: Visit) -> Shown
     let content = html! {
         p { "Messages whose body names this account, the newest first." }
         (layout::table("Dead letters", &["set aside (UTC)", "reason", "tries", "detail", ""], &rows))
+        (layout::older(next))
         @if !letters.is_empty() && visit.caller.may_delete(Scope::Many) {
             (visit.form("/dead-letters/replay", &replay)?)
         }

@@ -15,7 +15,7 @@ pub async fn replay(
 ) -> Result<Replayed, Error> {
     let Order { operations, selection, actor } = order;
     let store = &operations.store;
-    let all = store.dead_letters(selection, 1).await?;
+    let all = store.dead_letters(selection, i64::MAX, 1).await?;
     // What is set aside meanwhile waits for another time.
     let newest = all.first().and_then(|letter| letter.id.parse().ok()).unwrap_or(0);
     let replays = Arc::new(store.replaying(selection, actor.clone()));

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Error, Operations};
 use crate::broker;
-use crate::domain::dead_letter::{DeadLetter, Selection};
+use crate::domain::dead_letter::{DeadLetter, Place, Selection};
 use crate::domain::time::format_time;
 use crate::pipeline;
 use crate::store::{Actor, Operator};
@@ -44,15 +44,24 @@ struct Order<'a> {
 }
 
 impl Operations {
-    /// The newest of a selection, newest first.
+    /// The newest of a selection, or the newest behind a place of its list, newest first.
     ///
     /// # Errors
     ///
     /// Where the broker or the store does not answer.
-    pub async fn dead_letters(&self, selection: &Selection, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+    pub async fn dead_letters(
+        &self,
+        selection: &Selection,
+        behind: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetter>, Error> {
         match &self.options.dead_letters {
-            Home::Broker(options) => on_broker::newest(options, selection, limit).await,
-            Home::Store(_) => Ok(self.store.dead_letters(selection, limit).await?),
+            Home::Broker(options) => on_broker::newest(options, selection, behind, limit).await,
+            Home::Store(_) => {
+                // Whatever is no number is no id of the store's: there is nothing behind it.
+                let before = behind.map_or(i64::MAX, |place| place.id.parse().unwrap_or(0));
+                Ok(self.store.dead_letters(selection, before, limit).await?)
+            }
         }
     }
 
@@ -63,7 +72,7 @@ impl Operations {
     /// Where there is none with this id, in this account where one is named.
     pub async fn dead_letter(&self, id: &str, account_id: Option<i64>) -> Result<DeadLetter, Error> {
         let selection = Selection { ids: vec![id.to_owned()], account_id, ..Selection::default() };
-        self.dead_letters(&selection, 1).await?.pop().ok_or_else(|| {
+        self.dead_letters(&selection, None, 1).await?.pop().ok_or_else(|| {
             Error::NotFound(format!(
                 "no dead letter has the id {id}: the list of dead letters shows those there are"
             ))

@@ -192,6 +192,11 @@ on_both!(dead_letters_of_the_account_are_shown_replayed_and_discarded, async |db
     let token = scene.token("3").await;
     let listed = async || scene.get(&token, "/dead-letters").await.json().as_array().expect("a list").len();
     wait_until("those of the account are set aside", DEADLINE, async || listed().await == 2).await;
+    let newest = scene.get(&token, "/dead-letters?limit=1").await;
+    let next = newest.header("link").and_then(|link| link.split('>').next()).expect("a link").to_owned();
+    let oldest = scene.get(&token, next.trim_start_matches("</api/v1")).await;
+    assert_eq!((oldest.header("link"), oldest.json().as_array().unwrap().len()), (None, 1));
+    assert_eq!(json!([newest.json()[0], oldest.json()[0]]), scene.get(&token, "/dead-letters").await.json());
     let first = scene.get(&token, "/dead-letters?reason=malformed").await.json()[0].clone();
     let path = format!("/dead-letters/{}", first["id"].as_str().unwrap());
     let shown = scene.get(&token, &path).await.json();
