@@ -55,12 +55,20 @@ impl Limits {
     }
 }
 
+/// The body of a request, as it arrived or did not.
+#[derive(Clone)]
+struct Arrived(Result<Arc<[u8]>, NoBody>);
+
 /// Carries a request out to its end, in its turn, whether or not somebody still waits for the answer: no future of the
 /// store is dropped half-way because a client hung up.
 async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
     if let [reason, ..] = limits.health.not_started()[..] {
         return unavailable(reason);
     }
+    // Before its turn: whoever is slow to say what it wants keeps nobody else waiting.
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(Arrived(read(body).await.map(Arc::from)));
+    let request = Request::from_parts(parts, Body::empty());
     let Ok(Ok(turn)) = tokio::time::timeout(TURN_WITHIN, limits.turns.acquire_owned()).await else {
         return unavailable("too many requests are under way: try again in a moment");
     };
@@ -77,8 +85,17 @@ fn unavailable(reason: &str) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], format!("{reason}\n")).into_response()
 }
 
+/// What came with a request.
+///
+/// # Errors
+///
+/// Where it was too long, took too long, or ended too early.
+pub fn body_of(request: &Request) -> Result<Arc<[u8]>, NoBody> {
+    request.extensions().get::<Arrived>().map_or(Err(NoBody::Broken), |arrived| arrived.0.clone())
+}
+
 /// Reads a body to its end, if it is not too long and does not take too long.
-pub async fn read(body: Body) -> Result<Vec<u8>, NoBody> {
+async fn read(body: Body) -> Result<Vec<u8>, NoBody> {
     tokio::time::timeout(BODY_WITHIN, collect(body)).await.unwrap_or(Err(NoBody::TooSlow))
 }
 

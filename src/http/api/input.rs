@@ -56,7 +56,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
             let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
             return Err(Problem::new(status, "unsupported_type", "the body must be application/json"));
         }
-        let body = limits::read(request.into_body()).await?;
+        let body = limits::body_of(&request)?;
         let text = std::str::from_utf8(&body).map_err(|_| Problem::malformed("the body is no UTF-8"))?;
         let document = parse_strictly(text).map_err(|error| Problem::malformed(error.to_string()))?;
         serde_json::from_value(document).map(Self).map_err(|error| Problem::malformed(error.to_string()))

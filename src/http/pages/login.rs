@@ -49,7 +49,7 @@ pub async fn begin(
     if !is_from_here(&headers) {
         return (StatusCode::FORBIDDEN, form(Some("Log in from this page."))).into_response();
     }
-    let fields = match fields(request).await {
+    let fields = match fields(&request) {
         Ok(fields) => fields,
         Err((status, says)) => return (status, form(Some(says))).into_response(),
     };

@@ -162,7 +162,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
             return Err(visit.trouble(StatusCode::FORBIDDEN, FORGED));
         }
         let path = request.uri().path().to_owned();
-        let fields = fields(request).await.map_err(|(status, says)| visit.trouble(status, says))?;
+        let fields = fields(&request).map_err(|(status, says)| visit.trouble(status, says))?;
         let form = fields.text("form").unwrap_or_default();
         let taken = visit.store.take_form(&visit.session, &path, form).await;
         match taken.map_err(|error| visit.store_trouble(&error))? {
@@ -178,12 +178,12 @@ const SENT_BEFORE: &str =
     "This form was sent before and is taken once; nothing was done now. Open the page anew.";
 
 /// The fields of a form that is sent.
-pub async fn fields(request: Request<Body>) -> Result<Fields, (StatusCode, &'static str)> {
+pub fn fields(request: &Request<Body>) -> Result<Fields, (StatusCode, &'static str)> {
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     if !kind.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded")) {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "This is no form."));
     }
-    match limits::read(request.into_body()).await {
+    match limits::body_of(request) {
         Ok(body) => Ok(Fields::parse(&body)),
         Err(NoBody::TooLarge) => Err((StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.")),
         Err(NoBody::TooSlow) => Err((StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time.")),

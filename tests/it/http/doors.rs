@@ -1,6 +1,8 @@
 //! Who gets in, and what does not.
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::Scene;
 use crate::support::{Asking, Database, on_both};
@@ -85,6 +87,10 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
     ] {
         assert_eq!(send("application/json", body).await, 400, "{body}");
     }
+    // A tower of brackets, or of conditions, is no reason to fall.
+    for tower in ["[".repeat(200_000), r#"{"filter":"#.repeat(20_000)] {
+        assert_eq!(send("application/json", &tower).await, 400);
+    }
     for filter in ["null", r"{}", r#"{"filterBranchType": "AND", "filterBranches": [], "filters": []}"#] {
         assert_eq!(send("application/json", &format!(r#"{{"filter": {filter}, "confirm": 9}}"#)).await, 409);
     }
@@ -112,6 +118,9 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
         "/trash?search=%00",
         "/trash?search=%25",
         "/trash?search=ada&contact=1",
+        "/dead-letters?cursor=1",
+        "/dead-letters?cursor=x-1",
+        "/legal-holds?cursor=0",
     ] {
         let answered = scene.get(&token, path).await;
         assert_eq!((answered.status, answered.json()["status"].as_u64()), (400, Some(400)), "{path}");
@@ -128,6 +137,23 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
     let wrong = scene.worker.ask(&Asking::get("/api/v1/trash").by("DELETE").showing(&token)).await;
     assert_eq!(wrong.status, 405);
     assert_eq!(scene.db.count("contacts", "deleted_at IS NOT NULL").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_slow_to_say_what_it_wants_keeps_nobody_waiting() {
+    let scene = Scene::new(Database::sqlite(), &[]).await;
+    let token = scene.token("1").await;
+    let begun = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+                 Content-Length: 100\r\n\r\ntoken=";
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(scene.worker.address().unwrap()).await.unwrap();
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    // They are more than may be at the store at once.
+    assert_eq!(scene.get(&token, "/trash").await.status, 200);
+    drop(slow);
 }
 
 on_both!(

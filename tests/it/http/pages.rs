@@ -161,7 +161,16 @@ async fn a_session_comes_from_a_token_and_goes_with_it() {
     scene.reaper.json(&["tokens", "revoke", "1", "--account", "1"]).await;
     assert_eq!(other.get("/").await.status, 303);
 
+    // What opens the pages does not open the API, and the other way round.
     let last = Browser::of(&scene, "1").await;
+    let session = last.cookie.strip_prefix("reaper_session=").unwrap();
+    assert_eq!(scene.get(session, "/trash").await.status, 401);
+    let by_cookie = Asking::get("/api/v1/trash").with("cookie", &last.cookie);
+    assert_eq!(scene.worker.ask(&by_cookie).await.status, 401);
+    let token = scene.token("1").await;
+    let with_token = Asking::get("/trash").with("cookie", &format!("reaper_session={token}"));
+    assert_eq!(scene.worker.ask(&with_token).await.status, 303);
+    assert_eq!(scene.worker.ask(&Asking::get("/trash").showing(&token)).await.status, 303);
     scene.db.execute("UPDATE sessions SET expires_at = '2026-01-01T00:00:00.000000Z'").await;
     assert_eq!(last.get("/").await.status, 303);
 }
@@ -201,6 +210,17 @@ async fn forged_and_repeated_forms_do_nothing() {
     let again = browser.ask(Asking::form("/delete", &fields)).await;
     assert!(again.status == 409 && again.body.contains("sent before"), "{}", again.body);
     assert_eq!(deleted().await, 0);
+    // Nor twice by being quick about it.
+    let form = browser.form("/contacts/2", "/delete").await;
+    let confirmed = [("confirm", "1")];
+    let (one, other) = tokio::join!(
+        browser.submit("/delete", &form, &confirmed),
+        browser.submit("/delete", &form, &confirmed)
+    );
+    let mut both = [one.status, other.status];
+    both.sort_unstable();
+    assert_eq!((both, deleted().await), ([200, 409], 1));
+    scene.reaper.restore(1, 2).await;
     // Neither a link nor another kind of body deletes, and a large one is not read.
     assert_eq!(browser.get("/delete?contact=1&confirm=1").await.status, 405);
     let document = Asking::post("/delete", &json!({"contact": "1", "confirm": "1"}));
