@@ -83,18 +83,31 @@ fn whole(title: &str, body: &Markup) -> Page {
     })
 }
 
-/// A table that scrolls by itself where the page is narrow.
+/// A table; where the page is narrow each row becomes a block that says of each cell what it is. The roles say that it
+/// is a table all the same.
 pub fn table(caption: &str, headings: &[&str], rows: &[Vec<Markup>]) -> Markup {
     html! {
         @if rows.is_empty() {
             p.nothing { "Nothing here." }
         } @else {
             div.scroll role="region" aria-label=(caption) tabindex="0" {
-                table {
+                table role="table" {
                     caption { (caption) }
-                    thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
-                    tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+                    thead role="rowgroup" {
+                        tr role="row" { @for heading in headings { th scope="col" role="columnheader" { (heading) } } }
+                    }
+                    tbody role="rowgroup" { @for row in rows { (table_row(headings, row)) } }
                 }
+            }
+        }
+    }
+}
+
+fn table_row(headings: &[&str], cells: &[Markup]) -> Markup {
+    html! {
+        tr role="row" {
+            @for (cell, heading) in cells.iter().zip(headings) {
+                td role="cell" data-label=[(!heading.is_empty()).then_some(heading)] { (cell) }
             }
         }
     }

@@ -3,6 +3,7 @@
 mod api;
 mod doors;
 mod legal_holds;
+mod manners;
 mod pages;
 mod retention;
 mod search;
