@@ -171,12 +171,13 @@ pub(super) async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Trash
         Some(Search::Name(_)) | None => (None, None),
     };
     conditions.equal("contact_id", contact_id.map(Arg::from));
-    conditions.with(
-        "contact_id IN (SELECT e.contact_id FROM contact_emails e \
-         WHERE e.account_id = trash_entries.account_id AND e.email_key = ",
-        address.map(Arg::from),
-        ")",
-    );
+    if let Some(address) = address {
+        // By itself, so that it is asked once: who has the address is few, and the trash may be large.
+        let [account, key] = [filter.account_id.into(), address.into()].map(|it| conditions.parameter(it));
+        conditions.sql.push(format!(
+            "contact_id IN (SELECT e.contact_id FROM contact_emails e WHERE e.account_id = {account} AND e.email_key = {key})"
+        ));
+    }
     conditions.after(["deleted_at", "entry_id", "0"], filter.after);
     conditions.also("closed_at IS NULL");
     let columns = "entry_id, contact_id, deleted_at, deleted_by, workflow_id, enrollment_id, user_id";
@@ -259,14 +260,9 @@ pub(super) struct Conditions {
 impl Conditions {
     /// `column = value`, where there is a value to ask for.
     pub(super) fn equal(&mut self, column: &'static str, value: Option<Arg>) {
-        self.with(&format!("{column} = "), value, "");
-    }
-
-    /// A condition around a value, where there is one to ask for.
-    fn with(&mut self, before: &str, value: Option<Arg>, behind: &'static str) {
         if let Some(value) = value {
             let parameter = self.parameter(value);
-            self.sql.push(format!("{before}{parameter}{behind}"));
+            self.sql.push(format!("{column} = {parameter}"));
         }
     }
 

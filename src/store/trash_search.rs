@@ -12,7 +12,7 @@ use crate::domain::search::{NameSearch, Search};
 
 /// Entries looked at at a time, and how often for one page.
 const CHUNK: i64 = 1000;
-const CHUNKS: usize = 10;
+const CHUNKS: usize = 5;
 
 /// A page of the trash, newest first.
 #[derive(Clone, Debug, Default)]

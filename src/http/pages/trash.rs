@@ -40,7 +40,7 @@ pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(as
             button { "Search" }
         }
         (entries(&operations, &visit, &page.rows).await?)
-        @if looked_at_many { p { "These are of the 10,000 entries that were looked at. The search goes on with older ones." } }
+        @if looked_at_many { p { "These are of the 5,000 entries that were looked at. The search goes on with older ones." } }
         (layout::older(next))
         (undo())
     };
