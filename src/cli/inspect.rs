@@ -182,7 +182,7 @@ impl Trash {
         let mut rows = Vec::new();
         loop {
             let page = store.trash(&filter).await?;
-            filter.limit -= page.rows.len() as i64;
+            filter.limit -= i64::try_from(page.rows.len()).unwrap_or(i64::MAX);
             filter.after = page.next;
             rows.extend(page.rows);
             if filter.limit == 0 || filter.after.is_none() {

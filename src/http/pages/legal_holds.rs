@@ -9,15 +9,16 @@ use crate::operations::Operations;
 use crate::store::legal_hold::Hold;
 
 /// Holds on a page.
-const ROWS: usize = 50;
+const ROWS: i64 = 50;
 
 pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
     let after = asked.id("cursor").map_err(|says| visit.mistake(says))?;
     let from = after.map_or(1, |contact| contact.saturating_add(1));
-    let holds = operations.store.legal_holds(visit.account(), from, ROWS as i64 + 1).await;
+    let holds = operations.store.legal_holds(visit.account(), from, ROWS + 1).await;
     let mut holds = holds.map_err(|error| visit.store_trouble(&error))?;
-    let goes_on = holds.len() > ROWS;
-    holds.truncate(ROWS);
+    let rows = usize::try_from(ROWS).unwrap_or_default();
+    let goes_on = holds.len() > rows;
+    holds.truncate(rows);
     let next = holds.last().filter(|_| goes_on);
     let next = next.map(|last| layout::with_cursor("/legal-holds", &[], &last.contact_id));
     let rows = holds.iter().map(|hold| row(&visit, hold)).collect::<Result<Vec<_>, Trouble>>()?;

@@ -30,7 +30,7 @@ pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(as
         ..Filter::default()
     };
     let page = operations.store.trash(&filter).await.map_err(|error| visit.store_trouble(&error))?;
-    let looked_at_many = page.next.is_some() && (page.rows.len() as i64) < ROWS;
+    let looked_at_many = page.next.is_some() && i64::try_from(page.rows.len()).is_ok_and(|rows| rows < ROWS);
     let kept = [("search", search.clone()), ("workflow", workflow_id.map(|id| id.to_string()))];
     let next = page.next.map(|place| layout::with_cursor("/trash", &kept, &cursor(place)));
     let content = html! {
