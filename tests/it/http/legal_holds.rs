@@ -33,8 +33,8 @@ on_both!(a_hold_set_over_http_keeps_a_contact_until_it_is_lifted, async |db: Dat
     // Who may erase may not clear the way for it.
     assert_eq!(scene.post(&one, "/legal-holds/lift", &json!({"contactId": "2"})).await.status, 403);
     assert_eq!(scene.post(&one, "/erase", &erase).await.status, 409);
-    let lifted = scene.post(&admin, "/legal-holds/lift", &json!({"contactId": "2"})).await.json();
-    assert_eq!(lifted, json!({"accountId": "1", "contactId": "2", "state": "lifted"}));
+    let released = scene.post(&admin, "/legal-holds/lift", &json!({"contactId": "2"})).await.json();
+    assert_eq!(released, json!({"accountId": "1", "contactId": "2", "state": "lifted"}));
     assert_eq!(scene.post(&admin, "/legal-holds/lift", &json!({"contactId": "2"})).await.status, 404);
     assert_eq!(scene.post(&one, "/erase", &erase).await.status, 200);
 
