@@ -17,8 +17,8 @@ use super::{Options, short, topology};
 use crate::ports::FeedError;
 
 /// Publishes that may wait for their confirmation at a time: enough to hide the way to the broker and back,
-/// few enough to name those in doubt when it breaks.
-const OUTSTANDING: usize = 1000;
+/// few enough to cost no memory, and to name those in doubt when it breaks.
+const OUTSTANDING: usize = 200;
 
 /// Without it a message that no queue takes would be confirmed and gone.
 const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
