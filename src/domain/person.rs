@@ -65,6 +65,12 @@ impl Person {
         let names = self.values("firstname").flat_map(both);
         names.flat_map(|(first, last)| [format!("{first} {last}"), format!("{last}, {first}")])
     }
+
+    /// What identifies the person in a text: these addresses, and of now and before the phone numbers and full names.
+    pub fn texts<'a>(&self, addresses: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let addresses = addresses.into_iter().map(address_key).filter(|it| it.contains('@'));
+        addresses.chain(self.phones().map(str::to_owned)).chain(self.full_names()).collect()
+    }
 }
 
 /// The texts that identify people, folded for comparison.
@@ -112,11 +118,8 @@ impl Default for Beginnings {
 const HEAD: usize = 3;
 
 impl Traces {
-    /// The traces of a person: these addresses, and of now and before the phone numbers and full names.
-    pub fn of<'a>(person: &Person, addresses: impl IntoIterator<Item = &'a str>) -> Self {
-        let addresses = addresses.into_iter().map(address_key).filter(|it| it.contains('@'));
-        let texts: Vec<String> =
-            addresses.chain(person.phones().map(str::to_owned)).chain(person.full_names()).collect();
+    /// Whoever is identified by these ([`Person::texts`]).
+    pub fn of(texts: &[String]) -> Self {
         let mut traces = Self::default();
         traces.take(texts.iter().map(String::as_str).map(folded));
         for also in ["", ESCAPED_BY_SOME] {
@@ -339,7 +342,7 @@ mod tests {
             ],
             &[("lastname", &["Lindt"]), ("phone", &["555-0199"]), ("email", &["zoe@old.example"])],
         );
-        Traces::of(&zoe, ["Zoe.S@Example.org", "not an address"])
+        Traces::of(&zoe.texts(["Zoe.S@Example.org", "not an address"]))
     }
 
     #[test]
@@ -365,7 +368,7 @@ mod tests {
         {
             assert_eq!(traces().redact(text), None, "{text}");
         }
-        assert!(Traces::of(&Person::default(), []).is_empty());
+        assert!(Traces::of(&Person::default().texts([])).is_empty());
     }
 
     #[test]
@@ -404,7 +407,7 @@ mod tests {
     #[test]
     fn the_traces_of_several_people_are_looked_for_together() {
         let mut both = traces();
-        both.extend(Traces::of(&Person::default(), ["bo@x.example"]));
+        both.extend(Traces::of(&Person::default().texts(["bo@x.example"])));
         assert_eq!(both.redact("bo@x.example, Zoë Strauß").as_deref(), Some("[redacted], [redacted]"));
     }
 
@@ -415,7 +418,7 @@ mod tests {
         assert!(traces().redact_json(&mut value));
         assert_eq!(value, json!({"note": ["[redacted]", 5, null], "[redacted]": {"seen": true}, "z": "z"}));
         assert!(!traces().redact_json(&mut value));
-        let fax = Traces::of(&person(&[("fax", "5550199111")], &[]), []);
+        let fax = Traces::of(&person(&[("fax", "5550199111")], &[]).texts([]));
         let mut number = json!({"n": 5_550_199_111_u64, "m": 1});
         assert!(fax.redact_json(&mut number));
         assert_eq!(number, json!({"n": "[redacted]", "m": 1}));

@@ -23,6 +23,7 @@ use super::{
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::permission::Scope;
+use crate::domain::person::Traces;
 use crate::domain::time::{Time, format_time};
 
 /// Whom to erase.
@@ -196,8 +197,9 @@ pub(super) async fn erase_one(
 ) -> Result<BTreeMap<String, Counts>, StoreError> {
     let contact_id = subject.contact_id;
     let batch = Ids::new([[account_id, contact_id, subject.entry_id.unwrap_or_default()]]);
-    let People { addresses, traces } =
+    let People { addresses, texts } =
         person::people(tx, &batch).await?.remove(&account_id).unwrap_or_default();
+    let traces = Traces::of(&texts.into_values().flatten().collect::<Vec<_>>());
     if subject.live {
         lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
         contact_counts::moved(tx, [account_id].into_iter(), -1).await?;
@@ -216,7 +218,7 @@ pub(super) async fn erase_one(
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
-    add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces, &[]).await?);
+    add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces, Transition::Erase).await?);
     redact::dead_letters(tx, &traces).await?;
     let mut survivors = 0;
     for step in steps.iter().filter(|step| matches!(step.deed, Deed::Delete | Deed::Unlink(_))) {

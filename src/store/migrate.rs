@@ -12,7 +12,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -77,6 +77,11 @@ const MIGRATIONS: [Migration; 13] = [
         name: "0013_lists",
         postgres: include_str!("migrations/0013_lists.sql"),
         sqlite: include_str!("migrations/0013_lists.sql"),
+    },
+    Migration {
+        name: "0014_owed_searches",
+        postgres: include_str!("migrations/postgres/0014_owed_searches.sql"),
+        sqlite: include_str!("migrations/sqlite/0014_owed_searches.sql"),
     },
 ];
 

@@ -8,7 +8,7 @@ use super::batch::Ids;
 use super::db::{Tx, args};
 use super::plan::BATCH;
 use super::{StoreError, batch_row, batch_text};
-use crate::domain::person::{Person, Traces};
+use crate::domain::person::Person;
 use crate::domain::record::{Column, ColumnType};
 
 const ADDRESS: [Column; 3] =
@@ -19,7 +19,8 @@ const ADDRESS: [Column; 3] =
 pub struct People {
     /// Their addresses, former ones too. One that another contact has is that one's as well, and stays.
     pub addresses: Vec<String>,
-    pub traces: Traces,
+    /// By contact, what identifies them in texts.
+    pub texts: BTreeMap<i64, Vec<String>>,
 }
 
 /// The people behind a batch of contacts, by account.
@@ -40,7 +41,7 @@ pub async fn people(tx: &mut Tx, batch: &Ids) -> Result<BTreeMap<i64, People>, S
     for (key, person) in persons {
         let own = addresses.remove(&key).unwrap_or_default();
         let people = people.entry(key.0).or_default();
-        people.traces.extend(Traces::of(&person, own.iter().map(String::as_str)));
+        people.texts.insert(key.1, person.texts(own.iter().map(String::as_str)));
         people.addresses.extend(own);
     }
     Ok(people)

@@ -1,18 +1,15 @@
 //! Purging: all of the matrix's purge column, for contacts whose trash entry is past its time.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Instant;
 
 use super::batch::{CONTACT, Ids};
 use super::db::{Arg, Row, Tx, args};
 use super::person::{self, People};
 use super::plan::BATCH;
-use super::redact::Redacted;
-use super::retention::{ByAccount, Sweep, Swept, lock_clause, turn};
+use super::retention::{ByAccount, Sweep, Swept, lock_clause, searches, turn};
 use super::trash::Touched;
 use super::{Store, StoreError, redact, scrubs, suppressions, trash};
-use crate::domain::effects::{Category, Transition};
-use crate::domain::person::Traces;
+use crate::domain::effects::Transition;
 use crate::domain::time::Time;
 
 /// A contact to be purged; its row is locked.
@@ -44,7 +41,9 @@ pub async fn purge(
     };
     let batch = Ids::new(entries.iter().map(ids));
     let people = person::people(tx, &batch).await?;
-    add_redacted(&mut swept, redact::headers(tx, &batch).await?);
+    for (category, rows) in redact::headers(tx, &batch).await? {
+        swept.counts.entry(category.to_owned()).or_default().redacted += rows;
+    }
     hash_addresses(tx, store, &people, now).await?;
     close(tx, &batch, now).await?;
     for Touched { category, deed, rows } in trash::run_plan(tx, Transition::Purge, &batch).await? {
@@ -53,9 +52,9 @@ pub async fn purge(
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
-    let began = Instant::now();
-    add_redacted(&mut swept, redact_texts(tx, people).await?);
-    swept.searched = began.elapsed();
+    for (account_id, People { texts, .. }) in people {
+        searches::owe(tx, account_id, texts).await?;
+    }
     scrubs::owe(tx, now).await?;
     Ok((by_account, swept))
 }
@@ -86,12 +85,6 @@ pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Ent
     let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     entries.retain(|entry| !held.contains(&entry.contact));
     Ok(entries)
-}
-
-fn add_redacted(swept: &mut Swept, redacted: Redacted) {
-    for (category, rows) in redacted {
-        swept.counts.entry(category.to_owned()).or_default().redacted += rows;
-    }
 }
 
 /// Their ids are never used again, and their entries say how they ended.
@@ -137,19 +130,4 @@ async fn hash_addresses(
         suppressions::hash(tx, &keys, *account_id, addresses, now).await?;
     }
     Ok(())
-}
-
-/// Takes the people out of what stays: each account is searched once, whoever of it goes.
-async fn redact_texts(tx: &mut Tx, people: BTreeMap<i64, People>) -> Result<Redacted, StoreError> {
-    // Rows 17 and 18 of the matrix keep the name and the address that they carry.
-    let kept = [Category::Notifications, Category::Quotes];
-    let (mut all, mut redacted) = (Traces::default(), Redacted::new());
-    for (account_id, People { traces, .. }) in people {
-        for (category, rows) in redact::account_wide(tx, account_id, &traces, &kept).await? {
-            *redacted.entry(category).or_default() += rows;
-        }
-        all.extend(traces);
-    }
-    redact::dead_letters(tx, &all).await?;
-    Ok(redacted)
 }

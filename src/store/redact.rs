@@ -1,6 +1,7 @@
 //! Taking people out of what stays for somebody else's sake: rule 4 of the matrix.
 //!
-//! An erase and a purge look at every text of the account, page by page, once for all the people who go together.
+//! An erase, and the end of a purge, look at every text of the account, page by page, once for all the people who go
+//! together.
 //! [`Traces`] decides, so that both databases redact the same; what it finds is locked, read again, and rewritten.
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 use super::batch::Ids;
 use super::db::{Arg, Row, Tx, args};
 use super::{StoreError, batch_text};
-use crate::domain::effects::Category;
+use crate::domain::effects::{Category, Transition};
 use crate::domain::person::{REDACTED, Traces};
 use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 
@@ -33,8 +34,11 @@ struct Texts {
 const ACTIVITIES: Texts =
     texts(Category::Activities, "activities", &[("activity_id", Int)], &[("properties", Json)]);
 
+/// Whom the texts are still to be searched for after a purge: that search does not look at itself.
+const OWED: &str = "owed_searches";
+
 /// Every table and column that can hold what somebody wrote about a contact.
-const TEXTS: [Texts; 14] = [
+const TEXTS: [Texts; 15] = [
     ACTIVITIES,
     texts(Category::Conversations, "conversations", &[("conversation_id", Int)], &[("messages", Json)]),
     texts(
@@ -73,6 +77,7 @@ const TEXTS: [Texts; 14] = [
         &[("properties", Json), ("history", Json)],
     ),
     texts(Category::Workflows, "workflows", &[("workflow_id", Int)], &[("flow", Text)]),
+    texts(Category::ContactData, OWED, &[("contact_id", Int)], &[("texts", Json)]),
     texts(
         Category::Workflows,
         "waiting_events",
@@ -93,19 +98,19 @@ const fn texts(
 /// Rows redacted, by category.
 pub type Redacted = BTreeMap<&'static str, u64>;
 
-/// Redacts every text of an account but those of the categories that are `kept`. The people's own rows must be gone
-/// already.
+/// Redacts every text of an account that the transition, an erase or a purge, does not keep. The people's own rows must be
+/// gone already.
 pub async fn account_wide(
     tx: &mut Tx,
     account_id: i64,
     traces: &Traces,
-    kept: &[Category],
+    transition: Transition,
 ) -> Result<Redacted, StoreError> {
     let mut redacted = Redacted::new();
     if traces.is_empty() {
         return Ok(redacted);
     }
-    for texts in TEXTS.iter().filter(|texts| !kept.contains(&texts.category)) {
+    for texts in TEXTS.iter().filter(|texts| !texts.are_kept_by(transition)) {
         let count = texts.redact(tx, account_id, traces).await?;
         if count > 0 {
             *redacted.entry(texts.category.title()).or_default() += count;
@@ -173,6 +178,12 @@ fn redact_headers(properties: &mut Value) -> bool {
 }
 
 impl Texts {
+    /// Rows 17 and 18 of the matrix: a purge leaves the name and the address that notifications and quotes carry.
+    fn are_kept_by(&self, transition: Transition) -> bool {
+        let kept = matches!(self.category, Category::Notifications | Category::Quotes) || self.table == OWED;
+        transition == Transition::Purge && kept
+    }
+
     /// Account and key of a row.
     fn key_of(&self, row: &Row) -> Result<JsonRow, StoreError> {
         let mut key = Map::from_iter([("account_id".to_owned(), row.int("account_id")?.into())]);

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use contact_reaper::store::retention::{Locked, Sweep};
 use serde_json::{Value, json};
 
 use crate::support::records::{ADMIN, contact, days_ago, entitled_account, segment, user};
-use crate::support::{Database, Reaper, on_both};
+use crate::support::{Database, Reaper, on_both, sweep};
 
 const ACCOUNT: i64 = 1;
 
@@ -233,6 +234,33 @@ on_both!(a_purge_leaves_nothing_of_the_person_but_on_notifications_and_quotes, a
     reaper.import(&[contact(ACCOUNT, 99, json!({"email": "zq@old.example"}))]).await;
     let newcomer = reaper.json(&["inspect", "contact", "99", "--account", "1"]).await;
     assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:zq@old.example"]));
+});
+
+on_both!(whom_a_killed_purge_did_not_search_for_the_next_run_does, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut records = graph();
+    let person =
+        records.iter_mut().find(|record| record["kind"] == "contact" && record["id"] == "11").unwrap();
+    person["archived"] = json!(true);
+    person["archivedAt"] = json!(days_ago(91));
+    records.push(contact(ACCOUNT, 77, json!({"firstname": "zebulon", "lastname": "QUIRKE"})));
+    reaper.import(&records).await;
+    let store = db.open();
+    assert_eq!(store.sweep(&Sweep { locked: Locked::Wait, ..sweep() }).await.expect("swept").deleted, 1);
+    store.close().await;
+    let note = async || db.rows("SELECT properties ->> 'body' FROM activities WHERE activity_id = 41").await;
+    assert_ne!(note().await, [["[redacted] and Otto met, [redacted]"]]);
+    let owed = async || db.rows("SELECT CAST(texts AS text) FROM owed_searches").await.concat().concat();
+    assert!(owed().await.contains("Zebulon Quirke"));
+    // Who is erased meanwhile is to be found nowhere.
+    assert_eq!(erase(&reaper, &["--contact", "77", "--confirm", "1"]).await.code, 0);
+    let (same_name, left) = ("zebulon quirke", owed().await.to_lowercase());
+    assert!(left.contains("zq@old.example") && !left.contains(same_name), "{left}");
+
+    let report = reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    assert_eq!((&report["jobs"][0]["deleted"], &report["jobs"][0]["stoppedBy"]), (&json!(0), &json!("done")));
+    assert_eq!(note().await, [["[redacted] and Otto met, [redacted]"]]);
+    assert_eq!(db.count("owed_searches", "TRUE").await, 0);
 });
 
 on_both!(an_erasure_takes_nothing_from_those_whose_address_or_name_is_longer, async |db: Database| {

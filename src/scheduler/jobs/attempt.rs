@@ -10,7 +10,7 @@ use crate::domain::time::Time;
 use crate::ports::Decided;
 use crate::store::StoreError;
 use crate::store::lease::Duty;
-use crate::store::retention::{Held, Locked, Run, Sweep};
+use crate::store::retention::{Held, Locked, Run, Sweep, Target};
 use crate::telemetry;
 
 /// Between two looks at whoever goes before us.
@@ -45,9 +45,39 @@ impl<'a> Attempt<'a> {
         &self.run
     }
 
+    /// Removes what is due. A purge then searches for whom it removed, also where it did not come to its end.
+    pub async fn work(&mut self) -> Result<&'static str, StoreError> {
+        let removed = self.remove().await;
+        if self.job.target != Target::Trash || matches!(removed, Ok("shutdown" | "lease_lost")) {
+            return removed;
+        }
+        match self.search().await? {
+            Some(stopped_by) => Ok(stopped_by),
+            None => removed,
+        }
+    }
+
+    /// Takes those who are gone out of the texts of others; why it stopped before it was through.
+    async fn search(&mut self) -> Result<Option<&'static str>, StoreError> {
+        loop {
+            if self.runner.stop.is_requested() {
+                return Ok(Some("shutdown"));
+            }
+            let Some(held) = lease(self.runner).await? else { return Ok(Some("lease_lost")) };
+            match self.runner.store.search_for_purged(held.as_ref(), Some(&self.run)).await {
+                Ok(Some(swept)) => self.run.done = self.run.done.and(&swept),
+                Ok(None) => return Ok(None),
+                Err(StoreError::Refused(_)) if lease(self.runner).await?.is_none() => {
+                    return Ok(Some("lease_lost"));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// First what nobody holds, then what somebody does: a row in use is not passed over for ever. At the end, one by
     /// one, what earlier runs could not remove.
-    pub async fn work(&mut self) -> Result<&'static str, StoreError> {
+    async fn remove(&mut self) -> Result<&'static str, StoreError> {
         let retry = Some(self.run.started_at);
         for pass in [
             Pass { locked: Locked::Skip, failed_before: None },
@@ -129,7 +159,7 @@ impl<'a> Attempt<'a> {
         let began = Instant::now();
         match self.runner.store.sweep(&sweep).await {
             Ok(swept) => {
-                self.portion.fit(swept.deleted == u64::from(limit), began.elapsed(), swept.searched);
+                self.portion.fit(swept.deleted == u64::from(limit), began.elapsed());
                 let removed = swept.deleted;
                 self.run.done = self.run.done.and(&swept);
                 self.job.count_deleted(removed);

@@ -28,12 +28,11 @@ impl Portion {
         self.size = (self.size / 2).max(1);
     }
 
-    /// Learns from a batch. What it searched for is as much for few as for many: it may work as long as it searches.
-    pub fn fit(&mut self, was_full: bool, took: Duration, searched: Duration) {
-        let (worked, target) = (took.saturating_sub(searched), searched.max(SHORT));
-        if worked > target {
+    /// Learns from a batch.
+    pub fn fit(&mut self, was_full: bool, took: Duration) {
+        if took > SHORT {
             self.halve();
-        } else if was_full && worked < target / 2 {
+        } else if was_full && took < SHORT / 2 {
             self.size = self.size.saturating_mul(2).min(self.max);
         }
     }
@@ -43,23 +42,21 @@ impl Portion {
 mod tests {
     use super::*;
 
-    /// The size after many batches at this speed, each after a search of this length.
-    fn settles_at(rows_a_second: u32, searched: Duration, max: u32) -> u32 {
+    /// The size after many batches at this speed.
+    fn settles_at(rows_a_second: u32, max: u32) -> u32 {
         let mut portion = Portion::new(max);
         for _ in 0..40 {
-            let worked = Duration::from_secs(1) * portion.size() / rows_a_second;
-            portion.fit(true, worked + searched, searched);
+            portion.fit(true, Duration::from_secs(1) * portion.size() / rows_a_second);
         }
         portion.size()
     }
 
     #[test]
-    fn a_batch_takes_a_second_or_as_long_as_its_search() {
-        assert!((1000..=2000).contains(&settles_at(2000, Duration::ZERO, 10_000)));
-        assert!((1..=10).contains(&settles_at(10, Duration::ZERO, 10_000)));
-        assert!((4000..=8000).contains(&settles_at(2000, Duration::from_secs(4), 10_000)));
-        assert_eq!(settles_at(100_000, Duration::ZERO, 700), 700);
-        assert_eq!(settles_at(1, Duration::ZERO, 100), 1);
+    fn a_batch_takes_a_second() {
+        assert!((1000..=2000).contains(&settles_at(2000, 10_000)));
+        assert!((1..=10).contains(&settles_at(10, 10_000)));
+        assert_eq!(settles_at(100_000, 700), 700);
+        assert_eq!(settles_at(1, 100), 1);
     }
 
     #[test]
@@ -70,7 +67,7 @@ mod tests {
         }
         assert_eq!(portion.size(), 1);
         // Few were left: that says nothing of how many would do.
-        portion.fit(false, Duration::ZERO, Duration::ZERO);
+        portion.fit(false, Duration::ZERO);
         assert_eq!(portion.size(), 1);
     }
 }

@@ -8,6 +8,7 @@
 mod failures;
 mod rows;
 mod runs;
+pub(super) mod searches;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -117,8 +118,6 @@ pub struct Swept {
     pub counts: RunCounts,
     /// What became of enrollments that waited.
     pub decided: Vec<(NewEnrollment, Decided)>,
-    /// How long it was searched for people in the texts of others: as long for a few people as for many.
-    pub searched: Duration,
 }
 
 /// What waits for a job.

@@ -203,7 +203,9 @@ impl Scene {
     async fn sweep(&self, target: Target, days: u32) -> Result<(), StoreError> {
         let sweep =
             Sweep { target, after: DAY * days, limit: 500, locked: Locked::Wait, ..crate::support::sweep() };
-        self.store.sweep(&sweep).await.map(drop)
+        self.store.sweep(&sweep).await?;
+        while self.store.search_for_purged(None, None).await?.is_some() {}
+        Ok(())
     }
 
     async fn compare_rows(&self) -> Result<(), String> {
