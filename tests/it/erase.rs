@@ -105,6 +105,16 @@ pub fn graph() -> Vec<Value> {
     records
 }
 
+/// The same, with contact 11 in the trash for longer than it stays there.
+fn graph_with_the_person_due() -> Vec<Value> {
+    let mut records = graph();
+    let person =
+        records.iter_mut().find(|record| record["kind"] == "contact" && record["id"] == "11").unwrap();
+    person["archived"] = json!(true);
+    person["archivedAt"] = json!(days_ago(91));
+    records
+}
+
 async fn erase(reaper: &Reaper, extra: &[&str]) -> crate::support::Output {
     let admin = ADMIN.to_string();
     reaper.run(&[&["--json", "erase", "--account", "1", "--as", &admin], extra].concat()).await
@@ -210,11 +220,7 @@ on_both!(an_unknown_address_is_suppressed_all_the_same, async |db: Database| {
 
 on_both!(a_purge_leaves_nothing_of_the_person_but_on_notifications_and_quotes, async |db: Database| {
     let reaper = Reaper::new(&db);
-    let mut records = graph();
-    let person =
-        records.iter_mut().find(|record| record["kind"] == "contact" && record["id"] == "11").unwrap();
-    person["archived"] = json!(true);
-    person["archivedAt"] = json!(days_ago(91));
+    let records = graph_with_the_person_due();
     reaper.import(&records).await;
     reaper.decide_lines("{\"note\": \"for Zebulon Quirke, zq@old.example\"\n").await;
     assert_eq!(found(&db, "").await, TRACES);
@@ -238,11 +244,7 @@ on_both!(a_purge_leaves_nothing_of_the_person_but_on_notifications_and_quotes, a
 
 on_both!(whom_a_killed_purge_did_not_search_for_the_next_run_does, async |db: Database| {
     let reaper = Reaper::new(&db);
-    let mut records = graph();
-    let person =
-        records.iter_mut().find(|record| record["kind"] == "contact" && record["id"] == "11").unwrap();
-    person["archived"] = json!(true);
-    person["archivedAt"] = json!(days_ago(91));
+    let mut records = graph_with_the_person_due();
     records.push(contact(ACCOUNT, 77, json!({"firstname": "zebulon", "lastname": "QUIRKE"})));
     reaper.import(&records).await;
     let store = db.open();
