@@ -102,13 +102,33 @@ pub struct DeadLettersQuery {
     reason: Option<Words>,
 }
 
-/// The rows of an account; one more than asked for, to know whether there are more.
-fn filter(caller: &Caller, limit: Limit, after: Option<Cursor>) -> Filter {
+/// So many rows of an account.
+fn filter(caller: &Caller, rows: usize, after: Option<Cursor>) -> Filter {
     Filter {
         account_id: Some(caller.account_id),
         after: after.map(|cursor| cursor.0),
-        limit: i64::try_from(limit.0 + 1).unwrap_or(i64::MAX),
+        limit: count(rows),
         ..Filter::default()
+    }
+}
+
+/// As the store has it.
+fn count(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+impl Limit {
+    /// One more than is shown, to know whether there are more.
+    fn and_one(self) -> usize {
+        self.0 + 1
+    }
+
+    /// What is shown of the rows, and the place of the last one where there are more.
+    fn cut<T>(self, mut rows: Vec<T>, place: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
+        let goes_on = rows.len() > self.0;
+        rows.truncate(self.0);
+        let next = rows.last().filter(|_| goes_on).map(place);
+        (rows, next)
     }
 }
 
@@ -116,12 +136,10 @@ fn filter(caller: &Caller, limit: Limit, after: Option<Cursor>) -> Filter {
 fn page<T: Serialize>(
     uri: &axum::http::Uri,
     limit: Limit,
-    mut rows: Vec<T>,
+    rows: Vec<T>,
     place: impl Fn(&T) -> String,
 ) -> Response {
-    let goes_on = rows.len() > limit.0;
-    rows.truncate(limit.0);
-    let next = rows.last().filter(|_| goes_on).map(&place);
+    let (rows, next) = limit.cut(rows, place);
     going_on(uri, rows, next)
 }
 
@@ -160,12 +178,11 @@ pub async fn trash(
             words.map(|Words(text)| Search::parse(&text)).transpose().map_err(Problem::malformed)?
         }
     };
-    let mut filter = Filter {
+    let filter = Filter {
         workflow_id: asked.workflow.map(|id| id.0),
         search,
-        ..filter(&caller, asked.limit, asked.cursor)
+        ..filter(&caller, asked.limit.0, asked.cursor)
     };
-    filter.limit -= 1;
     let page = operations.store.trash(&filter).await?;
     Ok(going_on(&uri, page.rows, page.next.map(cursor)))
 }
@@ -180,7 +197,7 @@ pub async fn enrollments(
         workflow_id: asked.workflow.map(|id| id.0),
         outcome: asked.outcome.map(|outcome| outcome.as_str().to_owned()),
         reason: asked.reason.map(|reason| reason.0),
-        ..filter(&caller, asked.limit, asked.cursor)
+        ..filter(&caller, asked.limit.and_one(), asked.cursor)
     };
     let rows = operations.store.enrollments(&filter).await?;
     Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
@@ -192,7 +209,7 @@ pub async fn audit(
     OriginalUri(uri): OriginalUri,
     Asked(asked): Asked<AuditQuery>,
 ) -> Result<Response, Problem> {
-    let rows = operations.store.audit(&filter(&caller, asked.limit, asked.cursor)).await?;
+    let rows = operations.store.audit(&filter(&caller, asked.limit.and_one(), asked.cursor)).await?;
     Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
 }
 
@@ -203,7 +220,7 @@ pub async fn erasures(
     Asked(asked): Asked<ErasuresQuery>,
 ) -> Result<Response, Problem> {
     let before = asked.cursor.map(|receipt| receipt.0);
-    let limit = filter(&caller, asked.limit, None).limit;
+    let limit = count(asked.limit.and_one());
     let rows = operations.store.erasures(caller.account_id, before, limit).await?;
     Ok(page(&uri, asked.limit, rows, |row| row.erasure_id.clone()))
 }
@@ -215,7 +232,7 @@ pub async fn legal_holds(
     Asked(asked): Asked<LegalHoldsQuery>,
 ) -> Result<Response, Problem> {
     let from = asked.cursor.map_or(1, |contact| contact.0.saturating_add(1));
-    let limit = filter(&caller, asked.limit, None).limit;
+    let limit = count(asked.limit.and_one());
     let rows = operations.store.legal_holds(caller.account_id, from, limit).await?;
     Ok(page(&uri, asked.limit, rows, |row| row.contact_id.clone()))
 }
@@ -225,9 +242,8 @@ pub async fn holds(
     Extension(caller): Extension<Caller>,
     Asked(asked): Asked<HoldsQuery>,
 ) -> Result<Response, Problem> {
-    let mut filter =
-        Filter { workflow_id: asked.workflow.map(|id| id.0), ..filter(&caller, asked.limit, None) };
-    filter.limit -= 1;
+    let filter =
+        Filter { workflow_id: asked.workflow.map(|id| id.0), ..filter(&caller, asked.limit.0, None) };
     Ok(Json(operations.store.holds(&filter).await?).into_response())
 }
 
@@ -243,9 +259,7 @@ pub async fn dead_letters(
         ids: Vec::new(),
     };
     let behind = asked.cursor.map(|cursor| cursor.0);
-    let mut letters = operations.dead_letters(&selection, behind.as_ref(), asked.limit.0 + 1).await?;
-    let goes_on = letters.len() > asked.limit.0;
-    letters.truncate(asked.limit.0);
-    let next = letters.last().filter(|_| goes_on).map(|last| query_text(&letter_cursor(&last.place())));
+    let letters = operations.dead_letters(&selection, behind.as_ref(), asked.limit.and_one()).await?;
+    let (letters, next) = asked.limit.cut(letters, |last| query_text(&letter_cursor(&last.place())));
     Ok(going_on(&uri, letters.iter().map(dead_letters::row).collect::<Vec<_>>(), next))
 }
