@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::pages::PageArgs;
 use super::{Context, Failure, ListArgs, id, output};
+use crate::domain::decision::OUTCOMES;
 use crate::domain::search::Search;
 use crate::store::read::{EnrollmentRow, Filter, TrashRow};
 
@@ -18,7 +19,7 @@ pub enum Enrollments {
         #[arg(long, value_parser = id)]
         workflow: Option<i64>,
         /// Only this outcome: deleted, skipped, refused, held or deferred
-        #[arg(long, value_parser = ["deleted", "skipped", "refused", "held", "deferred"])]
+        #[arg(long, value_parser = OUTCOMES)]
         outcome: Option<String>,
         /// Only this reason
         #[arg(long)]

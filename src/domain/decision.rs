@@ -46,6 +46,9 @@ pub enum Decision {
     DeadLetter(Rejection),
 }
 
+/// What the ledger says came of an enrollment.
+pub const OUTCOMES: [&str; 5] = ["deleted", "skipped", "refused", "held", "deferred"];
+
 impl Decision {
     /// The outcome, as the ledger, the metrics and the commands name it.
     pub fn outcome(&self) -> &'static str {

@@ -9,6 +9,7 @@ use super::Json;
 use super::input::{Asked, Cursor, Id, LetterCursor, Limit, Words, cursor, letter_cursor};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
+use crate::domain::decision::OUTCOMES;
 use crate::domain::search::Search;
 use crate::operations::{Operations, dead_letters};
 use crate::store::read::Filter;
@@ -45,25 +46,16 @@ pub struct EnrollmentsQuery {
     reason: Option<Words>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Outcome {
-    Deleted,
-    Skipped,
-    Refused,
-    Held,
-    Deferred,
-}
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+struct Outcome(String);
 
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Skipped => "skipped",
-            Self::Refused => "refused",
-            Self::Held => "held",
-            Self::Deferred => "deferred",
-        }
+impl TryFrom<String> for Outcome {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let known = OUTCOMES.contains(&text.as_str());
+        known.then_some(Self(text)).ok_or_else(|| format!("an outcome is one of {}", OUTCOMES.join(", ")))
     }
 }
 
@@ -195,7 +187,7 @@ pub async fn enrollments(
 ) -> Result<Response, Problem> {
     let filter = Filter {
         workflow_id: asked.workflow.map(|id| id.0),
-        outcome: asked.outcome.map(|outcome| outcome.as_str().to_owned()),
+        outcome: asked.outcome.map(|outcome| outcome.0),
         reason: asked.reason.map(|reason| reason.0),
         ..filter(&caller, asked.limit.and_one(), asked.cursor)
     };

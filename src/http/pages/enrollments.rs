@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::layout::{self, Shown};
 use super::visit::{Asked, Visit};
 use crate::domain::criteria::Seen;
+use crate::domain::decision::OUTCOMES;
 use crate::domain::members::parse_id_text;
 use crate::http::api::input::cursor;
 use crate::operations::Operations;
@@ -13,8 +14,6 @@ use crate::store::read::{EnrollmentRow, Filter};
 
 /// Decisions on a page.
 const ROWS: usize = 50;
-
-const OUTCOMES: [&str; 5] = ["deleted", "skipped", "refused", "held", "deferred"];
 
 pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
     let mistake = |says: String| visit.mistake(says);

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use super::layout::{self, Shown};
 use super::plot::{self, Series};
 use super::visit::Visit;
+use crate::domain::decision::OUTCOMES;
 use crate::operations::Operations;
 use crate::store::overview::{Hour, Overview};
 
@@ -55,17 +56,16 @@ fn plots(hours: &[Hour]) -> Markup {
         name,
         values: hours.iter().map(|hour| hour.decisions.get(name).copied().unwrap_or(0)).collect(),
     };
-    let outcomes = ["deleted", "skipped", "refused", "held", "deferred"];
     let rows: Vec<Vec<Markup>> = hours
         .iter()
         .zip(&labels)
         .map(|(hour, label)| {
-            let counts = outcomes.map(|outcome| hour.decisions.get(outcome).copied().unwrap_or(0));
+            let counts = OUTCOMES.map(|outcome| hour.decisions.get(outcome).copied().unwrap_or(0));
             [html! { (label) }].into_iter().chain(counts.map(|count| html! { (count) })).collect()
         })
         .collect();
-    let others: Vec<Series> = outcomes[1..].iter().map(|outcome| of(outcome)).collect();
-    let headings: Vec<&str> = ["from (UTC)"].into_iter().chain(outcomes).collect();
+    let others: Vec<Series> = OUTCOMES[1..].iter().map(|outcome| of(outcome)).collect();
+    let headings: Vec<&str> = ["from (UTC)"].into_iter().chain(OUTCOMES).collect();
     html! {
         div.plots {
             (plot::bars("Deleted by workflows, the last 24 hours", &labels, &[of("deleted")]))
