@@ -317,6 +317,7 @@ start_epmd() { # DIRECTORY PORT
 
 launch_node() { # N LOG
     local -a settings="(${node_settings[$1]})"
+    : >"$2" # or what the node said in its last life would be taken for its readiness
     become rabbitmq "$run_dir/rabbitmq-$1" "${settings[@]}" "$RABBITMQ" </dev/null >"$2" 2>&1 &
     server_started "$!"
     printf -v "TEST_AMQP_PID_$1" %s "$!"
