@@ -1,8 +1,8 @@
 //! Three nodes of RabbitMQ: the one that leads the work queue is killed, comes back, and its follower is killed.
 
 use super::scene::{Scene, wait};
-use super::{MIX, number, seed};
-use crate::support::{Broker, Database, Servers};
+use super::{LONG, MIX, number, seed};
+use crate::support::{Broker, Database, Servers, wait_until};
 
 const EVENTS: usize = 300;
 
@@ -28,20 +28,25 @@ pub async fn all(servers: &Servers) {
     scene.finish().await;
 }
 
-/// Which node leads the work queue; a node that is up is asked.
+/// Which node leads the work queue, once one does; a node that is up is asked.
 async fn leader(servers: &Servers, scene: &Scene, nodes: &[String], up: usize) -> usize {
     let name = |url: &String| {
         let (_, port) = url.trim_end_matches("/%2f").rsplit_once(':').expect("it names a port");
         format!("contact-reaper-{port}@localhost")
     };
-    let queue = scene.broker.queue();
-    let listed = servers
-        .rabbitmqctl(&["-n", &name(&nodes[up - 1]), "-q", "list_queues", "name", "leader", "members"])
-        .await;
-    let line = listed.lines().find(|line| line.starts_with(&queue)).expect("the queue is there");
-    for node in nodes {
-        assert!(line.matches(&name(node)).count() >= 1, "not all nodes keep the queue: {line}");
-    }
-    let leader = line.split('\t').nth(1).expect("the second column");
-    1 + nodes.iter().position(|node| name(node) == leader).expect("one of the nodes")
+    let (queue, asked) = (scene.broker.queue(), name(&nodes[up - 1]));
+    let mut leader = None;
+    wait_until("a node leads the work queue", LONG, async || {
+        let listed =
+            servers.rabbitmqctl(&["-n", &asked, "-q", "list_queues", "name", "leader", "members"]).await;
+        let line = listed.lines().find(|line| line.starts_with(&queue)).expect("the queue is there");
+        for node in nodes {
+            assert!(line.matches(&name(node)).count() >= 1, "not all nodes keep the queue: {line}");
+        }
+        let leads = line.split('\t').nth(1).expect("the second column");
+        leader = nodes.iter().position(|node| name(node) == leads);
+        leader.is_some()
+    })
+    .await;
+    leader.expect("waited for") + 1
 }
