@@ -169,13 +169,13 @@ impl Outside {
     }
 }
 
-/// How many messages wait in the work queue and in those of the retries.
+/// How many messages wait in the queues of the retries and in the work queue, in the order in which they wander.
 pub async fn waiting(broker: &Broker) -> u32 {
-    let mut waiting = broker.count(&broker.queue()).await;
+    let mut waiting = 0;
     for rung in RUNGS {
         waiting += broker.count(&broker.own_name(&format!("contact-reaper.retry.{rung}"))).await;
     }
-    waiting
+    waiting + broker.count(&broker.queue()).await
 }
 
 async fn collect(broker: &Broker, letters: &mut Letters) {
