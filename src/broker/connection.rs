@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties, ErrorKind};
-use tokio::time::timeout;
-use tracing::debug;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
 
 use super::Options;
 use crate::backoff::chance;
@@ -21,6 +21,10 @@ const NOT_ALLOWED: u16 = 530;
 
 /// For a broker that no longer answers: after that a connection is dropped instead of closed.
 pub(super) const GOODBYE: Duration = Duration::from_secs(3);
+
+/// How often a connection is looked at that owes an answer, and how long answers that are on their way are waited for once
+/// it has ended.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a connection is for: a broker in alarm blocks connections that publish, and acknowledgements must
 /// not hang with them, so the two never share one.
@@ -84,6 +88,49 @@ async fn connect_to(mut uri: AMQPUri, options: &Options, role: Role) -> Result<C
             "RabbitMQ at {} did not answer within {:?}: check that it runs and that nothing between blocks it.",
             place.host, options.connect_timeout
         ))),
+    }
+}
+
+/// Says goodbye; a broker that does not answer is left without.
+pub(super) async fn close(connection: &Connection) {
+    match timeout(GOODBYE, connection.close(200, "done".into())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(error.message = %reason(&error), "the connection was gone already"),
+        Err(_) => warn!("the broker did not answer the goodbye of a connection"),
+    }
+}
+
+/// Asks something of a broker. What is asked while a connection ends the library may leave without an answer for ever,
+/// without an error too.
+///
+/// # Errors
+/// Those of `asked`; transient where the connection ended and it was not answered.
+pub(super) async fn unless_lost<T>(
+    connection: &Connection,
+    doing: &str,
+    asked: impl Future<Output = Result<T, FeedError>>,
+) -> Result<T, FeedError> {
+    tokio::select! {
+        biased;
+        answer = asked => answer,
+        () = lost(connection) => Err(FeedError::Transient(format!(
+            "RabbitMQ: {doing} failed (the connection ended without an answer); it is tried again."
+        ))),
+    }
+}
+
+/// Returns when a connection has ended and all that it still had to say is said.
+pub(super) async fn lost(connection: &Connection) {
+    until_over(|| connection.status().connected()).await;
+}
+
+async fn until_over(is_connected: impl Fn() -> bool) {
+    loop {
+        let was_connected = is_connected();
+        sleep(LOOK).await;
+        if !was_connected {
+            return;
+        }
     }
 }
 
@@ -190,6 +237,14 @@ fn parse_node(url: &str, host: &str) -> Result<AMQPUri, FeedError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_lost_only_when_it_has_ended() {
+        let (ends, asked) = (std::cell::Cell::new(3), tokio::time::Instant::now());
+        until_over(|| ends.replace(ends.get() - 1) > 0).await;
+        assert_eq!(asked.elapsed(), 4 * LOOK);
+        assert!(timeout(1000 * LOOK, until_over(|| true)).await.is_err());
+    }
 
     fn hosts(url: &str) -> Vec<String> {
         parse_url(url).unwrap().iter().map(|node| Place::of(node).host).collect()

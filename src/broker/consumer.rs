@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures_util::StreamExt;
 use futures_util::future::{join, join_all};
+use futures_util::{StreamExt, TryFutureExt};
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Acker, BasicProperties, Channel, Connection, Consumer};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use super::connection::{GOODBYE, Role, connect, reason, transient};
+use super::connection::{GOODBYE, Role, close, connect, lost, reason, transient, unless_lost};
 use super::envelope::Incoming;
 use super::ladder::Ladder;
 use super::publisher::{Outgoing, Publisher};
@@ -46,6 +46,7 @@ impl Feed for RabbitFeed {
         topology::declare(&connection, options).await?;
         let publisher = Arc::new(Publisher::connect(options, Role::Publish).await?);
 
+        let doing = format!("subscribing to the queue '{}'", options.queue);
         let subscribed = async {
             let channel = connection.create_channel().await?;
             channel.basic_qos(options.prefetch, BasicQosOptions::default()).await?;
@@ -59,24 +60,25 @@ impl Feed for RabbitFeed {
                 .await?;
             Ok((channel, consumer))
         };
-        let (channel, consumer) = subscribed.await.map_err(|error: lapin::Error| {
-            transient(&format!("subscribing to the queue '{}'", options.queue), &error)
-        })?;
+        let subscribed = subscribed.map_err(|error: lapin::Error| transient(&doing, &error));
+        let (channel, consumer) = unless_lost(&connection, &doing, subscribed).await?;
         info!(feed.queue = %options.queue, feed.prefetch = options.prefetch, "subscribed");
-        Ok(RabbitSession {
-            connection,
-            channel,
-            consumer,
-            settler: RabbitSettler { publisher, dead_letter_queue, ladder, progress: Arc::default() },
-            ended: None,
-        })
+        let connection = Arc::new(connection);
+        let settler = RabbitSettler {
+            connection: Arc::clone(&connection),
+            publisher,
+            dead_letter_queue,
+            ladder,
+            progress: Arc::default(),
+        };
+        Ok(RabbitSession { connection, channel, consumer, settler, ended: None })
     }
 }
 
 /// One consuming connection, channel and subscription, and one publishing connection beside it. Dropped, it
 /// disconnects, and what was not settled comes again.
 pub struct RabbitSession {
-    connection: Connection,
+    connection: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
     settler: RabbitSettler,
@@ -110,12 +112,21 @@ impl Session for RabbitSession {
         if let Some(ended) = &self.ended {
             return Err(FeedError::Transient(ended.clone()));
         }
-        let ended = match self.consumer.next().await {
+        let next = tokio::select! {
+            biased;
+            next = self.consumer.next() => next,
+            () = lost(&self.connection) => None,
+        };
+        let ended = match next {
             Some(Ok(delivery)) => return Ok(Some(received(delivery))),
             Some(Err(error)) => format!(
                 "RabbitMQ: the subscription to the queue '{}' broke ({}); it is opened again.",
                 self.consumer.queue(),
                 reason(&error)
+            ),
+            None if !self.connection.status().connected() => format!(
+                "RabbitMQ: the connection ended under the subscription to the queue '{}'; both are opened again.",
+                self.consumer.queue()
             ),
             None => format!(
                 "RabbitMQ: the broker cancelled the subscription to the queue '{}', which may have been deleted; \
@@ -132,21 +143,12 @@ impl Session for RabbitSession {
     }
 
     async fn close(self) {
-        let goodbye = async {
-            // First of all no more deliveries; the disconnect gives back those in hand.
-            self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default()).await?;
-            self.connection.close(200, "done".into()).await
-        };
-        match timeout(GOODBYE, goodbye).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                debug!(error.message = %reason(&error), "the consuming connection was gone already");
-            }
-            Err(_) => warn!("the broker did not answer the goodbye of the consuming connection"),
+        // First of all no more deliveries; the disconnect gives back those in hand.
+        let cancelled = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
+        if let Ok(Ok(())) = timeout(GOODBYE, cancelled).await {
+            close(&self.connection).await;
         }
-        if timeout(GOODBYE, self.settler.publisher.close()).await.is_err() {
-            warn!("the broker did not answer the goodbye of the publishing connection");
-        }
+        self.settler.publisher.close().await;
     }
 }
 
@@ -169,6 +171,8 @@ fn received(delivery: lapin::message::Delivery) -> Delivery<Receipt> {
 /// Acknowledges, and sends elsewhere before that.
 #[derive(Clone)]
 pub struct RabbitSettler {
+    /// The one that the deliveries came by.
+    connection: Arc<Connection>,
     publisher: Arc<Publisher>,
     dead_letter_queue: ShortString,
     ladder: Arc<Ladder>,
@@ -231,12 +235,16 @@ impl RabbitSettler {
             let multiple = up_to == Some(*tag);
             (multiple || singly.contains(tag)).then(|| acker.ack(BasicAckOptions { multiple }))
         });
-        let mut not_acked = 0_usize;
-        for acked in join_all(acks).await {
-            if !acked.map_err(|error| transient("acknowledging", &error))? {
-                not_acked += 1;
+        let acked = async {
+            let mut not_acked = 0_usize;
+            for acked in join_all(acks).await {
+                if !acked.map_err(|error| transient("acknowledging", &error))? {
+                    not_acked += 1;
+                }
             }
-        }
+            Ok(not_acked)
+        };
+        let not_acked = unless_lost(&self.connection, "acknowledging", acked).await?;
         if not_acked > 0 {
             warn!(feed.not_acked = not_acked, "deliveries outlived their channel and come again");
         }

@@ -4,9 +4,8 @@ use futures_util::stream;
 use lapin::BasicProperties;
 use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
-use tokio::time::timeout;
 
-use super::connection::{GOODBYE, Role};
+use super::connection::Role;
 use super::envelope::{PERSISTENT, TRACEPARENT, short_id};
 use super::publisher::{Outgoing, Publisher};
 use super::{Options, short, topology};
@@ -57,8 +56,7 @@ impl ports::Publisher for EventPublisher {
 
     async fn disconnect(&mut self) {
         if let Some(publisher) = self.connected.take() {
-            // One that does not answer is dropped.
-            let _ = timeout(GOODBYE, publisher.close()).await;
+            publisher.close().await;
         }
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::DateTime;
-use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
+use futures_util::{StreamExt, TryFutureExt};
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
     QueueDeclareOptions,
@@ -18,7 +18,7 @@ use lapin::{Acker, BasicProperties, Channel, Connection, Consumer};
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
-use super::connection::{GOODBYE, Role, connect, transient};
+use super::connection::{Role, close, connect, transient, unless_lost};
 use super::envelope::{DETAIL, Incoming, REASON, attempt, made_at};
 use super::publisher::{Outgoing, Publisher};
 use super::{Options, short, topology};
@@ -78,13 +78,14 @@ impl DeadLetters {
         let connection = connect(options, Role::Consume).await?;
         topology::declare(&connection, options).await?;
         let publisher = Publisher::connect(options, Role::Publish).await?;
+        let doing = "opening the dead letters";
         let opened = async {
             let channel = connection.create_channel().await?;
             let waiting = ready(&channel, &queue).await?;
             Ok((channel, waiting))
         };
-        let (channel, left) =
-            opened.await.map_err(|error: lapin::Error| transient("opening the dead letters", &error))?;
+        let opened = opened.map_err(|error: lapin::Error| transient(doing, &error));
+        let (channel, left) = unless_lost(&connection, doing, opened).await?;
         let (hands, held, taken) = (Vec::new(), BTreeMap::new(), 0);
         Ok(Self { connection, channel, publisher, queue, work_queue, hands, left, held, taken })
     }
@@ -100,8 +101,9 @@ impl DeadLetters {
             return Ok(None);
         }
         if self.hands.is_empty() || self.is_full() {
-            let hand =
-                self.subscribe().await.map_err(|error| transient("taking the dead letters", &error))?;
+            let doing = "taking the dead letters";
+            let subscribed = self.subscribe().map_err(|error| transient(doing, &error));
+            let hand = unless_lost(&self.connection, doing, subscribed).await?;
             self.hands.push(hand);
         }
         let Some(hand) = self.hands.last_mut() else { return Ok(None) };
@@ -150,14 +152,14 @@ impl DeadLetters {
     pub async fn remove(&mut self, letters: Vec<Held>) -> Result<(), FeedError> {
         let ackers: Vec<Acker> =
             letters.iter().filter_map(|letter| self.held.remove(&letter.place)).collect();
-        for acked in join_all(ackers.iter().map(|acker| acker.ack(BasicAckOptions::default()))).await {
-            if !acked.map_err(|error| transient("removing dead letters", &error))? {
-                return Err(FeedError::Transient(
-                    "RabbitMQ: the connection was lost before the dead letters were removed; they are in the queue \
-                     again."
-                        .to_owned(),
-                ));
-            }
+        let doing = "removing dead letters";
+        let removed = try_join_all(ackers.iter().map(|acker| acker.ack(BasicAckOptions::default())));
+        let removed = unless_lost(&self.connection, doing, removed.map_err(|error| transient(doing, &error)));
+        if removed.await?.contains(&false) {
+            return Err(FeedError::Transient(
+                "RabbitMQ: the connection was lost before the dead letters were removed; they are in the queue again."
+                    .to_owned(),
+            ));
         }
         if let Some(hand) = self.hands.last_mut() {
             hand.held = hand.held.saturating_sub(u16::try_from(letters.len()).unwrap_or(u16::MAX));
@@ -167,11 +169,13 @@ impl DeadLetters {
 
     /// Gives back all that was not removed, in the order it was taken, and says goodbye.
     pub async fn give_back(self) -> Result<(), FeedError> {
-        let returned = self.return_in_order().await;
+        let doing = "giving back the dead letters";
+        let returned = self.return_in_order().map_err(|error| transient(doing, &error));
+        let returned = unless_lost(&self.connection, doing, returned).await;
         // What is still held goes back with the connection.
-        let _ = timeout(GOODBYE, self.connection.close(200, "done".into())).await;
-        let _ = timeout(GOODBYE, self.publisher.close()).await;
-        returned.map_err(|error| transient("giving back the dead letters", &error))
+        close(&self.connection).await;
+        self.publisher.close().await;
+        returned
     }
 
     async fn return_in_order(&self) -> Result<(), lapin::Error> {

@@ -1,17 +1,16 @@
 //! Publishing that counts: persistent, confirmed, on a connection that does nothing else.
 
 use std::collections::{HashMap, VecDeque};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use futures_util::{Stream, StreamExt, poll, stream};
+use futures_util::{Stream, StreamExt, TryFutureExt, poll, stream};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::Mutex;
-use tracing::debug;
 
-use super::connection::{Role, connect, reason, transient};
+use super::connection::{Role, close, connect, lost, reason, transient, unless_lost};
 use super::envelope::{PERSISTENT, message_id, short_id};
 use super::{Options, short, topology};
 use crate::ports::FeedError;
@@ -139,26 +138,34 @@ impl Publisher {
         let mut messages = pin!(messages);
         let mut tally = Tally::default();
         let mut waiting = VecDeque::new();
-        while tally.failures.is_empty()
-            && let Some(message) = messages.next().await
-        {
-            if waiting.len() == OUTSTANDING
-                && let Some((id, sent)) = waiting.pop_front()
+        let all = async {
+            while tally.failures.is_empty()
+                && let Some(message) = messages.next().await
             {
-                tally.count(id, sent.await);
+                if waiting.len() == OUTSTANDING {
+                    take_answer(&mut waiting, &mut tally).await;
+                }
+                tally.taken += 1;
+                let id = id_of(&message.properties);
+                let mut sent = Box::pin(send(channel.clone(), message, how));
+                // The first poll puts the message in line, in the order of polls. To wait until it is written too, before
+                // the next is in line, would cost each a packet and two changes of threads.
+                match poll!(&mut sent) {
+                    Poll::Ready(answer) => tally.count(id, answer),
+                    Poll::Pending => waiting.push_back((id, sent)),
+                }
             }
-            tally.taken += 1;
-            let id = id_of(&message.properties);
-            let mut sent = Box::pin(send(channel.clone(), message, how));
-            // The first poll puts the message in line, in the order of polls. To wait until it is written too, before the
-            // next is in line, would cost each a packet and two changes of threads.
-            match poll!(&mut sent) {
-                Poll::Ready(answer) => tally.count(id, answer),
-                Poll::Pending => waiting.push_back((id, sent)),
+            while !waiting.is_empty() {
+                take_answer(&mut waiting, &mut tally).await;
             }
+        };
+        tokio::select! {
+            biased;
+            () = all => {}
+            () = lost(&self.connection) => {}
         }
-        for (id, sent) in waiting {
-            tally.count(id, sent.await);
+        for (id, _) in waiting {
+            tally.failures.push((id, "not confirmed, it may have arrived: the connection ended".to_owned()));
         }
         if channel.status().connected() {
             *slot = Some(channel);
@@ -167,18 +174,30 @@ impl Publisher {
     }
 
     async fn open_channel(&self) -> Result<Channel, FeedError> {
+        let doing = "opening a publishing channel";
         let opened = async {
             let channel = self.connection.create_channel().await?;
             channel.confirm_select(ConfirmSelectOptions::default()).await?;
             Ok(channel)
         };
-        opened.await.map_err(|error: lapin::Error| transient("opening a publishing channel", &error))
+        let opened = opened.map_err(|error: lapin::Error| transient(doing, &error));
+        unless_lost(&self.connection, doing, opened).await
     }
 
     pub(super) async fn close(&self) {
-        if let Err(error) = self.connection.close(200, "done".into()).await {
-            debug!(error.message = %reason(&error), "the publishing connection was gone already");
-        }
+        close(&self.connection).await;
+    }
+}
+
+/// Waits for the answer to the first of those that wait for one, which stays among them until then.
+async fn take_answer<F>(waiting: &mut VecDeque<(String, Pin<Box<F>>)>, tally: &mut Tally)
+where
+    F: Future<Output = Result<Confirmation, lapin::Error>>,
+{
+    let Some((_, sent)) = waiting.front_mut() else { return };
+    let answer = sent.await;
+    if let Some((id, _)) = waiting.pop_front() {
+        tally.count(id, answer);
     }
 }
 

@@ -9,7 +9,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::connection::transient;
+use super::connection::{transient, unless_lost};
 use super::{Options, ladder, short};
 use crate::ports::FeedError;
 
@@ -30,8 +30,11 @@ struct QueuePlan {
 /// # Errors
 /// Permanent where something exists with other properties; transient for all else.
 pub(super) async fn declare(connection: &Connection, options: &Options) -> Result<(), FeedError> {
-    let opened = connection.create_channel().await;
-    let channel = opened.map_err(|error| transient("opening a channel", &error))?;
+    unless_lost(connection, "declaring exchanges and queues", declare_all(connection, options)).await
+}
+
+async fn declare_all(connection: &Connection, options: &Options) -> Result<(), FeedError> {
+    let channel = open_channel(connection).await?;
     for exchange in [&options.exchange, &options.events_exchange] {
         declare_exchange(&channel, exchange).await?;
     }
@@ -61,11 +64,17 @@ pub(super) async fn declare_events_exchange(
     connection: &Connection,
     options: &Options,
 ) -> Result<(), FeedError> {
-    let opened = connection.create_channel().await;
-    let channel = opened.map_err(|error| transient("opening a channel", &error))?;
-    declare_exchange(&channel, &options.events_exchange).await?;
-    let _ = channel.close(200, "exchange declared".into()).await;
-    Ok(())
+    let declared = async {
+        let channel = open_channel(connection).await?;
+        declare_exchange(&channel, &options.events_exchange).await?;
+        let _ = channel.close(200, "exchange declared".into()).await;
+        Ok(())
+    };
+    unless_lost(connection, "declaring the exchange of events", declared).await
+}
+
+async fn open_channel(connection: &Connection) -> Result<Channel, FeedError> {
+    connection.create_channel().await.map_err(|error| transient("opening a channel", &error))
 }
 
 async fn declare_exchange(channel: &Channel, name: &str) -> Result<(), FeedError> {

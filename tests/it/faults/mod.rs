@@ -25,6 +25,7 @@ mod oracle;
 mod plan;
 mod poolers;
 mod scene;
+mod sessions;
 mod steps;
 
 use std::env;
@@ -65,6 +66,7 @@ async fn servers_fail() {
     let servers = Servers::start().await;
     tokio::join!(
         async {
+            sessions::all(&servers).await;
             brokers::all(&servers).await;
             cluster::all(&servers).await;
         },
