@@ -1,8 +1,8 @@
 //! How many live contacts an account has, without counting them.
 //!
 //! Every transaction that changes the number writes by how much; the sum is the number. Nobody waits for anybody to do
-//! so, in whatever order a transaction locks its rows. The volume guard, the only one to ask, folds the rows into one
-//! when they have become many.
+//! so, in whatever order a transaction locks its rows. The volume guard folds the rows into one when they have become
+//! many.
 
 use std::collections::BTreeMap;
 
@@ -57,6 +57,11 @@ pub async fn live_contacts(
     let rows = tx.rows(&sql, args![batch]).await?;
     let count = |contacts: i64| u64::try_from(contacts).unwrap_or_default();
     rows.iter().map(|row| Ok((row.int("account_id")?, count(row.int("contacts")?)))).collect()
+}
+
+/// The live contacts of an account.
+pub async fn live_contacts_of(tx: &mut Tx, account_id: i64) -> Result<u64, StoreError> {
+    Ok(live_contacts(tx, std::iter::once(account_id)).await?.into_values().sum())
 }
 
 /// Makes one row of many, for accounts whose guard is locked: nobody else folds them meanwhile.

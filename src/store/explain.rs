@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::compiled::Compiled;
+use super::contact_counts::live_contacts_of;
 use super::db::{Tx, args};
 use super::facts::Known;
 use super::guard::Guard;
@@ -64,7 +65,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn live_contacts(&self, account_id: i64) -> Result<u64, StoreError> {
-        reading!(self, tx => live_contacts(tx, account_id))
+        reading!(self, tx => live_contacts_of(tx, account_id))
     }
 
     /// Looks at the next contacts; whether there are more.
@@ -134,12 +135,6 @@ fn reach_the_delete(known: &mut Known, enrollment: &mut NewEnrollment) {
     if let Some(action) = workflow.and_then(|workflow| workflow.delete_actions.first()) {
         enrollment.key.action_id = *action;
     }
-}
-
-pub(super) async fn live_contacts(tx: &mut Tx, account_id: i64) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) AS live FROM contacts WHERE account_id = $1 AND deleted_at IS NULL";
-    let live = tx.row(sql, args![account_id]).await?.map_or(Ok(0), |row| row.int("live"))?;
-    Ok(live.unsigned_abs())
 }
 
 async fn page(

@@ -2,18 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::json;
-
 use super::contact::contact_batch;
+use super::contact_counts::live_contacts_of;
 use super::db::{Tx, args};
-use super::explain::live_contacts;
-use super::{CONTACT, Store, StoreError, batch_row, batch_text, reading};
-use crate::domain::record::{Column, ColumnType};
-use crate::domain::time::{Time, format_time};
-
-/// An hour, by its number among those that are asked for.
-const HOUR: [Column; 3] =
-    [("hour", ColumnType::Int), ("from_at", ColumnType::Time), ("to_at", ColumnType::Time)];
+use super::{CONTACT, Store, StoreError, reading};
+use crate::domain::decision::OUTCOMES;
+use crate::domain::time::Time;
 
 /// How an account stands.
 #[derive(Clone, Debug)]
@@ -35,7 +29,7 @@ pub struct Overview {
 pub struct Hour {
     pub from: Time,
     /// By outcome.
-    pub decisions: BTreeMap<String, i64>,
+    pub decisions: BTreeMap<&'static str, i64>,
 }
 
 /// How a person would name a contact.
@@ -67,7 +61,7 @@ impl Store {
 
 async fn overview(tx: &mut Tx, account_id: i64, hours: i32) -> Result<Overview, StoreError> {
     let now = tx.now().await?;
-    let live_contacts = live_contacts(tx, account_id).await?;
+    let live_contacts = live_contacts_of(tx, account_id).await?;
     let sql = "SELECT count(*) AS entries FROM trash_entries WHERE account_id = $1 AND closed_at IS NULL";
     let in_trash = tx.row(sql, args![account_id]).await?.map_or(Ok(0), |row| row.int("entries"))?;
     let sql = "SELECT reason, count(*) AS enrollments FROM waiting_enrollments WHERE account_id = $1 \
@@ -88,26 +82,24 @@ async fn overview(tx: &mut Tx, account_id: i64, hours: i32) -> Result<Overview, 
     })
 }
 
+/// Hour by hour: joined to a list of hours, SQLite may go through the list for every row of the ledger.
 async fn decisions(tx: &mut Tx, account_id: i64, now: Time, hours: i32) -> Result<Vec<Hour>, StoreError> {
     let hour = chrono::TimeDelta::hours(1);
-    let starts: Vec<Time> = (0..hours).rev().map(|ago| now - hour * (ago + 1)).collect();
-    let row = |(number, from): (usize, &Time)| {
-        batch_row(json!({"hour": number, "from_at": format_time(*from), "to_at": format_time(*from + hour)}))
-    };
-    let batch = batch_text(starts.iter().enumerate().map(row));
+    let counts =
+        OUTCOMES.map(|outcome| format!("count(*) FILTER (WHERE outcome = '{outcome}') AS {outcome}"));
     let sql = format!(
-        "SELECT b.hour, l.outcome, count(*) AS decisions FROM {} \
-         JOIN ledger l ON l.decided_at >= b.from_at AND l.decided_at < b.to_at AND l.account_id = $2 \
-         GROUP BY b.hour, l.outcome",
-        tx.dialect().batch(1, &HOUR)
+        "SELECT {} FROM ledger WHERE account_id = $1 AND decided_at >= $2 AND decided_at < $3",
+        counts.join(", ")
     );
-    let mut found: Vec<Hour> =
-        starts.into_iter().map(|from| Hour { from, decisions: BTreeMap::new() }).collect();
-    for row in tx.rows(&sql, args![batch, account_id]).await? {
-        let number = usize::try_from(row.int("hour")?).unwrap_or(usize::MAX);
-        if let Some(hour) = found.get_mut(number) {
-            hour.decisions.insert(row.text("outcome")?, row.int("decisions")?);
+    let mut found = Vec::new();
+    for from in (0..hours).rev().map(|ago| now - hour * (ago + 1)) {
+        let mut decisions = BTreeMap::new();
+        if let Some(row) = tx.row(&sql, args![account_id, from, from + hour]).await? {
+            for outcome in OUTCOMES {
+                decisions.insert(outcome, row.int(outcome)?);
+            }
         }
+        found.push(Hour { from, decisions });
     }
     Ok(found)
 }
