@@ -7,6 +7,7 @@ use super::contact_counts::live_contacts_of;
 use super::db::{Tx, args};
 use super::{CONTACT, Store, StoreError, reading};
 use crate::domain::decision::OUTCOMES;
+use crate::domain::effects::Transition;
 use crate::domain::time::Time;
 
 /// How an account stands.
@@ -24,13 +25,16 @@ pub struct Overview {
     pub hours: Vec<Hour>,
 }
 
-/// The decisions of an hour.
+/// What was decided and done in an hour.
 #[derive(Clone, Debug)]
 pub struct Hour {
     pub from: Time,
-    /// By outcome.
-    pub decisions: BTreeMap<&'static str, i64>,
+    /// How many enrollments by outcome, and contacts by transition, of [`AFTERWARDS`].
+    pub counts: BTreeMap<&'static str, i64>,
 }
+
+/// What became of contacts in the trash, or live.
+pub const AFTERWARDS: [Transition; 3] = [Transition::Restore, Transition::Purge, Transition::Erase];
 
 /// How a person would name a contact.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +44,7 @@ pub struct Name {
 }
 
 impl Store {
-    /// How an account stands, with the decisions of its last so many hours.
+    /// How an account stands, with what was decided and done in its last so many hours.
     ///
     /// # Errors
     ///
@@ -78,28 +82,34 @@ async fn overview(tx: &mut Tx, account_id: i64, hours: i32) -> Result<Overview, 
         waiting,
         is_paused: paused.contains(&0),
         paused_workflows: paused.into_iter().filter(|workflow| *workflow != 0).collect(),
-        hours: decisions(tx, account_id, now, hours).await?,
+        hours: by_hour(tx, account_id, now, hours).await?,
     })
 }
 
-/// Hour by hour: joined to a list of hours, SQLite may go through the list for every row of the ledger.
-async fn decisions(tx: &mut Tx, account_id: i64, now: Time, hours: i32) -> Result<Vec<Hour>, StoreError> {
+/// Hour by hour: joined to a list of hours, SQLite may go through the list for every row.
+async fn by_hour(tx: &mut Tx, account_id: i64, now: Time, hours: i32) -> Result<Vec<Hour>, StoreError> {
     let hour = chrono::TimeDelta::hours(1);
-    let counts =
-        OUTCOMES.map(|outcome| format!("count(*) FILTER (WHERE outcome = '{outcome}') AS {outcome}"));
-    let sql = format!(
-        "SELECT {} FROM ledger WHERE account_id = $1 AND decided_at >= $2 AND decided_at < $3",
-        counts.join(", ")
-    );
+    let outcomes = OUTCOMES.map(|it| format!("count(*) FILTER (WHERE outcome = '{it}') AS {it}"));
+    let transitions = AFTERWARDS.map(Transition::as_str);
+    let contacts = transitions
+        .map(|it| format!("CAST(coalesce(sum(count) FILTER (WHERE action = '{it}'), 0) AS bigint) AS {it}"));
+    let of_the_hour = |counts: &[String], table: &str, at: &str| {
+        let counts = counts.join(", ");
+        format!("SELECT {counts} FROM {table} WHERE account_id = $1 AND {at} >= $2 AND {at} < $3")
+    };
+    let decided = of_the_hour(&outcomes, "ledger", "decided_at");
+    let done = of_the_hour(&contacts, "audit", "at");
     let mut found = Vec::new();
     for from in (0..hours).rev().map(|ago| now - hour * (ago + 1)) {
-        let mut decisions = BTreeMap::new();
-        if let Some(row) = tx.row(&sql, args![account_id, from, from + hour]).await? {
-            for outcome in OUTCOMES {
-                decisions.insert(outcome, row.int(outcome)?);
+        let mut counts = BTreeMap::new();
+        for (sql, names) in [(&decided, &OUTCOMES[..]), (&done, &transitions)] {
+            if let Some(row) = tx.row(sql, args![account_id, from, from + hour]).await? {
+                for name in names {
+                    counts.insert(*name, row.int(name)?);
+                }
             }
         }
-        found.push(Hour { from, decisions });
+        found.push(Hour { from, counts });
     }
     Ok(found)
 }

@@ -6,15 +6,20 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use crate::support::TempDir;
+use crate::http::pages::Browser;
+use crate::support::{DEADLINE, TempDir, Worker, wait_until};
 
-fn reaper(folder: &Path, args: &[&str]) -> Output {
+fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_contact-reaper"));
     command
         .current_dir(folder)
         .args(args)
         .env("CONTACT_REAPER_STORE__URL", "sqlite://contact-reaper-demo.db");
-    command.output().expect("it runs")
+    command
+}
+
+fn reaper(folder: &Path, args: &[&str]) -> Output {
+    command(folder, args).output().expect("it runs")
 }
 
 fn answer(folder: &Path, args: &[&str]) -> Value {
@@ -44,4 +49,42 @@ fn it_shows_every_outcome_and_leaves_a_store_that_commands_work_on() {
     assert_eq!(erased["receipts"][0]["contactId"], "102");
     let journal = reaper(folder.path(), &["erasures", "export"]);
     assert!(journal.status.success(), "{}", String::from_utf8_lossy(&journal.stderr));
+}
+
+#[tokio::test]
+async fn its_pages_show_all_of_it_and_bring_a_contact_back() {
+    let folder = TempDir::new();
+    let mut command = command(folder.path(), &["demo", "--serve", "--verbose"]);
+    command.env("CONTACT_REAPER_HTTP__LISTEN", "127.0.0.1:0").env("CONTACT_REAPER_LOG__FORMAT", "json");
+    let mut demo = Worker::start(&mut command);
+    let mut token = None;
+    wait_until("the demo says how to open the pages", DEADLINE, async || {
+        assert!(demo.ended().is_none(), "{}", demo.stderr());
+        token =
+            demo.stdout().lines().map(str::trim).find(|line| line.starts_with("reaper_")).map(str::to_owned);
+        token.is_some()
+    })
+    .await;
+    let browser = Browser::log_in(&demo, &token.expect("waited for")).await;
+
+    for (page, says) in [
+        ("/", "Deleted by workflows, the last 24 hours: 15 in all"),
+        ("/trash", "Tilda Dupont"),
+        ("/enrollments", "criteria unsupported"),
+        ("/holds", "Nothing here"),
+        ("/dead-letters", "conflicting duplicate"),
+        ("/legal-holds", "Nothing here"),
+        ("/erase", "Nothing here"),
+        ("/retention", "purge trash"),
+        ("/audit", "workflow:5001"),
+    ] {
+        let answered = browser.get(page).await;
+        assert!(answered.status == 200 && answered.body.contains(says), "{page}: {}", answered.body);
+    }
+    let before = "Restored, or gone for good, the last 24 hours: 2 in all";
+    assert!(browser.get("/").await.body.contains(before), "the demo restores one and purges one");
+    let restored = browser.send("/restore?contact=105", "/restore", &[]).await;
+    assert!(restored.body.contains("1 restored, 0 refused"), "{}", restored.body);
+    let overview = browser.get("/").await.body;
+    assert!(overview.contains(&before.replace("2 in all", "3 in all")), "{overview}");
 }

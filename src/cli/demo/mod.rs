@@ -14,6 +14,7 @@ use futures_util::FutureExt;
 use serde_json::{Value, json};
 
 use super::{Context, Failure, operator, output};
+use crate::config::FeedKind;
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::{NewEnrollment, Rejection};
 use crate::domain::time::format_time;
@@ -71,7 +72,10 @@ impl Demo {
             })
         });
         let server = if self.serve {
-            Some(service::serve(&context.settings, store.clone(), health.clone(), telemetry.clone()).await?)
+            // Nothing here comes from a broker: what is set aside is in the store.
+            let mut settings = context.settings.clone();
+            settings.feed.kind = FeedKind::JsonLines;
+            Some(service::serve(&settings, store.clone(), health.clone(), telemetry.clone()).await?)
         } else {
             None
         };

@@ -7,8 +7,9 @@ use super::layout::{self, Shown};
 use super::plot::{self, Series};
 use super::visit::Visit;
 use crate::domain::decision::OUTCOMES;
+use crate::domain::effects::Transition;
 use crate::operations::Operations;
-use crate::store::overview::{Hour, Overview};
+use crate::store::overview::{AFTERWARDS, Hour, Overview};
 
 /// How far back the plots go.
 const HOURS: i32 = 24;
@@ -52,25 +53,38 @@ fn notices(overview: &Overview) -> Markup {
 
 fn plots(hours: &[Hour]) -> Markup {
     let labels: Vec<String> = hours.iter().map(|hour| hour.from.format("%H:%M").to_string()).collect();
-    let of = |name: &'static str| Series {
+    let count = |hour: &Hour, of: &str| hour.counts.get(of).copied().unwrap_or(0);
+    let series = |name: &'static str, of: &str| Series {
         name,
-        values: hours.iter().map(|hour| hour.decisions.get(name).copied().unwrap_or(0)).collect(),
+        values: hours.iter().map(|hour| count(hour, of)).collect(),
     };
-    let rows: Vec<Vec<Markup>> = hours
+    let decided = OUTCOMES.map(|outcome| series(outcome, outcome));
+    let afterwards = AFTERWARDS.map(|transition| series(done(transition), transition.as_str()));
+    let headings: Vec<&str> =
+        ["from (UTC)"].into_iter().chain(decided.iter().chain(&afterwards).map(|it| it.name)).collect();
+    let rows: Vec<Vec<Markup>> = labels
         .iter()
-        .zip(&labels)
-        .map(|(hour, label)| {
-            let counts = OUTCOMES.map(|outcome| hour.decisions.get(outcome).copied().unwrap_or(0));
-            [html! { (label) }].into_iter().chain(counts.map(|count| html! { (count) })).collect()
+        .enumerate()
+        .map(|(at, label)| {
+            let counts = decided.iter().chain(&afterwards).map(|it| html! { (it.values[at]) });
+            [html! { (label) }].into_iter().chain(counts).collect()
         })
         .collect();
-    let others: Vec<Series> = OUTCOMES[1..].iter().map(|outcome| of(outcome)).collect();
-    let headings: Vec<&str> = ["from (UTC)"].into_iter().chain(OUTCOMES).collect();
     html! {
         div.plots {
-            (plot::bars("Deleted by workflows, the last 24 hours", &labels, &[of("deleted")]))
-            (plot::bars("Not deleted, the last 24 hours", &labels, &others))
+            (plot::bars("Deleted by workflows, the last 24 hours", &labels, &decided[..1]))
+            (plot::bars("Not deleted, the last 24 hours", &labels, &decided[1..]))
+            (plot::bars("Restored, or gone for good, the last 24 hours", &labels, &afterwards))
         }
-        details { summary { "The same in numbers" } (layout::table("Decisions by hour", &headings, &rows)) }
+        details { summary { "The same in numbers" } (layout::table("By hour", &headings, &rows)) }
+    }
+}
+
+fn done(transition: Transition) -> &'static str {
+    match transition {
+        Transition::Trash => "deleted",
+        Transition::Restore => "restored",
+        Transition::Purge => "purged",
+        Transition::Erase => "erased",
     }
 }

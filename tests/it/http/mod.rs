@@ -4,7 +4,7 @@ mod api;
 mod doors;
 mod legal_holds;
 mod manners;
-mod pages;
+pub mod pages;
 mod retention;
 mod search;
 mod tokens;

@@ -15,7 +15,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub(super) fn start(command: &mut Command) -> Self {
+    /// Starts a command that serves, and logs in JSON.
+    pub fn start(command: &mut Command) -> Self {
         Self { process: Process::spawn(command, String::new()) }
     }
 
