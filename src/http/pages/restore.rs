@@ -53,13 +53,13 @@ fn summary(preview: &Preview) -> Markup {
     let row = |it: &Returning| {
         let visible = it.visible.iter().filter(|(_, members)| !members.is_empty());
         let visible: Vec<String> =
-            visible.map(|(category, members)| format!("{} {category}", members.len())).collect();
+            visible.map(|(category, members)| format!("{} ({})", spaced(category), members.len())).collect();
         let end = |it: &Missing| format!("{} {} ({})", it.object_type, it.id, it.state.replace('_', " "));
         let missing: Vec<String> = it.missing.iter().map(end).collect();
         vec![
             layout::contact(&it.contact_id, None),
-            html! { (visible.join(", ")) },
-            html! { (missing.join(", ")) },
+            html! { (or_dash(&visible.join(", "))) },
+            html! { (or_dash(&missing.join(", "))) },
         ]
     };
     let rows: Vec<Vec<Markup>> = preview.contacts.iter().map(row).collect();
@@ -75,6 +75,16 @@ fn summary(preview: &Preview) -> Markup {
         (refused(&preview.refused))
         p.aside { "Segment memberships and workflow enrollments do not come back with a contact." }
     }
+}
+
+/// `lifecycleTransitions` as one would say it.
+fn spaced(name: &str) -> String {
+    let spaced = |c: char| if c.is_uppercase() { format!(" {}", c.to_lowercase()) } else { c.to_string() };
+    name.chars().map(spaced).collect()
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "–" } else { text }
 }
 
 fn refused(refused: &[Refused]) -> Markup {
