@@ -27,6 +27,8 @@ pub struct Attempt<'a> {
     run: Run,
     began: Instant,
     portion: Portion,
+    /// The last transaction was.
+    was_refused: bool,
 }
 
 /// Which rows a pass takes.
@@ -38,7 +40,14 @@ struct Pass {
 
 impl<'a> Attempt<'a> {
     pub fn new(job: &'a Job, runner: &'a Runner<'a>, run: Run) -> Self {
-        Self { job, runner, run, began: Instant::now(), portion: Portion::new(job.batch_size) }
+        Self {
+            job,
+            runner,
+            run,
+            began: Instant::now(),
+            portion: Portion::new(job.batch_size),
+            was_refused: false,
+        }
     }
 
     pub fn run(&self) -> &Run {
@@ -65,12 +74,16 @@ impl<'a> Attempt<'a> {
             }
             let Some(held) = lease(self.runner).await? else { return Ok(Some("lease_lost")) };
             match self.runner.store.search_for_purged(held.as_ref(), Some(&self.run)).await {
-                Ok(Some(swept)) => self.run.done = self.run.done.and(&swept),
-                Ok(None) => return Ok(None),
-                Err(StoreError::Refused(_)) if lease(self.runner).await?.is_none() => {
-                    return Ok(Some("lease_lost"));
+                Ok(Some(swept)) => {
+                    self.run.done = self.run.done.and(&swept);
+                    self.was_refused = false;
                 }
-                Err(error) => return Err(error),
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    if let Some(stopped_by) = self.refused(error).await? {
+                        return Ok(Some(stopped_by));
+                    }
+                }
             }
         }
     }
@@ -90,16 +103,29 @@ impl<'a> Attempt<'a> {
                 }
                 let Some(held) = lease(self.runner).await? else { return Ok("lease_lost") };
                 match self.batch(pass, held.as_ref()).await {
-                    Ok(true) => {}
+                    Ok(true) => self.was_refused = false,
                     Ok(false) => break,
-                    Err(StoreError::Refused(_)) if lease(self.runner).await?.is_none() => {
-                        return Ok("lease_lost");
+                    Err(error) => {
+                        if let Some(stopped_by) = self.refused(error).await? {
+                            return Ok(stopped_by);
+                        }
                     }
-                    Err(error) => return Err(error),
                 }
             }
         }
         Ok("done")
+    }
+
+    /// A transaction that came late is refused although nobody else leads: the lease had run out before. Once it is held
+    /// again that is tried again, but not for ever: a run that was given up is refused as well.
+    async fn refused(&mut self, error: StoreError) -> Result<Option<&'static str>, StoreError> {
+        if !matches!(error, StoreError::Refused(_)) {
+            return Err(error);
+        }
+        if lease(self.runner).await?.is_none() {
+            return Ok(Some("lease_lost"));
+        }
+        if std::mem::replace(&mut self.was_refused, true) { Err(error) } else { Ok(None) }
     }
 
     /// Is it enough? Waits while those who go before are behind.
