@@ -25,29 +25,31 @@ const CHUNK: [&str; 9] = [
     "DELETE FROM contacts WHERE (account_id, contact_id) IN (SELECT * FROM chunk)",
 ];
 
-/// Contacts that stay, to be enrolled meanwhile.
-const STAYING: i64 = 20_000;
+const PURGE: [&str; 4] = ["retention", "run", "--job", "purge_trash"];
 
+/// All contacts but those that are enrolled elsewhere are in the trash.
+fn trashed(args: &Args) -> i64 {
+    let trashed = args.contacts - args.enrollments;
+    assert!(trashed > 0, "--contacts must be more than --enrollments, which stay");
+    trashed
+}
+
+/// To its end, by the service and by hand.
 pub async fn purge(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
-    let trashed = args.contacts - STAYING;
-    assert!(trashed > 0, "--contacts must be more than {STAYING}");
+    let trashed = trashed(args);
     let mut table = Table::new(&format!("purge of {trashed} contacts with 11 related rows"), "contacts/s");
     let count = usize::try_from(trashed).expect("not that many");
-    let enrolled = world.enrolled(trashed + 1..args.contacts + 1);
-    let beside = |alone: f64, with: f64| {
-        format!("enrollments beside the purge: {:.3} of their rate alone", with / alone)
-    };
     let mut memory = 0;
     for _ in 0..args.rounds {
         let service = Service::new(in_the_trash(&world, trashed).await, args).await;
         let started = Instant::now();
-        let used = run_to_end(service.spawn(&["retention", "run", "--job", "purge_trash"])).await;
+        let used = run_to_end(service.spawn(&PURGE)).await;
         table.add("service", rate(count, started.elapsed().as_secs_f64()));
         let gone = service.database.count("contacts", "deleted_at IS NULL").await;
         assert_eq!(
             (service.database.count("contacts", "TRUE").await, gone),
-            (STAYING, STAYING),
+            (args.enrollments, args.enrollments),
             "it purged others"
         );
         memory = memory.max(used);
@@ -55,17 +57,27 @@ pub async fn purge(args: &Args) -> Table {
             "bare chunked DELETE, 5000 a chunk",
             rate(count, bare(&in_the_trash(&world, trashed).await).await),
         );
-
-        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
-        let alone = service.decide(&enrolled, args.workers).await.rate();
-        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
-        let purging = service.spawn(&["retention", "run", "--job", "purge_trash"]);
-        let with = service.decide(&enrolled, args.workers).await.rate();
-        let left = service.database.count("contacts", &format!("contact_id <= {trashed}")).await;
-        table.note(&format!("{}; {left} were left to be purged when they were through", beside(alone, with)));
-        drop(purging);
     }
     table.note_memory(memory);
+    table
+}
+
+/// What a purge costs the enrollments that come meanwhile.
+pub async fn beside(args: &Args) -> Table {
+    let world = World::load(Size::of(args)).await;
+    let trashed = trashed(args);
+    let enrolled = world.enrolled(trashed + 1..args.contacts + 1);
+    let mut table = Table::new(&format!("enrollments beside a purge of {trashed} contacts"), "contacts/s");
+    for _ in 0..args.rounds {
+        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
+        table.add("alone", service.decide(&enrolled, args.workers).await.rate());
+        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
+        let purging = service.spawn(&PURGE);
+        table.add("beside", service.decide(&enrolled, args.workers).await.rate());
+        let left = service.database.count("contacts", &format!("contact_id <= {trashed}")).await;
+        table.note(&format!("{left} were left to be purged when the enrollments were through"));
+        drop(purging);
+    }
     table
 }
 

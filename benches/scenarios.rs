@@ -15,7 +15,7 @@ use crate::world::{Enrolled, Size, World};
 use crate::{Args, embedded, floor, latency, plain, profile, purge};
 
 /// The scenarios, in the order in which they run.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "deletable",
     "mix",
     "heavy",
@@ -23,6 +23,7 @@ pub const NAMES: [&str; 10] = [
     "latency",
     "restore",
     "purge",
+    "beside",
     "embedded",
     "criteria",
     "profile",
@@ -63,6 +64,7 @@ pub async fn run(args: &Args) {
             "latency" => latency(args).await,
             "restore" => restore(args).await,
             "purge" => purge::purge(args).await,
+            "beside" => purge::beside(args).await,
             "embedded" => embedded::embedded(args).await,
             "criteria" => criteria(args),
             _ => profiled(args).await,
