@@ -6,8 +6,8 @@
 #   tests/run.sh --serve         starts the servers, and more of them as it reads on standard input, until that ends
 #
 # Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, PgBouncer, RabbitMQ, promtool, openssl, faketime,
-# a linker, Python with the libraries of a mail server and of JSON Schema) is installed with apt-get, as root or
-# through sudo. The first three are private to this run: own directory, own free ports, loopback only; they are gone
+# Chromium and its driver, a linker, Python with the libraries of a mail server and of JSON Schema) is installed with
+# apt-get, as root or through sudo. The first three are private to this run: own directory, own free ports, loopback only; they are gone
 # when it ends, however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
@@ -133,6 +133,8 @@ missing_packages() {
     /usr/bin/python3 -c 'import zoneinfo; zoneinfo.ZoneInfo("Europe/Warsaw")' 2>/dev/null || echo python3 tzdata
     /usr/bin/python3 -c 'import jsonschema' 2>/dev/null || echo python3-jsonschema
     command -v faketime >/dev/null || echo faketime
+    command -v chromium >/dev/null || echo chromium
+    command -v chromedriver >/dev/null || echo chromium-driver
     command -v cc >/dev/null || echo gcc libc6-dev
 }
 

@@ -62,6 +62,31 @@ fn complaints(page: &str) -> Vec<String> {
     wrong
 }
 
+/// Every kind of page, and one that is not there.
+pub const PAGES: [&str; 21] = [
+    "/",
+    "/trash",
+    "/trash?search=ada",
+    "/contacts/1",
+    "/contacts/5",
+    "/contacts/6",
+    "/contacts/9",
+    "/restore?contact=1&contact=2",
+    "/restore?workflow=6&since=2020-01-01T00:00:00Z",
+    "/restore",
+    "/erase",
+    "/erasures/1",
+    "/enrollments",
+    "/enrollments/1",
+    "/explain?workflow=6&contact=3",
+    "/holds",
+    "/dead-letters",
+    "/legal-holds",
+    "/retention?dry-run=yes",
+    "/audit",
+    "/nothing",
+];
+
 #[test]
 fn a_page_without_manners_is_complained_about() {
     let good = "<!DOCTYPE html><html lang=\"en\"><meta name=\"viewport\" content=\"width=device-width\"><title>T</title>\
@@ -96,29 +121,7 @@ async fn every_page_can_be_used_with_the_keyboard_and_read_aloud() {
     assert_eq!(complaints(&login), Vec::<String>::new(), "{login}");
     for user in ["1", "5"] {
         let browser = Browser::of(&scene, user).await;
-        for page in [
-            "/",
-            "/trash",
-            "/trash?search=ada",
-            "/contacts/1",
-            "/contacts/5",
-            "/contacts/6",
-            "/contacts/9",
-            "/restore?contact=1&contact=2",
-            "/restore?workflow=6&since=2020-01-01T00:00:00Z",
-            "/restore",
-            "/erase",
-            "/erasures/1",
-            "/enrollments",
-            "/enrollments/1",
-            "/explain?workflow=6&contact=3",
-            "/holds",
-            "/dead-letters",
-            "/legal-holds",
-            "/retention?dry-run=yes",
-            "/audit",
-            "/nothing",
-        ] {
+        for page in PAGES {
             let shown = browser.get(page).await;
             assert_eq!(complaints(&shown.body), Vec::<String>::new(), "{page}, user {user}:\n{}", shown.body);
         }

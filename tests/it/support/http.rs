@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 pub struct Asking {
     method: &'static str,
     path: String,
+    /// Of HTTP. The older one ends every answer with its connection, and cuts none into pieces.
+    version: &'static str,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
@@ -23,7 +25,7 @@ pub struct Answered {
 
 impl Asking {
     pub fn get(path: &str) -> Self {
-        Self { method: "GET", path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+        Self { method: "GET", path: path.to_owned(), version: "1.0", headers: Vec::new(), body: Vec::new() }
     }
 
     /// Sends a JSON document.
@@ -47,6 +49,11 @@ impl Asking {
         Self { method, ..self }
     }
 
+    /// For somebody who does not know the older HTTP.
+    pub fn by_newer_http(self) -> Self {
+        Self { version: "1.1", ..self }.with("connection", "close")
+    }
+
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -61,7 +68,7 @@ impl Asking {
     pub async fn of(&self, address: &str) -> std::io::Result<Answered> {
         let mut stream = TcpStream::connect(address).await?;
         let mut head = vec![
-            format!("{} {} HTTP/1.0", self.method, self.path),
+            format!("{} {} HTTP/{}", self.method, self.path, self.version),
             format!("Host: {address}"),
             format!("Content-Length: {}", self.body.len()),
         ];
@@ -70,13 +77,22 @@ impl Asking {
         // Whoever has heard enough answers before it has read everything.
         let _ = stream.write_all(&[head.as_bytes(), &self.body].concat()).await;
         let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
+        while !is_whole(&answer) && matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}
         let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = status.ok_or_else(|| std::io::Error::other(format!("not an HTTP answer: {head}")))?;
         Ok(Answered { status, head: head.to_owned(), body: body.to_owned() })
     }
+}
+
+/// Has all arrived that the answer says it has? The connection may stay open: it may have been inherited.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    length.is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 impl Answered {

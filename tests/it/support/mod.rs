@@ -3,6 +3,7 @@
 //! The servers come from `tests/run.sh`, which says where they are in the environment.
 
 mod broker;
+pub mod chromium;
 mod database;
 pub mod every_category;
 pub mod every_kind;
