@@ -22,6 +22,9 @@ const NOT_ALLOWED: u16 = 530;
 /// For a broker that no longer answers: after that a connection is dropped instead of closed.
 pub(super) const GOODBYE: Duration = Duration::from_secs(3);
 
+/// Bytes in a frame where messages are short and their headers ours: the library keeps room for 64 frames.
+const SHORT_FRAMES: u32 = 16 * 1024;
+
 /// How often a connection is looked at that owes an answer, and how long answers that are on their way are waited for once
 /// it has ended.
 const LOOK: Duration = Duration::from_secs(1);
@@ -74,6 +77,9 @@ async fn connect_to(mut uri: AMQPUri, options: &Options, role: Role) -> Result<C
     let seconds = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
     // Zero would ask the broker for its own choice, a minute.
     uri.query.heartbeat = Some(seconds.max(1));
+    if matches!(role, Role::Events | Role::Look) {
+        uri.query.frame_max = Some(SHORT_FRAMES);
+    }
     let place = Place::of(&uri);
     let tls = options.tls.read().await?;
     let runtime = lapin::runtime::default_runtime().map_err(|error| place.failure(&error))?;
