@@ -8,7 +8,8 @@
 //!
 //! What is not here: no back-off (whoever opens the feed waits between tries), no automatic recovery (delivery
 //! tags start again at 1 after one, and an old tag would acknowledge a new message), no acknowledgement but
-//! through the delivery's own acker.
+//! through the delivery's own acker, no wait that outlives its connection (the library may forget the answers that it owes
+//! when one ends).
 
 mod connection;
 mod consumer;
