@@ -83,7 +83,7 @@ fn related(contact: i64) -> [Value; 6] {
         json!({"kind": "association", "accountId": "1", "from": me, "to": company}),
         json!({"kind": "activity", "accountId": "1", "id": id, "type": "note", "timestamp": at,
             "properties": {"body": "They called."}, "associations": [me]}),
-        json!({"kind": "analyticsEvent", "accountId": "1", "id": id, "contactId": id, "type": "page_view",
+        json!({"kind": "analyticsEvent", "accountId": "1", "id": id, "contactId": id, "type": "form_view",
             "occurredAt": at, "source": "organic"}),
         json!({"kind": "formSubmission", "accountId": "1", "id": id, "formId": "signup", "contactId": id,
             "submittedAt": at, "values": {}}),
