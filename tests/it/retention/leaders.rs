@@ -100,7 +100,11 @@ async fn a_leader_that_stood_still_within_a_transaction_is_followed_and_does_no_
     wait_until("the other one leads", DEADLINE, async || leader(&db).await == Some(new.id())).await;
     wait_until("all are purged", DEADLINE, async || purged(&db).await == DUE).await;
     let done = "job = 'purge_trash' AND stopped_by = 'done'";
-    wait_until("the run is at its end", DEADLINE, async || db.count("retention_runs", done).await == 1).await;
+    wait_until("the run is at its end", DEADLINE, async || {
+        assert_eq!(db.count("retention_runs", "stopped_by = 'failed'").await, 0, "{}", new.stderr());
+        db.count("retention_runs", done).await == 1
+    })
+    .await;
     let before = db.dump(&["leases"]).await;
     old.signal("CONT");
     wait_until("it knows that it leads no more", DEADLINE, async || {
