@@ -63,22 +63,20 @@ impl Feed for RabbitFeed {
         let subscribed = subscribed.map_err(|error: lapin::Error| transient(&doing, &error));
         let (channel, consumer) = unless_lost(&connection, &doing, subscribed).await?;
         info!(feed.queue = %options.queue, feed.prefetch = options.prefetch, "subscribed");
-        let connection = Arc::new(connection);
         let settler = RabbitSettler {
-            connection: Arc::clone(&connection),
+            connection: Arc::new(connection),
             publisher,
             dead_letter_queue,
             ladder,
             progress: Arc::default(),
         };
-        Ok(RabbitSession { connection, channel, consumer, settler, ended: None })
+        Ok(RabbitSession { channel, consumer, settler, ended: None })
     }
 }
 
 /// One consuming connection, channel and subscription, and one publishing connection beside it. Dropped, it
 /// disconnects, and what was not settled comes again.
 pub struct RabbitSession {
-    connection: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
     settler: RabbitSettler,
@@ -115,7 +113,7 @@ impl Session for RabbitSession {
         let next = tokio::select! {
             biased;
             next = self.consumer.next() => next,
-            () = lost(&self.connection) => None,
+            () = lost(&self.settler.connection) => None,
         };
         let ended = match next {
             Some(Ok(delivery)) => return Ok(Some(received(delivery))),
@@ -124,7 +122,7 @@ impl Session for RabbitSession {
                 self.consumer.queue(),
                 reason(&error)
             ),
-            None if !self.connection.status().connected() => format!(
+            None if !self.settler.connection.status().connected() => format!(
                 "RabbitMQ: the connection ended under the subscription to the queue '{}'; both are opened again.",
                 self.consumer.queue()
             ),
@@ -146,7 +144,7 @@ impl Session for RabbitSession {
         // First of all no more deliveries; the disconnect gives back those in hand.
         let cancelled = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
         if let Ok(Ok(())) = timeout(GOODBYE, cancelled).await {
-            close(&self.connection).await;
+            close(&self.settler.connection).await;
         }
         self.settler.publisher.close().await;
     }
