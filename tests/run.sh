@@ -216,7 +216,6 @@ await() { # PID COMMAND…
     done
 }
 
-# A port that was free may be taken a moment later, by another run for one: try again with others.
 # A certificate and its key in $run_dir/tls, signed by the authority of that name, or by itself.
 certificate() { # NAME SUBJECT AUTHORITY [EXTENSION…]
     local dir=$run_dir/tls name=$1 subject=$2 authority=$3 signed=() extension
@@ -249,7 +248,8 @@ start_rabbitmq() {
     TEST_AMQP_URL=$TEST_AMQP_URL_1
 }
 
-# Starts a node: a new one on ports of its own, one that was there before as it was.
+# Starts a node: a new one on ports of its own, one that was there before as it was. A port that was free may be taken a
+# moment later, by another run for one: it is tried again with others.
 start_node() { # N
     local log=$run_dir/rabbitmq-$1.log new=${node_settings[$1]+no}
     for ((attempt = 1; attempt <= START_ATTEMPTS; attempt++)); do

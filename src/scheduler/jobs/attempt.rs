@@ -27,7 +27,7 @@ pub struct Attempt<'a> {
     run: Run,
     began: Instant,
     portion: Portion,
-    /// The last transaction was.
+    /// The last transaction came late and was refused; see [`Attempt::refused`].
     was_refused: bool,
 }
 
