@@ -73,8 +73,13 @@ async fn with_proxies(events: i64) -> (Scene, Proxy, Proxy) {
     (scene, to_broker, to_database)
 }
 
+/// What a worker that is not optimised may take, in KiB: through 800 rounds it took 94 MiB at most.
+const CEILING: u64 = 128 * 1024;
 /// What a worker may grow by between the first third of the rounds and the last, in KiB.
 const GROWTH: u64 = 8 * 1024;
+/// With fewer rounds nothing can be said about growth: for a moment there are old connections beside new ones, and the
+/// allocator keeps what such a moment took.
+const TELLING_ROUNDS: usize = 300;
 
 /// The same worker through one fault after the other, for as long as one likes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,7 +118,10 @@ async fn memory_stays_flat() {
     let highest = |memory: &[u64]| memory.iter().copied().max().expect("three rounds at least");
     let (first, last) = (highest(first), highest(last));
     println!("{rounds} rounds: {first} KiB at most in the first third, {last} KiB in the last");
-    assert!(last <= first + GROWTH, "the worker grows, in KiB: {memory:?}");
+    assert!(highest(&memory) <= CEILING, "the worker takes too much, in KiB: {memory:?}");
+    if rounds >= TELLING_ROUNDS {
+        assert!(last <= first + GROWTH, "the worker grows, in KiB: {memory:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
