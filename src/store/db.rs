@@ -138,7 +138,7 @@ impl Db {
     pub fn dialect(&self) -> Dialect {
         match self.pool {
             Pool::Postgres(_) => Dialect::Postgres,
-            Pool::Sqlite(_) => Dialect::Sqlite,
+            Pool::Sqlite { .. } => Dialect::Sqlite,
         }
     }
 
@@ -146,7 +146,9 @@ impl Db {
     pub fn connections(&self) -> (u32, usize) {
         match &self.pool {
             Pool::Postgres(pool) => (pool.size(), pool.num_idle()),
-            Pool::Sqlite(pool) => (pool.size(), pool.num_idle()),
+            Pool::Sqlite { writer, readers } => {
+                (writer.size() + readers.size(), writer.num_idle() + readers.num_idle())
+            }
         }
     }
 
@@ -166,7 +168,8 @@ impl Db {
         }
         let connection = match &self.pool {
             Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
-            Pool::Sqlite(pool) => Connection::Sqlite(pool.acquire().await?),
+            Pool::Sqlite { writer, .. } if writes => Connection::Sqlite(writer.acquire().await?),
+            Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
         };
         let patience = self.statement_timeout + ANSWER;
         let mut tx = Tx { connection, writes, prepares: self.prepares, patience, is_silent: false };
@@ -176,8 +179,8 @@ impl Db {
 
     /// SQLite: rewrites the file without what was deleted and empties the write-ahead log. PostgreSQL: nothing.
     pub async fn scrub(&self) -> Result<(), StoreError> {
-        if let Pool::Sqlite(pool) = &self.pool {
-            let mut connection = pool.acquire().await?;
+        if let Pool::Sqlite { writer, .. } = &self.pool {
+            let mut connection = writer.acquire().await?;
             connection.execute("VACUUM").await?;
             // A checkpoint that readers kept from its end is no error to SQLite: it says so in its answer.
             let answer = connection.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)").await?;
@@ -192,7 +195,10 @@ impl Db {
     pub async fn close(&self) {
         match &self.pool {
             Pool::Postgres(pool) => pool.close().await,
-            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
         }
     }
 }

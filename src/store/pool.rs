@@ -38,11 +38,21 @@ pub struct Options {
 /// What a connection at rest may take to show that somebody is there.
 const PING: Duration = Duration::from_secs(2);
 
+/// Rows that the thread of a SQLite connection puts ready before it waits for their reader: a batch of the default size, so
+/// that neither waits for the other row by row.
+const ROWS_AHEAD: usize = 500;
+
 /// Connections to either database; connected on first use.
 #[derive(Clone, Debug)]
 pub enum Pool {
     Postgres(PgPool),
-    Sqlite(SqlitePool),
+    /// SQLite has one writer. Where several connections write, each sleeps, looks again and sleeps for longer while nobody
+    /// writes, and forgets what it has read whenever another one has written. So one writes, and whoever wants it
+    /// stands in line.
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
 }
 
 impl Pool {
@@ -61,15 +71,18 @@ impl Pool {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(options.busy_timeout)
+            .row_buffer_size(ROWS_AHEAD)
             .pragma("secure_delete", "ON");
-        Ok(Self::Sqlite(
+        let pool = |connections| {
             SqlitePoolOptions::new()
-                .max_connections(options.max_connections)
+                .max_connections(connections)
                 .acquire_timeout(options.acquire_timeout)
                 .test_before_acquire(false)
                 .before_acquire(|connection, _| roll_back_sqlite(connection))
-                .connect_lazy_with(connect),
-        ))
+                .connect_lazy_with(connect.clone())
+        };
+        let readers = options.max_connections.saturating_sub(1).max(1);
+        Ok(Self::Sqlite { writer: pool(1), readers: pool(readers) })
     }
 
     fn postgres(options: &Options) -> Result<Self, StoreError> {
