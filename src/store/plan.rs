@@ -181,11 +181,10 @@ macro_rules! release_activities {
                 concat!(
                     activities_of!($all),
                     " AND (object_type = 'contact' AND (account_id, object_id) IN ({contacts}) ",
-                    "OR (account_id, activity_id) IN (SELECT a.account_id, a.activity_id FROM {batch} ",
-                    "JOIN activity_associations l ON l.account_id = b.account_id ",
-                    "AND l.object_type = 'contact' AND l.object_id = b.contact_id ",
-                    "JOIN activities a ON a.account_id = l.account_id AND a.activity_id = l.activity_id ",
-                    "WHERE a.stub))",
+                    // Row by row: PostgreSQL expects next to no stub, and joining those there are it would hold each
+                    // against the whole batch.
+                    "OR EXISTS (SELECT 1 FROM activities s WHERE s.account_id = activity_associations.account_id ",
+                    "AND s.activity_id = activity_associations.activity_id AND s.stub))",
                 ),
             ),
         ]
