@@ -1,7 +1,7 @@
 //! One contact's own row, and why it is not there.
 
 use super::StoreError;
-use super::batch::Ids;
+use super::batch::Lists;
 use super::db::{Tx, args};
 use crate::domain::time::Time;
 
@@ -11,8 +11,8 @@ pub(super) struct ContactRow {
 }
 
 /// Contacts of one account as a batch.
-pub(super) fn contact_batch(account_id: i64, contacts: &[i64]) -> Ids {
-    Ids::new(contacts.iter().map(|contact_id| [account_id, *contact_id]))
+pub(super) fn contact_batch(account_id: i64, contacts: &[i64]) -> Lists {
+    Lists::ids(contacts.iter().map(|contact_id| [account_id, *contact_id]))
 }
 
 /// Locks a contact that exists, live or in the trash.

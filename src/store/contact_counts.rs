@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::StoreError;
-use super::batch::{ACCOUNT, Ids, batch_row, batch_text};
+use super::batch::{ACCOUNT, Lists, batch_row, batch_text};
 use super::db::{Tx, args};
 use crate::domain::record::{Column, ColumnType};
 
@@ -53,7 +53,7 @@ pub async fn live_contacts(
          JOIN contact_counts c ON c.account_id = b.account_id GROUP BY b.account_id",
         tx.dialect().ids(1, &ACCOUNT)
     );
-    let batch = Ids::new(accounts.map(|account_id| [account_id]));
+    let batch = Lists::ids(accounts.map(|account_id| [account_id]));
     let rows = tx.rows(&sql, args![batch]).await?;
     let count = |contacts: i64| u64::try_from(contacts).unwrap_or_default();
     rows.iter().map(|row| Ok((row.int("account_id")?, count(row.int("contacts")?)))).collect()
@@ -72,7 +72,7 @@ pub async fn fold(tx: &mut Tx, accounts: impl Iterator<Item = i64>) -> Result<()
           GROUP BY c.account_id HAVING count(*) > $1) RETURNING account_id, change",
         tx.dialect().ids(2, &ACCOUNT)
     );
-    let batch = Ids::new(accounts.map(|account_id| [account_id]));
+    let batch = Lists::ids(accounts.map(|account_id| [account_id]));
     let mut sums = BTreeMap::new();
     for row in tx.rows(&sql, args![MANY, batch]).await? {
         *sums.entry(row.int("account_id")?).or_default() += row.int("change")?;

@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, Executor, Postgres, Row as _, Sqlite};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::batch::Ids;
+use super::batch::{List, Lists};
 use super::dialect::Dialect;
 use super::error::{StoreError, is_read_only};
 use super::pool::{Options, Pool};
@@ -44,7 +44,7 @@ pub enum Arg {
     Time(Option<Time>),
     Bytes(Vec<u8>),
     /// The last one.
-    Ids(Ids),
+    Lists(Lists),
 }
 
 impl From<i64> for Arg {
@@ -95,15 +95,15 @@ impl From<Vec<u8>> for Arg {
     }
 }
 
-impl From<Ids> for Arg {
-    fn from(value: Ids) -> Self {
-        Self::Ids(value)
+impl From<Lists> for Arg {
+    fn from(value: Lists) -> Self {
+        Self::Lists(value)
     }
 }
 
-impl From<&Ids> for Arg {
-    fn from(value: &Ids) -> Self {
-        Self::Ids(value.clone())
+impl From<&Lists> for Arg {
+    fn from(value: &Lists) -> Self {
+        Self::Lists(value.clone())
     }
 }
 
@@ -242,9 +242,9 @@ fn heard<T>(
     Err(StoreError::Unavailable("PostgreSQL does not answer any more".to_owned()))
 }
 
-/// Binds every argument to a query; what differs is how times and ids travel.
+/// Binds every argument to a query; what differs is how times and lists travel.
 macro_rules! bind {
-    ($sql:expr, $args:expr, $prepares:expr, $time:expr, $ids:expr) => {{
+    ($sql:expr, $args:expr, $prepares:expr, $time:expr, $lists:expr) => {{
         // The only place where built SQL is let through: it is made of static names, never of data.
         let mut query = sqlx::query(AssertSqlSafe($sql.to_owned())).persistent($prepares);
         for arg in $args {
@@ -253,19 +253,30 @@ macro_rules! bind {
                 Arg::Text(value) => query.bind(value.clone()),
                 Arg::Time(value) => query.bind(value.map($time)),
                 Arg::Bytes(value) => query.bind(value.clone()),
-                Arg::Ids(value) => $ids(query, value),
+                Arg::Lists(value) => $lists(query, value),
             };
         }
         query
     }};
 }
 
-fn bind_lists<'q>(query: Query<'q, Postgres, PgArguments>, ids: &Ids) -> Query<'q, Postgres, PgArguments> {
-    ids.columns().iter().fold(query, |query, ids| query.bind(ids.clone()))
+fn bind_lists<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    lists: &'q Lists,
+) -> Query<'q, Postgres, PgArguments> {
+    lists.columns().iter().fold(query, |query, column| match column {
+        List::Ids(ids) => query.bind(ids.as_slice()),
+        List::Ints(ints) => query.bind(ints.as_slice()),
+        List::Texts(texts) => query.bind(texts.as_slice()),
+        List::Times(times) => query.bind(times.as_slice()),
+    })
 }
 
-fn bind_text<'q>(query: Query<'q, Sqlite, SqliteArguments>, ids: &Ids) -> Query<'q, Sqlite, SqliteArguments> {
-    query.bind(ids.text())
+fn bind_text<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    lists: &Lists,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    query.bind(lists.text())
 }
 
 impl Tx {

@@ -33,26 +33,33 @@ impl Dialect {
                         _ => format!("value ->> '{name}' AS {name}"),
                     })
                     .collect();
-                format!("(SELECT {} FROM json_each(${parameter})) AS b", columns.join(", "))
+                format!("(SELECT {} FROM jsonb_each(${parameter})) AS b", columns.join(", "))
             }
         }
     }
 
     /// Rows of ids as a table expression: the last of a statement's parameters, from `$n` on.
-    pub fn ids(self, parameter: usize, columns: &[&str]) -> String {
+    pub fn ids(self, parameter: usize, columns: &[&'static str]) -> String {
+        self.lists(parameter, &columns.iter().map(|name| (*name, ColumnType::Int)).collect::<Vec<_>>())
+    }
+
+    /// As [`Dialect::ids`], for columns of any type but JSON.
+    pub fn lists(self, parameter: usize, columns: &[Column]) -> String {
         match self {
             Self::Postgres => {
-                let lists: Vec<String> =
-                    (parameter..).take(columns.len()).map(|n| format!("${n}::bigint[]")).collect();
-                format!("unnest({}) AS b({})", lists.join(", "), columns.join(", "))
+                let lists: Vec<String> = (parameter..)
+                    .zip(columns)
+                    .map(|(n, (_, kind))| format!("${n}::{}[]", postgres_type(*kind)))
+                    .collect();
+                format!("unnest({}) AS b({})", lists.join(", "), names(columns))
             }
             Self::Sqlite => {
                 let columns: Vec<String> = columns
                     .iter()
                     .enumerate()
-                    .map(|(index, name)| format!("value ->> {index} AS {name}"))
+                    .map(|(index, (name, _))| format!("value ->> {index} AS {name}"))
                     .collect();
-                format!("(SELECT {} FROM json_each(${parameter})) AS b", columns.join(", "))
+                format!("(SELECT {} FROM jsonb_each(${parameter})) AS b", columns.join(", "))
             }
         }
     }
@@ -177,6 +184,11 @@ impl Dialect {
             Self::Sqlite => "BEGIN DEFERRED".to_owned(),
         }
     }
+}
+
+/// The names of columns, as a statement lists them.
+pub fn names(columns: &[Column]) -> String {
+    columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 fn postgres_type(kind: ColumnType) -> &'static str {

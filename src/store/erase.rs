@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::audit::{self, Actor};
-use super::batch::Ids;
+use super::batch::Lists;
 use super::contact::not_there;
 use super::db::{Tx, args};
 use super::mail::{self, Confirmation, ConfirmedErasure};
@@ -196,7 +196,7 @@ pub(super) async fn erase_one(
     at: Time,
 ) -> Result<BTreeMap<String, Counts>, StoreError> {
     let contact_id = subject.contact_id;
-    let batch = Ids::new([[account_id, contact_id, subject.entry_id.unwrap_or_default()]]);
+    let batch = Lists::ids([[account_id, contact_id, subject.entry_id.unwrap_or_default()]]);
     let People { addresses, texts } =
         person::people(tx, &batch).await?.remove(&account_id).unwrap_or_default();
     let traces = Traces::of(&texts.into_values().flatten().collect::<Vec<_>>());

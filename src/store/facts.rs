@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::StoreError;
-use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Ids, WORKFLOW};
+use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
 use super::compiled::Compiled;
 use super::db::{Tx, args};
 use super::guard::{Guard, Workflow as WorkflowKey};
@@ -251,7 +251,7 @@ pub(super) async fn load_contacts(
     tx: &mut Tx,
     keys: &BTreeSet<(i64, i64)>,
 ) -> Result<HashMap<(i64, i64), Contact>, StoreError> {
-    let batch = Ids::new(keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]));
+    let batch = Lists::ids(keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]));
     let source = tx.dialect().ids(1, &CONTACT);
     let sql = format!(
         "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, c.created_at, \
@@ -298,7 +298,7 @@ async fn load_workflows(
         tx.for_share("w")
     );
     let mut workflows = HashMap::with_capacity(keys.len());
-    for row in tx.rows(&sql, args![Ids::new(keys)]).await? {
+    for row in tx.rows(&sql, args![Lists::ids(keys)]).await? {
         let workflow = compiled.workflow(row.text("flow")?)?;
         workflows.insert((row.int("account_id")?, row.int("workflow_id")?), workflow);
     }
@@ -309,7 +309,7 @@ async fn load_accounts(
     tx: &mut Tx,
     accounts: &BTreeSet<i64>,
 ) -> Result<(BTreeMap<i64, Option<Tz>>, HashMap<i64, Vec<Subscription>>), StoreError> {
-    let batch = Ids::new(accounts.iter().map(|account_id| [*account_id]));
+    let batch = Lists::ids(accounts.iter().map(|account_id| [*account_id]));
     let source = tx.dialect().ids(1, &ACCOUNT);
     let sql = format!(
         "SELECT a.account_id, a.time_zone FROM {source} JOIN accounts a ON a.account_id = b.account_id"
@@ -360,7 +360,7 @@ async fn load_enrolled(
          WHERE {TOOK_IN}"
     );
     let mut enrolled: HashMap<_, Vec<PastEnrollment>> = HashMap::new();
-    for row in tx.rows(&sql, args![Ids::new(keys)]).await? {
+    for row in tx.rows(&sql, args![Lists::ids(keys)]).await? {
         let key = (row.int("account_id")?, row.int("workflow_id")?, row.int("contact_id")?);
         enrolled.entry(key).or_default().push(PastEnrollment {
             enrollment_id: row.optional_int("enrollment_id")?,
@@ -393,7 +393,7 @@ async fn load_decided(
         tx.dialect().ids(1, &ENROLLMENT)
     );
     let mut decided = HashMap::new();
-    for row in tx.rows(&sql, args![Ids::new(keys)]).await? {
+    for row in tx.rows(&sql, args![Lists::ids(keys)]).await? {
         let key = EnrollmentKey {
             account_id: row.int("account_id")?,
             enrollment_id: row.int("enrollment_id")?,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::StoreError;
-use super::batch::{ACCOUNT, Ids, batch_row, batch_text};
+use super::batch::{ACCOUNT, Lists, batch_row, batch_text};
 use super::contact_counts;
 use super::db::{Tx, args};
 use crate::domain::guard::{Limit, Limits, Usage, slot_end, window_start};
@@ -97,7 +97,7 @@ impl Guard {
 
 /// Locks the guard of accounts until the commit, in the order of their ids.
 pub(super) async fn lock(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<(), StoreError> {
-    let batch = Ids::new(accounts.iter().map(|account_id| [*account_id]));
+    let batch = Lists::ids(accounts.iter().map(|account_id| [*account_id]));
     let source = tx.dialect().ids(1, &ACCOUNT);
     let lock = format!(
         "SELECT g.account_id FROM {source} JOIN guarded_accounts g ON g.account_id = b.account_id \

@@ -1,16 +1,15 @@
 //! The ledger: every decision, once, and what it has become since where it was not the last word.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde::Serialize;
-
 use super::StoreError;
-use super::batch::batch_text;
+use super::batch::{List, Lists};
 use super::db::{Tx, args};
+use super::dialect::names;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{EnrollmentKey, NewEnrollment};
 use crate::domain::record::{Column, ColumnType};
-use crate::domain::time::format_time;
 use crate::ports::Decided;
 
 /// Rows `l` by which a contact counts as enrolled; word for word the condition of the index that finds them.
@@ -35,40 +34,27 @@ const LEDGER: [Column; 12] = [
 /// The trash entries of what was deleted.
 pub(super) type Entries = HashMap<EnrollmentKey, i64>;
 
-#[derive(Serialize)]
-struct Row<'a> {
-    account_id: i64,
-    enrollment_id: i64,
-    action_id: i64,
-    workflow_id: i64,
-    object_type_id: &'a str,
-    object_id: i64,
-    cause: &'static str,
-    enrolled_at: String,
-    outcome: &'static str,
-    reason: Option<&'static str>,
-    decided_at: String,
-    trash_entry_id: Option<i64>,
-}
-
-fn row<'a>(enrollment: &'a NewEnrollment, Decided { decision, at }: &Decided, entries: &Entries) -> Row<'a> {
-    let EnrollmentKey { account_id, enrollment_id, action_id } = enrollment.key;
-    Row {
-        account_id,
-        enrollment_id,
-        action_id,
-        workflow_id: enrollment.workflow_id,
-        object_type_id: &enrollment.object_type_id,
-        object_id: enrollment.object_id,
-        cause: enrollment.cause.as_str(),
-        enrolled_at: format_time(enrollment.enrolled_at),
-        outcome: decision.outcome(),
-        reason: decision.reason(),
-        decided_at: format_time(*at),
-        trash_entry_id: (*decision == Decision::Delete)
-            .then(|| entries.get(&enrollment.key).copied())
-            .flatten(),
-    }
+/// Decisions, column by column as in [`LEDGER`].
+fn lists(decisions: &[(&NewEnrollment, &Decided)], entries: &Entries) -> Lists {
+    let ids = |of: fn(&NewEnrollment) -> i64| List::Ids(decisions.iter().map(|(it, _)| of(it)).collect());
+    let decided = || decisions.iter().map(|(_, decided)| *decided);
+    let entry = |(enrollment, decided): &(&NewEnrollment, &Decided)| {
+        (decided.decision == Decision::Delete).then(|| entries.get(&enrollment.key).copied()).flatten()
+    };
+    Lists::new([
+        ids(|it| it.key.account_id),
+        ids(|it| it.key.enrollment_id),
+        ids(|it| it.key.action_id),
+        ids(|it| it.workflow_id),
+        List::texts(decisions.iter().map(|(enrollment, _)| enrollment.object_type_id.clone())),
+        ids(|it| it.object_id),
+        List::texts(decisions.iter().map(|(enrollment, _)| enrollment.cause.as_str())),
+        List::Times(decisions.iter().map(|(enrollment, _)| enrollment.enrolled_at).collect()),
+        List::texts(decided().map(|it| it.decision.outcome())),
+        List::Texts(decided().map(|it| it.decision.reason().map(Cow::Borrowed)).collect()),
+        List::Times(decided().map(|it| it.at).collect()),
+        List::Ints(decisions.iter().map(entry).collect()),
+    ])
 }
 
 /// One row a decision. A row that is there already was written by another worker since it was looked up:
@@ -78,18 +64,16 @@ pub(super) async fn write<'a>(
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
     entries: &Entries,
 ) -> Result<(), StoreError> {
-    let rows: Vec<Row<'_>> = decisions
-        .filter(|(_, decided)| !matches!(decided.decision, Decision::Duplicate | Decision::DeadLetter(_)))
-        .map(|(enrollment, decided)| row(enrollment, decided, entries))
-        .collect();
-    let columns: Vec<&str> = LEDGER.iter().map(|(name, _)| *name).collect();
-    let columns = columns.join(", ");
+    let is_kept = |(_, decided): &(_, &Decided)| {
+        !matches!(decided.decision, Decision::Duplicate | Decision::DeadLetter(_))
+    };
+    let columns = names(&LEDGER);
     let sql = format!(
         "INSERT INTO ledger ({columns}) SELECT {columns} FROM {} WHERE TRUE \
          ORDER BY account_id, enrollment_id, action_id ON CONFLICT DO NOTHING",
-        tx.dialect().batch(1, &LEDGER)
+        tx.dialect().lists(1, &LEDGER)
     );
-    run(tx, &sql, rows).await
+    run(tx, &sql, decisions.filter(is_kept).collect(), entries).await
 }
 
 /// What became of enrollments that waited. Their rows are locked through those they wait by.
@@ -98,21 +82,25 @@ pub(super) async fn rewrite<'a>(
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
     entries: &Entries,
 ) -> Result<(), StoreError> {
-    let rows = decisions.map(|(enrollment, decided)| row(enrollment, decided, entries)).collect();
     let sql = format!(
         "UPDATE ledger SET outcome = b.outcome, reason = b.reason, decided_at = b.decided_at, \
          trash_entry_id = b.trash_entry_id FROM {} \
          WHERE ledger.account_id = b.account_id AND ledger.enrollment_id = b.enrollment_id \
            AND ledger.action_id = b.action_id AND ledger.outcome IN ('held', 'deferred')",
-        tx.dialect().batch(1, &LEDGER)
+        tx.dialect().lists(1, &LEDGER)
     );
-    run(tx, &sql, rows).await
+    run(tx, &sql, decisions.collect(), entries).await
 }
 
-/// Runs a statement that must touch exactly these rows.
-async fn run(tx: &mut Tx, sql: &str, rows: Vec<Row<'_>>) -> Result<(), StoreError> {
-    let expected = rows.len() as u64;
-    if expected == 0 || tx.execute(sql, args![batch_text(rows)]).await? == expected {
+/// Runs a statement that must touch a row for each of these decisions.
+async fn run(
+    tx: &mut Tx,
+    sql: &str,
+    decisions: Vec<(&NewEnrollment, &Decided)>,
+    entries: &Entries,
+) -> Result<(), StoreError> {
+    let expected = decisions.len() as u64;
+    if expected == 0 || tx.execute(sql, args![lists(&decisions, entries)]).await? == expected {
         Ok(())
     } else {
         Err(StoreError::Contended("ledger".into()))

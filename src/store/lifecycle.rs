@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::StoreError;
-use super::batch::{CONTACT, Ids, batch_row, batch_text};
+use super::batch::{CONTACT, Lists, batch_row, batch_text};
 use super::db::{Tx, args};
 use crate::domain::effects::Transition;
 use crate::domain::lifecycle::derive;
@@ -52,7 +52,7 @@ pub(super) async fn recompute(
         return Ok(Vec::new());
     }
     let changing: HashSet<Key> = contacts.iter().copied().collect();
-    let batch = Ids::new(companies.keys().map(|(account_id, company_id)| [*account_id, *company_id]));
+    let batch = Lists::ids(companies.keys().map(|(account_id, company_id)| [*account_id, *company_id]));
     let members = members(tx, &batch).await?;
     let deals = deals(tx, &batch).await?;
     let (mut changes, mut updates) = (Vec::new(), Vec::new());
@@ -112,7 +112,7 @@ async fn lock_companies(
     for row in tx
         .rows(
             &sql,
-            args![Ids::new(contacts.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]))],
+            args![Lists::ids(contacts.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]))],
         )
         .await?
     {
@@ -122,7 +122,7 @@ async fn lock_companies(
 }
 
 /// The contacts of these companies, whichever way they are associated.
-async fn members(tx: &mut Tx, companies: &Ids) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
+async fn members(tx: &mut Tx, companies: &Lists) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
     let source = tx.dialect().ids(1, &COMPANY);
     let sql = format!(
         "SELECT m.account_id, m.company_id, m.contact_id, c.properties ->> '{STAGE}' AS stage, \
@@ -141,7 +141,7 @@ async fn members(tx: &mut Tx, companies: &Ids) -> Result<HashMap<Key, Vec<Member
     Ok(members)
 }
 
-async fn deals(tx: &mut Tx, companies: &Ids) -> Result<HashMap<Key, Vec<String>>, StoreError> {
+async fn deals(tx: &mut Tx, companies: &Lists) -> Result<HashMap<Key, Vec<String>>, StoreError> {
     let source = tx.dialect().ids(1, &COMPANY);
     let sql = format!(
         "SELECT m.account_id, m.company_id, o.properties ->> 'dealstage' AS stage FROM ({}) m \

@@ -77,7 +77,7 @@ pub use pool::Options;
 pub use suppressions::KeyHome;
 pub use users::Operator;
 
-use batch::{CONTACT, Ids, batch_row, batch_text};
+use batch::{CONTACT, Lists, batch_row, batch_text};
 use compiled::Compiled;
 use db::Db;
 use metrics::counter;

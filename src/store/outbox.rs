@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::batch::Ids;
+use super::batch::{List, Lists};
 use super::db::{Row, Tx, args};
 use super::lease::{self, Lease};
-use super::{Store, StoreError, batch_text, reading, transaction};
+use super::{Store, StoreError, reading, transaction};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 
@@ -108,35 +108,31 @@ async fn remove(
     );
     tx.execute(
         &sql,
-        args![Ids::new(published.iter().map(|(account_id, message_id)| [*account_id, *message_id]))],
+        args![Lists::ids(published.iter().map(|(account_id, message_id)| [*account_id, *message_id]))],
     )
     .await?;
     Ok(())
-}
-
-#[derive(Serialize)]
-struct NewMessage<'a> {
-    account_id: i64,
-    r#type: &'a str,
-    data: String,
 }
 
 /// Puts messages into the outbox, with the deed: (account, kind, data).
 pub(super) async fn write_outbox<D: Serialize>(
     tx: &mut Tx,
     at: Time,
-    messages: Vec<(i64, &str, D)>,
+    messages: Vec<(i64, &'static str, D)>,
 ) -> Result<(), StoreError> {
     let columns = [("account_id", ColumnType::Int), ("type", ColumnType::Text), ("data", ColumnType::Text)];
     let sql = format!(
-        "INSERT INTO outbox (account_id, type, data, created_at) SELECT b.account_id, b.type, b.data, $2 FROM {}",
-        tx.dialect().batch(1, &columns)
+        "INSERT INTO outbox (account_id, type, data, created_at) SELECT b.account_id, b.type, b.data, $1 FROM {}",
+        tx.dialect().lists(2, &columns)
     );
-    let row = |(account_id, r#type, data): (i64, _, D)| {
-        let data = serde_json::to_string(&data).map_err(|error| StoreError::Failed(error.to_string()))?;
-        Ok(NewMessage { account_id, r#type, data })
+    let data = |(_, _, data): &(_, _, D)| {
+        serde_json::to_string(data).map_err(|error| StoreError::Failed(error.to_string()))
     };
-    let rows = messages.into_iter().map(row).collect::<Result<Vec<_>, StoreError>>()?;
-    tx.execute(&sql, args![batch_text(rows), at]).await?;
+    let lists = Lists::new([
+        List::Ids(messages.iter().map(|(account_id, ..)| *account_id).collect()),
+        List::texts(messages.iter().map(|(_, kind, _)| *kind)),
+        List::texts(messages.iter().map(data).collect::<Result<Vec<_>, _>>()?),
+    ]);
+    tx.execute(&sql, args![at, lists]).await?;
     Ok(())
 }

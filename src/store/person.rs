@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::batch::Ids;
+use super::batch::Lists;
 use super::db::{Tx, args};
 use super::plan::BATCH;
 use super::{StoreError, batch_row, batch_text};
@@ -24,7 +24,7 @@ pub struct People {
 }
 
 /// The people behind a batch of contacts, by account.
-pub async fn people(tx: &mut Tx, batch: &Ids) -> Result<BTreeMap<i64, People>, StoreError> {
+pub async fn people(tx: &mut Tx, batch: &Lists) -> Result<BTreeMap<i64, People>, StoreError> {
     let source = tx.dialect().ids(1, &BATCH);
     let sql = format!(
         "SELECT c.account_id, c.contact_id, CAST(c.properties AS text) AS properties, \
@@ -50,7 +50,7 @@ pub async fn people(tx: &mut Tx, batch: &Ids) -> Result<BTreeMap<i64, People>, S
 /// The addresses that the contacts of a batch have or had, and that no contact outside of it has.
 async fn addresses(
     tx: &mut Tx,
-    batch: &Ids,
+    batch: &Lists,
     persons: &BTreeMap<(i64, i64), Person>,
 ) -> Result<BTreeMap<(i64, i64), Vec<String>>, StoreError> {
     let row = |(account_id, contact_id): &(i64, i64), address: String| {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::batch::{CONTACT, Ids};
+use super::batch::{CONTACT, Lists};
 use super::db::{Arg, Row, Tx, args};
 use super::person::{self, People};
 use super::plan::BATCH;
@@ -39,7 +39,7 @@ pub async fn purge(
     let ids = |Entry { contact: (account_id, contact_id), trash_entry }: &Entry| {
         [*account_id, *contact_id, *trash_entry]
     };
-    let batch = Ids::new(entries.iter().map(ids));
+    let batch = Lists::ids(entries.iter().map(ids));
     let people = person::people(tx, &batch).await?;
     for (category, rows) in redact::headers(tx, &batch).await? {
         swept.counts.entry(category.to_owned()).or_default().redacted += rows;
@@ -93,7 +93,7 @@ pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Ent
 }
 
 /// Their ids are never used again, and their entries say how they ended.
-async fn close(tx: &mut Tx, batch: &Ids, at: Time) -> Result<(), StoreError> {
+async fn close(tx: &mut Tx, batch: &Lists, at: Time) -> Result<(), StoreError> {
     let source = tx.dialect().ids(2, &BATCH);
     let gone = format!(
         "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) \
@@ -111,7 +111,7 @@ async fn close(tx: &mut Tx, batch: &Ids, at: Time) -> Result<(), StoreError> {
 /// for was not to be seen before.
 async fn held_now(tx: &mut Tx, rows: &[Row]) -> Result<HashSet<(i64, i64)>, StoreError> {
     let ids = |row: &Row| -> Result<_, StoreError> { Ok([row.int("account_id")?, row.int("contact_id")?]) };
-    let batch = Ids::new(rows.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
+    let batch = Lists::ids(rows.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
     let sql = format!(
         "SELECT h.account_id, h.contact_id FROM {} JOIN legal_holds h \
          ON h.account_id = b.account_id AND h.contact_id = b.contact_id",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::batch::Ids;
+use super::batch::Lists;
 use super::db::{Arg, Row, Tx, args};
 use super::{StoreError, batch_text};
 use crate::domain::effects::{Category, Transition};
@@ -144,7 +144,7 @@ pub async fn dead_letters(tx: &mut Tx, traces: &Traces) -> Result<(), StoreError
 
 /// Takes the headers, and what was derived from them, from the e-mails of a batch of contacts. The links must still
 /// be there.
-pub async fn headers(tx: &mut Tx, contacts: &Ids) -> Result<Redacted, StoreError> {
+pub async fn headers(tx: &mut Tx, contacts: &Lists) -> Result<Redacted, StoreError> {
     let sql = format!(
         "SELECT DISTINCT l.account_id, l.activity_id FROM {} JOIN activity_associations l \
          ON l.account_id = b.account_id AND l.object_type = 'contact' AND l.object_id = b.contact_id",

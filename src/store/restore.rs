@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
-use super::batch::Ids;
+use super::batch::Lists;
 use super::db::{Tx, args};
 use super::lifecycle::{self, StageChange};
 use super::outbox::write_outbox;
@@ -200,7 +200,7 @@ async fn bring_back(
 ) -> Result<Vec<StageChange>, StoreError> {
     let contacts: Vec<(i64, i64)> = back.iter().map(|(contact_id, _)| (account_id, *contact_id)).collect();
     let stages = lifecycle::recompute(tx, Transition::Restore, &contacts).await?;
-    let batch = Ids::new(back.iter().map(|(contact_id, entry_id)| [account_id, *contact_id, *entry_id]));
+    let batch = Lists::ids(back.iter().map(|(contact_id, entry_id)| [account_id, *contact_id, *entry_id]));
     let close = format!(
         "UPDATE trash_entries SET closed_at = $1, closed_as = 'restored' FROM {} \
          WHERE trash_entries.account_id = b.account_id AND trash_entries.entry_id = b.entry_id",

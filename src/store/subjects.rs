@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use serde_json::json;
 
 use super::StoreError;
-use super::batch::{CONTACT, ENROLLED, Ids, batch_row, batch_text};
+use super::batch::{CONTACT, ENROLLED, Lists, batch_row, batch_text};
 use super::db::{Row, Tx, args};
 use super::ledger::TOOK_IN;
 use crate::domain::criteria::Criteria;
@@ -35,9 +35,9 @@ pub async fn load(
     let concerned: Vec<(i64, i64)> =
         contacts.iter().copied().filter(|(account_id, _)| asked.contains_key(account_id)).collect();
     let mut found: Found = concerned.iter().map(|key| (*key, Surroundings::default())).collect();
-    let those_who = |wants: fn(&Asks) -> bool| -> Ids {
+    let those_who = |wants: fn(&Asks) -> bool| -> Lists {
         let wanting = concerned.iter().filter(|(account_id, _)| asked.get(account_id).is_some_and(wants));
-        Ids::new(wanting.map(|(account_id, contact_id)| [*account_id, *contact_id]))
+        Lists::ids(wanting.map(|(account_id, contact_id)| [*account_id, *contact_id]))
     };
     if asked.values().any(|asks| !asks.segments.is_empty()) {
         segments(tx, asked, &those_who(|asks| !asks.segments.is_empty()), &mut found).await?;
@@ -124,7 +124,7 @@ async fn existing(
         tx.dialect().ids(1, &NAMED)
     );
     let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
-    for row in tx.rows(&sql, args![Ids::new(pairs)]).await? {
+    for row in tx.rows(&sql, args![Lists::ids(pairs)]).await? {
         known.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
     }
     Ok(known)
@@ -133,7 +133,7 @@ async fn existing(
 async fn segments(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
-    contacts: &Ids,
+    contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let known = existing(tx, asked, |asks| &asks.segments, "segments", "segment_id").await?;
@@ -179,7 +179,7 @@ async fn enrollments(
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
          WHERE {TOOK_IN}"
     );
-    for row in tx.rows(&sql, args![Ids::new(triples)]).await? {
+    for row in tx.rows(&sql, args![Lists::ids(triples)]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
             let enrolled = around.enrollments.entry(row.int("workflow_id")?).or_default();
             match (row.bool("active")?, row.optional_int("waiting_id")?) {
@@ -197,7 +197,7 @@ async fn enrollments(
 async fn neighbours(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
-    contacts: &Ids,
+    contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let types: BTreeSet<&'static str> =
@@ -256,7 +256,7 @@ async fn neighbours(
 async fn meet(
     tx: &mut Tx,
     sql: &str,
-    contacts: &Ids,
+    contacts: &Lists,
     created_at: impl Fn(&Row) -> Result<Option<Time>, StoreError>,
     types: &BTreeSet<&'static str>,
     found: &mut Found,
@@ -277,7 +277,7 @@ async fn meet(
 async fn events(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
-    contacts: &Ids,
+    contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     keep_in_mind_what_is_kept(tx, asked, found).await?;
@@ -329,7 +329,7 @@ async fn keep_in_mind_what_is_kept(
     Ok(())
 }
 
-async fn submissions(tx: &mut Tx, contacts: &Ids, found: &mut Found) -> Result<(), StoreError> {
+async fn submissions(tx: &mut Tx, contacts: &Lists, found: &mut Found) -> Result<(), StoreError> {
     let sql = format!(
         "SELECT s.account_id, s.contact_id, s.form_id, s.submitted_at FROM {} JOIN form_submissions s \
          ON s.account_id = b.account_id AND s.contact_id = b.contact_id",

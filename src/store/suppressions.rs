@@ -1,6 +1,7 @@
 //! Bounces, spam reports, unsubscribes and quarantines of addresses whose people are gone: kept as keyed hashes, in
 //! force again when the address comes back. Suppression outlives the person.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,12 +9,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::batch::{List, Lists};
 use super::db::{Tx, args};
+use super::dialect::names;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::suppression::{AddressHash, ERASED, HashKeys};
-use crate::domain::time::{Time, format_time};
+use crate::domain::time::Time;
 
 const HASH: [Column; 6] = [
     ("account_id", ColumnType::Int),
@@ -163,15 +166,15 @@ pub async fn hash(
     if addresses.is_empty() {
         return Ok(0);
     }
-    let row = |address: &String| batch_row(json!({"account_id": account_id, "email_key": address}));
-    let batch = batch_text(addresses.iter().map(row));
-    let source = tx.dialect().batch(1, &ADDRESS);
+    let batch =
+        Lists::new([List::Ids(vec![account_id; addresses.len()]), List::texts(addresses.iter().cloned())]);
+    let source = tx.dialect().lists(1, &ADDRESS);
     let sql = format!(
         "SELECT d.email_key, d.status, d.at, d.subscription_id FROM {source} JOIN deliverability d \
          ON d.account_id = b.account_id AND d.email_key = b.email_key"
     );
     let mut hashes = Vec::new();
-    for row in tx.rows(&sql, args![batch.as_str()]).await? {
+    for row in tx.rows(&sql, args![&batch]).await? {
         let (address, status) = (row.text("email_key")?, row.text("status")?);
         hashes.push((address, status, row.time("at")?, row.optional_text("subscription_id")?));
     }
@@ -213,17 +216,21 @@ async fn write(
 
 /// Keeps hashes, as far as they are not kept yet; how many were new.
 pub async fn insert(tx: &mut Tx, hashes: &[Suppression]) -> Result<u64, StoreError> {
-    let row = |kept: &Suppression| {
-        batch_row(json!({"account_id": kept.account_id, "hash": kept.hash, "status": kept.status,
-            "key_id": kept.key_id, "at": format_time(kept.at), "subscription_id": kept.subscription_id}))
-    };
-    let names: Vec<&str> = HASH.iter().map(|(name, _)| *name).collect();
-    let names = names.join(", ");
+    let texts = |of: fn(&Suppression) -> &String| List::texts(hashes.iter().map(of).cloned());
+    let lists = Lists::new([
+        List::Ids(hashes.iter().map(|it| it.account_id).collect()),
+        texts(|it| &it.hash),
+        texts(|it| &it.status),
+        texts(|it| &it.key_id),
+        List::Times(hashes.iter().map(|it| it.at).collect()),
+        List::Texts(hashes.iter().map(|it| it.subscription_id.clone().map(Cow::Owned)).collect()),
+    ]);
+    let columns = names(&HASH);
     let sql = format!(
-        "INSERT INTO address_hashes ({names}) SELECT {names} FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
-        tx.dialect().batch(1, &HASH)
+        "INSERT INTO address_hashes ({columns}) SELECT {columns} FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
+        tx.dialect().lists(1, &HASH)
     );
-    tx.execute(&sql, args![batch_text(hashes.iter().map(row))]).await
+    tx.execute(&sql, args![lists]).await
 }
 
 /// Addresses that come back, with a contact that is created or imported: what was kept of them is in force again. How

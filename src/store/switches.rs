@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde::Serialize;
 
 use super::audit::{self, Actor};
-use super::batch::{ACCOUNT, Ids};
+use super::batch::{ACCOUNT, Lists};
 use super::db::{Tx, args};
 use super::users::Operator;
 use super::{Store, StoreError, reading, transaction};
@@ -90,7 +90,7 @@ pub(super) struct Switches(HashSet<(i64, i64)>);
 
 impl Switches {
     pub(super) async fn load(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<Self, StoreError> {
-        let batch = Ids::new(accounts.iter().map(|account_id| [*account_id]));
+        let batch = Lists::ids(accounts.iter().map(|account_id| [*account_id]));
         let sql = format!(
             "SELECT account_id, workflow_id FROM switches \
              WHERE account_id = 0 OR account_id IN (SELECT b.account_id FROM {})",

@@ -2,11 +2,12 @@
 
 use serde::{Serialize, Serializer};
 
-use super::batch::Ids;
+use super::StoreError;
+use super::batch::{List, Lists};
 use super::db::{Tx, args};
+use super::dialect::names;
 use super::outbox::write_outbox;
 use super::plan::{self, Deed, Step};
-use super::{StoreError, batch_text};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
@@ -73,15 +74,14 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
     if deletions.is_empty() {
         return Ok(Vec::new());
     }
-    let columns: Vec<&str> = ENTRY.iter().map(|(name, _)| *name).collect();
-    let columns = columns.join(", ");
+    let columns = names(&ENTRY);
     // Ordered: on PostgreSQL two transactions then meet rows in one order.
     let sql = format!(
         "INSERT INTO trash_entries ({columns}) SELECT {columns} FROM {} WHERE TRUE ORDER BY account_id, contact_id \
          RETURNING account_id, contact_id, entry_id",
-        tx.dialect().batch(1, &ENTRY)
+        tx.dialect().lists(1, &ENTRY)
     );
-    let entries = tx.rows(&sql, args![batch_text(deletions.iter().map(entry))]).await?;
+    let entries = tx.rows(&sql, args![entries(deletions)]).await?;
     let mut ids = std::collections::HashMap::with_capacity(entries.len());
     for row in &entries {
         ids.insert((row.int("account_id")?, row.int("contact_id")?), row.int("entry_id")?);
@@ -98,8 +98,8 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
 }
 
 /// The contacts of a batch, as the plan's statements want them.
-fn plan_batch(trashed: &[Trashed]) -> Ids {
-    Ids::new(trashed.iter().map(|it| [it.deletion.account_id, it.deletion.contact_id, it.entry_id]))
+fn plan_batch(trashed: &[Trashed]) -> Lists {
+    Lists::ids(trashed.iter().map(|it| [it.deletion.account_id, it.deletion.contact_id, it.entry_id]))
 }
 
 /// The rows that a statement touched.
@@ -113,7 +113,7 @@ pub(super) struct Touched {
 pub(super) async fn run_plan(
     tx: &mut Tx,
     transition: Transition,
-    batch: &Ids,
+    batch: &Lists,
 ) -> Result<Vec<Touched>, StoreError> {
     let mut touched = Vec::new();
     for Step { category, deed, sql, .. } in plan::steps(transition, tx.dialect()) {
@@ -122,37 +122,26 @@ pub(super) async fn run_plan(
     Ok(touched)
 }
 
-/// A new trash entry.
-#[derive(Serialize)]
-struct Entry {
-    account_id: i64,
-    contact_id: i64,
-    deleted_at: String,
-    deleted_by: &'static str,
-    workflow_id: Option<i64>,
-    enrollment_id: Option<i64>,
-    user_id: Option<i64>,
-    deletion_id: Option<i64>,
-}
-
-fn entry(deletion: &Deletion) -> Entry {
-    let (kind, workflow_id, enrollment_id, user_id) = match deletion.by {
+/// New trash entries, column by column as in [`ENTRY`].
+fn entries(deletions: &[Deletion]) -> Lists {
+    let by = deletions.iter().map(|deletion| match deletion.by {
         DeletedBy::Workflow { workflow_id, enrollment_id } => {
             ("workflow", Some(workflow_id), Some(enrollment_id), None)
         }
         DeletedBy::User { user_id } => ("user", None, None, Some(user_id)),
         DeletedBy::Import => ("import", None, None, None),
-    };
-    Entry {
-        account_id: deletion.account_id,
-        contact_id: deletion.contact_id,
-        deleted_at: format_time(deletion.at),
-        deleted_by: kind,
-        workflow_id,
-        enrollment_id,
-        user_id,
-        deletion_id: deletion.deletion_id,
-    }
+    });
+    let by: Vec<_> = by.collect();
+    Lists::new([
+        List::Ids(deletions.iter().map(|deletion| deletion.account_id).collect()),
+        List::Ids(deletions.iter().map(|deletion| deletion.contact_id).collect()),
+        List::Times(deletions.iter().map(|deletion| deletion.at).collect()),
+        List::texts(by.iter().map(|(kind, ..)| *kind)),
+        List::Ints(by.iter().map(|(_, workflow_id, ..)| *workflow_id).collect()),
+        List::Ints(by.iter().map(|(.., enrollment_id, _)| *enrollment_id).collect()),
+        List::Ints(by.iter().map(|(.., user_id)| *user_id).collect()),
+        List::Ints(deletions.iter().map(|deletion| deletion.deletion_id).collect()),
+    ])
 }
 
 /// Puts a `contact.deletion` for each into the outbox: ids, no personal data.

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 
 use super::audit::{self, Actor};
-use super::batch::{ENROLLMENT, Ids, WORKFLOW, batch_row, batch_text};
+use super::batch::{ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text};
 use super::compiled::Compiled;
 use super::db::{Row, Tx, args};
 use super::decide::{self, Rules};
@@ -165,7 +165,7 @@ async fn announce(
           AND w.workflow_id = b.workflow_id AND {HELD_BY_THE_GUARD}) ORDER BY b.account_id, b.workflow_id",
         tx.dialect().ids(1, &WORKFLOW)
     );
-    let batch = Ids::new(stopped.keys().map(|(account_id, workflow_id)| [*account_id, *workflow_id]));
+    let batch = Lists::ids(stopped.keys().map(|(account_id, workflow_id)| [*account_id, *workflow_id]));
     let mut messages = Vec::new();
     for row in tx.rows(&sql, args![batch]).await? {
         let workflow = (row.int("account_id")?, row.int("workflow_id")?);
@@ -253,8 +253,8 @@ fn taken(row: &Row) -> Result<Taken, StoreError> {
     })
 }
 
-fn keys<'a>(enrollments: impl Iterator<Item = &'a NewEnrollment>) -> Ids {
-    Ids::new(enrollments.map(|it| [it.key.account_id, it.key.enrollment_id, it.key.action_id]))
+fn keys<'a>(enrollments: impl Iterator<Item = &'a NewEnrollment>) -> Lists {
+    Lists::ids(enrollments.map(|it| [it.key.account_id, it.key.enrollment_id, it.key.action_id]))
 }
 
 /// Gives the enrollments of locked contacts the events back that are still kept.
@@ -346,7 +346,7 @@ pub(super) async fn look_again(
         tx.dialect().ids(2, &WORKFLOW),
         tx.dialect().for_update_skip_locked("w")
     );
-    let batch = Ids::new(workflows.map(|(account_id, workflow_id)| [account_id, workflow_id]));
+    let batch = Lists::ids(workflows.map(|(account_id, workflow_id)| [account_id, workflow_id]));
     tx.execute(&sql, args![now, batch]).await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::store::subjects::Scene;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::users::permitted_user;
 use crate::store::{
-    CONTACT, Ids, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction,
+    CONTACT, Lists, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction,
 };
 
 /// How many contacts one transaction takes.
@@ -175,7 +175,7 @@ async fn members(
          AND m.contact_id = b.contact_id AND m.segment_id = $1",
         tx.dialect().ids(2, &CONTACT)
     );
-    let batch = Ids::new(live.keys().map(|contact_id| [account_id, *contact_id]));
+    let batch = Lists::ids(live.keys().map(|contact_id| [account_id, *contact_id]));
     let rows = tx.rows(&sql, args![segment_id, batch]).await?;
     rows.iter().map(|row| row.int("contact_id")).collect()
 }

@@ -6,7 +6,7 @@ use super::{Request, Selection};
 use crate::domain::criteria::Filter;
 use crate::store::db::{Row, Tx, args};
 use crate::store::subjects::{Scene, record};
-use crate::store::{CONTACT, Ids, StoreError};
+use crate::store::{CONTACT, Lists, StoreError};
 
 /// How many contacts one page looks at.
 const PAGE: usize = 1000;
@@ -93,7 +93,7 @@ async fn refuse_unfit(
          ORDER BY b.contact_id",
         tx.dialect().ids(2, &CONTACT)
     );
-    let batch = Ids::new(picked.iter().map(|contact_id| [account_id, *contact_id]));
+    let batch = Lists::ids(picked.iter().map(|contact_id| [account_id, *contact_id]));
     let mut unfit = Vec::new();
     for row in tx.rows(&sql, args![segment_id, batch]).await? {
         unfit.extend(unfitness(&row, account_id, segment_id)?);

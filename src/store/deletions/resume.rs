@@ -4,7 +4,7 @@ use super::pages::page;
 use super::{Request, Selection, scope};
 use crate::store::db::{Arg, Tx, args};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, Ids, StoreError};
+use crate::store::{CONTACT, Lists, StoreError};
 
 /// A deletion that was confirmed and has not come to its end: interrupted, or under way in another process.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +113,6 @@ async fn anything_else(
              WHERE c.account_id = b.account_id AND c.contact_id = b.contact_id)) LIMIT 1",
         tx.dialect().ids(2, &CONTACT)
     );
-    let batch = Ids::new(contacts.iter().map(|contact_id| [request.account_id, *contact_id]));
+    let batch = Lists::ids(contacts.iter().map(|contact_id| [request.account_id, *contact_id]));
     Ok(tx.row(&sql, args![open.deletion_id, batch]).await?.is_some())
 }

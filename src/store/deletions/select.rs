@@ -8,7 +8,7 @@ use super::{Progress, Request, begin, scope};
 use crate::domain::time::Time;
 use crate::store::db::{Tx, args};
 use crate::store::users::permitted_user;
-use crate::store::{CONTACT, Ids, Store, StoreError, reading, transaction};
+use crate::store::{CONTACT, Lists, Store, StoreError, reading, transaction};
 
 /// A deletion that was quiet for so long is nobody's any more.
 const QUIET: chrono::TimeDelta = chrono::TimeDelta::hours(1);
@@ -114,7 +114,7 @@ async fn freeze_page(
             tx.dialect().ids(2, &CONTACT)
         );
         let contacts = page.selected.iter().map(|contact_id| [request.account_id, *contact_id]);
-        tx.execute(&sql, args![own, Ids::new(contacts)]).await?;
+        tx.execute(&sql, args![own, Lists::ids(contacts)]).await?;
     }
     Ok(page)
 }

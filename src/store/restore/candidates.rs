@@ -6,7 +6,7 @@ use super::AT_ONCE;
 use crate::domain::restore::{Address, Candidate, Standing};
 use crate::domain::time::Time;
 use crate::store::StoreError;
-use crate::store::batch::{CONTACT, Ids};
+use crate::store::batch::{CONTACT, Lists};
 use crate::store::contact::contact_batch;
 use crate::store::db::{Row, Tx, args};
 
@@ -64,7 +64,7 @@ fn standing(row: &Row) -> Result<Standing, StoreError> {
 }
 
 /// Those of a batch that are gone for good.
-async fn gone(tx: &mut Tx, batch: &Ids) -> Result<HashMap<i64, Standing>, StoreError> {
+async fn gone(tx: &mut Tx, batch: &Lists) -> Result<HashMap<i64, Standing>, StoreError> {
     let sql = format!(
         "SELECT g.contact_id, g.state FROM {} JOIN gone_contacts g \
          ON g.account_id = b.account_id AND g.contact_id = b.contact_id",
