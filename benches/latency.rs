@@ -13,6 +13,7 @@ pub async fn of(service: &Service, enrolled: &[Enrolled], a_second: i64) -> (f64
     let mut pace =
         tokio::time::interval(Duration::from_secs(1) / u32::try_from(a_second).expect("not that many"));
     let mut published: Vec<DateTime<Utc>> = Vec::with_capacity(enrolled.len());
+    let decided = format!("decided_at >= {}", service.now().await);
     for it in enrolled {
         pace.tick().await;
         let body = event(it).to_string();
@@ -20,11 +21,15 @@ pub async fn of(service: &Service, enrolled: &[Enrolled], a_second: i64) -> (f64
         service.broker.publish(&[body]).await;
     }
     let count = i64::try_from(enrolled.len()).expect("not that many");
-    wait_until("all are decided", DEADLINE, async || service.database.count("ledger", "TRUE").await == count)
-        .await;
-    let sql = "SELECT CAST(CAST(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000 AS bigint) AS text) \
-               FROM ledger ORDER BY enrollment_id";
-    let committed = service.database.rows(sql).await;
+    wait_until("all are decided", DEADLINE, async || {
+        service.database.count("ledger", &decided).await == count
+    })
+    .await;
+    let sql = format!(
+        "SELECT CAST(CAST(extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000 AS bigint) AS text) \
+         FROM ledger WHERE {decided} ORDER BY enrollment_id"
+    );
+    let committed = service.database.rows(&sql).await;
     let mut waited: Vec<f64> = committed
         .iter()
         .zip(published)

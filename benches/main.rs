@@ -15,6 +15,7 @@
 
 mod embedded;
 mod floor;
+mod growth;
 mod latency;
 mod plain;
 mod profile;

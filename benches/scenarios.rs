@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::report::Table;
 use crate::service::Service;
 use crate::world::{Enrolled, Size, World};
-use crate::{Args, embedded, floor, latency, plain, profile, purge};
+use crate::{Args, embedded, floor, growth, latency, plain, profile, purge};
 
 /// The scenarios, in the order in which they run.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "deletable",
     "mix",
     "heavy",
@@ -26,6 +26,7 @@ pub const NAMES: [&str; 11] = [
     "beside",
     "embedded",
     "criteria",
+    "growth",
     "profile",
 ];
 
@@ -51,9 +52,9 @@ pub async fn run(args: &Args) {
     println!("{machine}");
     let mut tables = Vec::new();
     for name in NAMES {
-        // The profile counts statements, which is not free: only where it is asked for.
+        // The profile counts statements, which is not free, and growth fills a disk: only where they are asked for.
         let asked = args.scenarios.iter().any(|it| it == name);
-        if !asked && (!args.scenarios.is_empty() || name == "profile") {
+        if !asked && (!args.scenarios.is_empty() || ["growth", "profile"].contains(&name)) {
             continue;
         }
         let table = match name {
@@ -67,6 +68,7 @@ pub async fn run(args: &Args) {
             "beside" => purge::beside(args).await,
             "embedded" => embedded::embedded(args).await,
             "criteria" => criteria(args),
+            "growth" => growth::growth(args).await,
             _ => profiled(args).await,
         };
         println!("\n{}", table.text());

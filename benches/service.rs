@@ -71,23 +71,23 @@ impl Service {
     /// Lets so many workers decide a queue full of events.
     pub async fn decide(&self, enrolled: &[Enrolled], workers: usize) -> Measured {
         self.publish(enrolled).await;
-        self.decide_all(i64::try_from(enrolled.len()).expect("not that many"), workers).await
+        self.decide_published(enrolled, workers).await
     }
 
     pub async fn publish(&self, enrolled: &[Enrolled]) {
         self.broker.publish(&enrolled.iter().map(|it| event(it).to_string()).collect::<Vec<_>>()).await;
     }
 
-    /// As [`Service::decide`], of what was published before: until the ledger has so many rows more.
-    pub async fn decide_all(&self, rows: i64, workers: usize) -> Measured {
-        let before = self.ledger().await.1;
+    /// As [`Service::decide`], of what was published before.
+    pub async fn decide_published(&self, enrolled: &[Enrolled], workers: usize) -> Measured {
+        let (all, since) = (i64::try_from(enrolled.len()).expect("not that many"), self.now().await);
         let running: Vec<Worker> = (0..workers).map(|_| self.reaper.spawn(&["run"])).collect();
         wait_until("all is decided", LONG, async || {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            self.broker.count(&self.broker.queue()).await == 0 && self.ledger().await.1 >= before + rows
+            self.broker.count(&self.broker.queue()).await == 0 && self.ledger(&since).await.1 == all
         })
         .await;
-        let ((seconds, last), total) = self.ledger().await;
+        let ((seconds, last), _) = self.ledger(&since).await;
         let (mut memory, mut processor) = (0, 0.0);
         for mut worker in running {
             memory = memory.max(resident_memory(worker.id()));
@@ -95,15 +95,23 @@ impl Service {
             worker.terminate();
             worker.exit(DEADLINE).await;
         }
-        Measured { seconds, decided: total - before - last, memory, processor }
+        Measured { seconds, decided: all - last, memory, processor }
     }
 
-    /// Seconds between the first and the last transaction, how many rows the last wrote, and all rows there are.
-    async fn ledger(&self) -> ((f64, i64), i64) {
-        let sql = "SELECT CAST(extract(epoch FROM max(decided_at) - min(decided_at)) AS text), \
-                   CAST(count(*) FILTER (WHERE decided_at = last) AS text), CAST(count(*) AS text) \
-                   FROM ledger, (SELECT max(decided_at) AS last FROM ledger) l";
-        let row = self.database.rows(sql).await.remove(0);
+    /// What time it is, as SQL.
+    pub async fn now(&self) -> String {
+        self.database.rows("SELECT quote_literal(CAST(now() AS text))").await.remove(0).remove(0)
+    }
+
+    /// Since then: seconds between the first and the last transaction, how many rows the last wrote, and how many there
+    /// are.
+    async fn ledger(&self, since: &str) -> ((f64, i64), i64) {
+        let sql = format!(
+            "SELECT CAST(extract(epoch FROM max(decided_at) - min(decided_at)) AS text), \
+             CAST(count(*) FILTER (WHERE decided_at = last) AS text), CAST(count(*) AS text) \
+             FROM ledger, (SELECT max(decided_at) AS last FROM ledger) l WHERE decided_at >= {since}"
+        );
+        let row = self.database.rows(&sql).await.remove(0);
         let count = |text: &str| text.parse().unwrap_or_default();
         ((row[0].parse().unwrap_or_default(), count(&row[1])), count(&row[2]))
     }

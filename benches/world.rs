@@ -1,7 +1,5 @@
 //! Stores full of contacts, and the enrollments that are to delete them.
 
-use std::ops::Range;
-
 use serde_json::Value;
 
 use crate::Args;
@@ -72,8 +70,13 @@ impl World {
         copy
     }
 
+    /// The store itself, where it is too large for copies.
+    pub fn into_store(self) -> Database {
+        self.template
+    }
+
     /// Enrollments of these contacts, each by its own.
-    pub fn enrolled(&self, contacts: Range<i64>) -> Vec<Enrolled> {
+    pub fn enrolled(&self, contacts: impl IntoIterator<Item = i64>) -> Vec<Enrolled> {
         let Size { accounts, workflows, padding, .. } = self.size;
         let enrolled = |contact| Enrolled {
             account: 1 + contact % accounts,
@@ -82,7 +85,7 @@ impl World {
             enrollment: contact,
             padding,
         };
-        contacts.map(enrolled).collect()
+        contacts.into_iter().map(enrolled).collect()
     }
 }
 
