@@ -2,7 +2,8 @@
 -- :more notes; ten contacts a company. Contact n is of account 1 + n % :accounts.
 -- All rows fit: nothing is to be checked.
 SET session_replication_role = replica;
-CREATE TEMP TABLE c AS SELECT 1 + n % :accounts AS account_id, n AS contact_id FROM generate_series(1, :contacts) n;
+CREATE TEMP TABLE c AS
+  SELECT 1 + n % :accounts AS account_id, n AS contact_id FROM generate_series(1::bigint, :contacts) n;
 
 INSERT INTO accounts SELECT n, 'Account ' || n, 'Europe/Berlin' FROM generate_series(1, :accounts) n;
 INSERT INTO subscriptions

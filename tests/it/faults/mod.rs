@@ -4,11 +4,11 @@
 //! The long form; each number has a default:
 //!
 //! ```sh
-//! FAULTS_KILLS=300 FAULTS_EVENTS=100000 FAULTS_NODE_KILLS=10 FAULTS_ROUNDS=900 FAULTS_SEED=1 FAULTS_RECOVERY=5 \
+//! FAULTS_KILLS=300 FAULTS_EVENTS=100000 FAULTS_NODE_KILLS=10 FAULTS_ROUNDS=1000 FAULTS_SEED=1 FAULTS_RECOVERY=5 \
 //!     tests/run.sh faults:: -- --nocapture
 //! ```
 //!
-//! `FAULTS_ROUNDS`: of one worker under load that is hurt once in each, four to five seconds long.
+//! `FAULTS_ROUNDS`: of one worker under load that is hurt once in each, some four seconds long.
 //!
 //! `FAULTS_RECOVERY`: seconds until a service must be at work again after the end of a fault. The default is meant for
 //! machines that have much else to do.
