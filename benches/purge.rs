@@ -66,7 +66,7 @@ pub async fn purge(args: &Args) -> Table {
 pub async fn beside(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
     let trashed = trashed(args);
-    let enrolled = world.enrolled(trashed + 1..args.contacts + 1);
+    let enrolled = world.enrolled(trashed + 1..=args.contacts);
     let mut table = Table::new(&format!("enrollments beside a purge of {trashed} contacts"), "contacts/s");
     for _ in 0..args.rounds {
         let service = Service::new(in_the_trash(&world, trashed).await, args).await;

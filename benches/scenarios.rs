@@ -100,7 +100,7 @@ pub fn rate(count: usize, seconds: f64) -> f64 {
 /// Every contact is to go: against the limit, the plain way and a peer.
 async fn deletable(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
-    let enrolled = world.enrolled(1..args.enrollments + 1);
+    let enrolled = world.enrolled(1..=args.enrollments);
     let few: Vec<Enrolled> = enrolled.iter().copied().take(ONE_BY_ONE).collect();
     let mut table = Table::new(&format!("deletable, {} contacts in the store", args.contacts), "contacts/s");
     let mut memory = 0;
@@ -139,7 +139,7 @@ async fn deletable(args: &Args) -> Table {
 /// Six of ten are to go; of the rest each is spared for another reason.
 async fn mix(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
-    let mut enrolled = world.enrolled(1..args.enrollments + 1);
+    let mut enrolled = world.enrolled(1..=args.enrollments);
     for it in &mut enrolled {
         match it.contact % 10 {
             6 => it.contact += 1_000_000_000,
@@ -155,7 +155,8 @@ async fn mix(args: &Args) -> Table {
         database
             .execute("UPDATE contacts SET properties = properties - 'country' WHERE contact_id % 10 = 9")
             .await;
-        database.execute("VACUUM ANALYZE contacts; CHECKPOINT").await;
+        database.execute("VACUUM ANALYZE contacts").await;
+        database.execute("CHECKPOINT").await;
         let service = Service::new(database, args).await;
         table.add("service", service.decide(&enrolled, args.workers).await.rate());
     }
@@ -166,7 +167,7 @@ async fn mix(args: &Args) -> Table {
 async fn heavy(args: &Args) -> Table {
     let size = Size { contacts: args.contacts / 10, more: 144, ..Size::of(args) };
     let world = World::load(size).await;
-    let enrolled = world.enrolled(1..size.contacts.min(args.enrollments) + 1);
+    let enrolled = world.enrolled(1..=size.contacts.min(args.enrollments));
     let mut table = Table::new("heavy: 300 related rows a contact", "contacts/s");
     for _ in 0..args.rounds {
         let service = Service::new(world.copy().await, args).await;
@@ -180,7 +181,7 @@ async fn heavy(args: &Args) -> Table {
 /// The same events again: what a redelivery costs.
 async fn duplicates(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
-    let enrolled = world.enrolled(1..args.enrollments + 1);
+    let enrolled = world.enrolled(1..=args.enrollments);
     let mut table = Table::new("duplicates: each event once more", "events/s");
     for _ in 0..args.rounds {
         let service = Service::new(world.copy().await, args).await;
@@ -194,7 +195,7 @@ async fn duplicates(args: &Args) -> Table {
 /// Fifty a second, one by one: from publish to commit.
 async fn latency(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
-    let enrolled = world.enrolled(1..LOW_RATE * 20 + 1);
+    let enrolled = world.enrolled(1..=LOW_RATE * 20);
     let mut table = Table::new("latency: fifty a second, from publish to commit", "ms");
     for _ in 0..args.rounds {
         let service = Service::new(world.copy().await, args).await;
@@ -217,7 +218,7 @@ async fn latency(args: &Args) -> Table {
 /// A bad run taken back.
 async fn restore(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
-    let enrolled = world.enrolled(1..args.enrollments + 1);
+    let enrolled = world.enrolled(1..=args.enrollments);
     let mut table = Table::new("restore: a workflow's run taken back", "contacts/s");
     for _ in 0..args.rounds {
         let service = Service::new(world.copy().await, args).await;
@@ -256,7 +257,7 @@ async fn profiled(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
     let service = Service::new(world.copy().await, args).await;
     let mut table = Table::new("profile: a contact's share", "µs");
-    let lines = profile::profile(&service, &world.enrolled(1..args.enrollments + 1), &mut table).await;
+    let lines = profile::profile(&service, &world.enrolled(1..=args.enrollments), &mut table).await;
     for line in &lines {
         table.note(line);
     }
