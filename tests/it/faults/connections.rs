@@ -112,12 +112,12 @@ async fn memory_stays_flat() {
         scene.recovers(&format!("round {round}"), EVENTS, fault).await;
         memory.push(scene.workers[0].resident_kib());
     }
-    scene.finish().await;
     let third = rounds / 3;
     let (first, last) = (&memory[..third], &memory[rounds - third..]);
     let highest = |memory: &[u64]| memory.iter().copied().max().expect("three rounds at least");
     let (first, last) = (highest(first), highest(last));
     println!("{rounds} rounds: {first} KiB at most in the first third, {last} KiB in the last");
+    scene.finish().await;
     assert!(highest(&memory) <= CEILING, "the worker takes too much, in KiB: {memory:?}");
     if rounds >= TELLING_ROUNDS {
         assert!(last <= first + GROWTH, "the worker grows, in KiB: {memory:?}");

@@ -32,6 +32,9 @@ impl Scene {
         let reaper = Reaper::new(&database)
             .fed_by(&broker)
             .unguarded()
+            // What the guard has counted is added up at the end, hours later it may be.
+            .setting("guard.workflow.window", "30d")
+            .setting("guard.account.window", "30d")
             .setting("pipeline.batch_size", "20")
             .setting("pipeline.prefetch", "60")
             .setting("feed.rabbitmq.retry_delays", &RUNGS.join(","))
