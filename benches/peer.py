@@ -4,9 +4,13 @@ Takes the URLs of PostgreSQL and RabbitMQ and how many contacts to delete, from 
 Needs the packages dramatiq[rabbitmq] and psycopg[binary].
 """
 
+import os
 import pathlib
 import sys
 import time
+
+# Read when the package is imported.
+os.environ["dramatiq_queue_prefetch"] = "1"
 
 import dramatiq
 import psycopg
@@ -29,7 +33,7 @@ def delete(account, contact, enrollment):
 
 for contact in range(1, contacts + 1):
     delete.send(1, contact, contact)
-worker = dramatiq.Worker(broker, worker_threads=1, queue_prefetch=1)
+worker = dramatiq.Worker(broker, worker_threads=1)
 started = time.monotonic()
 worker.start()
 broker.join(delete.queue_name)
