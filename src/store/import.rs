@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
 use super::db::{Tx, args};
-use super::dialect::Dialect;
+use super::dialect::{Dialect, names};
 use super::trash::{self, DeletedBy, Deletion};
 use super::{KeyHome, Store, StoreError, batch_row, batch_text, contact_counts, suppressions, waiting};
 use crate::domain::members::Fault;
@@ -337,22 +337,24 @@ impl Import {
         links: &Table,
         chunk: &[(u64, Record)],
     ) -> Result<(), StoreError> {
-        let names: Vec<&str> = links.columns.iter().map(|(name, _)| *name).collect();
+        let columns = names(links.columns);
         let dialect = self.tx.dialect();
-        let owner_columns: Vec<Column> = links.columns[..links.key].to_vec();
+        let owner_columns = &links.columns[..links.key];
         let sql = format!(
             "DELETE FROM {table} WHERE ({owner}) IN (SELECT {owner} FROM {owners}) \
              AND ({row}) NOT IN (SELECT {row} FROM {rows})",
             table = links.name,
-            owner = names[..links.key].join(", "),
-            owners = dialect.batch(1, &owner_columns),
-            row = names.join(", "),
+            owner = names(owner_columns),
+            owners = dialect.batch(1, owner_columns),
+            row = columns,
             rows = dialect.batch(2, links.columns),
         );
         let owner = |(_, record): &(u64, Record)| {
             // The last column of an owner's key is the record's own id, under the table's name for it.
             let id = kind.table.columns[kind.table.key - 1].0;
-            batch_row(json!({"account_id": record.account_id, names[links.key - 1]: record.row.get(id)}))
+            batch_row(
+                json!({"account_id": record.account_id, owner_columns[links.key - 1].0: record.row.get(id)}),
+            )
         };
         let owners = batch_text(chunk.iter().map(owner));
         let rows: Vec<Row> = chunk.iter().flat_map(|(_, record)| record.links.clone()).collect();
@@ -374,11 +376,10 @@ impl Import {
             },
         );
         let sql = format!(
-            "INSERT INTO {} ({names}{extra}) SELECT {names}{value} FROM {} WHERE {erased_stays_erased} \
-             ORDER BY {names} ON CONFLICT DO NOTHING",
+            "INSERT INTO {} ({columns}{extra}) SELECT {columns}{value} FROM {} WHERE {erased_stays_erased} \
+             ORDER BY {columns} ON CONFLICT DO NOTHING",
             links.name,
             dialect.batch(1, links.columns),
-            names = names.join(", "),
         );
         self.tx.execute(&sql, args![batch_text(rows)]).await?;
         Ok(())
