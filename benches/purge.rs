@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use crate::Args;
 use crate::report::Table;
 use crate::scenarios::rate;
-use crate::service::{Service, run_to_end};
-use crate::support::Database;
+use crate::service::{LONG, Service, run_to_end};
+use crate::support::{Database, wait_until};
 use crate::world::{Size, World};
 
 /// The tables of a contact's rows, as one would empty them by hand: no check, no receipt, nothing told.
@@ -26,6 +26,9 @@ const CHUNK: [&str; 9] = [
 ];
 
 const PURGE: [&str; 4] = ["retention", "run", "--job", "purge_trash"];
+
+/// The record of a purge that came to its end.
+const DONE: &str = "job = 'purge_trash' AND stopped_by = 'done'";
 
 /// All contacts but those that are enrolled elsewhere are in the trash.
 fn trashed(args: &Args) -> i64 {
@@ -62,21 +65,39 @@ pub async fn purge(args: &Args) -> Table {
     table
 }
 
-/// What a purge costs the enrollments that come meanwhile.
+/// What a purge costs the enrollments that come meanwhile: one by hand, which waits for nobody, and a scheduled one.
 pub async fn beside(args: &Args) -> Table {
     let world = World::load(Size::of(args)).await;
     let trashed = trashed(args);
     let enrolled = world.enrolled(trashed + 1..=args.contacts);
     let mut table = Table::new(&format!("enrollments beside a purge of {trashed} contacts"), "contacts/s");
+    let left = async |service: &Service| {
+        service.database.count("contacts", &format!("contact_id <= {trashed}")).await
+    };
     for _ in 0..args.rounds {
         let service = Service::new(in_the_trash(&world, trashed).await, args).await;
         table.add("alone", service.decide(&enrolled, args.workers).await.rate());
         let service = Service::new(in_the_trash(&world, trashed).await, args).await;
         let purging = service.spawn(&PURGE);
-        table.add("beside", service.decide(&enrolled, args.workers).await.rate());
-        let left = service.database.count("contacts", &format!("contact_id <= {trashed}")).await;
-        table.note(&format!("{left} were left to be purged when the enrollments were through"));
+        table.add("beside one by hand", service.decide(&enrolled, args.workers).await.rate());
+        table.note(&format!("by hand: {} were left when the enrollments were through", left(&service).await));
         drop(purging);
+        let service = Service::new(in_the_trash(&world, trashed).await, args).await;
+        let overdue = "INSERT INTO job_runs (job, first_seen) VALUES ('purge_trash', now() - interval '2 days') \
+                       ON CONFLICT (job) DO UPDATE SET first_seen = excluded.first_seen";
+        service.database.execute(overdue).await;
+        table.add("beside a scheduled one", service.decide(&enrolled, args.workers).await.rate());
+        let waiting = left(&service).await;
+        table.note(&format!("scheduled: {waiting} were left when the enrollments were through"));
+        let (worker, started) = (service.start().await, Instant::now());
+        wait_until("the purge has ended", LONG, async || {
+            service.database.count("retention_runs", DONE).await > 0
+        })
+        .await;
+        assert_eq!(left(&service).await, 0, "it left some");
+        let (count, seconds) = (usize::try_from(waiting).expect("a count"), started.elapsed().as_secs_f64());
+        table.note(&format!("scheduled: these then went at {:.0} a second", rate(count, seconds)));
+        drop(worker);
     }
     table
 }

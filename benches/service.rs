@@ -8,7 +8,7 @@ use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, wait_until};
 use crate::world::{Enrolled, event};
 
 /// The longest that a measurement may take.
-const LONG: Duration = Duration::from_hours(2);
+pub const LONG: Duration = Duration::from_hours(2);
 
 /// The service on a store and a queue of its own.
 pub struct Service {

@@ -15,6 +15,8 @@ use crate::telemetry;
 
 /// Between two looks at whoever goes before us.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Beside enrollments a job rests so many times as long as it works: it has a third of the time of one connection.
+const REST: u32 = 2;
 /// How long PostgreSQL bears with a transaction that does nothing, at least.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More rows than this that cannot be removed are no rows that are poisoned: something else is wrong.
@@ -29,6 +31,10 @@ pub struct Attempt<'a> {
     portion: Portion,
     /// The last transaction came late and was refused; see [`Attempt::refused`].
     was_refused: bool,
+    /// How long it has yet to rest before its next transaction.
+    rest: Duration,
+    /// Has it ever rested?
+    has_rested: bool,
 }
 
 /// Which rows a pass takes.
@@ -47,6 +53,8 @@ impl<'a> Attempt<'a> {
             began: Instant::now(),
             portion: Portion::new(job.batch_size),
             was_refused: false,
+            rest: Duration::ZERO,
+            has_rested: false,
         }
     }
 
@@ -72,11 +80,19 @@ impl<'a> Attempt<'a> {
             if self.runner.stop.is_requested() {
                 return Ok(Some("shutdown"));
             }
+            if let Some(pause) = self.next_rest() {
+                if !self.pause(pause).await? {
+                    return Ok(Some("lease_lost"));
+                }
+                continue;
+            }
             let Some(held) = lease(self.runner).await? else { return Ok(Some("lease_lost")) };
+            let began = Instant::now();
             match self.runner.store.search_for_purged(held.as_ref(), Some(&self.run)).await {
                 Ok(Some(swept)) => {
                     self.run.done = self.run.done.and(&swept);
                     self.was_refused = false;
+                    self.make_room(began.elapsed()).await;
                 }
                 Ok(None) => return Ok(None),
                 Err(error) => {
@@ -128,8 +144,8 @@ impl<'a> Attempt<'a> {
         if std::mem::replace(&mut self.was_refused, true) { Err(error) } else { Ok(None) }
     }
 
-    /// Is it enough? Waits while those who go before are behind.
-    async fn bound(&self) -> Result<Option<&'static str>, StoreError> {
+    /// Is it enough? Rests as long as it should, and waits while those who go before are behind.
+    async fn bound(&mut self) -> Result<Option<&'static str>, StoreError> {
         let mut waited = false;
         loop {
             if self.runner.stop.is_requested() {
@@ -141,21 +157,54 @@ impl<'a> Attempt<'a> {
             if self.began.elapsed() >= self.job.time_budget {
                 return Ok(Some(if waited { "lag" } else { "time_budget" }));
             }
-            let Some(behind) = self.behind().await else { return Ok(None) };
-            if !waited {
-                info!(job.name = self.job.name, job.waits_for = behind, "job waits");
-            }
-            waited = true;
-            self.runner.store.run_waits(&self.run).await?;
-            if lease(self.runner).await?.is_none() {
+            let pause = if let Some(rest) = self.next_rest() {
+                rest
+            } else {
+                let Some(behind) = self.behind().await else { return Ok(None) };
+                if !waited {
+                    info!(job.name = self.job.name, job.waits_for = behind, "job waits");
+                }
+                waited = true;
+                LOOK_AGAIN
+            };
+            if !self.pause(pause).await? {
                 return Ok(Some("lease_lost"));
             }
-            let mut stop = self.runner.stop.clone();
-            tokio::select! {
-                () = stop.requested() => {}
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-            }
         }
+    }
+
+    /// Lets the enrollments that are being decided have the machine for a while, after so much work of its own.
+    async fn make_room(&mut self, worked: Duration) {
+        // Taking up what waited is deciding enrollments.
+        let decides = matches!(self.job.target, Target::Waiting(_));
+        if decides || !self.runner.store.is_deciding().await.unwrap_or(false) {
+            return;
+        }
+        self.rest = worked * REST;
+        if !std::mem::replace(&mut self.has_rested, true) {
+            info!(job.name = self.job.name, "job rests between its batches: enrollments are being decided");
+        }
+    }
+
+    /// The next piece of the rest, if any is left.
+    fn next_rest(&mut self) -> Option<Duration> {
+        let piece = self.rest.min(LOOK_AGAIN);
+        self.rest -= piece;
+        (!piece.is_zero()).then_some(piece)
+    }
+
+    /// Does nothing for so long, or until asked to stop, and keeps the run and its lease meanwhile. `false`: another has it.
+    async fn pause(&self, pause: Duration) -> Result<bool, StoreError> {
+        self.runner.store.run_waits(&self.run).await?;
+        if lease(self.runner).await?.is_none() {
+            return Ok(false);
+        }
+        let mut stop = self.runner.stop.clone();
+        tokio::select! {
+            () = stop.requested() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        Ok(true)
     }
 
     /// Who is behind, if anybody.
@@ -185,13 +234,15 @@ impl<'a> Attempt<'a> {
         let began = Instant::now();
         match self.runner.store.sweep(&sweep).await {
             Ok(swept) => {
-                self.portion.fit(swept.deleted == u64::from(limit), began.elapsed());
+                let worked = began.elapsed();
+                self.portion.fit(swept.deleted == u64::from(limit), worked);
                 let removed = swept.deleted;
                 self.run.done = self.run.done.and(&swept);
                 self.job.count_deleted(removed);
                 for (enrollment, Decided { decision, .. }) in &swept.decided {
                     telemetry::decided(enrollment, decision);
                 }
+                self.make_room(worked).await;
                 Ok(removed > 0)
             }
             Err(error) if !self.is_about_rows(&error).await => Err(error),

@@ -1,13 +1,14 @@
 //! Jobs let those go first who are behind: enrollments in the queue, and replicas of the store.
 
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::{DAY, trashed, with};
 use crate::support::records::{contact, days_ago, event, manual_workflow};
-use crate::support::{Broker, DEADLINE, Database, TempDir, wait_until};
+use crate::support::{Broker, DEADLINE, Database, TempDir, on_both, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_purge_waits_until_the_enrollments_are_through() {
@@ -35,6 +36,43 @@ async fn a_purge_waits_until_the_enrollments_are_through() {
     wait_until("the purge goes on", DEADLINE, async || db.count("gone_contacts", "TRUE").await == 1).await;
     assert_eq!(db.count("ledger", "TRUE").await, EVENTS);
 }
+
+const RESTS: &str = "job rests between its batches";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purge_by_hand_rests_while_enrollments_are_decided() {
+    let (db, broker) = (Database::postgres().await, Broker::new().await);
+    let mut records = vec![manual_workflow(1, 7)];
+    records.extend((100..120).map(|id| trashed(id, 91 * DAY)));
+    let reaper = with(&db, &records).await.fed_by(&broker).setting("retention.purge_trash.batch_size", "1");
+    let mut worker = reaper.spawn(&["run"]);
+    worker.wait_ready().await;
+    let enrollments = async {
+        for id in 1.. {
+            // Of nobody: what is decided is that there is no such contact.
+            broker.publish(&[event(1, 7, id, id).to_string()]).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let purge = async {
+        wait_until("they are decided", DEADLINE, async || db.count("ledger", "TRUE").await > 0).await;
+        reaper.run(&["-v", "retention", "run", "--job", "purge_trash"]).await
+    };
+    let purge = tokio::select! {
+        output = purge => output,
+        () = enrollments => panic!("there are always more"),
+    };
+    assert!(purge.stderr.contains(RESTS), "{}", purge.stderr);
+    assert_eq!(db.count("gone_contacts", "TRUE").await, 20);
+}
+
+on_both!(a_purge_alone_does_not_rest, async |db: Database| {
+    let records: Vec<Value> = (100..120).map(|id| trashed(id, 91 * DAY)).collect();
+    let reaper = with(&db, &records).await.setting("retention.purge_trash.batch_size", "1");
+    let output = reaper.run(&["-v", "retention", "run", "--job", "purge_trash"]).await;
+    assert!(!output.stderr.contains(RESTS), "{}", output.stderr);
+    assert_eq!(db.count("gone_contacts", "TRUE").await, 20);
+});
 
 /// A program that receives the write-ahead log as a replica does, until it is dropped.
 struct Receiver {
