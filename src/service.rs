@@ -1,5 +1,7 @@
 //! Wiring only: build the parts from the settings, run them, stop softly, then hard.
 
+pub mod options;
+
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -14,22 +16,17 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::broker::{self, EventPublisher, QueueLag, RabbitFeed};
-use crate::config::{self, FeedKind, Mail, RetentionJob, Settings};
-use crate::domain::guard::{AccountLimits, Limits, WorkflowLimits};
+use crate::broker::{EventPublisher, RabbitFeed};
+use crate::config::{FeedKind, Mail, Settings};
 use crate::http::{self, Health};
 use crate::jsonl::{self, JsonlFeed, Source};
 use crate::operations::{self, Operations, dead_letters};
 use crate::outbox::events;
 use crate::outbox::mail::{self, Mails};
-use crate::pipeline::{self, End, Observer};
-use crate::ports::{Lag, Stop};
+use crate::pipeline::{self, End};
+use crate::ports::Stop;
 use crate::scheduler;
-use crate::scheduler::jobs::{
-    self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_ledger, prune_outbox,
-    purge_trash, wake_deferred,
-};
-use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
+use crate::store::{Rules, Store};
 use crate::systemd::{State, Systemd};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, Telemetry};
@@ -53,7 +50,7 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
         "" => None,
         endpoint => Some(Traces::start(endpoint)?),
     };
-    let store = Store::open(&store_options(settings, true))?;
+    let store = Store::open(&options::store(settings, true))?;
     let health = Health::new({
         let store = store.clone();
         Box::new(move || {
@@ -94,12 +91,12 @@ async fn work(
     systemd.tell(State::Ready);
     let (stop, listener) = Stop::channel();
     let schedule =
-        tokio::spawn(scheduler::run(store.clone(), schedule_options(settings, store), listener.clone()));
+        tokio::spawn(scheduler::run(store.clone(), options::schedule(settings, store), listener.clone()));
     let housekeeping = tokio::spawn(keep_house(store.clone(), telemetry, listener.clone()));
-    let options = pipeline_options(settings, Some(health.clone()), None);
+    let options = options::pipeline(settings, Some(health.clone()), None);
     let waiting = tokio::spawn(pipeline::waiting::run(
         store.clone(),
-        rules(settings),
+        options::rules(settings),
         options.clone(),
         listener.clone(),
     ));
@@ -159,13 +156,13 @@ async fn drain<T>(rest: impl Future<Output = T>, patience: Duration) -> anyhow::
 fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options, stop: Stop) -> PipelineTask {
     match settings.feed.kind {
         FeedKind::RabbitMq => {
-            let decider = store.deciding(rules(settings));
-            tokio::spawn(pipeline::run(RabbitFeed::new(broker_options(settings)), decider, options, stop))
+            let decider = store.deciding(options::rules(settings));
+            tokio::spawn(pipeline::run(RabbitFeed::new(options::broker(settings)), decider, options, stop))
         }
         FeedKind::JsonLines => {
             let path = &settings.feed.jsonl.path;
             let source = if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) };
-            tokio::spawn(run_lines(source, store, rules(settings), options, stop))
+            tokio::spawn(run_lines(source, store, options::rules(settings), options, stop))
         }
     }
 }
@@ -182,7 +179,7 @@ fn spawn_outbox(
     let events = (settings.feed.kind == FeedKind::RabbitMq).then(|| {
         let max_retry_delay = settings.feed.rabbitmq.max_reconnect_delay;
         let options = events::Options { holder: HOLDER.clone(), max_retry_delay };
-        let publisher = EventPublisher::new(broker_options(settings));
+        let publisher = EventPublisher::new(options::broker(settings));
         tokio::spawn(events::run(publisher, store.clone(), options, stop.clone()))
     });
     mails.into_iter().chain(events).collect()
@@ -225,12 +222,16 @@ pub async fn run_lines(
 /// What people and programs may ask of a store.
 pub fn operations(settings: &Settings, store: Store) -> Operations {
     let dead_letters = match settings.feed.kind {
-        FeedKind::RabbitMq => dead_letters::Home::Broker(Box::new(broker_options(settings))),
-        FeedKind::JsonLines => dead_letters::Home::Store(pipeline_options(settings, None, None)),
+        FeedKind::RabbitMq => dead_letters::Home::Broker(Box::new(options::broker(settings))),
+        FeedKind::JsonLines => dead_letters::Home::Store(options::pipeline(settings, None, None)),
     };
     let sends_mail = !settings.mail.smtp_url.is_empty();
-    let options =
-        operations::Options { rules: rules(settings), jobs: jobs(settings), dead_letters, sends_mail };
+    let options = operations::Options {
+        rules: options::rules(settings),
+        jobs: options::jobs(settings),
+        dead_letters,
+        sends_mail,
+    };
     Operations::new(store, options)
 }
 
@@ -355,98 +356,6 @@ pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
     Ok(receiver)
 }
 
-/// The store's options; `create` makes a SQLite file where there is none.
-pub fn store_options(settings: &Settings, create: bool) -> store::Options {
-    let hash_keys = match (&settings.privacy.hash_key_file, Store::file(settings.store.url.expose())) {
-        (Some(file), _) => KeyHome::File(file.clone()),
-        (None, Some(store)) => KeyHome::Beside(format!("{}.hash-key", store.display()).into()),
-        (None, None) => KeyHome::Database,
-    };
-    let settings = &settings.store;
-    store::Options {
-        hash_keys,
-        url: settings.url.expose().to_owned(),
-        max_connections: settings.max_connections,
-        acquire_timeout: settings.acquire_timeout,
-        statement_timeout: settings.statement_timeout,
-        prepared_statements: settings.prepared_statements,
-        busy_timeout: settings.busy_timeout,
-        create,
-    }
-}
-
-/// The broker's options.
-pub fn broker_options(settings: &Settings) -> broker::Options {
-    let rabbitmq = &settings.feed.rabbitmq;
-    broker::Options {
-        url: rabbitmq.url.expose().to_owned(),
-        tls: broker::Tls {
-            ca_file: rabbitmq.ca_file.clone(),
-            identity: rabbitmq
-                .client_identity
-                .clone()
-                .map(|(certificate_file, key_file)| broker::Identity { certificate_file, key_file }),
-        },
-        exchange: rabbitmq.exchange.clone(),
-        routing_key: rabbitmq.routing_key.clone(),
-        queue: rabbitmq.queue.clone(),
-        retry_queue_prefix: rabbitmq.retry_queue_prefix.clone(),
-        dead_letter_queue: rabbitmq.dead_letter_queue.clone(),
-        events_exchange: rabbitmq.events_exchange.clone(),
-        delivery_limit: rabbitmq.delivery_limit,
-        retry_delays: rabbitmq.retry_delays.clone(),
-        dead_letter_retention: rabbitmq.dead_letter_retention,
-        heartbeat: rabbitmq.heartbeat,
-        connect_timeout: rabbitmq.connect_timeout,
-        prefetch: settings.pipeline.prefetch,
-    }
-}
-
-/// The pipeline's options.
-pub fn pipeline_options(
-    settings: &Settings,
-    health: Option<Health>,
-    observer: Option<Observer>,
-) -> pipeline::Options {
-    pipeline::Options {
-        batch_size: settings.pipeline.batch_size,
-        lanes: settings.pipeline.lanes,
-        max_reconnect_delay: settings.feed.rabbitmq.max_reconnect_delay,
-        on_connected: told(health.clone(), Health::set_feed_connected),
-        on_stalled: told(health, Health::set_lane_stalled),
-        observer,
-    }
-}
-
-/// What the settings say about decisions.
-pub fn rules(settings: &Settings) -> Rules {
-    let config::Guard { workflow, account } = &settings.guard;
-    Rules {
-        ledger_retention: settings.ledger.retention,
-        limits: Limits {
-            workflow: WorkflowLimits {
-                max_deletions: workflow.max_deletions.into(),
-                window: workflow.window,
-            },
-            account: AccountLimits {
-                max_deletions: account.max_deletions.into(),
-                max_share: account.max_share,
-                min_contacts: account.min_contacts.into(),
-                window: account.window,
-            },
-        },
-    }
-}
-
-/// Tells the health, where there is one to tell.
-fn told(health: Option<Health>, tell: fn(&Health, bool)) -> pipeline::Told {
-    Arc::new(move |begins| {
-        if let Some(health) = &health {
-            tell(health, begins);
-        }
-    })
-}
-
 /// This instance among the others: the host and the process, and chance between them, for containers may have one name
 /// and one number for both.
 static HOLDER: LazyLock<String> = LazyLock::new(|| {
@@ -455,44 +364,3 @@ static HOLDER: LazyLock<String> = LazyLock::new(|| {
     let chance = RandomState::new().hash_one(()) >> 32;
     format!("{}:{chance:08x}:{}", host.trim(), std::process::id())
 });
-
-/// The scheduler's options.
-fn schedule_options(settings: &Settings, store: &Store) -> scheduler::Options {
-    let config::Scheduler { lease, jitter, .. } = settings.scheduler;
-    let lags = lags(settings, store);
-    scheduler::Options { holder: HOLDER.clone(), lease, jitter, jobs: jobs(settings), lags }
-}
-
-/// Who goes before the jobs of retention.
-fn lags(settings: &Settings, store: &Store) -> Vec<Box<dyn Lag>> {
-    let limits = &settings.scheduler;
-    let max_bytes = u64::from(limits.max_replication_lag_mb) * 1_000_000;
-    let mut lags: Vec<Box<dyn Lag>> = vec![Box::new(ReplicationLag { store: store.clone(), max_bytes })];
-    if settings.feed.kind == FeedKind::RabbitMq {
-        lags.push(Box::new(QueueLag::new(broker_options(settings), limits.max_waiting_enrollments)));
-    }
-    lags
-}
-
-/// The jobs of retention.
-pub fn jobs(settings: &Settings) -> Vec<Job> {
-    let with = |job: &RetentionJob| jobs::Settings {
-        schedule: job.schedule.clone(),
-        after: job.after,
-        batch_size: job.batch_size,
-        max_per_run: job.max_per_run.into(),
-        time_budget: job.time_budget,
-    };
-    let rules = rules(settings);
-    let settings = &settings.retention;
-    vec![
-        purge_trash::job(with(&settings.purge_trash)),
-        expire_notifications::job(with(&settings.expire_notifications)),
-        delete_quotes::job(with(&settings.delete_quotes)),
-        expire_unlinked::job(with(&settings.expire_unlinked)),
-        prune_ledger::job(with(&settings.prune_ledger)),
-        prune_audit::job(with(&settings.prune_audit)),
-        prune_outbox::job(with(&settings.prune_outbox)),
-        wake_deferred::job(with(&settings.wake_deferred), rules),
-    ]
-}

@@ -132,7 +132,7 @@ pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
     });
     let bodies = bodies.filter(|line| !line.iter().all(u8::is_ascii_whitespace)).inspect(|_| bar.inc(1));
     let report =
-        broker::publish_enrollments(&service::broker_options(&context.settings), stream::iter(bodies)).await;
+        broker::publish_enrollments(&service::options::broker(&context.settings), stream::iter(bodies)).await;
     bar.finish_and_clear();
     let report = match report {
         Ok(report) => report,

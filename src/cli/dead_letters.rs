@@ -139,7 +139,7 @@ async fn to_look(context: &Context) -> Result<Operations, Failure> {
     if context.settings.feed.kind != FeedKind::RabbitMq {
         return context.operations().await;
     }
-    let store = Store::open(&service::store_options(&context.settings, false))?;
+    let store = Store::open(&service::options::store(&context.settings, false))?;
     Ok(service::operations(&context.settings, store))
 }
 

@@ -166,7 +166,7 @@ struct Context {
 impl Context {
     /// The store, with its schema brought up to date, made where there is none.
     async fn store(&self) -> Result<Store, Failure> {
-        let store = Store::open(&service::store_options(&self.settings, true))?;
+        let store = Store::open(&service::options::store(&self.settings, true))?;
         store.migrate().await.map_err(not_reached)?;
         Ok(store)
     }
@@ -186,7 +186,7 @@ impl Context {
                 path.display()
             )));
         }
-        let store = Store::open(&service::store_options(&self.settings, false))?;
+        let store = Store::open(&service::options::store(&self.settings, false))?;
         match store.schema().await.map_err(not_reached)? {
             Schema::Current => Ok(store),
             Schema::Behind(missing) => Err(Failure::Failed(anyhow::anyhow!(

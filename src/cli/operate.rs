@@ -13,7 +13,7 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
 }
 
 pub async fn migrate(context: &Context) -> Result<(), Failure> {
-    let store = crate::store::Store::open(&service::store_options(&context.settings, true))?;
+    let store = crate::store::Store::open(&service::options::store(&context.settings, true))?;
     let applied = store.migrate().await.map_err(super::not_reached)?;
     if context.json {
         return output::document(&json!({ "applied": applied }));

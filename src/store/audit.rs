@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::StoreError;
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 

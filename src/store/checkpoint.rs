@@ -1,6 +1,7 @@
 //! The embedded feed's position and its dead letters.
 
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::enrollment::Rejection;
 use crate::ports::Checkpoints;

@@ -2,7 +2,8 @@
 
 use super::StoreError;
 use super::batch::Lists;
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use crate::domain::time::Time;
 
 /// A contact's own row.

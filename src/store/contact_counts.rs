@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::StoreError;
 use super::batch::{ACCOUNT, Lists, batch_row, batch_text};
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use crate::domain::record::{Column, ColumnType};
 
 const CHANGE: [Column; 2] = [("account_id", ColumnType::Int), ("change", ColumnType::Int)];

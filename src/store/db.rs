@@ -1,4 +1,4 @@
-//! Connections, transactions and rows: the thin layer that makes two databases look like one.
+//! Connections and transactions: the thin layer that makes two databases look like one.
 //!
 //! sqlx 0.9.0 can lose work that looked committed when a future that begins a transaction is dropped half-way
 //! (its issues 4385 and 4393): the connection goes back to the pool inside an open transaction. Two rules
@@ -9,11 +9,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
 use sqlx::{AssertSqlSafe, Executor, Postgres, Row as _, Sqlite};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
@@ -22,7 +21,8 @@ use super::batch::{List, Lists};
 use super::dialect::Dialect;
 use super::error::{StoreError, is_read_only};
 use super::pool::{Options, Pool};
-use crate::domain::time::{Time, format_time, parse_time};
+use super::values::{Arg, Row};
+use crate::domain::time::{Time, format_time};
 
 /// What PostgreSQL may take, beyond the longest statement, to say how it ended.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -35,83 +35,6 @@ pub struct Db {
     /// A session of PostgreSQL remembers the statements it has seen.
     prepares: bool,
 }
-
-/// A value for a statement's parameter.
-#[derive(Clone, Debug)]
-pub enum Arg {
-    Int(Option<i64>),
-    Text(Option<String>),
-    Time(Option<Time>),
-    Bytes(Vec<u8>),
-    /// The last one.
-    Lists(Lists),
-}
-
-impl From<i64> for Arg {
-    fn from(value: i64) -> Self {
-        Self::Int(Some(value))
-    }
-}
-
-impl From<Option<i64>> for Arg {
-    fn from(value: Option<i64>) -> Self {
-        Self::Int(value)
-    }
-}
-
-impl From<&str> for Arg {
-    fn from(value: &str) -> Self {
-        Self::Text(Some(value.to_owned()))
-    }
-}
-
-impl From<String> for Arg {
-    fn from(value: String) -> Self {
-        Self::Text(Some(value))
-    }
-}
-
-impl From<Option<String>> for Arg {
-    fn from(value: Option<String>) -> Self {
-        Self::Text(value)
-    }
-}
-
-impl From<Time> for Arg {
-    fn from(value: Time) -> Self {
-        Self::Time(Some(value))
-    }
-}
-
-impl From<Option<Time>> for Arg {
-    fn from(value: Option<Time>) -> Self {
-        Self::Time(value)
-    }
-}
-
-impl From<Vec<u8>> for Arg {
-    fn from(value: Vec<u8>) -> Self {
-        Self::Bytes(value)
-    }
-}
-
-impl From<Lists> for Arg {
-    fn from(value: Lists) -> Self {
-        Self::Lists(value)
-    }
-}
-
-impl From<&Lists> for Arg {
-    fn from(value: &Lists) -> Self {
-        Self::Lists(value.clone())
-    }
-}
-
-/// The parameters of a statement, in order.
-macro_rules! args {
-    ($($value:expr),* $(,)?) => { &[$($crate::store::db::Arg::from($value)),*] };
-}
-pub(super) use args;
 
 impl Db {
     /// Opens a pool; connects on first use.
@@ -420,78 +343,5 @@ impl Tx {
             drop(self.script("ROLLBACK").await);
         }
         work
-    }
-}
-
-/// A row of an answer, read by column name.
-#[derive(Debug)]
-pub enum Row {
-    Postgres(PgRow),
-    Sqlite(SqliteRow),
-}
-
-macro_rules! get {
-    ($row:expr, $column:expr, $type:ty) => {
-        match $row {
-            Row::Postgres(row) => row.try_get::<$type, _>($column),
-            Row::Sqlite(row) => row.try_get::<$type, _>($column),
-        }
-    };
-}
-
-impl Row {
-    pub fn int(&self, column: &str) -> Result<i64, StoreError> {
-        Ok(get!(self, column, i64)?)
-    }
-
-    pub fn optional_int(&self, column: &str) -> Result<Option<i64>, StoreError> {
-        Ok(get!(self, column, Option<i64>)?)
-    }
-
-    pub fn text(&self, column: &str) -> Result<String, StoreError> {
-        Ok(get!(self, column, String)?)
-    }
-
-    pub fn optional_text(&self, column: &str) -> Result<Option<String>, StoreError> {
-        Ok(get!(self, column, Option<String>)?)
-    }
-
-    pub fn bytes(&self, column: &str) -> Result<Vec<u8>, StoreError> {
-        Ok(get!(self, column, Vec<u8>)?)
-    }
-
-    pub fn bool(&self, column: &str) -> Result<bool, StoreError> {
-        Ok(get!(self, column, bool)?)
-    }
-
-    /// A JSON column, selected with `CAST(column AS text)`.
-    pub fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T, StoreError> {
-        serde_json::from_str(&self.text(column)?).map_err(|_| {
-            StoreError::Failed(format!("the column {column} holds JSON of another shape than ours"))
-        })
-    }
-
-    pub fn optional_json<T: serde::de::DeserializeOwned>(
-        &self,
-        column: &str,
-    ) -> Result<Option<T>, StoreError> {
-        self.optional_text(column)?.map(|_| self.json(column)).transpose()
-    }
-
-    pub fn time(&self, column: &str) -> Result<Time, StoreError> {
-        self.optional_time(column)?
-            .ok_or_else(|| StoreError::Failed(format!("the column {column} holds no time")))
-    }
-
-    pub fn optional_time(&self, column: &str) -> Result<Option<Time>, StoreError> {
-        match self {
-            Self::Postgres(row) => Ok(row.try_get::<Option<DateTime<Utc>>, _>(column)?),
-            Self::Sqlite(row) => match row.try_get::<Option<String>, _>(column)? {
-                None => Ok(None),
-                Some(text) => parse_time(&text)
-                    .map(Some)
-                    .ok_or_else(|| StoreError::Failed(format!("the column {column} holds no time"))),
-            },
-        }
     }
 }

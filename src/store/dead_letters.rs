@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::audit::{self, Actor};
-use super::db::{Row, Tx, args};
+use super::db::Tx;
+use super::values::{Row, args};
 use super::{Operator, Store, StoreError, batch_row, batch_text, reading, transaction};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::enrollment::Rejection;

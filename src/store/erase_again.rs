@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::audit::{self, Actor};
-use super::db::{Arg, Tx, args};
+use super::db::Tx;
 use super::erase::{self, Person};
 use super::import::{absent_accounts, take_turn};
 use super::receipts;
+use super::values::{Arg, args};
 use super::{KeyHome, Store, StoreError, batch_row, batch_text, reading, suppressions, transaction};
 use crate::domain::journal::{Erasure, Suppression};
 use crate::domain::record::ColumnType;

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use super::compiled::Compiled;
 use super::contact_counts::live_contacts_of;
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::facts::Known;
 use super::guard::Guard;
+use super::values::args;
 use super::{Rules, Store, StoreError, reading};
 use crate::domain::decision::{Decision, Explanation};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment};

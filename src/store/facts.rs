@@ -10,11 +10,12 @@ use chrono_tz::Tz;
 use super::StoreError;
 use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
 use super::compiled::Compiled;
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::guard::{Guard, Workflow as WorkflowKey};
 use super::ledger::TOOK_IN;
 use super::subjects::{self, record};
 use super::switches::Switches;
+use super::values::args;
 use crate::domain::criteria::subject::{Asks, Surroundings};
 use crate::domain::decision::{
     Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::audit;
-use super::db::{Arg, Tx, args};
+use super::db::Tx;
 use super::read::{Conditions, Filter};
 use super::users::Operator;
+use super::values::{Arg, args};
 use super::waiting::HELD_BY_THE_GUARD;
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::time::{Time, format_time};

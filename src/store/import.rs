@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::dialect::{Dialect, names};
 use super::trash::{self, DeletedBy, Deletion};
+use super::values::args;
 use super::{KeyHome, Store, StoreError, batch_row, batch_text, contact_counts, suppressions, waiting};
 use crate::domain::members::Fault;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table, parse_record};

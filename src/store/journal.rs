@@ -1,6 +1,7 @@
 //! The journal of erasures, read out of the store as it stands at one moment.
 
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use super::{KeyHome, Store, StoreError, suppressions, transaction};
 use crate::domain::journal::{Entry, Erasure, Key, Suppression};
 use crate::domain::suppression::HashKeys;

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::time::Time;
 

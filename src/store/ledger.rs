@@ -5,8 +5,9 @@ use std::collections::HashMap;
 
 use super::StoreError;
 use super::batch::{List, Lists};
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::dialect::names;
+use super::values::args;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{EnrollmentKey, NewEnrollment};
 use crate::domain::record::{Column, ColumnType};

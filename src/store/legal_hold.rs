@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::audit::{self, Actor};
 use super::contact::locked_contact;
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use super::{Operator, Store, StoreError, reading, transaction};
 use crate::domain::time::format_time;
 

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::StoreError;
 use super::batch::{CONTACT, Lists, batch_row, batch_text};
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use crate::domain::effects::Transition;
 use crate::domain::lifecycle::derive;
 use crate::domain::record::{Column, ColumnType};

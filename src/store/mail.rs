@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::audit::{self, Actor};
-use super::db::{Row, Tx, args};
+use super::db::Tx;
 use super::lease::{self, Lease};
 use super::outbox::write_outbox;
+use super::values::{Row, args};
 use super::{Store, StoreError, batch_row, batch_text, reading, transaction};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;

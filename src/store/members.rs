@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::StoreError;
-use super::db::{Arg, Tx};
+use super::db::Tx;
+use super::values::Arg;
 use crate::domain::time::format_time;
 
 /// The names under which `inspect contact` lists what is visible.

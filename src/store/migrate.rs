@@ -1,7 +1,8 @@
 //! The schema: which version the store has, and bringing it up to date.
 
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::dialect::Dialect;
+use super::values::args;
 use super::{KeyHome, Store, StoreError, reading, suppressions, transaction};
 
 /// A step of the schema, the same under one name for both databases.

@@ -60,6 +60,7 @@ pub mod tokens;
 pub mod trash;
 pub mod trash_search;
 mod users;
+mod values;
 pub mod waiting;
 
 use std::time::Duration;

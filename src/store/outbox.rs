@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::batch::{List, Lists};
-use super::db::{Row, Tx, args};
+use super::db::Tx;
 use super::lease::{self, Lease};
+use super::values::{Row, args};
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;

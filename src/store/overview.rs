@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::contact::contact_batch;
 use super::contact_counts::live_contacts_of;
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use super::{CONTACT, Store, StoreError, reading};
 use crate::domain::decision::OUTCOMES;
 use crate::domain::effects::Transition;

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::db::{Arg, Row, Tx};
+use super::db::Tx;
+use super::values::{Arg, Row};
 use super::{Store, StoreError, reading};
 use crate::domain::record::Row as JsonRow;
 use crate::domain::time::format_time;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::batch::Lists;
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::plan::BATCH;
+use super::values::args;
 use super::{StoreError, batch_row, batch_text};
 use crate::domain::person::Person;
 use crate::domain::record::{Column, ColumnType};

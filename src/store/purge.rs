@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::batch::{CONTACT, Lists};
-use super::db::{Arg, Row, Tx, args};
+use super::db::Tx;
 use super::person::{self, People};
 use super::plan::BATCH;
 use super::retention::{ByAccount, Sweep, Swept, lock_clause, searches, turn};
 use super::trash::Touched;
+use super::values::{Arg, Row, args};
 use super::{Store, StoreError, redact, scrubs, suppressions, trash};
 use crate::domain::effects::Transition;
 use crate::domain::time::Time;

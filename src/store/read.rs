@@ -6,9 +6,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::contact::gone_state;
-use super::db::{Arg, Row, Tx, args};
+use super::db::Tx;
 use super::members::{Visible, visible_members};
 use super::trash::DeletedBy;
+use super::values::{Arg, Row, args};
 use super::{Store, StoreError, reading};
 use crate::domain::address::address_key;
 use crate::domain::restore::RESTORABLE;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::json;
 
-use super::db::{Row, Tx, args};
+use super::db::Tx;
+use super::values::{Row, args};
 use super::{Store, StoreError, batch_row, batch_text, reading};
 use crate::domain::time::{Time, format_time};
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::batch::Lists;
-use super::db::{Arg, Row, Tx, args};
+use super::db::Tx;
+use super::values::{Arg, Row, args};
 use super::{StoreError, batch_text};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::person::{REDACTED, Traces};

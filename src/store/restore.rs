@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
 use super::batch::Lists;
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::lifecycle::{self, StageChange};
 use super::outbox::write_outbox;
 use super::plan::BATCH;
 use super::trash::run_plan;
 use super::users::permitted_user;
+use super::values::args;
 use super::{Store, StoreError, contact_counts, count_by_user, reading, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;

@@ -1,8 +1,9 @@
 //! What a SQLite store's files may still hold is remembered in the store, until a scrub is through.
 
 use super::StoreError;
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::dialect::Dialect;
+use super::values::args;
 use crate::domain::time::Time;
 
 /// Written with what deletes for good: whoever comes next scrubs, should this process not come to it.

@@ -1,7 +1,8 @@
 //! Browsers that have shown a token: their sessions, and the forms they send.
 
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::tokens::{CALLER, Caller, GOOD, caller, touch};
+use super::values::args;
 use super::{Store, StoreError, random, reading, transaction};
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::hex::hex;

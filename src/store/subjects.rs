@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::StoreError;
 use super::batch::{CONTACT, ENROLLED, Lists, batch_row, batch_text};
-use super::db::{Row, Tx, args};
+use super::db::Tx;
 use super::ledger::TOOK_IN;
+use super::values::{Row, args};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
     Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, is_the_vendors, texts,

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::batch::{List, Lists};
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::dialect::names;
+use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};

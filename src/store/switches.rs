@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::audit::{self, Actor};
 use super::batch::{ACCOUNT, Lists};
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::users::Operator;
+use super::values::args;
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::time::Time;
 

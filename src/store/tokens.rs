@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::audit::{self, Actor};
-use super::db::{Row, Tx, args};
+use super::db::Tx;
 use super::users::known_user;
+use super::values::{Row, args};
 use super::{Store, StoreError, random, reading, transaction};
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::permission::{Permission, Scope, may_delete};

@@ -4,10 +4,11 @@ use serde::{Serialize, Serializer};
 
 use super::StoreError;
 use super::batch::{List, Lists};
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::dialect::names;
 use super::outbox::write_outbox;
 use super::plan::{self, Deed, Step};
+use super::values::args;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::StoreError;
 use super::audit::Actor;
-use super::db::{Arg, Tx};
+use super::db::Tx;
+use super::values::Arg;
 use crate::domain::address::address_key;
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::{Permission, Scope, may_delete};

@@ -118,7 +118,7 @@ async fn fresh_store(context: &Context) -> Result<Store, Failure> {
         }
     }
     let mut options =
-        store::Options { url: URL.to_owned(), ..service::store_options(&context.settings, true) };
+        store::Options { url: URL.to_owned(), ..service::options::store(&context.settings, true) };
     if context.settings.privacy.hash_key_file.is_none() {
         // Where a command looks that is told the demo's store and nothing else.
         options.hash_keys = KeyHome::Beside(key_file.into());
@@ -145,7 +145,7 @@ async fn prepare(context: &Context, store: &Store) -> Result<(), Failure> {
     let (_asker, stop) = Stop::channel();
     let by = format!("operator:{}", operator());
     let runner = Runner { store, by, office: None, lags: &[], stop: &stop };
-    for job in service::jobs(&context.settings) {
+    for job in service::options::jobs(&context.settings) {
         job.run(&runner).await?;
     }
     store.restore_contact(1, USER, RESTORED).await?;
@@ -158,9 +158,10 @@ async fn decide_events(context: &Context, store: &Store, health: Health) -> Resu
     let observer = move |outcome: Outcome<'_>| {
         collected.lock().unwrap_or_else(PoisonError::into_inner).push(line(outcome));
     };
-    let options = service::pipeline_options(&context.settings, Some(health), Some(Arc::new(observer)));
+    let options = service::options::pipeline(&context.settings, Some(health), Some(Arc::new(observer)));
     let (_asker, stop) = Stop::channel();
-    let (source, rules) = (Source::Lines(dated(EVENTS)?.into_bytes()), service::rules(&context.settings));
+    let (source, rules) =
+        (Source::Lines(dated(EVENTS)?.into_bytes()), service::options::rules(&context.settings));
     service::run_lines(source, store.clone(), rules, options, stop)
         .await
         .map_err(|sentence| anyhow!(sentence))?;

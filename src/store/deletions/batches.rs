@@ -10,11 +10,12 @@ use crate::domain::criteria::subject::Record;
 use crate::domain::decision::Contact;
 use crate::domain::effects::Transition;
 use crate::domain::time::Time;
-use crate::store::db::{Tx, args};
+use crate::store::db::Tx;
 use crate::store::facts::load_contacts;
 use crate::store::subjects::Scene;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::users::permitted_user;
+use crate::store::values::args;
 use crate::store::{
     CONTACT, Lists, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction,
 };

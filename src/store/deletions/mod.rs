@@ -11,7 +11,8 @@ mod select;
 
 use std::collections::BTreeSet;
 
-use super::db::{Tx, args};
+use super::db::Tx;
+use super::values::args;
 use super::{Store, StoreError, count_by_user, reading, transaction};
 use crate::domain::criteria::Filter;
 use crate::domain::effects::Transition;

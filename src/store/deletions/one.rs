@@ -7,10 +7,11 @@ use crate::store::StoreError;
 use crate::store::audit;
 use crate::store::contact::locked_contact;
 use crate::store::contact_counts;
-use crate::store::db::{Tx, args};
+use crate::store::db::Tx;
 use crate::store::lifecycle;
 use crate::store::trash::{DeletedBy, Deletion, Trashed, announce, put_into_trash};
 use crate::store::users::permitted_user;
+use crate::store::values::args;
 
 pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> Result<Deleted, StoreError> {
     let account_id = request.account_id;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
-use crate::store::db::{Row, Tx, args};
+use crate::store::db::Tx;
 use crate::store::subjects::{Scene, record};
+use crate::store::values::{Row, args};
 use crate::store::{CONTACT, Lists, StoreError};
 
 /// How many contacts one page looks at.

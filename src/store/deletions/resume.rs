@@ -2,8 +2,9 @@
 
 use super::pages::page;
 use super::{Request, Selection, scope};
-use crate::store::db::{Arg, Tx, args};
+use crate::store::db::Tx;
 use crate::store::users::permitted_user;
+use crate::store::values::{Arg, args};
 use crate::store::{CONTACT, Lists, StoreError};
 
 /// A deletion that was confirmed and has not come to its end: interrupted, or under way in another process.

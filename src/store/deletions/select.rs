@@ -6,8 +6,9 @@ use super::pages::{Page, page};
 use super::resume::{Found, Open, find, open, which};
 use super::{Progress, Request, begin, scope};
 use crate::domain::time::Time;
-use crate::store::db::{Tx, args};
+use crate::store::db::Tx;
 use crate::store::users::permitted_user;
+use crate::store::values::args;
 use crate::store::{CONTACT, Lists, Store, StoreError, reading, transaction};
 
 /// A deletion that was quiet for so long is nobody's any more.

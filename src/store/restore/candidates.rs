@@ -8,7 +8,8 @@ use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::batch::{CONTACT, Lists};
 use crate::store::contact::contact_batch;
-use crate::store::db::{Row, Tx, args};
+use crate::store::db::Tx;
+use crate::store::values::{Row, args};
 
 /// These contacts, in this order, whether they are in the trash or not.
 pub(super) async fn named(tx: &mut Tx, account_id: i64, ids: &[i64]) -> Result<Vec<Candidate>, StoreError> {

@@ -8,9 +8,10 @@ use super::{AT_ONCE, Looked, Place, Refused, Request, Verdict, bring_back, look}
 use crate::domain::restore::Holders;
 use crate::store::batch::CONTACT;
 use crate::store::contact::contact_batch;
-use crate::store::db::{Tx, args};
+use crate::store::db::Tx;
 use crate::store::lifecycle::StageChange;
 use crate::store::members::{Visible, visible_members};
+use crate::store::values::args;
 use crate::store::{Store, StoreError, trying_out};
 
 /// What a restore would do. The counts are of the whole request; where it is `truncated`, the lists are of its first

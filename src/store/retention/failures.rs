@@ -5,7 +5,8 @@ use serde_json::json;
 use super::ByAccount;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
-use crate::store::db::{Tx, args};
+use crate::store::db::Tx;
+use crate::store::values::args;
 use crate::store::{StoreError, batch_row, batch_text};
 
 const ITEM: [Column; 2] = [("account_id", ColumnType::Int), ("item_id", ColumnType::Int)];

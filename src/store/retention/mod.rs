@@ -16,8 +16,9 @@ use std::time::Duration;
 pub use runs::{Done, JobRun, LastRun, Run, RunCounts, Started};
 
 use super::audit::{self, Actor};
-use super::db::{Tx, args};
+use super::db::Tx;
 use super::lease::{self, Lease};
+use super::values::args;
 use super::waiting::TakenUp;
 use super::{Rules, Store, StoreError, purge, reading, transaction, waiting};
 use crate::domain::effects::Category;

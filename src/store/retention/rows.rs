@@ -3,7 +3,8 @@
 use super::{ByAccount, Sweep, Target, lock_clause, turn};
 use crate::domain::time::Time;
 use crate::store::StoreError;
-use crate::store::db::{Arg, Tx, args};
+use crate::store::db::Tx;
+use crate::store::values::{Arg, args};
 
 /// Where the rows of a target are. In `condition` `{t}` is the table.
 pub(super) struct Rows {

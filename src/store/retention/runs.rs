@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{Held, Swept};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
-use crate::store::db::{Row, Tx, args};
+use crate::store::db::Tx;
 use crate::store::lease::{self, Lease};
+use crate::store::values::{Row, args};
 use crate::store::{Operator, Store, StoreError, audit, reading, transaction};
 
 /// A person's run that was silent for longer is over: its process is gone.

@@ -12,7 +12,8 @@ use super::{Held, Run, Swept, begin, runs};
 use crate::domain::effects::Transition;
 use crate::domain::person::Traces;
 use crate::domain::record::{Column, ColumnType};
-use crate::store::db::{Tx, args};
+use crate::store::db::Tx;
+use crate::store::values::args;
 use crate::store::{Store, StoreError, batch_row, batch_text, redact, transaction};
 
 /// People searched for at a time: what identifies them is held in memory.
