@@ -7,9 +7,6 @@ UPDATE contacts SET deleted_at = now(), trash_entry_id = o.entry_id
   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS t(a, c, e) JOIN trash_entries o ON o.account_id = a AND o.contact_id = c AND o.closed_at IS NULL
   WHERE contacts.account_id = a AND contacts.contact_id = c AND contacts.deleted_at IS NULL;
 
-UPDATE contact_emails SET live = FALSE FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS t(a, c, e)
-  WHERE account_id = a AND contact_id = c AND live AND e IS NOT NULL;
-
 DELETE FROM segment_members USING unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS t(a, c, e)
   WHERE account_id = a AND contact_id = c AND e IS NOT NULL;
 

@@ -6,8 +6,6 @@ UPDATE contacts SET deleted_at = o.deleted_at, trash_entry_id = o.entry_id
   FROM chunk t CROSS JOIN trash_entries o ON o.account_id = t.account_id AND o.contact_id = t.contact_id AND o.closed_at IS NULL
   WHERE contacts.account_id = t.account_id AND contacts.contact_id = t.contact_id AND contacts.deleted_at IS NULL;
 
-UPDATE contact_emails SET live = FALSE WHERE live AND (account_id, contact_id) IN (SELECT account_id, contact_id FROM chunk);
-
 DELETE FROM segment_members WHERE (account_id, contact_id) IN (SELECT account_id, contact_id FROM chunk);
 
 UPDATE workflow_enrollments SET active = FALSE

@@ -111,7 +111,6 @@ async fn in_the_trash(world: &World, contacts: i64) -> Database {
            WHERE contact_id <= {contacts}; \
          UPDATE contacts c SET deleted_at = e.deleted_at, trash_entry_id = e.entry_id FROM trash_entries e \
            WHERE e.account_id = c.account_id AND e.contact_id = c.contact_id; \
-         UPDATE contact_emails SET live = FALSE WHERE contact_id <= {contacts}; \
          DELETE FROM segment_members WHERE contact_id <= {contacts}; \
          UPDATE workflow_enrollments SET active = FALSE WHERE contact_id <= {contacts}"
     );

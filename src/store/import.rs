@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::addresses::{self, HOLDER};
 use super::audit::{self, Actor};
+use super::batch::{self, Lists};
 use super::db::Tx;
 use super::dialect::{Dialect, names};
 use super::trash::{self, DeletedBy, Deletion};
@@ -181,7 +183,7 @@ impl Import {
                 });
                 let conflicts = self.claim_addresses(&contacts.collect()).await?;
                 self.contested.extend(conflicts.into_iter().map(|(contact, _)| contact));
-                suppressions::revive(&mut self.tx, &self.hash_keys, &addresses(&chunk)).await?;
+                suppressions::revive(&mut self.tx, &self.hash_keys, &addresses_in(&chunk)).await?;
             }
             "deliverability" => self.hash_what_is_gone(&chunk).await?,
             "segment" | "enrollment" => self.leave_trash_alone(kind, &chunk).await?,
@@ -204,7 +206,7 @@ impl Import {
 
     /// What is told of an address whose person is gone is kept, but not by the address.
     async fn hash_what_is_gone(&mut self, chunk: &[(u64, Record)]) -> Result<(), StoreError> {
-        let gone = suppressions::gone(&mut self.tx, &self.hash_keys, &addresses(chunk)).await?;
+        let gone = suppressions::gone(&mut self.tx, &self.hash_keys, &addresses_in(chunk)).await?;
         if gone.is_empty() {
             return Ok(());
         }
@@ -386,50 +388,33 @@ impl Import {
         Ok(())
     }
 
-    /// Makes the addresses of these contacts theirs alone, where the contact lives; those with an address that
-    /// another live contact holds are left as they are and come back, each with the holder.
+    /// Claims the addresses of these contacts, where they live; those with an address that another live contact holds
+    /// are left as they are and come back, each with the holder.
     async fn claim_addresses(
         &mut self,
         contacts: &BTreeMap<(i64, i64), u64>,
     ) -> Result<Vec<(((i64, i64), u64), i64)>, StoreError> {
-        let batch = |contacts: &mut dyn Iterator<Item = &(i64, i64)>| {
-            let row = |(account_id, contact_id): &(i64, i64)| {
-                batch_row(json!({"account_id": account_id, "contact_id": contact_id}))
-            };
-            batch_text(contacts.map(row))
-        };
-        let source = self.tx.dialect().batch(1, &CONTACT);
-        // The cross join keeps SQLite, which knows nothing of the sizes, from walking all contacts of the account: first
-        // the few rows of the address, then their contacts.
+        let ids = |(account_id, contact_id): &(i64, i64)| [*account_id, *contact_id];
         let sql = format!(
             "SELECT e.account_id, e.contact_id, min(e.holder) AS holder FROM \
-             (SELECT e.account_id, e.contact_id, \
-                (SELECT min(o.contact_id) FROM contact_emails o CROSS JOIN contacts h \
-                 WHERE o.account_id = e.account_id AND o.email_key = e.email_key \
-                   AND h.account_id = o.account_id AND h.contact_id = o.contact_id \
-                   AND o.contact_id <> e.contact_id AND h.deleted_at IS NULL) AS holder \
-              FROM {source} \
+             (SELECT e.account_id, e.contact_id, {HOLDER} AS holder FROM {} \
               JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
               JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
               WHERE c.deleted_at IS NULL) e \
              WHERE e.holder IS NOT NULL GROUP BY e.account_id, e.contact_id \
-             ORDER BY e.account_id, e.contact_id DESC"
+             ORDER BY e.account_id, e.contact_id DESC",
+            self.tx.dialect().ids(1, &batch::CONTACT)
         );
         let mut conflicts = BTreeSet::new();
         let mut answers = Vec::new();
-        for row in self.tx.rows(&sql, args![batch(&mut contacts.keys())]).await? {
+        for row in self.tx.rows(&sql, args![Lists::ids(contacts.keys().map(ids))]).await? {
             let contact = (row.int("account_id")?, row.int("contact_id")?);
             let line = contacts.get(&contact).copied().unwrap_or_default();
             answers.push(((contact, line), row.int("holder")?));
             conflicts.insert(contact);
         }
-        let sql = format!(
-            "UPDATE contact_emails SET live = TRUE WHERE NOT live AND (account_id, contact_id) IN \
-             (SELECT c.account_id, c.contact_id FROM {source} JOIN contacts c \
-              ON c.account_id = b.account_id AND c.contact_id = b.contact_id WHERE c.deleted_at IS NULL)"
-        );
-        let mut theirs = contacts.keys().filter(|contact| !conflicts.contains(contact));
-        self.tx.execute(&sql, args![batch(&mut theirs)]).await?;
+        let theirs = contacts.keys().filter(|contact| !conflicts.contains(contact));
+        addresses::claim(&mut self.tx, &Lists::ids(theirs.map(ids))).await?;
         Ok(answers)
     }
 
@@ -475,7 +460,7 @@ fn is_of(contacts: &HashSet<(i64, i64)>, record: &Record) -> bool {
 }
 
 /// The addresses that records bring, whether they are a contact's or stand alone.
-fn addresses(chunk: &[(u64, Record)]) -> Vec<(i64, String)> {
+fn addresses_in(chunk: &[(u64, Record)]) -> Vec<(i64, String)> {
     let rows = chunk.iter().flat_map(|(_, record)| record.links.iter().chain([&record.row]));
     rows.filter_map(|row| {
         Some((row.get("account_id")?.as_i64()?, row.get("email_key")?.as_str()?.to_owned()))

@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 14] = [
+const MIGRATIONS: [Migration; 15] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -83,6 +83,11 @@ const MIGRATIONS: [Migration; 14] = [
         name: "0014_owed_searches",
         postgres: include_str!("migrations/postgres/0014_owed_searches.sql"),
         sqlite: include_str!("migrations/sqlite/0014_owed_searches.sql"),
+    },
+    Migration {
+        name: "0015_held_addresses",
+        postgres: include_str!("migrations/0015_held_addresses.sql"),
+        sqlite: include_str!("migrations/0015_held_addresses.sql"),
     },
 ];
 

@@ -9,6 +9,7 @@
 //! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
 //! many is more than one transaction.
 
+mod addresses;
 mod audit;
 mod batch;
 pub mod checkpoint;

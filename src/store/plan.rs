@@ -235,25 +235,16 @@ const UPLOADED: &str = "(account_id, file_id) IN (SELECT f.account_id, f.file_id
 fn rows(transition: Transition, category: Category) -> Vec<Rows> {
     use Category as C;
     match (category, effect(transition, category).fate) {
-        (C::ContactData, Fate::Hidden) => vec![
-            mark(
-                "contacts",
-                concat!("deleted_at = e.deleted_at, trash_entry_id = e.entry_id FROM ", entries!()),
-                "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
-            ),
-            mark("contact_emails", "live = FALSE", "live AND (account_id, contact_id) IN ({contacts})"),
-        ],
-        (C::ContactData, Fate::Back) => vec![
-            mark(
-                "contacts",
-                concat!(
-                    "deleted_at = NULL, trash_entry_id = NULL, restored_at = e.closed_at FROM ",
-                    entries!()
-                ),
-                "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
-            ),
-            mark("contact_emails", "live = TRUE", "(account_id, contact_id) IN ({contacts})"),
-        ],
+        (C::ContactData, Fate::Hidden) => vec![mark(
+            "contacts",
+            concat!("deleted_at = e.deleted_at, trash_entry_id = e.entry_id FROM ", entries!()),
+            "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
+        )],
+        (C::ContactData, Fate::Back) => vec![mark(
+            "contacts",
+            concat!("deleted_at = NULL, trash_entry_id = NULL, restored_at = e.closed_at FROM ", entries!()),
+            "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
+        )],
         (C::ContactData, Fate::Deleted) => vec![delete_own("contact_emails"), delete_own("contacts")],
         (C::Activities, Fate::Deleted) => {
             release_activities!("'note', 'meeting'", "'note', 'meeting', 'task'")

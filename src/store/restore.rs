@@ -15,7 +15,7 @@ use super::plan::BATCH;
 use super::trash::run_plan;
 use super::users::permitted_user;
 use super::values::args;
-use super::{Store, StoreError, contact_counts, count_by_user, reading, transaction};
+use super::{Store, StoreError, addresses, contact_counts, count_by_user, reading, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
 use crate::domain::restore::{Holders, Refusal, Verdict, decide};
@@ -209,6 +209,11 @@ async fn bring_back(
     );
     tx.execute(&close, args![at, &batch]).await?;
     run_plan(tx, Transition::Restore, &batch).await?;
+    addresses::claim(
+        tx,
+        &Lists::ids(contacts.iter().map(|(account_id, contact_id)| [*account_id, *contact_id])),
+    )
+    .await?;
     Ok(stages)
 }
 

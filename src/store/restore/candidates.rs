@@ -6,6 +6,7 @@ use super::AT_ONCE;
 use crate::domain::restore::{Address, Candidate, Standing};
 use crate::domain::time::Time;
 use crate::store::StoreError;
+use crate::store::addresses::HOLDER;
 use crate::store::batch::{CONTACT, Lists};
 use crate::store::contact::contact_batch;
 use crate::store::db::Tx;
@@ -89,10 +90,8 @@ async fn with_addresses(
     let in_trash: Vec<i64> = in_trash.map(|(contact_id, _)| *contact_id).collect();
     let batch = contact_batch(account_id, &in_trash);
     let sql = format!(
-        "SELECT e.contact_id, e.email_key, o.contact_id AS held_by FROM {} \
-         JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
-         LEFT JOIN contact_emails o ON o.account_id = e.account_id AND o.email_key = e.email_key AND o.live \
-                                 AND o.contact_id <> e.contact_id",
+        "SELECT e.contact_id, e.email_key, {HOLDER} AS held_by FROM {} \
+         JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id",
         tx.dialect().ids(1, &CONTACT)
     );
     let mut addresses: HashMap<i64, Vec<Address>> = HashMap::new();

@@ -10,7 +10,7 @@ use crate::support::Database;
 /// Table, its columns to look at, and where they are booleans.
 const TABLES: [(&str, &[&str]); 29] = [
     ("contacts", &["contact_id", "properties", "?deleted_at IS NOT NULL", "?restored_at IS NOT NULL"]),
-    ("contact_emails", &["contact_id", "email_key", "?live"]),
+    ("contact_emails", &["contact_id", "email_key", HOLDS_IT]),
     // How many are live, told by the volume guard's sum.
     ("contact_counts", &["coalesce(sum(change), 0)"]),
     ("gone_contacts", &["contact_id", "state"]),
@@ -40,6 +40,10 @@ const TABLES: [(&str, &[&str]); 29] = [
     ("outbox", &["type", "data"]),
     ("ledger", &["enrollment_id", "object_id", "outcome", "coalesce(reason, '')"]),
 ];
+
+/// Who lives holds the address. In the trash it is held for as long as nobody else claims it.
+const HOLDS_IT: &str = "?live OR contact_id IN (SELECT t.contact_id FROM contacts t \
+     WHERE t.account_id = contact_emails.account_id AND t.deleted_at IS NOT NULL)";
 
 /// The rows of each table, as text, sorted.
 pub type Rows = BTreeMap<&'static str, Vec<String>>;
@@ -108,10 +112,10 @@ impl Account {
     fn rows_of_people(&self, rows: &mut Rows) {
         let mut add = |table, row| rows.get_mut(table).expect("a table of ours").push(row);
         for (id, it) in &self.contacts {
-            let (properties, trash) = (json!(it.properties), it.trash.is_some());
-            add("contacts", format!("{id} | {properties} | {} | {}", yes(trash), yes(it.restored)));
+            let (trashed, restored) = (yes(it.trash.is_some()), yes(it.restored));
+            add("contacts", format!("{id} | {} | {trashed} | {restored}", json!(it.properties)));
             for address in &it.addresses {
-                add("contact_emails", format!("{id} | {address} | {}", yes(!trash)));
+                add("contact_emails", format!("{id} | {address} | yes"));
             }
             if it.held {
                 add("legal_holds", id.to_string());

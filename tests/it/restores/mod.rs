@@ -1,10 +1,13 @@
 //! `restore`: lists, the undoing of a bad run, what a preview says; races with what deletes for good.
 
+mod addresses;
 mod lists;
 mod order;
 mod preview;
 mod races;
 mod undo;
+
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -79,4 +82,14 @@ async fn with(db: &Database, records: &[Value]) -> Reaper {
     all.extend_from_slice(records);
     reaper.import(&all).await;
     reaper
+}
+
+/// A restore that comes to a contact while a deed of somebody else, not committed yet, still holds it.
+async fn waiting_for(db: &Database, deed: &str, reaper: &Reaper, what: &[&str]) -> Output {
+    let held = format!("BEGIN; {deed}; SELECT pg_sleep(2); COMMIT");
+    let restore = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        restored(reaper, "1", what).await
+    };
+    tokio::join!(db.execute(&held), restore).1
 }

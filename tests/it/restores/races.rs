@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{document, restore_list, restored, with};
+use super::{document, restore_list, waiting_for, with};
 use crate::support::records::contact;
 use crate::support::{Database, Output, Reaper, on_both};
 
@@ -108,16 +108,6 @@ on_both!(a_list_races_with_purges, async |db: Database| {
         assert_eq!(rows_of(&db, id).await, expected, "{id} of {back:?}");
     }
 });
-
-/// A restore that comes to a contact while a deed of somebody else, not committed yet, still holds it.
-async fn waiting_for(db: &Database, deed: &str, reaper: &Reaper, what: &[&str]) -> Output {
-    let held = format!("BEGIN; {deed}; SELECT pg_sleep(2); COMMIT");
-    let restore = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        restored(reaper, "1", what).await
-    };
-    tokio::join!(db.execute(&held), restore).1
-}
 
 /// Two contacts in the trash.
 async fn two(db: &Database) -> Reaper {

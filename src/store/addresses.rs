@@ -1,0 +1,45 @@
+//! Who holds an address: one live contact at most, which an index sees to (`contact_emails.live`).
+//!
+//! Whoever goes to the trash holds its addresses there until a live contact claims one. So a deletion need not write
+//! them, which would move each of them to another place in indexes that are sorted by text.
+
+use super::StoreError;
+use super::batch::{CONTACT, Lists};
+use super::db::Tx;
+use super::values::args;
+
+/// As SQL, the lowest id of the live contacts that have the address of `e` beside the contact of `e`; null where none
+/// has. The cross join keeps SQLite, which knows nothing of the sizes, from walking all contacts of the account: first
+/// the few rows of the address, then their contacts.
+pub(super) const HOLDER: &str = "(SELECT min(o.contact_id) FROM contact_emails o CROSS JOIN contacts h \
+     WHERE o.account_id = e.account_id AND o.email_key = e.email_key \
+       AND h.account_id = o.account_id AND h.contact_id = o.contact_id \
+       AND o.contact_id <> e.contact_id AND h.deleted_at IS NULL)";
+
+/// Makes the addresses of those of these contacts who live theirs alone. Who held one in the trash no longer does.
+///
+/// # Errors
+///
+/// Contended where another live contact holds one, which whoever asks for [`HOLDER`] first knows; it came meanwhile.
+pub(super) async fn claim(tx: &mut Tx, contacts: &Lists) -> Result<(), StoreError> {
+    let source = tx.dialect().ids(1, &CONTACT);
+    // The holders are locked, for one who is being restored would come back without the address that it had.
+    let release = format!(
+        "UPDATE contact_emails SET live = FALSE WHERE (account_id, contact_id, email_key) IN \
+         (SELECT o.account_id, o.contact_id, o.email_key FROM {source} \
+          CROSS JOIN contact_emails e CROSS JOIN contact_emails o CROSS JOIN contacts h \
+          WHERE e.account_id = b.account_id AND e.contact_id = b.contact_id AND NOT e.live \
+            AND o.account_id = e.account_id AND o.email_key = e.email_key AND o.live \
+            AND h.account_id = o.account_id AND h.contact_id = o.contact_id AND h.deleted_at IS NOT NULL \
+          ORDER BY h.account_id, h.contact_id{})",
+        tx.dialect().for_update("h")
+    );
+    tx.execute(&release, args![contacts]).await?;
+    let claim = format!(
+        "UPDATE contact_emails SET live = TRUE WHERE NOT live AND (account_id, contact_id) IN \
+         (SELECT c.account_id, c.contact_id FROM {source} JOIN contacts c \
+          ON c.account_id = b.account_id AND c.contact_id = b.contact_id WHERE c.deleted_at IS NULL)"
+    );
+    tx.execute(&claim, args![contacts]).await?;
+    Ok(())
+}
