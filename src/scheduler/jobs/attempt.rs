@@ -62,10 +62,18 @@ impl<'a> Attempt<'a> {
         &self.run
     }
 
-    /// Removes what is due. A purge then searches for whom it removed, also where it did not come to its end.
+    /// Removes what is due. A purge searches for whom earlier runs removed before it, and for whom it removed after it,
+    /// also where it did not come to its end.
     pub async fn work(&mut self) -> Result<&'static str, StoreError> {
-        let removed = self.remove().await;
-        if self.job.target != Target::Trash || matches!(removed, Ok("shutdown" | "lease_lost")) {
+        if self.job.target != Target::Trash {
+            return self.remove(self.job.time_budget).await;
+        }
+        if let Some(stopped_by) = self.search().await? {
+            return Ok(stopped_by);
+        }
+        // However much there is to be removed, there is time to search.
+        let removed = self.remove(self.job.time_budget / 2).await;
+        if matches!(removed, Ok("shutdown" | "lease_lost")) {
             return removed;
         }
         match self.search().await? {
@@ -80,9 +88,12 @@ impl<'a> Attempt<'a> {
             if self.runner.stop.is_requested() {
                 return Ok(Some("shutdown"));
             }
-            if let Some(pause) = self.next_rest() {
-                if !self.pause(pause).await? {
-                    return Ok(Some("lease_lost"));
+            if self.began.elapsed() >= self.job.time_budget {
+                return Ok(Some("time_budget"));
+            }
+            if let Some(rest) = self.next_rest() {
+                if let Some(stopped_by) = self.pause(rest).await? {
+                    return Ok(Some(stopped_by));
                 }
                 continue;
             }
@@ -106,7 +117,7 @@ impl<'a> Attempt<'a> {
 
     /// First what nobody holds, then what somebody does: a row in use is not passed over for ever. At the end, one by
     /// one, what earlier runs could not remove.
-    async fn remove(&mut self) -> Result<&'static str, StoreError> {
+    async fn remove(&mut self, time_budget: Duration) -> Result<&'static str, StoreError> {
         let retry = Some(self.run.started_at);
         for pass in [
             Pass { locked: Locked::Skip, failed_before: None },
@@ -114,7 +125,7 @@ impl<'a> Attempt<'a> {
             Pass { locked: Locked::Wait, failed_before: retry },
         ] {
             loop {
-                if let Some(stopped_by) = self.bound().await? {
+                if let Some(stopped_by) = self.bound(time_budget).await? {
                     return Ok(stopped_by);
                 }
                 let Some(held) = lease(self.runner).await? else { return Ok("lease_lost") };
@@ -145,7 +156,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Is it enough? Rests as long as it should, and waits while those who go before are behind.
-    async fn bound(&mut self) -> Result<Option<&'static str>, StoreError> {
+    async fn bound(&mut self, time_budget: Duration) -> Result<Option<&'static str>, StoreError> {
         let mut waited = false;
         loop {
             if self.runner.stop.is_requested() {
@@ -154,7 +165,7 @@ impl<'a> Attempt<'a> {
             if self.run.done.deleted >= self.job.max_per_run {
                 return Ok(Some("max_per_run"));
             }
-            if self.began.elapsed() >= self.job.time_budget {
+            if self.began.elapsed() >= time_budget {
                 return Ok(Some(if waited { "lag" } else { "time_budget" }));
             }
             let pause = if let Some(rest) = self.next_rest() {
@@ -167,8 +178,8 @@ impl<'a> Attempt<'a> {
                 waited = true;
                 LOOK_AGAIN
             };
-            if !self.pause(pause).await? {
-                return Ok(Some("lease_lost"));
+            if let Some(stopped_by) = self.pause(pause).await? {
+                return Ok(Some(stopped_by));
             }
         }
     }
@@ -193,18 +204,21 @@ impl<'a> Attempt<'a> {
         (!piece.is_zero()).then_some(piece)
     }
 
-    /// Does nothing for so long, or until asked to stop, and keeps the run and its lease meanwhile. `false`: another has it.
-    async fn pause(&self, pause: Duration) -> Result<bool, StoreError> {
-        self.runner.store.run_waits(&self.run).await?;
+    /// Does nothing for so long, or until asked to stop, and keeps the lease and the run meanwhile; why it stopped where it
+    /// could not.
+    async fn pause(&mut self, pause: Duration) -> Result<Option<&'static str>, StoreError> {
         if lease(self.runner).await?.is_none() {
-            return Ok(false);
+            return Ok(Some("lease_lost"));
+        }
+        if let Err(error) = self.runner.store.run_waits(&self.run).await {
+            return self.refused(error).await;
         }
         let mut stop = self.runner.stop.clone();
         tokio::select! {
             () = stop.requested() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        Ok(true)
+        Ok(None)
     }
 
     /// Who is behind, if anybody.

@@ -18,13 +18,15 @@ use crate::store::{Store, StoreError, batch_row, batch_text, redact, transaction
 
 /// People searched for at a time: what identifies them is held in memory.
 const PEOPLE: i64 = 20_000;
+/// Accounts searched at a time. Dead letters are of no account: each search reads them all.
+const ACCOUNTS: i64 = 50;
 
 const OWED: [Column; 3] =
     [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int), ("texts", ColumnType::Json)];
 
 impl Store {
-    /// Takes people who were purged out of the texts of one account, as many as are searched for at a time. `None`: nobody
-    /// is left.
+    /// Takes people who were purged out of the texts of their accounts, as many as are searched for at a time. `None`:
+    /// nobody is left.
     ///
     /// # Errors
     ///
@@ -57,21 +59,27 @@ pub(in crate::store) async fn owe(
 
 async fn search(tx: &mut Tx, held: Option<&Held>, run: Option<&Run>) -> Result<Option<Swept>, StoreError> {
     let now = begin(tx, held).await?;
-    let first = "SELECT account_id FROM owed_searches ORDER BY account_id LIMIT 1";
-    let Some(first) = tx.row(first, &[]).await? else { return Ok(None) };
-    let account_id = first.int("account_id")?;
-    let take = "DELETE FROM owed_searches WHERE account_id = $1 AND contact_id IN \
-                (SELECT contact_id FROM owed_searches WHERE account_id = $1 ORDER BY contact_id LIMIT $2) \
-                RETURNING CAST(texts AS text) AS texts";
-    let mut traces = Traces::default();
-    for row in tx.rows(take, args![account_id, PEOPLE]).await? {
-        traces.extend(Traces::of(&row.json::<Vec<String>>("texts")?));
+    let take = "DELETE FROM owed_searches WHERE (account_id, contact_id) IN \
+                (SELECT account_id, contact_id FROM owed_searches WHERE account_id IN \
+                  (SELECT DISTINCT account_id FROM owed_searches ORDER BY account_id LIMIT $1) \
+                 ORDER BY account_id, contact_id LIMIT $2) \
+                RETURNING account_id, CAST(texts AS text) AS texts";
+    let mut owed: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    for row in tx.rows(take, args![ACCOUNTS, PEOPLE]).await? {
+        owed.entry(row.int("account_id")?).or_default().extend(row.json::<Vec<String>>("texts")?);
     }
-    let mut swept = Swept::default();
-    for (category, rows) in redact::account_wide(tx, account_id, &traces, Transition::Purge).await? {
-        swept.counts.entry(category.to_owned()).or_default().redacted += rows;
+    if owed.is_empty() {
+        return Ok(None);
     }
-    redact::dead_letters(tx, &traces).await?;
+    let (mut swept, mut everybody) = (Swept::default(), Traces::default());
+    for (account_id, texts) in owed {
+        let traces = Traces::of(&texts);
+        for (category, rows) in redact::account_wide(tx, account_id, &traces, Transition::Purge).await? {
+            swept.counts.entry(category.to_owned()).or_default().redacted += rows;
+        }
+        everybody.extend(traces);
+    }
+    redact::dead_letters(tx, &everybody).await?;
     if let Some(run) = run {
         runs::progress(tx, run, &run.done.and(&swept), now).await?;
     }

@@ -76,3 +76,24 @@ on_both!(a_run_whose_record_somebody_closed_does_nothing_more, async |db: Databa
     assert_eq!(db.count("retention_runs", "stopped_by = 'killed' AND deleted = 0").await, 1);
     store.close().await;
 });
+
+on_both!(a_search_that_takes_too_long_is_left_to_the_next_run, async |db: Database| {
+    const ACCOUNTS: i64 = 20_000;
+    let reaper = with(&db, &[trashed(1, 91 * DAY)]).await;
+    let reaper = reaper.setting("retention.purge_trash.time_budget", "1s");
+    // Earlier runs purged somebody of each of these accounts, and have not yet searched the texts.
+    let texts = db.in_its_words("CAST('[\"Ada Lovelace\"]' AS jsonb)", "'[\"Ada Lovelace\"]'");
+    db.execute(&format!(
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {ACCOUNTS}) \
+         INSERT INTO owed_searches (account_id, contact_id, texts) SELECT 1000 + i, 1, {texts} FROM n"
+    ))
+    .await;
+    let run = async || reaper.json(&["retention", "run", "--job", "purge_trash"]).await["jobs"][0].clone();
+    let report = json!({"job": "purge_trash", "dryRun": false, "deleted": 0, "remaining": 1, "stoppedBy": "time_budget"});
+    assert_eq!(run().await, report);
+    let owed = db.count("owed_searches", "TRUE").await;
+    assert!(0 < owed && owed < ACCOUNTS, "{owed}");
+    db.execute("DELETE FROM owed_searches").await;
+    assert_eq!(run().await["stoppedBy"], "done");
+    assert_eq!(reaper.state(1, 1).await, "purged");
+});
