@@ -62,9 +62,12 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
     let systemd = Arc::new(Systemd::from_environment());
     tokio::spawn(watchdog(Arc::clone(&systemd), health.clone()));
     let outcome = work(settings, &store, &health, &systemd, telemetry, &mut asked).await;
+    // Before the store goes: what was asked for over HTTP ends well, too.
+    if tokio::time::timeout(settings.pipeline.drain_timeout, server.stop()).await.is_err() {
+        warn!("requests are under way that took longer than pipeline.drain_timeout; they are cut off");
+    }
     // A connection may be stuck; the exit closes it as well.
     drop(tokio::time::timeout(GOODBYE, store.close()).await);
-    server.stop().await;
     if let Some(traces) = traces {
         tokio::task::spawn_blocking(move || traces.end()).await.context("the traces ended in a panic")?;
     }

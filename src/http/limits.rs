@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::Health;
 
 /// Requests at the store at once: the rest of its connections is left to the deletions.
-const AT_ONCE: usize = 4;
+const AT_ONCE: u32 = 4;
 /// How long a request may wait for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 
@@ -46,7 +46,14 @@ pub enum NoBody {
 
 impl Limits {
     pub fn new(health: Health) -> Self {
-        Self { health, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { health, turns: Arc::new(Semaphore::new(AT_ONCE as usize)) }
+    }
+
+    /// Waits for the requests that are at the store to end; none begins any more.
+    pub async fn close(&self) {
+        if let Ok(turns) = self.turns.acquire_many(AT_ONCE).await {
+            turns.forget();
+        }
     }
 
     /// These routes, within the limits.

@@ -49,7 +49,8 @@ pub struct State {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
-/// Serves until `shutdown` completes, and a moment longer for connections that are open then.
+/// Serves until `shutdown` completes and what was begun by then has ended, jobs after their batch, and a moment longer for
+/// connections that are open then.
 pub async fn serve(
     listener: TcpListener,
     state: State,
@@ -57,12 +58,16 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let (asker, stop) = Stop::channel();
-    let shutdown = async move {
-        shutdown.await;
-        asker.send_replace(true);
+    let limits = limits::Limits::new(state.health.clone());
+    let shutdown = {
+        let limits = limits.clone();
+        async move {
+            shutdown.await;
+            asker.send_replace(true);
+            limits.close().await;
+        }
     };
     let gate = auth::Gate::new(operations.store.clone());
-    let limits = limits::Limits::new(state.health.clone());
     let api = api::router(operations.clone(), gate.clone());
     let routes = pages::router(operations, gate).nest("/api/v1", api).layer(Extension(stop));
     let guarded = limits.around(routes);

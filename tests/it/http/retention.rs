@@ -1,19 +1,20 @@
 //! The scheduled jobs, run by hand over HTTP: they are of all accounts, and take a user who may do anything.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::Scene;
 use super::pages::Browser;
+use super::{Scene, serving};
 use crate::support::records::{contact, days_ago};
-use crate::support::{Database, on_both};
+use crate::support::{Asking, DEADLINE, Database, on_both, wait_until};
+
+fn archived(id: i64, days: i64) -> Value {
+    let mut record = contact(1, id, json!({}));
+    record["archived"] = json!(true);
+    record["archivedAt"] = json!(days_ago(days));
+    record
+}
 
 on_both!(a_job_is_run_by_hand_and_removes_what_is_due_and_nothing_else, async |db: Database| {
-    let archived = |id, days| {
-        let mut record = contact(1, id, json!({}));
-        record["archived"] = json!(true);
-        record["archivedAt"] = json!(days_ago(days));
-        record
-    };
     let scene = Scene::new(db, &[archived(40, 91), archived(41, 91), archived(42, 89)]).await;
     let (admin, many) = (scene.token("1").await, scene.token("3").await);
     scene
@@ -51,4 +52,27 @@ on_both!(a_job_is_run_by_hand_and_removes_what_is_due_and_nothing_else, async |d
     assert!(refused.status == 409 && refused.body.contains("under way"), "{}", refused.body);
     scene.reaper.json(&["retention", "run", "--job", "prune_outbox"]).await;
     assert_eq!(scene.db.count("audit", "account_id = 0 AND action = 'run_jobs'").await, 1);
+});
+
+on_both!(a_service_that_is_asked_to_stop_ends_the_job_after_its_batch_and_answers, async |db: Database| {
+    const DUE: i64 = 400;
+    let due: Vec<Value> = (100..100 + DUE).map(|id| archived(id, 91)).collect();
+    let scene = Scene::new(db, &due).await;
+    let admin = scene.token("1").await;
+    let mut worker = serving(&scene.reaper.clone().setting("retention.purge_trash.batch_size", "1")).await;
+    let wish = Asking::post("/api/v1/retention/run", &json!({"job": "purge_trash"})).showing(&admin);
+    let begun = async {
+        wait_until("it purges", DEADLINE, async || scene.db.count("gone_contacts", "TRUE").await > 0).await;
+        worker.terminate();
+    };
+    let (answer, ()) = tokio::join!(worker.ask(&wish), begun);
+    assert_eq!(worker.exit(DEADLINE).await.code(), Some(0), "{}", worker.stderr());
+    let gone = scene.db.count("gone_contacts", "TRUE").await;
+    let report = json!({"job": "purge_trash", "dryRun": false, "deleted": gone, "remaining": DUE - gone,
+        "stoppedBy": "shutdown"});
+    assert_eq!((answer.status, answer.json()), (200, json!({ "jobs": [report] })));
+    assert!(gone < DUE);
+    // Nothing is under way that would be in the way of the next.
+    scene.reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    assert_eq!(scene.db.count("gone_contacts", "TRUE").await, DUE);
 });
