@@ -5,7 +5,7 @@
 //! skipped and counted: erased stays erased. A contact in the trash is in no segment and in no workflow,
 //! whatever a record says.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use super::audit::{self, Actor};
 use super::batch::{self, Lists};
 use super::db::Tx;
 use super::dialect::{Dialect, names};
+use super::redact::redact_headers;
 use super::trash::{self, DeletedBy, Deletion};
 use super::values::args;
 use super::{KeyHome, Store, StoreError, batch_row, batch_text, contact_counts, suppressions, waiting};
@@ -163,6 +164,10 @@ impl Import {
         let gone = self.gone(&chunk).await?;
         let read = chunk.len();
         chunk.retain(|(_, record)| !is_of(&gone, record));
+        let linked_before = match kind.name {
+            "activity" => self.keep_erased(&mut chunk).await?,
+            _ => HashSet::new(),
+        };
         self.report.skipped += (read - chunk.len()) as u64;
         self.note_references(&chunk).await?;
         let new = if kind.name == "contact" { self.new_contacts(&chunk).await? } else { BTreeSet::new() };
@@ -196,7 +201,12 @@ impl Import {
         }
         // Whoever purged a contact while its record waited for the lock has committed by now.
         let gone = self.gone(&chunk).await?;
-        if chunk.iter().any(|(_, record)| is_of(&gone, record)) {
+        let linked = if kind.name == "activity" {
+            self.gone_of(linked_contacts(&chunk)).await?
+        } else {
+            HashSet::new()
+        };
+        if linked != linked_before || chunk.iter().any(|(_, record)| is_of(&gone, record)) {
             return Err(StoreError::Contended("a contact was purged while its record was imported".into()));
         }
         self.report.imported += chunk.len() as u64;
@@ -222,13 +232,49 @@ impl Import {
         let named = chunk.iter().flat_map(|(_, record)| {
             record.contacts.iter().chain(&record.shared).map(|id| (record.account_id, *id))
         });
-        let named: BTreeSet<(i64, i64)> = named.collect();
-        self.pairs_where(
-            "JOIN gone_contacts g ON g.account_id = b.account_id AND g.contact_id = b.contact_id",
-            &named,
-        )
-        .await
-        .map(|gone| gone.into_iter().collect())
+        self.gone_of(named.collect()).await
+    }
+
+    /// Which of these contacts were erased or purged.
+    async fn gone_of(&mut self, contacts: BTreeSet<(i64, i64)>) -> Result<HashSet<(i64, i64)>, StoreError> {
+        let gone = "JOIN gone_contacts g ON g.account_id = b.account_id AND g.contact_id = b.contact_id";
+        Ok(self.pairs_where(gone, &contacts).await?.into_iter().collect())
+    }
+
+    /// What an erasure or a purge took from activities does not come back with their records: a stub stays one; and whoever
+    /// names somebody who is gone knows nothing newer of an activity that is there, and of a new one not the header. Who
+    /// is gone of those who are named.
+    async fn keep_erased(
+        &mut self,
+        chunk: &mut Vec<(u64, Record)>,
+    ) -> Result<HashSet<(i64, i64)>, StoreError> {
+        let id = |record: &Record| record.row.get("activity_id").and_then(Value::as_i64).unwrap_or_default();
+        let dialect = self.tx.dialect();
+        // Locked, so that none becomes a stub while its record is written.
+        let sql = format!(
+            "SELECT a.account_id, a.activity_id, a.stub FROM {} \
+             JOIN activities a ON a.account_id = b.account_id AND a.activity_id = b.activity_id \
+             ORDER BY a.account_id, a.activity_id{}",
+            dialect.ids(1, &["account_id", "activity_id"]),
+            dialect.for_update("a")
+        );
+        let keys = Lists::ids(chunk.iter().map(|(_, record)| [record.account_id, id(record)]));
+        let mut is_stub = HashMap::new();
+        for row in self.tx.rows(&sql, args![keys]).await? {
+            is_stub.insert((row.int("account_id")?, row.int("activity_id")?), row.bool("stub")?);
+        }
+        let gone = self.gone_of(linked_contacts(chunk)).await?;
+        let names_gone = |record: &Record| linked(record).any(|contact| gone.contains(&contact));
+        chunk.retain(|(_, record)| {
+            let there = is_stub.get(&(record.account_id, id(record)));
+            !there.is_some_and(|is_stub| *is_stub || names_gone(record))
+        });
+        for (_, record) in chunk.iter_mut().filter(|(_, record)| names_gone(record)) {
+            if let Some(properties) = record.row.get_mut("properties") {
+                redact_headers(properties);
+            }
+        }
+        Ok(linked_contacts(chunk).intersection(&gone.into_iter().collect()).copied().collect())
     }
 
     /// Remembers which accounts and contacts these records name that are not there yet.
@@ -451,6 +497,16 @@ pub(super) async fn absent_accounts(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Re
     );
     let batch = batch_text(accounts.iter().map(|id| batch_row(json!({ "account_id": id }))));
     tx.rows(&sql, args![batch]).await?.iter().map(|row| row.int("account_id")).collect()
+}
+
+/// The contacts that an activity is linked with.
+fn linked(record: &Record) -> impl Iterator<Item = (i64, i64)> {
+    let links = record.links.iter().filter(|link| link.get("object_type").is_some_and(|it| it == "contact"));
+    links.filter_map(|link| Some((record.account_id, link.get("object_id")?.as_i64()?)))
+}
+
+fn linked_contacts(chunk: &[(u64, Record)]) -> BTreeSet<(i64, i64)> {
+    chunk.iter().flat_map(|(_, record)| linked(record)).collect()
 }
 
 /// Is the record of one of these contacts, or shared by none but these?

@@ -159,7 +159,7 @@ pub async fn headers(tx: &mut Tx, contacts: &Lists) -> Result<Redacted, StoreErr
 
 /// Row 10: the header of an e-mail, and what was derived from it, tells who wrote to whom. An activity without them is
 /// no e-mail, and stays as it is.
-fn redact_headers(properties: &mut Value) -> bool {
+pub(super) fn redact_headers(properties: &mut Value) -> bool {
     const DERIVED: [&str; 5] =
         ["hs_email_from_", "hs_email_to_", "hs_email_cc_", "hs_email_bcc_", "hs_email_sender_"];
     let Some(properties) = properties.as_object_mut() else { return false };

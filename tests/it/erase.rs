@@ -188,6 +188,54 @@ on_both!(erased_stays_erased_and_unsubscribed_stays_unsubscribed, async |db: Dat
     assert_eq!(newcomer["visible"]["suppressions"], json!(["unsubscribed:zq@old.example"]));
 });
 
+on_both!(what_was_taken_from_activities_does_not_come_back_with_the_same_file, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let end = |kind: &str, id: &str| json!({"type": kind, "id": id});
+    let activity = |id: &str, kind: &str, properties: &Value, others: &[Value]| {
+        let ends = [&[end("contact", "1")], others].concat();
+        json!({"kind": "activity", "accountId": "1", "id": id, "type": kind, "timestamp": days_ago(3),
+            "properties": properties, "associations": ends})
+    };
+    let header =
+        json!({"body": "by Ada", "hs_email_headers": "ada@x.example", "hs_email_to_firstname": "Ada"});
+    let mut file = entitled_account(ACCOUNT);
+    file.extend([
+        contact(ACCOUNT, 1, json!({"firstname": "Ada", "lastname": "Lovelace"})),
+        contact(ACCOUNT, 2, json!({})),
+        activity("21", "note", &json!({"body": "Ada Lovelace is nice"}), &[]),
+        activity("22", "note", &json!({"body": "Ada Lovelace runs it"}), &[end("company", "77")]),
+        activity("23", "email", &header, &[end("contact", "2")]),
+    ]);
+    reaper.import(&file).await;
+    let erase = ["erase", "--account", "1", "--as", "1", "--contact", "1", "--confirm", "1"];
+    assert_eq!(reaper.run(&erase).await.code, 0);
+    let kept = async || {
+        db.rows(
+            "SELECT CAST(activity_id AS text), CASE WHEN stub THEN 'stub' ELSE '' END, \
+             coalesce(properties ->> 'body', ''), coalesce(properties ->> 'hs_email_headers', ''), \
+             coalesce(properties ->> 'hs_email_to_firstname', '') FROM activities ORDER BY activity_id",
+        )
+        .await
+    };
+    let expected = [
+        ["21", "stub", "", "", ""],
+        ["22", "stub", "", "", ""],
+        ["23", "", "by Ada", "GDPR_DELETED", "[redacted]"],
+    ];
+    assert_eq!(kept().await, expected);
+    // And one that comes for the first time.
+    file.push(activity("24", "email", &header, &[end("contact", "2")]));
+    reaper.import(&file).await;
+    let late = [["24", "", "by Ada", "GDPR_DELETED", "[redacted]"]];
+    assert_eq!(kept().await, [&expected[..], &late].concat());
+    let links = db
+        .rows(
+            "SELECT CAST(activity_id AS text), CAST(object_id AS text) FROM activity_associations ORDER BY 1",
+        )
+        .await;
+    assert_eq!(links, [["23", "2"], ["24", "2"]]);
+});
+
 on_both!(a_wrong_count_a_hold_and_a_stranger_erase_nothing, async |db: Database| {
     let reaper = Reaper::new(&db);
     reaper.import(&graph()).await;

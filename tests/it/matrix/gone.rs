@@ -215,7 +215,7 @@ fn is_one(people: &BTreeSet<i64>, (kind, id): &Object) -> bool {
 }
 
 /// Row 3: who wrote to whom.
-fn redact_headers(properties: &mut Words) {
+pub(super) fn redact_headers(properties: &mut Words) {
     for (name, value) in properties {
         if name == "hs_email_headers" {
             "GDPR_DELETED".clone_into(value);

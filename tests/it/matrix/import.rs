@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::deeds::Refusal;
+use super::gone::redact_headers;
 use super::model::{
     Account, Activity, Analytics, Contact, Conversation, File, Notification, Object, Owned, Quote,
     Submission, Words,
@@ -126,11 +127,19 @@ impl Account {
         if !ends.is_empty() && ends.iter().all(|end| self.is_gone(end)) {
             return;
         }
+        let of_gone = ends.iter().any(|end| self.is_gone(end));
+        if self.activities.get(&id(record, "id")).is_some_and(|it| it.stub || of_gone) {
+            return;
+        }
+        let mut properties = words(&record["properties"]);
+        if of_gone {
+            redact_headers(&mut properties);
+        }
         let activity = Activity {
             kind: text(record, "type"),
             at: text(record, "timestamp"),
             stub: false,
-            properties: words(&record["properties"]),
+            properties,
             ends: ends.into_iter().filter(|end| !self.is_gone(end)).collect(),
         };
         self.activities.insert(id(record, "id"), activity);
