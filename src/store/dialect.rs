@@ -96,6 +96,14 @@ impl Dialect {
         }
     }
 
+    /// Takes samples of the tables, to plan with. SQLite plans without.
+    pub fn analyze(self, tables: &[&str]) -> Option<String> {
+        match self {
+            Self::Postgres => Some(format!("ANALYZE {}", tables.join(", "))),
+            Self::Sqlite => None,
+        }
+    }
+
     /// Locks the rows of `table` until the end of the transaction. SQLite has one writer and needs none.
     pub fn for_update(self, table: &str) -> String {
         self.lock("UPDATE", table)

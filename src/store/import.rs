@@ -26,6 +26,9 @@ use crate::domain::time::{Time, parse_time};
 /// How many records travel in one statement.
 const CHUNK: usize = 500;
 
+/// So many records make other tables of those that are written.
+const MANY: u64 = 2_000;
+
 const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
 
 /// What an import did.
@@ -53,6 +56,10 @@ pub struct Import {
     missing_contacts: BTreeMap<(i64, i64), u64>,
     /// Contacts with an address that another one holds so far, with their line: a later line may give it up.
     contested: BTreeMap<(i64, i64), u64>,
+    /// The tables that were written.
+    tables: BTreeSet<&'static str>,
+    /// With so many records PostgreSQL is to look at the tables again.
+    look_at: u64,
     report: ImportReport,
 }
 
@@ -78,6 +85,8 @@ impl Store {
             missing_accounts: BTreeMap::new(),
             missing_contacts: BTreeMap::new(),
             contested: BTreeMap::new(),
+            tables: BTreeSet::new(),
+            look_at: MANY,
             report: ImportReport::default(),
         })
     }
@@ -151,6 +160,9 @@ impl Import {
             );
             return Err(at_line(*line, "properties.email or additionalEmails", &problem));
         }
+        if self.report.imported >= MANY {
+            self.look_at_the_tables().await?;
+        }
         let actor = Actor::Operator(self.operator.clone());
         let count = i64::try_from(self.report.imported).unwrap_or(i64::MAX);
         audit::write(&mut self.tx, self.now, 0, &actor, "import", &[], count).await
@@ -211,6 +223,22 @@ impl Import {
         }
         self.report.imported += chunk.len() as u64;
         *self.report.kinds.entry(kind.name).or_default() += chunk.len() as u64;
+        self.tables.extend([kind.table.name].into_iter().chain(kind.links.as_ref().map(|links| links.name)));
+        self.tables.extend((kind.name == "contact").then_some("trash_entries"));
+        if self.report.imported >= self.look_at {
+            self.look_at = 4 * self.report.imported;
+            self.look_at_the_tables().await?;
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL plans with what it knows of the tables, and knows nothing yet of what an import brings: until its next
+    /// autovacuum each batch, of this import and of the deeds after it, would be held against all the rows of an account.
+    async fn look_at_the_tables(&mut self) -> Result<(), StoreError> {
+        let tables: Vec<&str> = self.tables.iter().copied().collect();
+        if let Some(sql) = self.tx.dialect().analyze(&tables) {
+            self.tx.execute(&sql, &[]).await?;
+        }
         Ok(())
     }
 

@@ -137,7 +137,11 @@ fn mark(table: &'static str, assignments: &'static str, predicate: &'static str)
 /// The batch with its trash entries.
 macro_rules! entries {
     () => {
-        "{batch} JOIN trash_entries e ON e.account_id = b.account_id AND e.entry_id = b.entry_id"
+        concat!(
+            "{batch} JOIN trash_entries e ON e.account_id = b.account_id AND e.entry_id = b.entry_id ",
+            // Says nothing new, but lets PostgreSQL look up the contact by the whole of its key in whatever order it joins.
+            "AND e.contact_id = b.contact_id"
+        )
     };
 }
 
