@@ -20,11 +20,11 @@ pub struct Hold {
 }
 
 impl Store {
-    /// Sets a hold; one that is there already stays as it was.
+    /// Sets a hold, unless the contact is under one for the same reason.
     ///
     /// # Errors
     ///
-    /// Refused for a contact that is not there, and for a user who may not.
+    /// Refused for a contact that is not there or under a hold for another reason, and for a user who may not.
     pub async fn set_legal_hold(
         &self,
         account_id: i64,
@@ -79,10 +79,21 @@ async fn set(
     let actor = operator.who_may_anything(tx, account_id, "set a legal hold").await?;
     // Under the contact's lock: an erase or a purge of it has ended before, or sees the hold.
     locked_contact(tx, account_id, contact_id).await?;
+    let held = "SELECT reason, since FROM legal_holds WHERE account_id = $1 AND contact_id = $2";
+    if let Some(held) = tx.row(held, args![account_id, contact_id]).await? {
+        if held.text("reason")? == reason {
+            return Ok(());
+        }
+        // One that hid another would end with it.
+        return Err(StoreError::Refused(format!(
+            "contact {contact_id} is under a legal hold for another reason since {}, which `legal-hold list` shows: lift it, \
+             and set one that names both",
+            format_time(held.time("since")?)
+        )));
+    }
     let now = tx.now().await?;
     tx.execute(
-        "INSERT INTO legal_holds (account_id, contact_id, set_by, reason, since) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO legal_holds (account_id, contact_id, set_by, reason, since) VALUES ($1, $2, $3, $4, $5)",
         args![account_id, contact_id, set_by(&actor), reason, now],
     )
     .await?;

@@ -236,6 +236,22 @@ on_both!(what_was_taken_from_activities_does_not_come_back_with_the_same_file, a
     assert_eq!(links, [["23", "2"], ["24", "2"]]);
 });
 
+on_both!(a_second_legal_hold_is_not_lost_behind_the_first, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&graph()).await;
+    let set = ["legal-hold", "set", "--account", "1", "--contact", "11", "--reason"];
+    let hold = async |reason: &str| reaper.run(&[&set[..], &[reason]].concat()).await;
+    assert_eq!((hold("case 5").await.code, hold("case 5").await.code), (0, 0));
+    let refused = hold("case 6").await;
+    assert!(
+        refused.code == 1 && refused.stderr.contains("lift it, and set one that names both"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(db.rows("SELECT reason FROM legal_holds").await, [["case 5"]]);
+    assert_eq!(db.count("audit", "action = 'set_legal_hold'").await, 1);
+});
+
 on_both!(a_wrong_count_a_hold_and_a_stranger_erase_nothing, async |db: Database| {
     let reaper = Reaper::new(&db);
     reaper.import(&graph()).await;
