@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::Datelike as _;
 use serde::Serialize;
 
 use super::audit::{self, Actor};
@@ -161,10 +162,17 @@ fn ends(expiry: Expiry, now: Time) -> Result<Time, StoreError> {
             chrono::TimeDelta::from_std(period).ok().and_then(|it| now.checked_add_signed(it))
         }
     };
-    at.filter(|at| *at > now).ok_or_else(|| {
-        let now = format_time(now);
-        StoreError::Refused(format!("a token has to end after it began, which is {now}: give a later time"))
-    })
+    // Later ones cannot be written as the answers write times.
+    match at.filter(|at| at.year() < 10_000) {
+        None => Err(StoreError::Refused(
+            "a token cannot end after the year 9999: give an earlier time".to_owned(),
+        )),
+        Some(at) if at <= now => Err(StoreError::Refused(format!(
+            "a token has to end after it began, which is {}: give a later time",
+            format_time(now)
+        ))),
+        Some(at) => Ok(at),
+    }
 }
 
 async fn list(tx: &mut Tx, account_id: Option<i64>) -> Result<Vec<TokenRow>, StoreError> {
