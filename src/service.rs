@@ -33,6 +33,8 @@ use crate::telemetry::{self, Telemetry};
 
 /// Between two looks at the store before it answers.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// How long requests may go on when all else has ended: a job's batch takes a second.
+const LAST_REQUESTS: Duration = Duration::from_secs(10);
 /// How long the connections to the store may take to close.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How often pools, outbox and histograms are looked after.
@@ -63,8 +65,8 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
     tokio::spawn(watchdog(Arc::clone(&systemd), health.clone()));
     let outcome = work(settings, &store, &health, &systemd, telemetry, &mut asked).await;
     // Before the store goes: what was asked for over HTTP ends well, too.
-    if tokio::time::timeout(settings.pipeline.drain_timeout, server.stop()).await.is_err() {
-        warn!("requests are under way that took longer than pipeline.drain_timeout; they are cut off");
+    if tokio::time::timeout(LAST_REQUESTS, server.stop()).await.is_err() {
+        warn!("requests over HTTP are still under way; they are cut off");
     }
     // A connection may be stuck; the exit closes it as well.
     drop(tokio::time::timeout(GOODBYE, store.close()).await);
