@@ -62,23 +62,20 @@ impl<'a> Attempt<'a> {
         &self.run
     }
 
-    /// Removes what is due. A purge searches for whom earlier runs removed before it, and for whom it removed after it,
-    /// also where it did not come to its end.
+    /// Removes what is due. A purge then searches for whom it and earlier runs removed, also where it did not come to its
+    /// end.
     pub async fn work(&mut self) -> Result<&'static str, StoreError> {
         if self.job.target != Target::Trash {
             return self.remove(self.job.time_budget).await;
-        }
-        if let Some(stopped_by) = self.search().await? {
-            return Ok(stopped_by);
         }
         // However much there is to be removed, there is time to search.
         let removed = self.remove(self.job.time_budget / 2).await;
         if matches!(removed, Ok("shutdown" | "lease_lost")) {
             return removed;
         }
-        match self.search().await? {
-            Some(stopped_by) => Ok(stopped_by),
-            None => removed,
+        match (removed, self.search().await?) {
+            (Ok(_), Some(stopped_by)) => Ok(stopped_by),
+            (removed, _) => removed,
         }
     }
 
