@@ -1,7 +1,5 @@
 //! Addresses that contacts in the trash share: who lives has them, and who comes first.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{document, restore_list, trashed, waiting_for, with};
@@ -66,15 +64,9 @@ async fn an_import_that_waited_for_a_restore_finds_the_address_taken() {
     let reaper = with(&db, &[of_shared(1)]).await;
     reaper.delete(1, 1).await;
     // It held its address in the trash: nothing of that is written.
-    let restore = "BEGIN; UPDATE contacts SET deleted_at = NULL, trash_entry_id = NULL WHERE contact_id = 1; \
-        UPDATE trash_entries SET closed_at = now(), closed_as = 'restored' WHERE contact_id = 1; \
-        SELECT pg_sleep(2); COMMIT";
-    let newcomer = of_shared(2);
-    let import = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        import(&reaper, &newcomer).await
-    };
-    let (_, output) = tokio::join!(db.execute(restore), import);
+    let restore = "UPDATE contacts SET deleted_at = NULL, trash_entry_id = NULL WHERE contact_id = 1; \
+        UPDATE trash_entries SET closed_at = now(), closed_as = 'restored' WHERE contact_id = 1";
+    let output = waiting_for(&db, restore, import(&reaper, &of_shared(2))).await;
     assert!(output.code == 1 && output.stderr.contains("live contact 1 holds"), "{}", output.stderr);
     assert_one_holds_it(&db).await;
 }
@@ -89,7 +81,7 @@ async fn a_restore_that_waited_for_a_newcomer_finds_the_address_taken() {
          UPDATE contact_emails SET live = FALSE WHERE contact_id = 1; \
          INSERT INTO contact_emails VALUES (1, 2, '{SHARED}', '{SHARED}', TRUE)"
     );
-    let output = waiting_for(&db, &newcomer, &reaper, &["--contact", "1"]).await;
+    let output = waiting_for(&db, &newcomer, restore_list(&reaper, &[1])).await;
     assert_eq!(refused(&output), (json!("1"), json!("2")));
     assert_one_holds_it(&db).await;
 }

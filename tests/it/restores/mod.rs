@@ -7,12 +7,10 @@ mod preview;
 mod races;
 mod undo;
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::support::records::{self, contact, days_ago};
-use crate::support::{Database, Output, Reaper};
+use crate::support::{DEADLINE, Database, Output, Reaper, wait_until};
 
 /// `restore` in account 1 as this user, of what the rest says.
 fn restore<'a>(user: &'a str, what: &[&'a str]) -> Vec<&'a str> {
@@ -84,12 +82,14 @@ async fn with(db: &Database, records: &[Value]) -> Reaper {
     reaper
 }
 
-/// A restore that comes to a contact while a deed of somebody else, not committed yet, still holds it.
-async fn waiting_for(db: &Database, deed: &str, reaper: &Reaper, what: &[&str]) -> Output {
+/// Does something while a deed of somebody else is done and not committed yet: it comes to wait for it.
+async fn waiting_for<T>(db: &Database, deed: &str, something: impl Future<Output = T>) -> T {
     let held = format!("BEGIN; {deed}; SELECT pg_sleep(2); COMMIT");
-    let restore = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        restored(reaper, "1", what).await
+    let sleeps = "datname = current_database() AND wait_event = 'PgSleep'";
+    let something = async {
+        wait_until("the deed is done", DEADLINE, async || db.count("pg_stat_activity", sleeps).await == 1)
+            .await;
+        something.await
     };
-    tokio::join!(db.execute(&held), restore).1
+    tokio::join!(db.execute(&held), something).1
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::{document, restore_list, waiting_for, with};
+use super::{document, restore_list, restored, waiting_for, with};
 use crate::support::records::contact;
 use crate::support::{Database, Output, Reaper, on_both};
 
@@ -122,7 +122,7 @@ async fn a_list_that_waited_for_a_purge_says_who_is_gone() {
     let purge = "DELETE FROM integrations WHERE contact_id = 1; DELETE FROM contact_emails WHERE contact_id = 1; \
         DELETE FROM contacts WHERE contact_id = 1; INSERT INTO gone_contacts VALUES (1, 1, 'purged', now()); \
         UPDATE trash_entries SET closed_at = now(), closed_as = 'purged' WHERE contact_id = 1";
-    let report = document(&waiting_for(&db, purge, &reaper, &["--contact", "1", "2"]).await);
+    let report = document(&waiting_for(&db, purge, restored(&reaper, "1", &["--contact", "1", "2"])).await);
     assert_eq!((&report["restored"], &report["refused"][0]["reason"]), (&json!(["2"]), &json!("purged")));
     assert_eq!(db.count("outbox", "TRUE").await, 1);
     assert_eq!(db.count("trash_entries", "contact_id = 1 AND closed_as = 'purged'").await, 1);
@@ -143,7 +143,7 @@ async fn an_undoing_that_waited_for_another_deletion_leaves_it() {
         UPDATE contacts SET deleted_at = now(), trash_entry_id = (SELECT max(entry_id) FROM trash_entries) \
         WHERE contact_id = 1";
     let what = ["--workflow", "6", "--since", "2026-01-01T00:00:00Z"];
-    let output = waiting_for(&db, deed, &reaper, &what).await;
+    let output = waiting_for(&db, deed, restored(&reaper, "1", &what)).await;
     assert_eq!(document(&output), json!({"restored": ["2"], "refused": []}));
     assert_eq!(reaper.contact(1, 1).await["trash"]["deletedBy"], json!({"kind": "user", "userId": "1"}));
 }
