@@ -17,7 +17,7 @@ use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::DeletedBy;
 use super::users::permitted_user;
-use super::values::args;
+use super::values::{Arg, args};
 use super::{
     Store, StoreError, contact_counts, count_by_user, lifecycle, reading, scrubs, suppressions, transaction,
 };
@@ -142,11 +142,11 @@ pub(super) async fn subjects(
     person: &Person,
 ) -> Result<Vec<Subject>, StoreError> {
     let (condition, wanted) = match person {
-        Person::Contact(contact_id) => ("c.contact_id = $2", super::values::Arg::from(*contact_id)),
+        Person::Contact(contact_id) => ("c.contact_id = $2", Arg::from(*contact_id)),
         Person::Address(address) => (
             "c.contact_id IN (SELECT e.contact_id FROM contact_emails e \
              WHERE e.account_id = $1 AND e.email_key = $2)",
-            super::values::Arg::from(address_key(address)),
+            Arg::from(address_key(address)),
         ),
     };
     let sql = format!(
