@@ -14,15 +14,18 @@ pub mod enrollment;
 pub mod entitlement;
 pub mod guard;
 pub mod hex;
+pub mod identifiers;
 pub mod journal;
 pub mod lifecycle;
 pub mod lint;
 pub mod members;
 pub mod nearest;
 pub mod permission;
+
 pub mod person;
 pub mod progress;
 pub mod record;
+pub mod redaction;
 pub mod restore;
 pub mod schedule;
 pub mod search;

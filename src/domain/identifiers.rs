@@ -1,0 +1,352 @@
+//! What identifies a person: e-mail addresses, phone numbers and full names, current and former (rule 4 b of the matrix).
+//!
+//! This is the only notion of it. Import, search, restore and suppression ask for the addresses of a contact
+//! ([`own_addresses`]), an erasure for everything ([`Identifiers`]), and [`redaction`](super::redaction) finds it in texts.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::address::{address_key, has_address_shape};
+
+/// Properties that hold the contact's own addresses, several of them separated by semicolons. Source: the vendor's API
+/// returns further addresses of a contact in `hs_additional_emails`, and those of merged contacts too.
+const ADDRESS_PROPERTIES: [&str; 3] = ["email", "hs_additional_emails", WORK_EMAIL];
+
+/// The one address property whose value several live contacts may share, such as `office@company.example`.
+const WORK_EMAIL: &str = "work_email";
+
+/// Words of a property's name that say that its value is a phone number: `phone`, `hs_whatsapp_phone_number`, `home_fax`.
+const PHONE_WORDS: [&str; 6] = ["phone", "mobilephone", "mobile", "telephone", "fax", "whatsapp"];
+
+/// Fewer digits are an extension or an emergency number, more are no phone number (E.164).
+const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
+
+/// The former values of a contact's properties.
+pub type History = HashMap<String, Vec<Version>>;
+
+/// A value that a property had.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+pub struct Version {
+    pub value: String,
+}
+
+/// The properties of a contact, with their history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContactProperties {
+    pub properties: HashMap<String, String>,
+    pub history: History,
+}
+
+/// An address of a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAddress {
+    /// As it was written.
+    pub email: String,
+    /// As it is compared.
+    pub key: String,
+    /// One live contact at most may have it; others of the kind are shared.
+    pub exclusive: bool,
+}
+
+/// A first and a last name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FullName {
+    pub first: String,
+    pub last: String,
+}
+
+/// Everything that identifies one person.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identifiers {
+    /// Address keys.
+    pub addresses: BTreeSet<String>,
+    /// Digits of phone numbers, without `+` or `00`.
+    pub phones: BTreeSet<String>,
+    pub names: BTreeSet<FullName>,
+}
+
+impl Identifiers {
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.phones.is_empty() && self.names.is_empty()
+    }
+
+    /// Without the names and phone numbers that another person has too.
+    #[must_use]
+    pub fn without_shared(&self, other: &Self) -> Self {
+        let folded: BTreeSet<_> = other.names.iter().map(FullName::folded).collect();
+        Self {
+            addresses: self.addresses.clone(),
+            phones: self.phones.difference(&other.phones).cloned().collect(),
+            names: self.names.iter().filter(|name| !folded.contains(&name.folded())).cloned().collect(),
+        }
+    }
+}
+
+impl FullName {
+    fn folded(&self) -> (String, String) {
+        (self.first.to_lowercase(), self.last.to_lowercase())
+    }
+}
+
+/// The addresses of a contact: those of its address properties, and further ones that its record names. The first of equal
+/// ones counts, an exclusive one before a shared one.
+pub fn own_addresses<'a>(
+    property: impl Fn(&str) -> Option<&'a str>,
+    additional: impl IntoIterator<Item = &'a str>,
+) -> Vec<OwnAddress> {
+    let (exclusive, shared): (Vec<&str>, Vec<&str>) =
+        ADDRESS_PROPERTIES.iter().partition(|name| **name != WORK_EMAIL);
+    let values = |names: Vec<&str>| {
+        let values: Vec<&str> =
+            names.into_iter().filter_map(&property).flat_map(|it| it.split(';')).collect();
+        values.into_iter()
+    };
+    let exclusive = values(exclusive).chain(additional).map(|email| (email, true));
+    let mut found: Vec<OwnAddress> = Vec::new();
+    for (email, exclusive) in exclusive.chain(values(shared).map(|email| (email, false))) {
+        let key = address_key(email);
+        if !key.is_empty() && found.iter().all(|other| other.key != key) {
+            found.push(OwnAddress { email: email.trim().to_owned(), key, exclusive });
+        }
+    }
+    found
+}
+
+impl ContactProperties {
+    /// The current and former values of a property.
+    fn values<'a>(&'a self, property: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let former = self.history.get(property).into_iter().flatten().map(|version| version.value.as_str());
+        former
+            .chain(self.properties.get(property).map(String::as_str))
+            .map(str::trim)
+            .filter(|it| !it.is_empty())
+    }
+
+    /// The name of every property that has or had a value.
+    fn names(&self) -> BTreeSet<&str> {
+        self.properties.keys().chain(self.history.keys()).map(String::as_str).collect()
+    }
+
+    /// The keys of the contact's own addresses, former ones too. Another contact may have a former one by now.
+    pub fn addresses(&self) -> BTreeSet<String> {
+        let values = ADDRESS_PROPERTIES.into_iter().flat_map(|property| self.values(property));
+        values.flat_map(|value| value.split(';')).map(address_key).filter(|it| it.contains('@')).collect()
+    }
+
+    /// The keys of addresses that stand in any other property. They are the contact's unless they belong to another contact
+    /// or to a user of the CRM.
+    pub fn mentioned_addresses(&self) -> BTreeSet<String> {
+        let others = self.names().into_iter().filter(|name| !ADDRESS_PROPERTIES.contains(name));
+        let parts = others.flat_map(|name| self.values(name)).flat_map(|value| value.split([';', ',']));
+        parts.filter(|part| has_address_shape(part)).map(address_key).collect()
+    }
+
+    /// The digits of the phone numbers.
+    pub fn phones(&self) -> BTreeSet<String> {
+        let mut phones = BTreeSet::new();
+        for name in self.names() {
+            let is_phone = if is_phone_property(name) { may_be_phone } else { has_phone_shape };
+            let values = self.values(name).flat_map(|value| value.split([';', ',']));
+            phones.extend(values.map(str::trim).filter(|value| is_phone(value)).map(phone_digits));
+        }
+        phones
+    }
+
+    /// Every first name with every last name: a former one may stand with a current one.
+    pub fn full_names(&self) -> BTreeSet<FullName> {
+        let both = |first: &str| {
+            let first = first.to_owned();
+            self.values("lastname").map(move |last| FullName { first: first.clone(), last: last.to_owned() })
+        };
+        self.values("firstname").flat_map(both).collect()
+    }
+}
+
+/// Says the name that its value is a phone number? Words count, so that `headphones_order` is none; a name that speaks of
+/// a time or of a state (`phone_verified_on`) has no number either, which [`may_be_phone`] sees.
+fn is_phone_property(name: &str) -> bool {
+    name.split('_').any(|word| PHONE_WORDS.contains(&word.to_lowercase().as_str()))
+}
+
+/// The digits of a phone number, without the international prefix `00`.
+fn phone_digits(value: &str) -> String {
+    let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+    digits.strip_prefix("00").map_or_else(|| digits.clone(), str::to_owned)
+}
+
+/// May the value of a phone property be a number? A date, a flag and a short number are none.
+fn may_be_phone(value: &str) -> bool {
+    let number = value.split_once(['x', '#', 'e']).map_or(value, |(number, _extension)| number);
+    let only_signs =
+        number.chars().all(|it| it.is_ascii_digit() || it.is_whitespace() || "+()-./".contains(it));
+    only_signs && PHONE_DIGITS.contains(&phone_digits(number).len()) && !is_date(number) && !is_amount(number)
+}
+
+/// Is it a phone number whatever property it stands in? It begins with `+` or `00`, or is written in a way that only phone
+/// numbers are: `(212) 555-0199`, `212-555-0199`.
+fn has_phone_shape(value: &str) -> bool {
+    let groups: Vec<usize> =
+        value.split(|it: char| !it.is_ascii_digit()).map(str::len).filter(|length| *length > 0).collect();
+    let international = value.starts_with('+') || value.starts_with("00") && groups.len() > 1;
+    let area_code = value.starts_with('(') && value.contains(')');
+    let dashed = groups == [3, 3, 4] && value.len() == 12 && !value.contains(' ');
+    may_be_phone(value) && (international || area_code || dashed)
+}
+
+/// `2026-11-28`, `28.11.2026`, `11/28/26`, also with a time behind.
+fn is_date(value: &str) -> bool {
+    let date = value.split_whitespace().next().unwrap_or_default();
+    ['-', '.', '/'].into_iter().any(|separator| {
+        let parts: Vec<Option<u32>> = date.split(separator).map(|part| part.parse().ok()).collect();
+        let [Some(first), Some(middle), Some(last)] = parts[..] else { return false };
+        let (year, day) = if first > 31 { (first, last) } else { (last, first) };
+        (year < 100 || (1800..2200).contains(&year)) && middle.max(day) <= 31 && middle.min(day) <= 12
+    })
+}
+
+/// `+1200000.50`: digits with nothing but a decimal point.
+fn is_amount(value: &str) -> bool {
+    let unsigned = value.trim_start_matches(['+', '-']);
+    unsigned.split_once('.').is_some_and(|(whole, cents)| {
+        cents.len() <= 2 && whole.chars().chain(cents.chars()).all(|it| it.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(properties: &[(&str, &str)], history: &[(&str, &[&str])]) -> ContactProperties {
+        let version = |value: &&str| Version { value: (*value).to_owned() };
+        ContactProperties {
+            properties: properties
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            history: history
+                .iter()
+                .map(|(name, values)| ((*name).to_owned(), values.iter().map(version).collect()))
+                .collect(),
+        }
+    }
+
+    fn texts(set: impl IntoIterator<Item = String>) -> Vec<String> {
+        set.into_iter().collect()
+    }
+
+    #[test]
+    fn own_addresses_are_current_and_former() {
+        let contact = contact(
+            &[
+                ("email", " A@x.example"),
+                ("hs_additional_emails", "b@x.example;C@x.example"),
+                ("city", "d@x"),
+            ],
+            &[("email", &["old@x.example", "none"]), ("work_email", &["w@x.example"])],
+        );
+        let expected = ["a@x.example", "b@x.example", "c@x.example", "old@x.example", "w@x.example"];
+        assert_eq!(texts(contact.addresses()), expected);
+        assert!(contact.mentioned_addresses().is_empty(), "d@x has no domain");
+    }
+
+    #[test]
+    fn addresses_in_other_properties_are_mentioned() {
+        let contact = contact(
+            &[("alt", "Z@x.example"), ("both", "p@x.example; q@x.example"), ("note", "write to r@x.example")],
+            &[("former_alt", &["y@x.example"])],
+        );
+        assert_eq!(
+            texts(contact.mentioned_addresses()),
+            ["p@x.example", "q@x.example", "y@x.example", "z@x.example"]
+        );
+    }
+
+    #[test]
+    fn work_email_is_the_only_address_that_contacts_share() {
+        let property = |name: &str| match name {
+            "email" => Some("Ada@x.example"),
+            "hs_additional_emails" => Some("B@x.example; ada@X.example"),
+            "work_email" => Some("office@x.example;b@x.example"),
+            _ => None,
+        };
+        let found = own_addresses(property, ["c@x.example"]);
+        let found: Vec<(&str, bool)> = found.iter().map(|it| (it.key.as_str(), it.exclusive)).collect();
+        assert_eq!(
+            found,
+            [
+                ("ada@x.example", true),
+                ("b@x.example", true),
+                ("c@x.example", true),
+                ("office@x.example", false)
+            ]
+        );
+    }
+
+    #[test]
+    fn phone_numbers_are_known_by_their_property() {
+        for name in ["phone", "mobilephone", "fax", "hs_whatsapp_phone_number", "home_Phone"] {
+            let phones = contact(&[(name, "600 700 800")], &[]).phones();
+            assert_eq!(texts(phones), ["600700800"], "{name}");
+        }
+        for (name, value) in [
+            ("phone_verified_on", "2026-11-28"),
+            ("phone_verified_on", "28.11.2026 10:30"),
+            ("phone_verified", "true"),
+            ("headphones_order", "600 700 800"),
+            ("phone", "112"),
+            ("phone", "ask reception"),
+            ("microphone", "1234567"),
+        ] {
+            assert!(contact(&[(name, value)], &[]).phones().is_empty(), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn phone_numbers_are_known_by_their_shape() {
+        for (value, digits) in [
+            ("+48 600 111 222", "48600111222"),
+            ("0048 600-111-222", "48600111222"),
+            ("(212) 555-0199", "2125550199"),
+            ("212.555.0199", "2125550199"),
+        ] {
+            assert_eq!(texts(contact(&[("reach_me_at", value)], &[]).phones()), [digits], "{value}");
+        }
+        for value in [
+            "600 111 222",
+            "1234567",
+            "2026-11-28",
+            "28/11/2026",
+            "11-28-2026",
+            "+1200000.50",
+            "1 234 567",
+            "00000001",
+            "1.234.567",
+            "+12",
+            "555-0199",
+            "DE-600-111-222",
+            "2026-11-28T10:00:00Z",
+            "4111 1111 1111 1111 11",
+        ] {
+            assert!(contact(&[("reach_me_at", value)], &[]).phones().is_empty(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_former_name_stands_with_a_current_one() {
+        let contact = contact(&[("firstname", "Zoë"), ("lastname", "Strauß")], &[("lastname", &["Lindt"])]);
+        let names: Vec<String> =
+            contact.full_names().iter().map(|name| format!("{} {}", name.first, name.last)).collect();
+        assert_eq!(names, ["Zoë Lindt", "Zoë Strauß"]);
+    }
+
+    #[test]
+    fn names_and_numbers_that_another_person_has_are_not_identifiers() {
+        let person = |first: &str, phone: &str| Identifiers {
+            addresses: BTreeSet::from([format!("{first}@x.example")]),
+            phones: BTreeSet::from([phone.to_owned(), "1234567".to_owned()]),
+            names: BTreeSet::from([FullName { first: first.to_owned(), last: "Lee".to_owned() }]),
+        };
+        let left = person("Ann", "5550199").without_shared(&person("ANN", "5550100"));
+        assert_eq!(left.phones, BTreeSet::from(["5550199".to_owned()]));
+        assert!(left.names.is_empty() && left.addresses.contains("Ann@x.example"));
+    }
+}

@@ -1,0 +1,389 @@
+//! Finding a person's identifiers in texts, in every usual spelling, and replacing them (rule 4 of the matrix).
+
+mod json;
+mod letters;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use unicode_normalization::char::is_combining_mark;
+
+use super::identifiers::{FullName, Identifiers};
+use letters::{Letter, Role, folded, readings};
+
+/// What stands where something was redacted.
+pub const REDACTED: &str = "[redacted]";
+
+/// From so many digits on a phone number is complete, and digits next to it after a blank belong to something else.
+const COMPLETE_NUMBER: usize = 9;
+
+/// Endings that make a word with an address in it the name of a file.
+const FILE_EXTENSIONS: [&str; 20] = [
+    "csv", "doc", "docx", "eml", "gif", "heic", "html", "jpeg", "jpg", "json", "msg", "odt", "pdf", "png",
+    "rtf", "txt", "vcf", "xls", "xlsx", "zip",
+];
+
+/// What kind of text it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Prose,
+    /// `_`, `-` and `.` separate words, and the name ends with an extension.
+    FileName,
+}
+
+/// Identifiers, prepared for comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Redactor {
+    addresses: Vec<Vec<char>>,
+    phones: Vec<Vec<char>>,
+    names: Vec<Name>,
+}
+
+/// A full name in one of its orders, as words.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    words: Vec<Vec<char>>,
+    /// Behind this word a comma may stand: it begins with the last name.
+    comma_after: Option<usize>,
+}
+
+impl Redactor {
+    pub fn new(identifiers: &Identifiers) -> Self {
+        let mut addresses: Vec<Vec<char>> =
+            identifiers.addresses.iter().flat_map(|it| spellings(it)).collect();
+        // The longest first: a match is taken whole.
+        addresses.sort_by_key(|it| std::cmp::Reverse(it.len()));
+        let phones = identifiers.phones.iter().map(|digits| digits.chars().collect()).collect();
+        let names: BTreeSet<Name> = identifiers.names.iter().flat_map(orders).collect();
+        let mut names: Vec<Name> = names.into_iter().collect();
+        names.sort_by_key(|name| std::cmp::Reverse(name.words.concat().len()));
+        Self { addresses, phones, names }
+    }
+
+    /// Has it nothing to look for?
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.phones.is_empty() && self.names.is_empty()
+    }
+
+    /// Redacts a text; the new text, and how many places were redacted. A text that is a JSON document is redacted as JSON.
+    /// `None`: nothing was found.
+    pub fn redact(&self, text: &str, style: Style) -> Option<(String, u64)> {
+        if !self.may_be_in(text) {
+            return None;
+        }
+        if text.trim_start().starts_with(['{', '['])
+            && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+        {
+            return self.redact_json(text);
+        }
+        let mut found: Vec<(Range<usize>, Vec<Range<usize>>)> = Vec::new();
+        readings(text, |letters| self.find(letters, style, &mut found));
+        found.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+        let (mut clean, mut copied, mut count) = (String::new(), 0, 0);
+        for (range, tags) in found {
+            if range.end <= copied {
+                continue;
+            }
+            // A second reading may find more of the same place.
+            if range.start >= copied {
+                clean.push_str(&text[copied..range.start]);
+                clean.push_str(REDACTED);
+                count += 1;
+            }
+            for tag in tags.iter().filter(|tag| tag.start >= copied) {
+                clean.push_str(&text[tag.clone()]);
+            }
+            copied = range.end;
+        }
+        (count > 0).then(|| {
+            clean.push_str(&text[copied..]);
+            (clean, count)
+        })
+    }
+
+    /// Redacts a JSON document: its strings, its member names, and numbers that are a phone number of the person, which
+    /// become 0. Everything else stays as it is, byte for byte.
+    pub fn redact_json(&self, document: &str) -> Option<(String, u64)> {
+        if !self.may_be_in(document) {
+            return None;
+        }
+        let is_phone =
+            |number: &str| self.phones.iter().any(|digits| number.chars().eq(digits.iter().copied()));
+        json::redact(document, &|text| self.redact(text, Style::Prose), &is_phone)
+    }
+
+    /// Excludes most texts quickly: an address has an at sign, in one of its spellings.
+    fn may_be_in(&self, text: &str) -> bool {
+        let escapes = |it: char| matches!(it, '@' | '%' | '&' | '\\' | '＠');
+        !self.phones.is_empty()
+            || !self.names.is_empty()
+            || (!self.addresses.is_empty() && text.contains(escapes))
+    }
+
+    /// Adds every match in a reading: its place in the source, and the tags within.
+    fn find(&self, letters: &[Letter], style: Style, found: &mut Vec<(Range<usize>, Vec<Range<usize>>)>) {
+        let mut place = 0;
+        while place < letters.len() {
+            let Some((from, to)) = self.matches_at(letters, place, style) else {
+                place += 1;
+                continue;
+            };
+            let matched = &letters[from..to];
+            let tags = matched.iter().filter(|it| it.role == Role::Tag).map(|it| it.start..it.end).collect();
+            found.push((letters[from].start..letters[to - 1].end, tags));
+            place = to;
+        }
+    }
+
+    fn matches_at(&self, letters: &[Letter], place: usize, style: Style) -> Option<(usize, usize)> {
+        let first = letters[place];
+        if first.role != Role::Letter {
+            return None;
+        }
+        let begins = |pattern: &[char]| pattern.first() == Some(&first.character);
+        for address in self.addresses.iter().filter(|it| begins(it)) {
+            if let Some(end) = literal(letters, place, address)
+                && address_stands_alone(letters, place, end, style)
+            {
+                return Some((place, end));
+            }
+        }
+        if first.character.is_ascii_digit() {
+            return self.phones.iter().find_map(|digits| phone_at(letters, place, digits));
+        }
+        self.names.iter().filter(|name| begins(&name.words[0])).find_map(|name| {
+            let end = name_at(letters, place, name, style)?;
+            word_stands_alone(letters, place, end).then_some((place, end))
+        })
+    }
+}
+
+/// Every address in a text that could be meant, as keys: of `cv_ada@x.example.pdf` also `ada@x.example`.
+pub fn addresses_in(text: &str) -> BTreeSet<String> {
+    /// More labels than this are cut off from neither end.
+    const CUTS: usize = 8;
+    let mut found = BTreeSet::new();
+    if !text.contains(['@', '%', '&', '\\', '＠']) {
+        return found;
+    }
+    readings(text, |letters| {
+        let visible: Vec<char> = letters
+            .iter()
+            .filter(|it| it.role != Role::Invisible)
+            .map(|it| if it.role == Role::Tag { ' ' } else { it.character })
+            .collect();
+        for (at, _) in visible.iter().enumerate().filter(|(_, letter)| **letter == '@') {
+            let local: String = visible[..at].iter().rev().take_while(|it| is_local(**it)).collect();
+            let local: String = local.chars().rev().collect();
+            let domain: String =
+                visible[at + 1..].iter().take_while(|it| is_word(**it) || "-.".contains(**it)).collect();
+            let cut = |it: char| "._-+%'/=".contains(it);
+            let starts = local.match_indices(cut).map(|(place, sign)| place + sign.len()).take(CUTS);
+            let ends: Vec<usize> =
+                domain.match_indices(['.', '-']).map(|(place, _)| place).chain([domain.len()]).collect();
+            for start in [0].into_iter().chain(starts) {
+                for end in ends.iter().rev().take(CUTS) {
+                    let (local, domain) = (&local[start..], &domain[..*end]);
+                    if !local.is_empty() && domain.contains('.') {
+                        found.extend(keys_of(local, domain));
+                    }
+                }
+            }
+        }
+    });
+    found
+}
+
+/// Composed, as it would be typed, and with its domain in both spellings.
+fn keys_of(local: &str, domain: &str) -> BTreeSet<String> {
+    use unicode_normalization::UnicodeNormalization;
+    let both = |domain: &str| {
+        let address = format!("{local}@{domain}");
+        [address.nfc().collect::<String>(), address]
+    };
+    domains(&domain.nfc().collect::<String>())
+        .iter()
+        .chain([&domain.to_owned()])
+        .flat_map(|domain| both(domain))
+        .collect()
+}
+
+/// An address with its domain as Unicode and as `xn--`.
+fn spellings(address: &str) -> Vec<Vec<char>> {
+    let Some((local, domain)) = address.rsplit_once('@') else { return Vec::new() };
+    let spelled = domains(domain).into_iter().map(|domain| folded(&format!("{local}@{domain}")));
+    let spelled: BTreeSet<Vec<char>> = spelled.chain([folded(address)]).collect();
+    spelled.into_iter().collect()
+}
+
+/// A domain in the spellings of IDNA.
+fn domains(domain: &str) -> BTreeSet<String> {
+    let (unicode, valid) = idna::domain_to_unicode(domain);
+    let ascii = idna::domain_to_ascii(domain);
+    let unicode = valid.is_ok().then_some(unicode);
+    unicode.into_iter().chain(ascii).filter(|it| !it.is_empty()).collect()
+}
+
+/// First name first, and last name first.
+fn orders(name: &FullName) -> Vec<Name> {
+    let words = |text: &str| -> Vec<Vec<char>> {
+        text.split_whitespace().map(folded).filter(|word| !word.is_empty()).collect()
+    };
+    let (first, last) = (words(&name.first), words(&name.last));
+    if first.is_empty() || last.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        Name { words: [first.clone(), last.clone()].concat(), comma_after: None },
+        Name { comma_after: Some(last.len()), words: [last, first].concat() },
+    ]
+}
+
+/// Where a pattern that begins here ends. Tags and invisible letters within it do not count.
+fn literal(letters: &[Letter], start: usize, pattern: &[char]) -> Option<usize> {
+    let mut place = start;
+    for expected in pattern {
+        while letters.get(place).is_some_and(|it| it.role != Role::Letter) && place > start {
+            place += 1;
+        }
+        if letters.get(place).is_none_or(|it| it.character != *expected || it.role != Role::Letter) {
+            return None;
+        }
+        place += 1;
+    }
+    Some(place)
+}
+
+/// Where a name that begins here ends.
+fn name_at(letters: &[Letter], start: usize, name: &Name, style: Style) -> Option<usize> {
+    let mut place = literal(letters, start, &name.words[0])?;
+    for (index, pair) in (1..).zip(name.words.windows(2)) {
+        let comma = name.comma_after == Some(index);
+        let is_separator = |it: &Letter| {
+            it.role != Role::Letter
+                || it.character.is_whitespace()
+                || it.character == '+'
+                || (comma && it.character == ',')
+                || (style == Style::FileName && "_-.".contains(it.character))
+                || "\u{b7}\u{30fb}".contains(it.character)
+        };
+        let separators = letters[place..].iter().take_while(|it| is_separator(it)).count();
+        let joined = pair.iter().all(|word| word.iter().all(|it| is_unspaced(*it)));
+        if separators == 0 && !joined {
+            return None;
+        }
+        place = literal(letters, place + separators, &pair[1])?;
+    }
+    Some(place)
+}
+
+/// Where a phone number that begins here begins with its sign, and ends: its digits, with the usual signs between them.
+fn phone_at(letters: &[Letter], start: usize, digits: &[char]) -> Option<(usize, usize)> {
+    /// Signs between two digits, `) (` the most.
+    const SIGNS: usize = 4;
+    let is_sign = |it: &Letter| {
+        it.role != Role::Letter || it.character.is_whitespace() || "-./()+\u{2013}".contains(it.character)
+    };
+    let after = |mut place: usize, digits: &[char]| {
+        for (index, digit) in digits.iter().enumerate() {
+            if index > 0 {
+                place += letters[place..].iter().take(SIGNS).take_while(|it| is_sign(it)).count();
+            }
+            if letters.get(place).is_none_or(|it| it.character != *digit) {
+                return None;
+            }
+            place += 1;
+        }
+        Some(place)
+    };
+    let international = [&['0', '0'], digits].concat();
+    let end = after(start, &international).or_else(|| after(start, digits))?;
+    let is_digit = |it: Option<&Letter>| it.is_some_and(|it| it.character.is_ascii_digit());
+    let parted = |it: &Letter| {
+        digits.len() >= COMPLETE_NUMBER && (it.role == Role::Tag || it.character.is_whitespace())
+    };
+    // A sign, and a digit behind it: the number goes on.
+    let goes_on = |sign: Option<&Letter>, next: Option<&Letter>| {
+        is_digit(sign)
+            || sign.is_some_and(|it| is_sign(it) && it.character != '+' && !parted(it)) && is_digit(next)
+    };
+    let before = |distance: usize| start.checked_sub(distance).and_then(|place| letters.get(place));
+    if goes_on(letters.get(end), letters.get(end + 1)) {
+        return None;
+    }
+    let mut from = start;
+    if before(1).is_some_and(|it| it.character == '(')
+        && letters[start..end].iter().any(|it| it.character == ')')
+    {
+        from -= 1;
+    }
+    if from > 0 && letters[from - 1].character == '+' {
+        return Some((from - 1, end));
+    }
+    (!goes_on(before(1), before(2))).then_some((from, end))
+}
+
+/// Scripts that write words with no space between them.
+fn is_unspaced(letter: char) -> bool {
+    matches!(letter as u32,
+        0x0e00..=0x0eff | 0x1000..=0x109f | 0x1100..=0x11ff | 0x1780..=0x17ff | 0x2e80..=0x2fdf | 0x3005..=0x30ff
+        | 0x3130..=0x318f | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7ff | 0xf900..=0xfaff | 0x20000..=0x3ffff)
+}
+
+/// Is it part of a word that has spaces around it?
+fn is_word(letter: char) -> bool {
+    (letter.is_alphanumeric() || is_combining_mark(letter)) && !is_unspaced(letter)
+}
+
+fn is_local(letter: char) -> bool {
+    is_word(letter) || "._%+-'/=".contains(letter)
+}
+
+/// The letters before a place, nearest first, without invisible ones; a tag is a blank.
+fn before(letters: &[Letter], place: usize) -> impl Iterator<Item = char> {
+    let visible = letters[..place].iter().rev().filter(|it| it.role != Role::Invisible);
+    visible.map(|it| if it.role == Role::Tag { ' ' } else { it.character })
+}
+
+fn after(letters: &[Letter], place: usize) -> impl Iterator<Item = char> {
+    let visible = letters[place..].iter().filter(|it| it.role != Role::Invisible);
+    visible.map(|it| if it.role == Role::Tag { ' ' } else { it.character })
+}
+
+/// Is it not part of a longer address, which may be somebody else's? `ann@x.example` is no part of `joann@x.example`.
+fn address_stands_alone(letters: &[Letter], start: usize, end: usize, style: Style) -> bool {
+    let mut next = after(letters, end);
+    let (sign, behind) = (next.next(), next.next());
+    let extension: String =
+        after(letters, end).skip(1).take_while(char::is_ascii_alphanumeric).take(6).collect();
+    let at_the_end = after(letters, end).nth(1 + extension.len()).is_none();
+    let is_extension = sign == Some('.')
+        && (FILE_EXTENSIONS.contains(&extension.as_str()) || style == Style::FileName && at_the_end);
+    let longer_after = match (sign, behind) {
+        (Some('.' | '-'), Some(other)) => is_word(other) && !is_extension,
+        (Some(other), _) => is_word(other),
+        (None, _) => false,
+    };
+    let mut earlier = before(letters, start);
+    let is_file = is_extension || style == Style::FileName;
+    let longer_before = match (earlier.next(), earlier.next()) {
+        (Some('_' | '-'), _) if is_file => false,
+        (Some('.' | '_' | '%' | '+' | '-'), Some(other)) | (Some(other), _) => is_word(other),
+        (None, _) => false,
+    };
+    !longer_after && !longer_before
+}
+
+/// Is it not part of a longer word? `Ann Lee` is no part of `Joann Leeds`.
+fn word_stands_alone(letters: &[Letter], start: usize, end: usize) -> bool {
+    let joined = |one: Option<char>, other: char| {
+        one.is_some_and(|one| is_word(one) && is_word(other) && one.is_numeric() == other.is_numeric())
+    };
+    let follows = after(letters, end).next();
+    !joined(before(letters, start).next(), letters[start].character)
+        && !joined(follows, letters[end - 1].character)
+        && !follows.is_some_and(is_combining_mark)
+}
+
+#[cfg(test)]
+mod tests;
