@@ -7,8 +7,8 @@ use super::data::Input;
 use super::{Context, Failure, id, journal, operator_or, output};
 use crate::operations::Confirmation;
 use crate::store::StoreError;
-use crate::store::erase::Person;
-use crate::store::receipts::Receipt;
+use crate::store::erase::{ErasureTarget, Preview};
+use crate::store::receipts::{CategoryEffect, Receipt};
 
 #[derive(Debug, Args)]
 pub struct Erase {
@@ -20,12 +20,15 @@ pub struct Erase {
     /// One contact, live or in the trash
     #[arg(long, value_parser = id, required_unless_present = "email", conflicts_with = "email")]
     contact: Option<i64>,
-    /// Every contact of this address; an address that nobody has is suppressed all the same
+    /// Every contact of this address, and whatever names it; it is suppressed even where no contact has it
     #[arg(long, value_name = "ADDRESS")]
     email: Option<String>,
     /// How many contacts this will erase for good, typed to be sure
-    #[arg(long, value_name = "COUNT")]
-    confirm: u64,
+    #[arg(long, value_name = "COUNT", required_unless_present = "preview", conflicts_with = "preview")]
+    confirm: Option<u64>,
+    /// Show what would go, be changed and be left alone; writes nothing
+    #[arg(long)]
+    preview: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -34,6 +37,9 @@ pub enum Erasures {
     List {
         #[arg(long, value_parser = id)]
         account: i64,
+        /// Only erasures of this address, which is compared by its keyed hash
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
         /// At most this many
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
         limit: i64,
@@ -85,12 +91,16 @@ pub enum LegalHold {
 
 impl Erase {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let person = match (self.contact, self.email) {
-            (Some(contact), _) => Person::Contact(contact),
-            (None, address) => Person::Address(address.unwrap_or_default()),
+        let target = match (self.contact, self.email) {
+            (Some(contact), _) => ErasureTarget::Contact(contact),
+            (None, address) => ErasureTarget::Address(address.unwrap_or_default()),
         };
         let operations = context.operations().await?;
-        let erasure = operations.erase(self.account, &self.user, &person, self.confirm).await?;
+        let Some(confirm) = self.confirm else {
+            let preview = operations.preview_erasure(self.account, &self.user, &target).await?;
+            return if context.json { output::document(&preview) } else { print_preview(&preview) };
+        };
+        let erasure = operations.erase(self.account, &self.user, &target, confirm).await?;
         if let Some(problem) = &erasure.not_scrubbed {
             warn_of_files(problem);
         }
@@ -122,9 +132,12 @@ impl Erasures {
         match self {
             Self::Export(output) => journal::export(context, &output).await,
             Self::Apply(input) => journal::apply(context, &input).await,
-            Self::List { account, limit } => {
+            Self::List { account, email, limit } => {
                 let store = context.existing_store().await?;
-                let receipts = store.erasures(account, None, limit).await?;
+                let receipts = match email {
+                    Some(address) => store.erasures_of(account, &address, limit).await?,
+                    None => store.erasures(account, None, limit).await?,
+                };
                 if context.json {
                     return output::document(&receipts);
                 }
@@ -149,30 +162,76 @@ impl Erasures {
     }
 }
 
+/// A receipt in words: when, by which user, what.
 fn print_receipt(receipt: &Receipt) -> Result<(), Failure> {
-    let erased = receipt.contact_id.as_ref().map_or_else(
-        || "nobody had the address; it is on the suppression list".to_owned(),
+    let Receipt { erasure_id, account_id, contact_id, erased_at, first_erased_at, erased_by, effect } =
+        receipt;
+    let erased = contact_id.as_ref().map_or_else(
+        || "an address that no contact had is erased, and on the suppression list".to_owned(),
         |contact| format!("contact {contact} is erased for good"),
     );
     output::line(&format!(
-        "{erased} (erasure {}, {}, user {})",
-        receipt.erasure_id,
-        output::short_time(&receipt.erased_at),
-        receipt.erased_by
+        "{erased} (erasure {erasure_id} of account {account_id}, {}, user {erased_by})",
+        output::short_time(erased_at),
     ))?;
-    let rows: Vec<Vec<String>> = receipt
-        .categories
+    if let Some(first) = first_erased_at {
+        output::line(&format!(
+            "first erased {}; a backup brought the contact back",
+            output::short_time(first)
+        ))?;
+    }
+    print_categories(&effect.categories)?;
+    if !effect.others.is_empty() {
+        let others: Vec<String> =
+            effect.others.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        output::line(&format!("redacted in records that stay: {}", others.join(", ")))?;
+    }
+    print_found(effect.found.iter().map(|it| (it.kind.as_str(), it.id.as_str())))?;
+    output::line(&format!("survivors: {}", effect.survivors))
+}
+
+fn print_preview(preview: &Preview) -> Result<(), Failure> {
+    let contacts: Vec<Vec<String>> = preview
+        .contacts
         .iter()
-        .map(|(category, counts)| {
-            let counts = [counts.deleted, counts.unlinked, counts.redacted, counts.survivors];
-            [category.clone()].into_iter().chain(counts.map(|count| count.to_string())).collect()
+        .map(|it| {
+            let hold = it.legal_hold.as_deref().map_or_else(|| "-".to_owned(), output::short_time);
+            vec![it.id.clone(), it.name.clone(), it.emails.join(" "), hold]
         })
         .collect();
     output::table(
-        &["category", "deleted", "unlinked", "redacted", "survivors"],
-        &rows,
-        "there was nothing else",
-    )
+        &["contact", "name", "addresses", "legal hold since"],
+        &contacts,
+        "no contact has the address",
+    )?;
+    output::line("")?;
+    print_categories(&preview.categories)?;
+    output::line("")?;
+    let others: Vec<Vec<String>> = preview
+        .others
+        .iter()
+        .map(|it| vec![it.kind.clone(), output::or_dash(it.id.as_deref()), it.redact.to_string()])
+        .collect();
+    output::table(&["changed record", "id", "places"], &others, "no other record would be changed")?;
+    print_found(preview.found.iter().map(|it| (it.kind.as_str(), it.id.as_str())))?;
+    output::line("nothing was written")
+}
+
+fn print_categories(categories: &[CategoryEffect]) -> Result<(), Failure> {
+    let row = |it: &CategoryEffect| {
+        let counts = [it.counts.deleted, it.counts.unlinked, it.counts.redacted];
+        [it.category.clone()].into_iter().chain(counts.map(|count| count.to_string())).collect()
+    };
+    let rows: Vec<Vec<String>> = categories.iter().map(row).collect();
+    output::table(&["category", "deleted", "unlinked", "redacted"], &rows, "there is nothing else")
+}
+
+fn print_found<'a>(found: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), Failure> {
+    let found: Vec<String> = found.map(|(kind, id)| format!("{kind} {id}")).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    output::line(&format!("an address of the person was found and left in: {}", found.join(", ")))
 }
 
 impl LegalHold {

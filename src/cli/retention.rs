@@ -78,10 +78,10 @@ fn tell(job: &Value) -> Result<(), Failure> {
     ))?;
     let row = |(category, rows): (&String, &Value)| {
         let count = |deed| rows[deed].to_string();
-        vec![category.clone(), count("deleted"), count("unlinked"), count("redacted")]
+        vec![category.clone(), count("deleted"), count("unlinked")]
     };
     let rows: Vec<Vec<String>> = counts.iter().map(row).collect();
-    output::table(&["category", "deleted", "unlinked", "redacted"], &rows, "nothing")
+    output::table(&["category", "deleted", "unlinked"], &rows, "nothing")
 }
 
 async fn run(context: &Context, only: Option<&str>, dry_run: bool) -> Result<(), Failure> {

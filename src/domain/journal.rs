@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::members::{Fault, Members};
 use super::record::DELIVERABILITY;
-use super::suppression::ERASED;
+use super::suppression::MARKS;
 use super::time::{Time, format_time};
 
 /// A line of the journal.
@@ -48,7 +48,7 @@ pub struct Suppression {
     pub account_id: i64,
     pub hash: String,
     pub key_id: String,
-    /// [`ERASED`] marks the address itself.
+    /// One of [`MARKS`] for the address itself, or a status of deliverability.
     pub status: String,
     pub at: Time,
     pub subscription_id: Option<String>,
@@ -115,8 +115,8 @@ fn suppression(members: &Members<'_>) -> Result<Suppression, Fault> {
         return Err(members.fault("hash", "must be 64 hexadecimal digits"));
     }
     let status = members.text("status")?;
-    if status != ERASED && !DELIVERABILITY.contains(&status) {
-        return Err(members.fault("status", "must be erased or a status of deliverability"));
+    if !MARKS.contains(&status) && !DELIVERABILITY.contains(&status) {
+        return Err(members.fault("status", "must be erased, purged or a status of deliverability"));
     }
     let subscription_id = members.optional("subscriptionId").map(|_| members.text("subscriptionId"));
     Ok(Suppression {
@@ -156,7 +156,7 @@ mod tests {
             Entry::End(End { erasures: 2, suppressions: 1 }),
             Entry::Suppression(suppression.clone()),
             Entry::Suppression(Suppression {
-                status: ERASED.to_owned(),
+                status: MARKS[0].to_owned(),
                 subscription_id: None,
                 ..suppression
             }),

@@ -22,7 +22,6 @@ pub mod members;
 pub mod nearest;
 pub mod permission;
 
-pub mod person;
 pub mod progress;
 pub mod record;
 pub mod redaction;

@@ -6,8 +6,14 @@ use sha2::Sha256;
 
 use super::hex::{hex, unhex};
 
-/// The mark of an address whose person is gone, whatever its other statuses.
+/// The mark of an address whose person was erased, whatever its other statuses.
 pub const ERASED: &str = "erased";
+
+/// The mark of an address whose contact was purged: unlike an erased one it is not redacted in texts that come in.
+pub const PURGED: &str = "purged";
+
+/// Every mark; other statuses are those of deliverability.
+pub const MARKS: [&str; 2] = [ERASED, PURGED];
 
 /// Hashed to tell a key; no account's address, because those start with a number.
 const KEY_CHECK: &str = "which key is this";
@@ -68,6 +74,11 @@ impl HashKeys {
         let mut keys = keys.into_iter();
         let current = keys.next().ok_or_else(|| "there is no key in it".to_owned())?;
         Ok(Self { current, older: keys.collect() })
+    }
+
+    /// A key for hashes that are never kept: of a preview, where no key was made yet.
+    pub fn throwaway() -> Self {
+        Self { current: HashKey { id: "preview".to_owned(), secret: vec![0; 16] }, older: Vec::new() }
     }
 
     /// A file of one key made of these bytes.

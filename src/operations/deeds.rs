@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Error, Operations};
 use crate::store::deletions::{self, Progress, Request};
-use crate::store::erase::Person;
+use crate::store::erase::{ErasureTarget, Preview};
 use crate::store::holds::Ruling;
 use crate::store::receipts::Receipt;
 use crate::store::switches::Scope;
@@ -110,20 +110,15 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// As [`crate::store::Store::erase`], and where an address is none.
+    /// As [`crate::store::Store::erase`].
     pub async fn erase(
         &self,
         account_id: i64,
         user: &str,
-        person: &Person,
+        target: &ErasureTarget,
         confirm: u64,
     ) -> Result<Erasure, Error> {
-        if let Person::Address(address) = person
-            && !address.contains('@')
-        {
-            return Err(Error::Usage("an e-mail address has an @".to_owned()));
-        }
-        let erased = self.store.erase(account_id, user, person, confirm).await?;
+        let erased = self.store.erase(account_id, user, target, confirm).await?;
         let user_id = erased.receipts.first().map(|receipt| receipt.erased_by.clone());
         let waits_for = if self.options.sends_mail { "run" } else { "mail.smtp_url" };
         Ok(Erasure {
@@ -132,6 +127,20 @@ impl Operations {
             scrubbed: erased.scrubbed.is_ok(),
             not_scrubbed: erased.scrubbed.err(),
         })
+    }
+
+    /// What an erasure would do; writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::store::Store::preview_erasure`].
+    pub async fn preview_erasure(
+        &self,
+        account_id: i64,
+        user: &str,
+        target: &ErasureTarget,
+    ) -> Result<Preview, Error> {
+        Ok(self.store.preview_erasure(account_id, user, target).await?)
     }
 
     /// One receipt.

@@ -64,6 +64,14 @@ impl Dialect {
         }
     }
 
+    /// A text as a value of a JSON column.
+    pub fn json(self, text: &str) -> String {
+        match self {
+            Self::Postgres => format!("CAST({text} AS jsonb)"),
+            Self::Sqlite => text.to_owned(),
+        }
+    }
+
     /// The database's clock, to the microsecond: it decides what is old, the process's never does.
     pub fn now(self) -> &'static str {
         match self {

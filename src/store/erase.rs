@@ -1,9 +1,10 @@
 //! Erasing for good, for privacy: everything of a contact goes at once, the receipt says what did, and what was
 //! counted as gone is looked for once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
 use super::batch::Lists;
@@ -11,28 +12,32 @@ use super::contact::not_there;
 use super::db::Tx;
 use super::mail::{self, Confirmation, ConfirmedErasure};
 use super::outbox::write_outbox;
-use super::person::{self, People};
 use super::plan::{self, Deed};
-use super::receipts::{self, Counts, Receipt};
-use super::redact::{self, Redacted};
+use super::receipts::{self, CategoryEffect, Counts, Effect, NewReceipt, Receipt};
+use super::redact::{self, Changed, Found, Redacted};
 use super::trash::DeletedBy;
 use super::users::permitted_user;
 use super::values::{Arg, args};
 use super::{
-    Store, StoreError, contact_counts, count_by_user, lifecycle, reading, scrubs, suppressions, transaction,
+    Store, StoreError, contact_counts, count_by_user, identifiers, lifecycle, scrubs, suppressions,
+    transaction, trying_out,
 };
-use crate::domain::address::address_key;
+use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::effects::{Category, Transition};
+use crate::domain::identifiers::Identifiers;
+use crate::domain::members::parse_id;
 use crate::domain::permission::Scope;
-use crate::domain::person::Traces;
+use crate::domain::redaction::{Redactor, Style};
+use crate::domain::suppression::{ERASED, HashKeys};
 use crate::domain::time::{Time, format_time};
 
 /// Whom to erase.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Person {
+pub enum ErasureTarget {
     /// One contact, live or in the trash.
     Contact(i64),
-    /// Every contact of an address, those in the trash too. An unknown one is still suppressed.
+    /// Every contact of an address, those in the trash too. Of one that no contact has, whatever names it is redacted, and it is
+    /// suppressed.
     Address(String),
 }
 
@@ -45,10 +50,39 @@ pub struct Erased {
 }
 
 /// A contact to be erased; its row is locked.
-pub(super) struct Subject {
+struct LockedContact {
     contact_id: i64,
     live: bool,
     entry_id: Option<i64>,
+}
+
+/// What an erasure would do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    pub contacts: Vec<ToBeErased>,
+    pub categories: Vec<CategoryEffect>,
+    /// Records that stay and would be changed.
+    pub others: Vec<Changed>,
+    /// Records that have an address of the person and would be left alone.
+    pub found: BTreeSet<Found>,
+}
+
+/// A contact that an erasure would take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToBeErased {
+    pub id: String,
+    pub name: String,
+    pub emails: Vec<String>,
+    /// Since when a legal hold forbids the erasure.
+    pub legal_hold: Option<String>,
+}
+
+/// What an erasure did to one person.
+struct Erasure {
+    counts: BTreeMap<String, Counts>,
+    redacted: Redacted,
+    addresses: BTreeSet<String>,
 }
 
 impl Store {
@@ -56,31 +90,33 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused: an unknown user, no permission, a wrong count, a legal hold, a contact that is not there. Failed:
-    /// rows that survived; then nothing was erased.
+    /// Refused: an unknown user, no permission, a text that is no plain address, a wrong count, a legal hold, a contact that is
+    /// not there. Failed: rows that survived; then nothing was erased.
     pub async fn erase(
         &self,
         account_id: i64,
         user: &str,
-        person: &Person,
+        target: &ErasureTarget,
         confirm: u64,
     ) -> Result<Erased, StoreError> {
-        let receipts = transaction!(self, tx => erase(tx, self, account_id, user, person, confirm))?;
+        let receipts = transaction!(self, tx => erase(tx, self, account_id, user, target, confirm))?;
         let contacts = receipts.iter().filter(|receipt| receipt.contact_id.is_some()).count();
         count_by_user(Transition::Erase, contacts);
         Ok(Erased { receipts, scrubbed: self.scrub().await })
     }
-}
 
-impl Store {
-    /// Whom an erasure would take now.
+    /// What an erasure would do: it is done in a transaction that is rolled back.
     ///
     /// # Errors
     ///
-    /// Where the database does not answer.
-    pub async fn to_be_erased(&self, account_id: i64, person: &Person) -> Result<Vec<i64>, StoreError> {
-        let subjects = reading!(self, tx => subjects(tx, account_id, person))?;
-        Ok(subjects.into_iter().map(|subject| subject.contact_id).collect())
+    /// Refused: an unknown user, no permission, a text that is no plain address, a contact that is not there.
+    pub async fn preview_erasure(
+        &self,
+        account_id: i64,
+        user: &str,
+        target: &ErasureTarget,
+    ) -> Result<Preview, StoreError> {
+        trying_out!(self, tx => preview(tx, self, account_id, user, target))
     }
 }
 
@@ -89,37 +125,115 @@ async fn erase(
     store: &Store,
     account_id: i64,
     user: &str,
-    person: &Person,
+    target: &ErasureTarget,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
     let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
-    let subjects = subjects(tx, account_id, person).await?;
-    if let (true, Person::Contact(contact_id)) = (subjects.is_empty(), person) {
-        return Err(not_there(tx, account_id, *contact_id).await?);
-    }
-    if subjects.len() as u64 != confirm {
+    let contacts = targeted(tx, account_id, target).await?;
+    if contacts.len() as u64 != confirm {
+        let found =
+            if contacts.len() == 1 { "1 contact".to_owned() } else { format!("{} contacts", contacts.len()) };
         return Err(StoreError::Miscounted(format!(
-            "the confirmation says {confirm} where {} contacts would be erased; nothing was erased",
-            subjects.len()
+            "the confirmation says {confirm} where {found} would be erased; nothing was erased"
         )));
     }
-    refuse_held(tx, account_id, &subjects).await?;
+    refuse_held(tx, account_id, &contacts).await?;
     let at = tx.now().await?;
     let keys = suppressions::keys(tx, store.hash_key_home()).await?;
+    let by = By { keys: &keys, actor: Actor::User(user_id), user_id, first_at: None };
     let mut receipts = Vec::new();
-    if let (true, Person::Address(address)) = (subjects.is_empty(), person) {
-        suppressions::suppress_unknown(tx, &keys, account_id, &address_key(address), at).await?;
-        receipts.push(receipts::write(tx, account_id, None, user_id, at, BTreeMap::new()).await?);
+    if let (true, ErasureTarget::Address(address)) = (contacts.is_empty(), target) {
+        let erasure = erase_address(tx, &by, account_id, &address_key(address), at).await?;
+        receipts.push(write_receipt(tx, &by, account_id, None, at, erasure).await?);
     }
-    for subject in &subjects {
-        let counts = erase_one(tx, &keys, account_id, user_id, subject, at).await?;
-        receipts.push(receipts::write(tx, account_id, Some(subject.contact_id), user_id, at, counts).await?);
+    for contact in &contacts {
+        let erasure = erase_one(tx, &by, account_id, contact, at).await?;
+        receipts.push(write_receipt(tx, &by, account_id, Some(contact.contact_id), at, erasure).await?);
     }
-    let ids: Vec<i64> = subjects.iter().map(|subject| subject.contact_id).collect();
+    let ids: Vec<i64> = contacts.iter().map(|contact| contact.contact_id).collect();
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     audit::write(tx, at, account_id, &Actor::User(user_id), "erase", &ids, count).await?;
     mail::confirm(tx, at, account_id, &confirmation(user_id, at, &receipts)).await?;
     Ok(receipts)
+}
+
+async fn preview(
+    tx: &mut Tx,
+    store: &Store,
+    account_id: i64,
+    user: &str,
+    target: &ErasureTarget,
+) -> Result<Preview, StoreError> {
+    let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
+    let locked = targeted(tx, account_id, target).await?;
+    let at = tx.now().await?;
+    // A transaction that is rolled back must not leave a key file behind.
+    let keys =
+        suppressions::existing_keys(tx, store.hash_key_home()).await?.unwrap_or_else(HashKeys::throwaway);
+    let by = By { keys: &keys, actor: Actor::User(user_id), user_id, first_at: None };
+    let (mut contacts, mut counts, mut redacted) = (Vec::new(), BTreeMap::new(), Redacted::default());
+    if let (true, ErasureTarget::Address(address)) = (locked.is_empty(), target) {
+        let erasure = erase_address(tx, &by, account_id, &address_key(address), at).await?;
+        (counts, redacted) = (erasure.counts, erasure.redacted);
+    }
+    for contact in &locked {
+        contacts.push(to_be_erased(tx, account_id, contact.contact_id).await?);
+    }
+    for contact in &locked {
+        let erasure = erase_one(tx, &by, account_id, contact, at).await?;
+        for (category, more) in erasure.counts {
+            let counts: &mut Counts = counts.entry(category).or_default();
+            counts.deleted += more.deleted;
+            counts.unlinked += more.unlinked;
+            counts.redacted += more.redacted;
+        }
+        redacted.changed.extend(erasure.redacted.changed);
+        redacted.found.extend(erasure.redacted.found);
+    }
+    let Effect { categories, found, .. } = Effect::new(counts, &redacted);
+    let others = redacted.changed.into_iter().filter(|it| it.id.is_some()).collect();
+    Ok(Preview { contacts, categories, others, found })
+}
+
+/// A contact as the preview shows it.
+async fn to_be_erased(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<ToBeErased, StoreError> {
+    let sql = "SELECT coalesce(properties ->> 'firstname', '') AS first, coalesce(properties ->> 'lastname', '') AS last \
+               FROM contacts WHERE account_id = $1 AND contact_id = $2";
+    let row = tx.row(sql, args![account_id, contact_id]).await?;
+    let name = row.map(|row| Ok::<_, StoreError>(format!("{} {}", row.text("first")?, row.text("last")?)));
+    let sql = "SELECT email FROM contact_emails WHERE account_id = $1 AND contact_id = $2 ORDER BY email_key";
+    let emails = tx.rows(sql, args![account_id, contact_id]).await?;
+    Ok(ToBeErased {
+        id: contact_id.to_string(),
+        name: name.transpose()?.unwrap_or_default().trim().to_owned(),
+        emails: emails.iter().map(|row| row.text("email")).collect::<Result<_, _>>()?,
+        legal_hold: held_since(tx, account_id, contact_id).await?.map(format_time),
+    })
+}
+
+/// In whose name, and with which keys.
+pub(super) struct By<'a> {
+    pub keys: &'a HashKeys,
+    pub actor: Actor,
+    pub user_id: i64,
+    /// When the person was erased for the first time, where it is done again.
+    pub first_at: Option<Time>,
+}
+
+async fn write_receipt(
+    tx: &mut Tx,
+    by: &By<'_>,
+    account_id: i64,
+    contact_id: Option<i64>,
+    at: Time,
+    erasure: Erasure,
+) -> Result<Receipt, StoreError> {
+    let Erasure { counts, redacted, addresses } = erasure;
+    let effect = Effect::new(counts, &redacted);
+    let addresses = addresses.iter().map(|address| by.keys.hash(account_id, address).hash).collect();
+    let By { user_id, first_at, .. } = *by;
+    let new = NewReceipt { account_id, contact_id, user_id, at, first_at, effect: &effect, addresses };
+    receipts::write(tx, new).await
 }
 
 /// What the user is told: whom it was about is in the ids alone.
@@ -135,15 +249,49 @@ fn confirmation(user_id: i64, at: Time, receipts: &[Receipt]) -> Confirmation {
     }
 }
 
-/// The contacts to erase, locked.
-pub(super) async fn subjects(
+/// The contacts to erase, locked. Looked up again once they are locked: a transaction that was waited for may have given the
+/// address to another contact.
+async fn targeted(
     tx: &mut Tx,
     account_id: i64,
-    person: &Person,
-) -> Result<Vec<Subject>, StoreError> {
-    let (condition, wanted) = match person {
-        Person::Contact(contact_id) => ("c.contact_id = $2", Arg::from(*contact_id)),
-        Person::Address(address) => (
+    target: &ErasureTarget,
+) -> Result<Vec<LockedContact>, StoreError> {
+    if let ErasureTarget::Address(address) = target
+        && !is_plain_address(address)
+    {
+        return Err(StoreError::Refused(
+            "that is not one plain e-mail address: write it as ada@example.org, without a name, mailto: or a second one"
+                .to_owned(),
+        ));
+    }
+    let contacts = lock_contacts(tx, account_id, target, true).await?;
+    if let ErasureTarget::Contact(contact_id) = target
+        && contacts.is_empty()
+    {
+        return Err(not_there(tx, account_id, *contact_id).await?);
+    }
+    let again = lock_contacts(tx, account_id, target, false).await?;
+    let ids = |contacts: &[LockedContact]| contacts.iter().map(|it| it.contact_id).collect::<Vec<_>>();
+    if ids(&contacts) != ids(&again) {
+        return Err(StoreError::Miscounted(format!(
+            "another change was under way: the address is now of {} contact{}; look again, nothing was erased",
+            again.len(),
+            if again.len() == 1 { "" } else { "s" }
+        )));
+    }
+    Ok(contacts)
+}
+
+/// The contacts of a target, by id.
+async fn lock_contacts(
+    tx: &mut Tx,
+    account_id: i64,
+    target: &ErasureTarget,
+    lock: bool,
+) -> Result<Vec<LockedContact>, StoreError> {
+    let (condition, wanted) = match target {
+        ErasureTarget::Contact(contact_id) => ("c.contact_id = $2", Arg::from(*contact_id)),
+        ErasureTarget::Address(address) => (
             "c.contact_id IN (SELECT e.contact_id FROM contact_emails e \
              WHERE e.account_id = $1 AND e.email_key = $2)",
             Arg::from(address_key(address)),
@@ -152,21 +300,21 @@ pub(super) async fn subjects(
     let sql = format!(
         "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM contacts c \
          WHERE c.account_id = $1 AND {condition} ORDER BY c.contact_id{}",
-        tx.for_update("c")
+        if lock { tx.for_update("c") } else { String::new() }
     );
-    let mut subjects = Vec::new();
+    let mut contacts = Vec::new();
     for row in tx.rows(&sql, &[account_id.into(), wanted]).await? {
-        subjects.push(Subject {
+        contacts.push(LockedContact {
             contact_id: row.int("contact_id")?,
             live: row.optional_time("deleted_at")?.is_none(),
             entry_id: row.optional_int("trash_entry_id")?,
         });
     }
-    Ok(subjects)
+    Ok(contacts)
 }
 
-async fn refuse_held(tx: &mut Tx, account_id: i64, subjects: &[Subject]) -> Result<(), StoreError> {
-    for Subject { contact_id, .. } in subjects {
+async fn refuse_held(tx: &mut Tx, account_id: i64, contacts: &[LockedContact]) -> Result<(), StoreError> {
+    for LockedContact { contact_id, .. } in contacts {
         if let Some(since) = held_since(tx, account_id, *contact_id).await? {
             return Err(StoreError::Refused(format!(
                 "contact {contact_id} is under a legal hold since {} and cannot be erased: lift the hold first",
@@ -187,66 +335,164 @@ pub(super) async fn held_since(
     tx.row(sql, args![account_id, contact_id]).await?.map(|hold| hold.time("since")).transpose()
 }
 
-/// Erases a contact; what that did, by category.
-pub(super) async fn erase_one(
+/// Erases a contact that may be erased again after a backup was restored; `None` where it is not there.
+pub(super) async fn erase_contact(
     tx: &mut Tx,
-    keys: &crate::domain::suppression::HashKeys,
+    by: &By<'_>,
     account_id: i64,
-    user_id: i64,
-    subject: &Subject,
+    contact_id: i64,
     at: Time,
-) -> Result<BTreeMap<String, Counts>, StoreError> {
-    let contact_id = subject.contact_id;
-    let batch = Lists::ids([[account_id, contact_id, subject.entry_id.unwrap_or_default()]]);
-    let People { addresses, texts } =
-        person::people(tx, &batch).await?.remove(&account_id).unwrap_or_default();
-    let traces = Traces::of(&texts.into_values().flatten().collect::<Vec<_>>());
-    if subject.live {
+) -> Result<Option<Receipt>, StoreError> {
+    let target = ErasureTarget::Contact(contact_id);
+    let Some(contact) = lock_contacts(tx, account_id, &target, true).await?.pop() else { return Ok(None) };
+    let erasure = erase_one(tx, by, account_id, &contact, at).await?;
+    write_receipt(tx, by, account_id, Some(contact_id), at, erasure).await.map(Some)
+}
+
+/// Erases a contact.
+async fn erase_one(
+    tx: &mut Tx,
+    by: &By<'_>,
+    account_id: i64,
+    contact: &LockedContact,
+    at: Time,
+) -> Result<Erasure, StoreError> {
+    let contact_id = contact.contact_id;
+    let batch = Lists::ids([[account_id, contact_id, contact.entry_id.unwrap_or_default()]]);
+    let person = identifiers::of_contact(tx, account_id, contact_id).await?;
+    let shared = redact::rows_of(tx, account_id, contact_id).await?;
+    if contact.live {
         lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
         contact_counts::moved(tx, [account_id].into_iter(), -1).await?;
     }
     let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
-    add_redacted(&mut counts, redact::headers(tx, &batch).await?);
-    let suppressed = suppressions::hash(tx, keys, account_id, &addresses, at).await?;
-    counts.entry(Category::Suppressions.title().to_owned()).or_default().redacted += suppressed;
-    mark_quotes(tx, account_id, contact_id, at).await?;
+    let addresses: Vec<String> = person.addresses.iter().cloned().collect();
+    let suppressed = suppressions::hash(tx, by.keys, account_id, &addresses, ERASED, at).await?;
+    of(&mut counts, Category::Suppressions).redacted += suppressed;
+    of(&mut counts, Category::Quotes).unlinked += mark_quotes(tx, account_id, contact_id, at).await?;
     close_entry(tx, account_id, contact_id, at).await?;
     let steps = plan::steps(Transition::Erase, tx.dialect());
+    let mut records = Vec::new();
     for step in &steps {
-        let touched = tx.execute(&step.sql, args![&batch]).await?;
-        let (deleted, unlinked) = step.deed.tally(touched);
-        let counts = counts.entry(step.category.title().to_owned()).or_default();
+        records.push(match &step.records {
+            Some(sql) => Some(
+                tx.row(sql, args![&batch]).await?.map_or(Ok(0), |row| row.int("records"))?.unsigned_abs(),
+            ),
+            None => None,
+        });
+    }
+    for (step, records) in steps.iter().zip(records) {
+        let rows = tx.execute(&step.sql, args![&batch]).await?;
+        let (deleted, unlinked) = step.counted.tally(records.unwrap_or(rows));
+        let counts = of(&mut counts, step.category);
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
-    add_redacted(&mut counts, redact::account_wide(tx, account_id, &traces, Transition::Erase).await?);
-    redact::dead_letters(tx, &traces).await?;
+    erase_beside(tx, by, account_id, Some(contact_id), &person, at, &mut counts).await?;
+    let redacted = redact::contact(tx, account_id, &person, &shared).await?;
     let mut survivors = 0;
     for step in steps.iter().filter(|step| matches!(step.deed, Deed::Delete | Deed::Unlink(_))) {
         let found = tx.row(&step.survivors, args![&batch]).await?;
-        let found = found.map_or(Ok(0), |row| row.int("survivors"))?.unsigned_abs();
-        counts.entry(step.category.title().to_owned()).or_default().survivors += found;
-        survivors += found;
+        let found = found.ok_or_else(|| StoreError::Failed("survivors were not counted".to_owned()))?;
+        survivors += found.int("survivors")?;
     }
     if survivors > 0 {
         return Err(StoreError::Failed(format!(
             "{survivors} rows of contact {contact_id} survived its erasure; nothing was erased"
         )));
     }
-    counts.retain(|_, counts| *counts != Counts::default());
     scrubs::owe(tx, at).await?;
-    announce_erasure(tx, account_id, subject, user_id, at).await?;
-    Ok(counts)
+    announce_erasure(tx, account_id, contact, by.user_id, at).await?;
+    Ok(Erasure { counts, redacted, addresses: person.addresses })
 }
 
-fn add_redacted(counts: &mut BTreeMap<String, Counts>, redacted: Redacted) {
-    for (category, rows) in redacted {
-        counts.entry(category.to_owned()).or_default().redacted += rows;
+/// Erases an address that no contact has: whatever names it, and mail to it is suppressed.
+async fn erase_address(
+    tx: &mut Tx,
+    by: &By<'_>,
+    account_id: i64,
+    address: &str,
+    at: Time,
+) -> Result<Erasure, StoreError> {
+    let mut counts = BTreeMap::new();
+    suppressions::suppress_unknown(tx, by.keys, account_id, address, at).await?;
+    // Notifications of a contact who was purged show the name beside the address.
+    let names = redact::names_beside(tx, account_id, address).await?;
+    let person =
+        Identifiers { addresses: BTreeSet::from([address.to_owned()]), names, ..Identifiers::default() };
+    erase_beside(tx, by, account_id, None, &person, at, &mut counts).await?;
+    let redacted = redact::address(tx, account_id, &person).await?;
+    scrubs::owe(tx, at).await?;
+    Ok(Erasure { counts, redacted, addresses: person.addresses })
+}
+
+/// The counts of a category.
+fn of(counts: &mut BTreeMap<String, Counts>, category: Category) -> &mut Counts {
+    counts.entry(category.title().to_owned()).or_default()
+}
+
+/// Deletes what is of the person and linked with no contact: notifications to its addresses, dead letters that name it.
+async fn erase_beside(
+    tx: &mut Tx,
+    by: &By<'_>,
+    account_id: i64,
+    contact_id: Option<i64>,
+    person: &Identifiers,
+    at: Time,
+    counts: &mut BTreeMap<String, Counts>,
+) -> Result<(), StoreError> {
+    let notifications = redact::delete_notifications(tx, account_id, &person.addresses).await?;
+    of(counts, Category::Notifications).deleted += notifications;
+    let letters = delete_dead_letters(tx, account_id, contact_id, person).await?;
+    if !letters.is_empty() {
+        counts.entry("dead letters".to_owned()).or_default().deleted += letters.len() as u64;
+        let ids: Vec<String> = letters.iter().map(i64::to_string).collect();
+        audit::write_texts(tx, at, account_id, &by.actor, "discard_dead_letters", &ids).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the dead letters of an account, or of none that can be told, that name a person; which ones.
+async fn delete_dead_letters(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: Option<i64>,
+    person: &Identifiers,
+) -> Result<Vec<i64>, StoreError> {
+    const BODIES: i64 = 50;
+    let addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
+    let redactor = Redactor::new(&addresses);
+    let names_contact = |event: &Value| {
+        let id = |name: &str| event.pointer(&format!("/data/{name}")).and_then(parse_id);
+        let account = id("accountId").or_else(|| id("portalId"));
+        (
+            account.is_none_or(|it| it == account_id),
+            account.is_some() && contact_id.is_some() && id("objectId") == contact_id,
+        )
+    };
+    let (mut deleted, mut last) = (Vec::new(), 0);
+    loop {
+        let sql = "SELECT dead_letter_id, body FROM dead_letters WHERE dead_letter_id > $1 \
+                   ORDER BY dead_letter_id LIMIT $2";
+        let page = tx.rows(sql, args![last, BODIES]).await?;
+        let Some(end) = page.last() else { return Ok(deleted) };
+        last = end.int("dead_letter_id")?;
+        for row in &page {
+            let body = row.bytes("body")?;
+            let (of_account, of_contact) =
+                serde_json::from_slice(&body).map_or((true, false), |event: Value| names_contact(&event));
+            let text = String::from_utf8_lossy(&body);
+            if of_account && (of_contact || redactor.redact(&text, Style::Prose).is_some()) {
+                let letter = row.int("dead_letter_id")?;
+                tx.execute("DELETE FROM dead_letters WHERE dead_letter_id = $1", args![letter]).await?;
+                deleted.push(letter);
+            }
+        }
     }
 }
 
-/// The contact's quotes stay for now; the schedule deletes them unless another live contact is on them.
-async fn mark_quotes(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) -> Result<(), StoreError> {
+/// The contact's quotes stay for now; the schedule deletes them unless another contact is on them. How many.
+async fn mark_quotes(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) -> Result<u64, StoreError> {
     tx.execute(
         "UPDATE quotes SET orphaned_at = $3 WHERE account_id = $1 AND quote_id IN \
          (SELECT quote_id FROM quote_contacts WHERE account_id = $1 AND contact_id = $2)",
@@ -257,8 +503,7 @@ async fn mark_quotes(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) ->
         "DELETE FROM quote_contacts WHERE account_id = $1 AND contact_id = $2",
         args![account_id, contact_id],
     )
-    .await?;
-    Ok(())
+    .await
 }
 
 async fn close_entry(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) -> Result<(), StoreError> {
@@ -280,7 +525,7 @@ async fn close_entry(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) ->
 async fn announce_erasure(
     tx: &mut Tx,
     account_id: i64,
-    Subject { contact_id, live, entry_id }: &Subject,
+    LockedContact { contact_id, live, entry_id }: &LockedContact,
     user_id: i64,
     at: Time,
 ) -> Result<(), StoreError> {

@@ -10,14 +10,15 @@ use serde_json::json;
 
 use super::audit::{self, Actor};
 use super::db::Tx;
-use super::erase::{self, Person};
+use super::erase::{self, By};
 use super::import::{absent_accounts, take_turn};
-use super::receipts;
+use super::receipts::{self, Effect, NewReceipt};
 use super::values::{Arg, args};
 use super::{KeyHome, Store, StoreError, batch_row, batch_text, reading, suppressions, transaction};
 use crate::domain::journal::{Erasure, Suppression};
 use crate::domain::record::ColumnType;
-use crate::domain::suppression::HashKeys;
+use crate::domain::suppression::{HashKeys, PURGED};
+use crate::domain::time::Time;
 
 /// Addresses looked at in one transaction.
 const PAGE: i64 = 1000;
@@ -111,40 +112,46 @@ async fn again(tx: &mut Tx, store: &Store, erasure: &Erasure, operator: &str) ->
     let &Erasure { account_id, contact_id, erased_at, erased_by, .. } = erasure;
     let actor = Actor::Operator(operator.to_owned());
     let Some(contact_id) = contact_id else { return record_unknown(tx, erasure, &actor).await };
-    let subjects = erase::subjects(tx, account_id, &Person::Contact(contact_id)).await?;
-    let Some(subject) = subjects.first() else {
-        // An erasure says more than a purge.
-        let sql = "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) VALUES ($1, $2, 'erased', $3) \
-                   ON CONFLICT (account_id, contact_id) DO UPDATE SET state = 'erased', gone_at = excluded.gone_at \
-                   WHERE gone_contacts.state <> 'erased'";
-        if tx.execute(sql, args![account_id, contact_id, erased_at]).await? == 0 {
-            return Ok(Again::Known);
-        }
-        let none = BTreeMap::new();
-        receipts::write(tx, account_id, Some(contact_id), erased_by, erased_at, none).await?;
-        audit::write(tx, now, account_id, &actor, "record_erasure", &[contact_id], 1).await?;
-        return Ok(Again::Recorded);
-    };
     if erase::held_since(tx, account_id, contact_id).await?.is_some() {
         return Ok(Again::Held);
     }
     let keys = suppressions::keys(tx, store.hash_key_home()).await?;
-    let counts = erase::erase_one(tx, &keys, account_id, erased_by, subject, now).await?;
-    receipts::write(tx, account_id, Some(contact_id), erased_by, now, counts).await?;
-    audit::write(tx, now, account_id, &actor, "erase_again", &[contact_id], 1).await?;
-    Ok(Again::Erased)
+    let by = By { keys: &keys, actor: actor.clone(), user_id: erased_by, first_at: Some(erased_at) };
+    if erase::erase_contact(tx, &by, account_id, contact_id, now).await?.is_some() {
+        audit::write(tx, now, account_id, &actor, "erase_again", &[contact_id], 1).await?;
+        return Ok(Again::Erased);
+    }
+    // An erasure says more than a purge.
+    let sql = "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) VALUES ($1, $2, 'erased', $3) \
+               ON CONFLICT (account_id, contact_id) DO UPDATE SET state = 'erased', gone_at = excluded.gone_at \
+               WHERE gone_contacts.state <> 'erased'";
+    if tx.execute(sql, args![account_id, contact_id, erased_at]).await? == 0 {
+        return Ok(Again::Known);
+    }
+    record(tx, erasure, &actor, now).await
 }
 
-/// An erasure by an address that nobody had: the receipt; the address is among the suppressions.
+/// An erasure by an address that no contact had: the receipt; the address is among the suppressions.
 async fn record_unknown(tx: &mut Tx, erasure: &Erasure, actor: &Actor) -> Result<Again, StoreError> {
-    let &Erasure { account_id, erased_at, erased_by, .. } = erasure;
+    let &Erasure { account_id, erased_at, .. } = erasure;
     let sql = "SELECT 1 AS one FROM erasures WHERE account_id = $1 AND contact_id IS NULL AND at = $2";
     if tx.row(sql, args![account_id, erased_at]).await?.is_some() {
         return Ok(Again::Known);
     }
-    receipts::write(tx, account_id, None, erased_by, erased_at, BTreeMap::new()).await?;
     let now = tx.now().await?;
-    audit::write(tx, now, account_id, actor, "record_erasure", &[], 0).await?;
+    record(tx, erasure, actor, now).await
+}
+
+/// Keeps the receipt of an erasure that has nothing to erase here.
+async fn record(tx: &mut Tx, erasure: &Erasure, actor: &Actor, now: Time) -> Result<Again, StoreError> {
+    let &Erasure { account_id, contact_id, erased_at: at, erased_by: user_id, .. } = erasure;
+    let effect = &Effect::default();
+    let new =
+        NewReceipt { account_id, contact_id, user_id, at, first_at: None, effect, addresses: Vec::new() };
+    receipts::write(tx, new).await?;
+    let ids: Vec<i64> = contact_id.into_iter().collect();
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    audit::write(tx, now, account_id, actor, "record_erasure", &ids, count).await?;
     Ok(Again::Recorded)
 }
 
@@ -194,7 +201,8 @@ async fn revive(
     if !gone.is_empty() {
         let keys = suppressions::keys(tx, home).await?;
         let gone: Vec<String> = gone.into_iter().map(|(_, address)| address).collect();
-        suppressions::hash(tx, &keys, account_id, &gone, now).await?;
+        // Each has its mark already; this one never causes a redaction.
+        suppressions::hash(tx, &keys, account_id, &gone, PURGED, now).await?;
     }
     let owned = owned(tx, &addresses).await?;
     let revived = suppressions::revive(tx, home, &owned).await?;

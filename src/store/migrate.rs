@@ -3,7 +3,7 @@
 use super::db::Tx;
 use super::dialect::Dialect;
 use super::values::args;
-use super::{KeyHome, Store, StoreError, reading, suppressions, transaction};
+use super::{KeyHome, Store, StoreError, addresses, reading, suppressions, transaction};
 
 /// A step of the schema, the same under one name for both databases.
 struct Migration {
@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 15] = [
+const MIGRATIONS: [Migration; 16] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -88,6 +88,11 @@ const MIGRATIONS: [Migration; 15] = [
         name: "0015_held_addresses",
         postgres: include_str!("migrations/0015_held_addresses.sql"),
         sqlite: include_str!("migrations/0015_held_addresses.sql"),
+    },
+    Migration {
+        name: "0016_bounded_erasure",
+        postgres: include_str!("migrations/postgres/0016_bounded_erasure.sql"),
+        sqlite: include_str!("migrations/sqlite/0016_bounded_erasure.sql"),
     },
 ];
 
@@ -194,6 +199,10 @@ async fn apply(tx: &mut Tx, missing: Vec<&'static str>) -> Result<Vec<&'static s
             Dialect::Sqlite => migration.sqlite,
         })
         .await?;
+        if migration.name == "0016_bounded_erasure" {
+            // Addresses are split and lower-cased here, never in SQL.
+            addresses::add_from_properties(tx).await?;
+        }
         let version = i64::try_from(index + 1).unwrap_or(i64::MAX);
         tx.execute(
             "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)",

@@ -22,15 +22,26 @@ pub enum Deed {
     Mark(&'static str),
     /// They are about to go and are counted, so that the form report does not shrink.
     CountByForm,
+    /// They are about to go and are remembered, as records of this kind by this column, so that no import brings them back.
+    Remember(&'static str, &'static str),
 }
 
-impl Deed {
-    /// How many of the rows that it touched it deleted, and how many it unlinked.
-    pub fn tally(self, touched: u64) -> (u64, u64) {
+/// As what the rows that a statement touches are counted. Records are counted, not links: the link of a record that stays is
+/// an unlinked record, that of a record that goes is nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    Deleted,
+    Unlinked,
+    No,
+}
+
+impl Counted {
+    /// How many of so many records were deleted, and how many unlinked.
+    pub fn tally(self, records: u64) -> (u64, u64) {
         match self {
-            Self::Delete | Self::Mark(_) => (touched, 0),
-            Self::Unlink(_) => (0, touched),
-            Self::CountByForm => (0, 0),
+            Self::Deleted => (records, 0),
+            Self::Unlinked => (0, records),
+            Self::No => (0, 0),
         }
     }
 }
@@ -42,6 +53,9 @@ pub struct Rows {
     pub table: &'static str,
     pub deed: Deed,
     pub predicate: &'static str,
+    pub counted: Counted,
+    /// Where a record may have several rows: what tells it, and a further condition on the rows.
+    pub record: Option<(&'static str, &'static str)>,
 }
 
 /// A statement of a transition, ready to run.
@@ -49,9 +63,12 @@ pub struct Rows {
 pub struct Step {
     pub category: Category,
     pub deed: Deed,
+    pub counted: Counted,
     pub sql: String,
     /// Counts what the statement should have found and did not: the same predicate, asked again.
     pub survivors: String,
+    /// Counts the records beforehand, where they are fewer than the rows.
+    pub records: Option<String>,
 }
 
 /// What is looked up through others comes before they go.
@@ -89,7 +106,7 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
     let batch = dialect.ids(1, &BATCH);
     let contacts = format!("SELECT b.account_id, b.contact_id FROM {batch}");
     let fill = |template: &str| template.replace("{batch}", &batch).replace("{contacts}", &contacts);
-    let step = |category, Rows { table, deed, predicate }| {
+    let step = |category, Rows { table, deed, predicate, counted, record }| {
         let sql = match deed {
             Deed::Delete => format!("DELETE FROM {table} WHERE {predicate}"),
             Deed::Unlink(assignments) | Deed::Mark(assignments) => {
@@ -103,17 +120,57 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
                  ON CONFLICT (account_id, form_id) DO UPDATE \
                  SET submissions = deleted_form_submissions.submissions + excluded.submissions"
             ),
+            Deed::Remember(kind, id) => format!(
+                "INSERT INTO erased_records (account_id, kind, record_id) \
+                 SELECT account_id, '{kind}', {id} FROM {table} WHERE {predicate} ON CONFLICT DO NOTHING"
+            ),
         };
         let survivors = format!("SELECT count(*) AS survivors FROM {table} WHERE {predicate}");
-        Step { category, deed, sql: fill(&sql), survivors: fill(&survivors) }
+        let records = record.map(|(id, also)| {
+            fill(&format!("SELECT count(DISTINCT {id}) AS records FROM {table} WHERE {predicate}{also}"))
+        });
+        Step { category, deed, counted, sql: fill(&sql), survivors: fill(&survivors), records }
     };
-    let rows = |category| rows(transition, category).into_iter().map(move |rows| (category, rows));
+    let rows = |category| {
+        let rows = rows(transition, category).into_iter();
+        // An erasure remembers what it deletes of others' kinds (rule 10).
+        let remembered = move |rows: Rows| {
+            let (kind, id) = match (transition, rows.deed, rows.table) {
+                (Transition::Erase, Deed::Delete, "objects") => ("ticket", "object_id"),
+                (Transition::Erase, Deed::Delete, "files") => ("file", "file_id"),
+                (Transition::Erase, Deed::Delete, "conversations") => ("conversation", "conversation_id"),
+                _ => return [None, Some((category, rows))],
+            };
+            [Some((category, remember(kind, id, rows))), Some((category, rows))]
+        };
+        rows.flat_map(remembered).flatten()
+    };
     ORDER.into_iter().flat_map(rows).map(|(category, rows)| step(category, rows)).collect()
 }
 
-/// Rows that go.
+/// Records that go.
 fn delete(table: &'static str, predicate: &'static str) -> Rows {
-    Rows { table, deed: Deed::Delete, predicate }
+    Rows { table, deed: Deed::Delete, predicate, counted: Counted::Deleted, record: None }
+}
+
+/// Rows that go and are no record: links of records that go as well, and what belongs to one.
+fn delete_parts(table: &'static str, predicate: &'static str) -> Rows {
+    Rows { counted: Counted::No, ..delete(table, predicate) }
+}
+
+/// Links that go, of records that stay.
+fn delete_links(table: &'static str, predicate: &'static str) -> Rows {
+    Rows { counted: Counted::Unlinked, ..delete(table, predicate) }
+}
+
+/// Links of the contact alone go, of records that stay.
+fn delete_own_links(table: &'static str) -> Rows {
+    Rows { counted: Counted::Unlinked, ..delete_own(table) }
+}
+
+/// Records that are remembered before they go.
+fn remember(kind: &'static str, id: &'static str, rows: Rows) -> Rows {
+    Rows { deed: Deed::Remember(kind, id), counted: Counted::No, record: None, ..rows }
 }
 
 /// Rows of the contact alone go.
@@ -123,15 +180,11 @@ fn delete_own(table: &'static str) -> Rows {
 
 /// Rows of the contact stay, without it.
 fn unlink_own(table: &'static str) -> Rows {
-    Rows {
-        table,
-        deed: Deed::Unlink("contact_id = NULL"),
-        predicate: "(account_id, contact_id) IN ({contacts})",
-    }
+    Rows { deed: Deed::Unlink("contact_id = NULL"), ..delete_own_links(table) }
 }
 
 fn mark(table: &'static str, assignments: &'static str, predicate: &'static str) -> Rows {
-    Rows { table, deed: Deed::Mark(assignments), predicate }
+    Rows { deed: Deed::Mark(assignments), ..delete(table, predicate) }
 }
 
 /// The batch with its trash entries.
@@ -180,15 +233,21 @@ macro_rules! release_activities {
                     "AND o.object_type = 'contact' AND (c.account_id, c.contact_id) NOT IN ({contacts}))",
                 ),
             ),
-            delete(
+            // Row by row: PostgreSQL expects next to no stub, and joining those there are it would hold each against the
+            // whole batch.
+            delete_parts(
                 "activity_associations",
                 concat!(
                     activities_of!($all),
-                    " AND (object_type = 'contact' AND (account_id, object_id) IN ({contacts}) ",
-                    // Row by row: PostgreSQL expects next to no stub, and joining those there are it would hold each
-                    // against the whole batch.
-                    "OR EXISTS (SELECT 1 FROM activities s WHERE s.account_id = activity_associations.account_id ",
-                    "AND s.activity_id = activity_associations.activity_id AND s.stub))",
+                    " AND EXISTS (SELECT 1 FROM activities s WHERE s.account_id = activity_associations.account_id ",
+                    "AND s.activity_id = activity_associations.activity_id AND s.stub)",
+                ),
+            ),
+            delete_links(
+                "activity_associations",
+                concat!(
+                    "object_type = 'contact' AND (account_id, object_id) IN ({contacts}) AND ",
+                    activities_of!($all),
                 ),
             ),
         ]
@@ -249,7 +308,9 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
             concat!("deleted_at = NULL, trash_entry_id = NULL, restored_at = e.closed_at FROM ", entries!()),
             "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
         )],
-        (C::ContactData, Fate::Deleted) => vec![delete_own("contact_emails"), delete_own("contacts")],
+        (C::ContactData, Fate::Deleted) => {
+            vec![Rows { counted: Counted::No, ..delete_own("contact_emails") }, delete_own("contacts")]
+        }
         (C::Activities, Fate::Deleted) => {
             release_activities!("'note', 'meeting'", "'note', 'meeting', 'task'")
         }
@@ -257,21 +318,35 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         (C::Emails, Fate::Deleted) => release_activities!("'email'", "'email'"),
         (C::Analytics, Fate::Unlinked) => vec![unlink_own("analytics_events")],
         (C::Associations, Fate::Deleted) => vec![
-            delete("associations", "from_type = 'contact' AND (account_id, from_id) IN ({contacts})"),
-            delete("associations", "to_type = 'contact' AND (account_id, to_id) IN ({contacts})"),
+            Rows {
+                record: Some(("account_id || ':' || to_type || ':' || to_id", "")),
+                ..delete_links(
+                    "associations",
+                    "from_type = 'contact' AND (account_id, from_id) IN ({contacts})",
+                )
+            },
+            // One that is associated in both directions was counted above.
+            Rows {
+                record: Some((
+                    "account_id || ':' || from_type || ':' || from_id",
+                    " AND NOT EXISTS (SELECT 1 FROM associations o WHERE o.account_id = associations.account_id \
+                       AND o.from_type = associations.to_type AND o.from_id = associations.to_id \
+                       AND o.to_type = associations.from_type AND o.to_id = associations.from_id)",
+                )),
+                ..delete_links("associations", "to_type = 'contact' AND (account_id, to_id) IN ({contacts})")
+            },
         ],
         (C::BotConversations, Fate::Deleted) => vec![
-            delete("conversation_tickets", conversations_of!("= 'bot'")),
+            delete_parts("conversation_tickets", conversations_of!("= 'bot'")),
             delete("conversations", conversations_of!("= 'bot'")),
         ],
         // Not the bots': theirs go, and are looked up through the contact.
         (C::Conversations, Fate::Unlinked) => vec![Rows {
-            table: "conversations",
             deed: Deed::Unlink("contact_id = NULL"),
-            predicate: conversations_of!("<> 'bot'"),
+            ..delete_links("conversations", conversations_of!("<> 'bot'"))
         }],
         (C::Conversations, Fate::Deleted) => vec![
-            delete(
+            delete_parts(
                 "activity_associations",
                 concat!("object_type = 'ticket' AND ", tickets_of_conversations!("account_id", "object_id")),
             ),
@@ -279,31 +354,38 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
                 "objects",
                 concat!("object_type = 'ticket' AND ", tickets_of_conversations!("account_id", "object_id")),
             ),
-            delete("conversation_tickets", conversations_of!("<> 'bot'")),
+            delete_parts("conversation_tickets", conversations_of!("<> 'bot'")),
             delete("conversations", conversations_of!("<> 'bot'")),
         ],
         (C::CustomEvents, Fate::Deleted) => vec![delete_own("custom_events")],
         (C::Feedback, Fate::Deleted) => vec![delete_own("feedback")],
         (C::Files, Fate::Unlinked) => {
-            vec![delete("file_contacts", UPLOADED), delete("files", UPLOADED), delete_own("file_contacts")]
+            vec![
+                delete_parts("file_contacts", UPLOADED),
+                delete("files", UPLOADED),
+                delete_own_links("file_contacts"),
+            ]
         }
         (C::FormSubmissions, Fate::Deleted) => vec![
-            Rows { deed: Deed::CountByForm, ..delete_own("form_submissions") },
+            Rows { deed: Deed::CountByForm, counted: Counted::No, ..delete_own("form_submissions") },
             delete_own("form_submissions"),
         ],
         (C::Integrations, Fate::Deleted) => vec![delete_own("integrations")],
         (C::LifecycleStage, Fate::Deleted) => vec![delete_own("lifecycle_transitions")],
-        (C::Segments, Fate::Removed | Fate::Deleted) => vec![delete_own("segment_members")],
+        (C::Segments, Fate::Removed | Fate::Deleted) => vec![delete_own_links("segment_members")],
         (C::Notifications, Fate::Unlinked) => vec![unlink_own("notifications")],
         (C::Notifications, Fate::Deleted) => vec![delete_own("notifications")],
-        (C::Quotes, Fate::Unlinked) => vec![delete_own("quote_contacts")],
+        (C::Quotes, Fate::Unlinked) => vec![delete_own_links("quote_contacts")],
         (C::Workflows, Fate::Removed) => vec![mark(
             "workflow_enrollments",
             "active = FALSE",
             "active AND (account_id, contact_id) IN ({contacts})",
         )],
         (C::Workflows, Fate::Deleted) => {
-            vec![delete_own("workflow_enrollments"), delete_own("waiting_events")]
+            vec![
+                delete_own("workflow_enrollments"),
+                Rows { counted: Counted::No, ..delete_own("waiting_events") },
+            ]
         }
         _ => vec![],
     }

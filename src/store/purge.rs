@@ -1,16 +1,17 @@
-//! Purging: all of the matrix's purge column, for contacts whose trash entry is past its time.
+//! Purging: the matrix's purge column, for contacts whose trash entry is past its time. A purge changes no other record: it
+//! deletes what the trash kept of the contact and the links to it, and reads no texts.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::batch::{CONTACT, Lists};
 use super::db::Tx;
-use super::person::{self, People};
 use super::plan::BATCH;
-use super::retention::{ByAccount, Sweep, Swept, lock_clause, searches, turn};
+use super::retention::{ByAccount, Sweep, Swept, lock_clause, turn};
 use super::trash::Touched;
 use super::values::{Arg, Row, args};
-use super::{Store, StoreError, redact, scrubs, suppressions, trash};
+use super::{Store, StoreError, identifiers, scrubs, suppressions, trash};
 use crate::domain::effects::Transition;
+use crate::domain::suppression::PURGED;
 use crate::domain::time::Time;
 
 /// A contact to be purged; its row is locked.
@@ -41,20 +42,14 @@ pub async fn purge(
         [*account_id, *contact_id, *trash_entry]
     };
     let batch = Lists::ids(entries.iter().map(ids));
-    let people = person::people(tx, &batch).await?;
-    for (category, rows) in redact::headers(tx, &batch).await? {
-        swept.counts.entry(category.to_owned()).or_default().redacted += rows;
-    }
-    hash_addresses(tx, store, &people, now).await?;
+    let addresses = identifiers::addresses(tx, &batch).await?;
+    hash_addresses(tx, store, &addresses, now).await?;
     close(tx, &batch, now).await?;
-    for Touched { category, deed, rows } in trash::run_plan(tx, Transition::Purge, &batch).await? {
-        let (deleted, unlinked) = deed.tally(rows);
+    for Touched { category, counted, rows } in trash::run_plan(tx, Transition::Purge, &batch).await? {
+        let (deleted, unlinked) = counted.tally(rows);
         let counts = swept.counts.entry(category.title().to_owned()).or_default();
         counts.deleted += deleted;
         counts.unlinked += unlinked;
-    }
-    for (account_id, People { texts, .. }) in people {
-        searches::owe(tx, account_id, texts).await?;
     }
     scrubs::owe(tx, now).await?;
     Ok((by_account, swept))
@@ -125,15 +120,15 @@ async fn held_now(tx: &mut Tx, rows: &[Row]) -> Result<HashSet<(i64, i64)>, Stor
 async fn hash_addresses(
     tx: &mut Tx,
     store: &Store,
-    people: &BTreeMap<i64, People>,
+    addresses: &BTreeMap<i64, Vec<String>>,
     now: Time,
 ) -> Result<(), StoreError> {
-    if people.values().all(|people| people.addresses.is_empty()) {
+    if addresses.is_empty() {
         return Ok(());
     }
     let keys = suppressions::keys(tx, store.hash_key_home()).await?;
-    for (account_id, People { addresses, .. }) in people {
-        suppressions::hash(tx, &keys, *account_id, addresses, now).await?;
+    for (account_id, addresses) in addresses {
+        suppressions::hash(tx, &keys, *account_id, addresses, PURGED, now).await?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
-use crate::domain::suppression::{AddressHash, ERASED, HashKeys};
+use crate::domain::suppression::{AddressHash, ERASED, HashKeys, PURGED};
 use crate::domain::time::Time;
 
 const HASH: [Column; 6] = [
@@ -156,12 +156,13 @@ async fn keep(tx: &mut Tx) -> Result<String, StoreError> {
     kept(tx).await
 }
 
-/// Turns what is kept by these addresses into hashes; how many rows that were.
+/// Turns what is kept by these addresses into hashes, and marks the addresses as erased or purged; how many rows that were.
 pub async fn hash(
     tx: &mut Tx,
     keys: &HashKeys,
     account_id: i64,
     addresses: &[String],
+    mark: &'static str,
     at: Time,
 ) -> Result<u64, StoreError> {
     if addresses.is_empty() {
@@ -180,7 +181,7 @@ pub async fn hash(
         hashes.push((address, status, row.time("at")?, row.optional_text("subscription_id")?));
     }
     let kept = hashes.len() as u64;
-    hashes.extend(addresses.iter().map(|address| (address.clone(), ERASED.to_owned(), at, None)));
+    hashes.extend(addresses.iter().map(|address| (address.clone(), mark.to_owned(), at, None)));
     write(tx, keys, account_id, hashes).await?;
     let sql = format!(
         "DELETE FROM deliverability WHERE (account_id, email_key) IN (SELECT b.account_id, b.email_key FROM {source})"
@@ -197,7 +198,7 @@ pub async fn suppress_unknown(
     address: &str,
     at: Time,
 ) -> Result<(), StoreError> {
-    hash(tx, keys, account_id, &[address.to_owned()], at).await?;
+    hash(tx, keys, account_id, &[address.to_owned()], ERASED, at).await?;
     write(tx, keys, account_id, vec![(address.to_owned(), "unsubscribed".to_owned(), at, None)]).await
 }
 
@@ -244,7 +245,7 @@ pub async fn revive(tx: &mut Tx, home: &KeyHome, addresses: &[(i64, String)]) ->
     let sql = format!(
         "INSERT INTO deliverability (account_id, email_key, status, at, subscription_id) \
          SELECT b.account_id, b.email_key, h.status, h.at, h.subscription_id FROM {} \
-         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash WHERE h.status <> '{ERASED}' \
+         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash WHERE h.status NOT IN ('{ERASED}', '{PURGED}') \
          ON CONFLICT DO NOTHING",
         tx.dialect().batch(1, &LOOKUP)
     );
@@ -263,7 +264,7 @@ pub async fn gone(
     let batch = lookups(&keys(tx, home).await?, addresses);
     let sql = format!(
         "SELECT DISTINCT b.account_id, b.email_key FROM {} \
-         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status = '{ERASED}' \
+         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status IN ('{ERASED}', '{PURGED}') \
          WHERE NOT EXISTS (SELECT 1 FROM contact_emails e \
                            WHERE e.account_id = b.account_id AND e.email_key = b.email_key)",
         tx.dialect().batch(1, &LOOKUP)

@@ -7,7 +7,7 @@ use super::batch::{List, Lists};
 use super::db::Tx;
 use super::dialect::names;
 use super::outbox::write_outbox;
-use super::plan::{self, Deed, Step};
+use super::plan::{self, Counted, Step};
 use super::values::args;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::record::{Column, ColumnType};
@@ -106,7 +106,7 @@ fn plan_batch(trashed: &[Trashed]) -> Lists {
 /// The rows that a statement touched.
 pub(super) struct Touched {
     pub category: Category,
-    pub deed: Deed,
+    pub counted: Counted,
     pub rows: u64,
 }
 
@@ -117,8 +117,8 @@ pub(super) async fn run_plan(
     batch: &Lists,
 ) -> Result<Vec<Touched>, StoreError> {
     let mut touched = Vec::new();
-    for Step { category, deed, sql, .. } in plan::steps(transition, tx.dialect()) {
-        touched.push(Touched { category, deed, rows: tx.execute(&sql, args![batch]).await? });
+    for Step { category, counted, sql, .. } in plan::steps(transition, tx.dialect()) {
+        touched.push(Touched { category, counted, rows: tx.execute(&sql, args![batch]).await? });
     }
     Ok(touched)
 }

@@ -22,6 +22,7 @@ mod edited;
 mod end_to_end;
 mod erase;
 mod erase_column;
+mod erasure_scope;
 mod event_examples;
 mod explain;
 mod faults;

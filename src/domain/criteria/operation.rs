@@ -6,7 +6,7 @@ use super::Truth;
 use super::decimal::Decimal;
 use super::moment::{When, instant_of};
 use super::subject::Subject;
-use crate::domain::person::REDACTED;
+use crate::domain::redaction::REDACTED;
 use crate::domain::time::format_time;
 
 /// A parsed operation on one property.

@@ -8,6 +8,7 @@ use super::ColumnType::{Bool, Int, Json, Text, Time};
 use super::{Archived, Kind, Parts, Row, Table};
 use crate::domain::address::address_key;
 use crate::domain::entitlement::Tier;
+use crate::domain::identifiers::{OwnAddress, own_addresses};
 use crate::domain::members::{Fault, Members, parse_id};
 use crate::domain::permission::Permission;
 use crate::domain::time::format_time;
@@ -74,7 +75,7 @@ pub static KINDS: &[Kind] = &[
     kind!("user", "users" [user_id Int | email Text, email_key Text, permissions Json] => user),
     kind!("contact",
         "contacts" [contact_id Int | properties Json, history Json, created_at Time, updated_at Time]
-        links "contact_emails" [contact_id | email_key Text, email Text] => contact),
+        links "contact_emails" [contact_id | email_key Text, email Text, exclusive Bool] => contact),
     kind!("company", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "company")),
     kind!("deal", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "deal")),
     kind!("ticket", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "ticket")),
@@ -224,21 +225,21 @@ fn user(m: &Members<'_>) -> Read {
 fn contact(m: &Members<'_>) -> Read {
     let contact_id = m.id("id")?;
     let properties = properties(m)?;
-    let mut addresses: Vec<&str> = properties.get("email").and_then(Value::as_str).into_iter().collect();
+    let mut additional = Vec::new();
     for (index, address) in m.list("additionalEmails")?.iter().enumerate() {
         let address = address.as_str();
-        addresses
+        additional
             .push(address.ok_or_else(|| m.fault(&format!("additionalEmails[{index}]"), "must be a string"))?);
     }
-    let (mut links, mut seen) = (Vec::new(), HashSet::new());
-    for address in addresses {
-        let key = address_key(address);
+    let property = |name: &str| properties.get(name).and_then(Value::as_str);
+    let mut links = Vec::new();
+    for OwnAddress { email, key, exclusive } in own_addresses(property, additional) {
         if key.len() > MAX_KEY_BYTES {
             return Err(m.fault("properties.email or additionalEmails", TOO_LONG));
         }
-        if !key.is_empty() && seen.insert(key.clone()) {
-            links.push(row(json!({"contact_id": contact_id, "email_key": key, "email": address})));
-        }
+        links.push(row(
+            json!({"contact_id": contact_id, "email_key": key, "email": email, "exclusive": exclusive}),
+        ));
     }
     let archived = match m.flag("archived")? {
         Some(true) => Some(Archived { at: optional_time(m, "archivedAt")? }),

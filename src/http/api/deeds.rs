@@ -19,7 +19,7 @@ use crate::http::limits::JOB_WITHIN;
 use crate::operations::Operations;
 use crate::operations::retention::Stop;
 use crate::store::deletions;
-use crate::store::erase::Person;
+use crate::store::erase::ErasureTarget;
 use crate::store::holds::Ruling;
 use crate::store::restore::{Request, Wanted};
 use crate::store::switches::Scope;
@@ -62,6 +62,15 @@ pub struct Erase {
     #[serde(default, deserialize_with = "present")]
     email: Option<Words>,
     confirm: Count,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PreviewErasure {
+    #[serde(default, deserialize_with = "present")]
+    contact_id: Option<Id>,
+    #[serde(default, deserialize_with = "present")]
+    email: Option<Words>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -191,15 +200,27 @@ pub async fn preview_restore(
 pub async fn erase(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(wish): Sent<Erase>,
+    Sent(Erase { contact_id, email, confirm: Count(confirm) }): Sent<Erase>,
 ) -> Answer {
-    let person = match (wish.contact_id, wish.email) {
-        (Some(Id(contact)), None) => Person::Contact(contact),
-        (None, Some(Words(address))) => Person::Address(address),
-        _ => return Err(Problem::malformed("name contactId or email, and not both")),
-    };
-    let user = caller.user_id.to_string();
-    Ok(Json(operations.erase(caller.account_id, &user, &person, wish.confirm.0).await?).into_response())
+    let (target, user) = (erasure_target(contact_id, email)?, caller.user_id.to_string());
+    Ok(Json(operations.erase(caller.account_id, &user, &target, confirm).await?).into_response())
+}
+
+pub async fn preview_erasure(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Sent(PreviewErasure { contact_id, email }): Sent<PreviewErasure>,
+) -> Answer {
+    let (target, user) = (erasure_target(contact_id, email)?, caller.user_id.to_string());
+    Ok(Json(operations.preview_erasure(caller.account_id, &user, &target).await?).into_response())
+}
+
+fn erasure_target(contact_id: Option<Id>, email: Option<Words>) -> Result<ErasureTarget, Problem> {
+    match (contact_id, email) {
+        (Some(Id(contact)), None) => Ok(ErasureTarget::Contact(contact)),
+        (None, Some(Words(address))) => Ok(ErasureTarget::Address(address)),
+        _ => Err(Problem::malformed("name contactId or email, and not both")),
+    }
 }
 
 pub async fn set_legal_hold(

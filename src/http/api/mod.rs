@@ -46,6 +46,7 @@ routes! {
     get "/enrollments" => lists::enrollments,
     get "/enrollments/{enrollmentId}" => looks::enrollment,
     post "/erase" => deeds::erase,
+    post "/erase/preview" => deeds::preview_erasure,
     get "/erasures" => lists::erasures,
     get "/erasures/{erasureId}" => looks::erasure,
     get "/explain" => looks::explain,

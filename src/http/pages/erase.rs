@@ -12,8 +12,9 @@ use super::visit::{Asked, Sent, Trouble, Visit};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Scope;
 use crate::operations::Operations;
-use crate::store::erase::Person;
-use crate::store::receipts::Receipt;
+use crate::store::erase::ErasureTarget;
+use crate::store::overview::Name;
+use crate::store::receipts::{CategoryEffect, Receipt};
 
 /// Receipts on the page.
 const RECEIPTS: i64 = 50;
@@ -46,47 +47,89 @@ pub async fn ask(Shared(operations): Shared<Operations>, visit: Visit, Asked(ask
     Ok(layout::page(&visit, "Erase", Some("/erase"), &content))
 }
 
-fn person(visit: &Visit, fields: &Fields) -> Result<Person, Trouble> {
+fn target(visit: &Visit, fields: &Fields) -> Result<ErasureTarget, Trouble> {
     let mistake = |says: String| visit.mistake(says);
     match (fields.id("contact").map_err(mistake)?, fields.words("email").map_err(mistake)?) {
-        (Some(contact), None) => Ok(Person::Contact(contact)),
-        (None, Some(address)) if address.contains('@') => Ok(Person::Address(address)),
+        (Some(contact), None) => Ok(ErasureTarget::Contact(contact)),
+        (None, Some(address)) => Ok(ErasureTarget::Address(address)),
         _ => Err(visit.mistake("Name a contact by its id, or an e-mail address, and not both.")),
     }
 }
 
 pub async fn look(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
-    let person = person(&visit, &fields)?;
-    let taken = operations.store.to_be_erased(visit.account(), &person).await;
-    let taken = taken.map_err(|error| visit.store_trouble(&error))?;
-    if let (Person::Contact(contact), true) = (&person, taken.is_empty()) {
-        let says = format!("There is no contact {contact} to erase.");
-        return Err(visit.trouble(StatusCode::NOT_FOUND, says));
-    }
+    let target = target(&visit, &fields)?;
+    let preview = operations.preview_erasure(visit.account(), &visit.user(), &target).await;
+    let preview = preview.map_err(|error| visit.operation_trouble(&error))?;
+    let held = preview.contacts.iter().any(|it| it.legal_hold.is_some());
     let erase = html! {
-        @match &person {
-            Person::Contact(contact) => { input type="hidden" name="contact" value=(contact); }
-            Person::Address(address) => { input type="hidden" name="email" value=(address); }
+        @match &target {
+            ErasureTarget::Contact(contact) => { input type="hidden" name="contact" value=(contact); }
+            ErasureTarget::Address(address) => { input type="hidden" name="email" value=(address); }
         }
-        (layout::confirm("erase", taken.len() as u64))
+        (layout::confirm("erase", preview.contacts.len() as u64))
         button.danger { "Erase for good" }
     };
+    let others: Vec<Vec<Markup>> = preview
+        .others
+        .iter()
+        .map(|it| {
+            vec![html! { (it.kind) }, html! { (it.id.as_deref().unwrap_or("–")) }, html! { (it.redact) }]
+        })
+        .collect();
     let content = html! {
-        @if taken.is_empty() {
-            p { "Nobody has this address. It will be put on the suppression list." }
+        @if preview.contacts.is_empty() {
+            p { "No contact has this address. It will be redacted wherever it stands, and put on the suppression list." }
         } @else {
-            p { "This takes " strong { (taken.len()) } @if taken.len() == 1 { " contact:" } @else { " contacts:" } }
-            ul { @for id in &taken { li { (layout::contact(&id.to_string(), None)) } } }
+            p {
+                "This takes " strong { (preview.contacts.len()) }
+                @if preview.contacts.len() == 1 { " contact:" } @else { " contacts:" }
+            }
+            ul {
+                @for it in &preview.contacts {
+                    li {
+                        (layout::contact(&it.id, Some(&Name { name: it.name.clone(), email: it.emails.join(" ") })))
+                        @if let Some(since) = &it.legal_hold { " – under a legal hold since " (layout::time(since)) }
+                    }
+                }
+            }
         }
-        (visit.form("/erase", &erase)?)
+        (categories("What would go", &preview.categories))
+        @if !others.is_empty() {
+            (layout::table("Records that stay and would be changed", &["record", "id", "places"], &others))
+        }
+        @if !preview.found.is_empty() {
+            p {
+                "An address of the person also stands in the following, which are left alone:"
+                @for it in &preview.found { " " (it.kind) " " (it.id) ";" }
+            }
+        }
+        @if held {
+            p.notice { "A contact under a legal hold cannot be erased. Lift the hold first." }
+        } @else {
+            (visit.form("/erase", &erase)?)
+        }
     };
     Ok(layout::page(&visit, "Erase for good?", Some("/erase"), &content))
 }
 
+/// Records by category.
+fn categories(caption: &str, categories: &[CategoryEffect]) -> Markup {
+    let row = |it: &CategoryEffect| {
+        let counts = [it.counts.deleted, it.counts.unlinked, it.counts.redacted];
+        [html! { (it.category) }].into_iter().chain(counts.map(|count| html! { (count) })).collect()
+    };
+    let rows: Vec<Vec<Markup>> = categories.iter().map(row).collect();
+    html! {
+        @if !rows.is_empty() {
+            (layout::table(caption, &["category", "deleted", "unlinked", "redacted"], &rows))
+        }
+    }
+}
+
 pub async fn erase(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
-    let person = person(&visit, &fields)?;
+    let target = target(&visit, &fields)?;
     let confirm = fields.confirm().map_err(|says| visit.mistake(says))?;
-    let erased = operations.erase(visit.account(), &visit.user(), &person, confirm).await;
+    let erased = operations.erase(visit.account(), &visit.user(), &target, confirm).await;
     let erased = erased.map_err(|error| visit.operation_trouble(&error))?;
     let content = html! {
         p.notice.good role="status" { "Done. The receipts stay; a confirmation goes to you by e-mail." }
@@ -110,22 +153,30 @@ pub async fn receipt(
 }
 
 fn one(receipt: &Receipt) -> Markup {
-    let row = |(category, counts): (&String, &crate::store::receipts::Counts)| {
-        let counts = [counts.deleted, counts.unlinked, counts.redacted, counts.survivors];
-        [html! { (category) }].into_iter().chain(counts.map(|count| html! { (count) })).collect()
-    };
-    let rows: Vec<Vec<Markup>> = receipt.categories.iter().map(row).collect();
+    let effect = &receipt.effect;
     html! {
         p {
             "Receipt " (receipt.erasure_id) ", "
             @match &receipt.contact_id {
                 Some(contact) => { "contact " (contact) }
-                None => { "of an address that nobody had" }
+                None => { "of an address that no contact had" }
             }
             ", " (layout::time(&receipt.erased_at)) ", user " (receipt.erased_by)
+            @if let Some(first) = &receipt.first_erased_at { ", first erased " (layout::time(first)) }
         }
-        @if !rows.is_empty() {
-            (layout::table("What went", &["category", "deleted", "unlinked", "redacted", "survivors"], &rows))
+        (categories("What went", &effect.categories))
+        @if !effect.others.is_empty() {
+            p {
+                "Redacted in records that stay:"
+                @for (kind, count) in &effect.others { " " (count) " " (kind) ";" }
+            }
         }
+        @if !effect.found.is_empty() {
+            p {
+                "An address of the person was found and left in:"
+                @for it in &effect.found { " " (it.kind) " " (it.id) ";" }
+            }
+        }
+        p { "Survivors: " (effect.survivors) }
     }
 }

@@ -62,59 +62,9 @@ impl<'a> Attempt<'a> {
         &self.run
     }
 
-    /// Removes what is due. A purge then searches for whom it and earlier runs removed, also where it did not come to its
-    /// end.
+    /// Removes what is due: unlocked rows first, then locked ones, so that a row in use is not passed over indefinitely.
+    /// Rows that earlier runs could not remove come last, one by one.
     pub async fn work(&mut self) -> Result<&'static str, StoreError> {
-        if self.job.target != Target::Trash {
-            return self.remove(self.job.time_budget).await;
-        }
-        // However much there is to be removed, there is time to search.
-        let removed = self.remove(self.job.time_budget / 2).await;
-        if matches!(removed, Ok("shutdown" | "lease_lost")) {
-            return removed;
-        }
-        match (removed, self.search().await?) {
-            (Ok(_), Some(stopped_by)) => Ok(stopped_by),
-            (removed, _) => removed,
-        }
-    }
-
-    /// Takes those who are gone out of the texts of others; why it stopped before it was through.
-    async fn search(&mut self) -> Result<Option<&'static str>, StoreError> {
-        loop {
-            if self.runner.stop.is_requested() {
-                return Ok(Some("shutdown"));
-            }
-            if self.began.elapsed() >= self.job.time_budget {
-                return Ok(Some("time_budget"));
-            }
-            if let Some(rest) = self.next_rest() {
-                if let Some(stopped_by) = self.pause(rest).await? {
-                    return Ok(Some(stopped_by));
-                }
-                continue;
-            }
-            let Some(held) = lease(self.runner).await? else { return Ok(Some("lease_lost")) };
-            let began = Instant::now();
-            match self.runner.store.search_for_purged(held.as_ref(), Some(&self.run)).await {
-                Ok(Some(swept)) => {
-                    self.run.done = self.run.done.and(&swept);
-                    self.was_refused = false;
-                    self.make_room(began.elapsed()).await;
-                }
-                Ok(None) => return Ok(None),
-                Err(error) => {
-                    if let Some(stopped_by) = self.refused(error).await? {
-                        return Ok(Some(stopped_by));
-                    }
-                }
-            }
-        }
-    }
-
-    /// First what nobody holds, then what somebody does: a row in use is not passed over for ever. At the end, one by
-    /// one, what earlier runs could not remove.
-    async fn remove(&mut self, time_budget: Duration) -> Result<&'static str, StoreError> {
         let retry = Some(self.run.started_at);
         for pass in [
             Pass { locked: Locked::Skip, failed_before: None },
@@ -122,7 +72,7 @@ impl<'a> Attempt<'a> {
             Pass { locked: Locked::Wait, failed_before: retry },
         ] {
             loop {
-                if let Some(stopped_by) = self.bound(time_budget).await? {
+                if let Some(stopped_by) = self.bound().await? {
                     return Ok(stopped_by);
                 }
                 let Some(held) = lease(self.runner).await? else { return Ok("lease_lost") };
@@ -153,7 +103,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Is it enough? Rests as long as it should, and waits while those who go before are behind.
-    async fn bound(&mut self, time_budget: Duration) -> Result<Option<&'static str>, StoreError> {
+    async fn bound(&mut self) -> Result<Option<&'static str>, StoreError> {
         let mut waited = false;
         loop {
             if self.runner.stop.is_requested() {
@@ -162,7 +112,7 @@ impl<'a> Attempt<'a> {
             if self.run.done.deleted >= self.job.max_per_run {
                 return Ok(Some("max_per_run"));
             }
-            if self.began.elapsed() >= time_budget {
+            if self.began.elapsed() >= self.job.time_budget {
                 return Ok(Some(if waited { "lag" } else { "time_budget" }));
             }
             let pause = if let Some(rest) = self.next_rest() {

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{CONTACT, Import, addresses_in};
 use crate::domain::record::{Kind, Record};
+use crate::domain::suppression::PURGED;
 use crate::store::batch::Lists;
-use crate::store::redact::redact_headers;
+use crate::store::redact::redact_header_values;
 use crate::store::values::args;
 use crate::store::{StoreError, batch_text, suppressions};
 
@@ -21,7 +22,8 @@ impl Import {
         }
         let keys = suppressions::keys(&mut self.tx, &self.hash_keys).await?;
         for (account_id, address) in gone {
-            suppressions::hash(&mut self.tx, &keys, account_id, &[address], self.now).await?;
+            // It has its mark already; this one never causes a redaction.
+            suppressions::hash(&mut self.tx, &keys, account_id, &[address], PURGED, self.now).await?;
         }
         Ok(())
     }
@@ -73,7 +75,7 @@ impl Import {
         });
         for (_, record) in chunk.iter_mut().filter(|(_, record)| names_gone(record)) {
             if let Some(properties) = record.row.get_mut("properties") {
-                redact_headers(properties);
+                redact_header_values(properties);
             }
         }
         Ok(linked_contacts(chunk).intersection(&gone.into_iter().collect()).copied().collect())

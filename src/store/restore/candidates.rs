@@ -91,7 +91,7 @@ async fn with_addresses(
     let batch = contact_batch(account_id, &in_trash);
     let sql = format!(
         "SELECT e.contact_id, e.email_key, {HOLDER} AS held_by FROM {} \
-         JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id",
+         JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id AND e.exclusive",
         tx.dialect().ids(1, &CONTACT)
     );
     let mut addresses: HashMap<i64, Vec<Address>> = HashMap::new();

@@ -8,7 +8,6 @@
 mod failures;
 mod rows;
 mod runs;
-pub(super) mod searches;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -26,7 +26,6 @@ pub type RunCounts = BTreeMap<String, RunCount>;
 pub struct RunCount {
     pub deleted: u64,
     pub unlinked: u64,
-    pub redacted: u64,
 }
 
 impl RunCount {
@@ -56,7 +55,6 @@ impl Done {
             let counts = done.counts.entry(category.clone()).or_default();
             counts.deleted += more.deleted;
             counts.unlinked += more.unlinked;
-            counts.redacted += more.redacted;
         }
         done
     }

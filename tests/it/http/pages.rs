@@ -115,7 +115,7 @@ on_both!(everything_is_done_by_the_forms_that_the_pages_offer, async |db: Databa
         ("/", "Restored, or gone for good, the last 24 hours: 3 in all"),
         ("/retention?dry-run=yes", "Nothing was written"),
         ("/audit", "reject held"),
-        ("/erasures/1", "survivors"),
+        ("/erasures/1", "Survivors"),
     ] {
         let answered = browser.get(page).await;
         assert!(answered.status == 200 && answered.body.contains(says), "{page}: {}", answered.body);

@@ -166,7 +166,7 @@ impl Account {
             return Err(format!("contact {held} is under a legal hold"));
         }
         if people.is_empty() {
-            self.hash([address.to_owned()].into());
+            self.erase_address_for_good(address);
             self.hashed.insert((address.to_owned(), "unsubscribed".to_owned()));
         }
         for contact in &people {

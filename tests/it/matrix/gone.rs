@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Account, Conversation, Object, Words};
+use super::model::{Account, Contact, Conversation, Notification, Object, Words};
 
 const REDACTED: &str = "[redacted]";
 
@@ -23,7 +23,9 @@ impl Account {
             self.entries.pop();
         }
         for quote in self.quotes.values_mut() {
-            quote.orphaned |= quote.contacts.remove(&contact);
+            let was_on_it = quote.contacts.remove(&contact);
+            quote.orphaned |= was_on_it;
+            quote.was_of = was_on_it.then_some(contact);
         }
         self.remove(&[contact].into(), Way::Erase);
         self.told.extend(was_live.then_some(("contact.deletion", contact)));
@@ -41,20 +43,102 @@ impl Account {
     }
 
     fn remove(&mut self, people: &BTreeSet<i64>, way: Way) {
-        let traces = self.traces(people);
-        let addresses = self.addresses_of_none_but(people);
+        let own = self.addresses_of_none_but(people);
         let how = if way == Way::Erase { "erased" } else { "purged" };
-        self.conversations_go(people, way);
+        if way == Way::Erase {
+            let traces = self.traces(people);
+            self.conversations_go(people, way);
+            self.redact_shared(people, &traces);
+            self.leave(people, way, how);
+            self.notifications_go(&traces.addresses);
+            self.redact_addresses(&traces.addresses);
+            self.hash(traces.addresses, how);
+        } else {
+            self.conversations_go(people, way);
+            self.leave(people, way, how);
+            self.hash(own, how);
+        }
+    }
+
+    /// Notifications to an address of the person that are of no contact any more.
+    fn notifications_go(&mut self, addresses: &BTreeSet<String>) {
+        let theirs = |it: &Notification| it.contact.is_none() && addresses.contains(&it.email.to_lowercase());
+        self.notifications.retain(|_, it| !theirs(it));
+    }
+
+    /// An erasure by an address that no contact has: where it stands, the name goes that a notification shows beside it.
+    pub fn erase_address_for_good(&mut self, address: &str) {
+        let unlinked = self
+            .notifications
+            .values()
+            .filter(|it| it.contact.is_none() && it.email.to_lowercase() == address);
+        let parts: Vec<(String, String)> = unlinked
+            .filter_map(|it| {
+                it.name.to_lowercase().split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()))
+            })
+            .collect();
+        let names: BTreeSet<String> = parts
+            .iter()
+            .flat_map(|(first, last)| [format!("{first} {last}"), format!("{last}, {first}")])
+            .collect();
+        let addresses = BTreeSet::from([address.to_owned()]);
+        self.notifications_go(&addresses);
+        self.redact_naming(address, &names);
+        self.redact_addresses(&addresses);
+        self.hash(addresses, "erased");
+    }
+
+    /// Rule 4 b for rows that name an address.
+    fn redact_naming(&mut self, address: &str, names: &BTreeSet<String>) {
+        let contacts = self.contacts.clone();
+        let clean = |texts: Vec<&mut String>, on_it: &BTreeSet<i64>| {
+            let names_it =
+                |text: &&mut String| text.split(" / ").any(|phrase| phrase.to_lowercase() == address);
+            let others: Vec<&Contact> = on_it.iter().filter_map(|contact| contacts.get(contact)).collect();
+            if !texts.iter().any(names_it) || others.iter().any(|it| it.held) {
+                return false;
+            }
+            let theirs: BTreeSet<String> = others.iter().flat_map(|it| it.names_and_numbers()).collect();
+            let left: BTreeSet<String> =
+                names.difference(&theirs).cloned().chain([address.to_owned()]).collect();
+            for text in texts {
+                redact(text, &left);
+            }
+            true
+        };
+        for it in self.activities.values_mut() {
+            let on_it = it.ends.iter().filter(|(kind, _)| kind == "contact").map(|(_, id)| *id).collect();
+            if clean(it.properties.values_mut().collect(), &on_it) {
+                redact_headers(&mut it.properties);
+            }
+        }
+        for it in self.conversations.values_mut() {
+            clean(vec![&mut it.text], &it.contact.into_iter().collect());
+        }
+        for it in self.quotes.values_mut() {
+            clean(vec![&mut it.title], &it.contacts);
+        }
+        for it in self.files.values_mut() {
+            clean(vec![&mut it.name], &it.contacts);
+        }
+        for it in self.notifications.values_mut() {
+            clean(vec![&mut it.name, &mut it.email, &mut it.title], &it.contact.into_iter().collect());
+        }
+        for it in self.feedback.values_mut() {
+            clean(vec![&mut it.text], &[it.contact].into());
+        }
+    }
+
+    /// The people and what is of them alone.
+    fn leave(&mut self, people: &BTreeSet<i64>, way: Way, how: &'static str) {
         for contact in people {
             self.contacts.remove(contact);
             self.gone.insert(*contact, how);
             self.close(*contact, how);
         }
-        self.activities_go(people);
+        self.activities_go(people, way);
         self.associations.retain(|(from, to, _)| !is_one(people, from) && !is_one(people, to));
         self.own_rows_go(people, way);
-        self.hash(addresses);
-        self.redact(&traces, way);
     }
 
     /// Rows 4 and 8.
@@ -93,11 +177,14 @@ impl Account {
     }
 
     /// Rows 1, 6 and 10: what nobody else is associated with leaves its stub, but tasks stay.
-    fn activities_go(&mut self, people: &BTreeSet<i64>) {
+    fn activities_go(&mut self, people: &BTreeSet<i64>, way: Way) {
         let mut activities = std::mem::take(&mut self.activities);
         for activity in activities.values_mut().filter(|it| it.ends.iter().any(|end| is_one(people, end))) {
             activity.ends.retain(|end| !is_one(people, end));
-            redact_headers(&mut activity.properties);
+            let held = activity.ends.iter().any(|(kind, id)| kind == "contact" && self.is_held(*id));
+            if way == Way::Erase && !held {
+                redact_headers(&mut activity.properties);
+            }
             if activity.kind != "task" && !activity.ends.iter().any(|end| self.exists(end)) {
                 activity.stub = true;
                 activity.ends.clear();
@@ -138,13 +225,13 @@ impl Account {
     }
 
     /// Row 5: kept as hashes, and in force no more.
-    pub fn hash(&mut self, addresses: BTreeSet<String>) {
+    pub fn hash(&mut self, addresses: BTreeSet<String>, mark: &str) {
         let (gone, kept) = std::mem::take(&mut self.deliverability)
             .into_iter()
             .partition(|(address, _)| addresses.contains(address));
         self.deliverability = kept;
         self.hashed.extend::<BTreeSet<_>>(gone);
-        self.hashed.extend(addresses.into_iter().map(|address| (address, "erased".to_owned())));
+        self.hashed.extend(addresses.into_iter().map(|address| (address, mark.to_owned())));
     }
 
     /// The addresses of these people, former ones too, that nobody else has.
@@ -161,53 +248,134 @@ impl Account {
         addresses
     }
 
-    /// What tells these people apart in a text, in lower case: addresses, phone numbers, full names, of now and before.
-    fn traces(&self, people: &BTreeSet<i64>) -> BTreeSet<String> {
-        let mut traces = self.addresses_of_none_but(people);
+    fn is_held(&self, contact: i64) -> bool {
+        self.contacts.get(&contact).is_some_and(|it| it.held)
+    }
+
+    /// What identifies these people in a text, in lower case.
+    fn traces(&self, people: &BTreeSet<i64>) -> Traces {
+        let mut traces = Traces { addresses: self.addresses_of_none_but(people), others: BTreeSet::new() };
         for it in people.iter().map(|id| &self.contacts[id]) {
-            let values = |property: &str| -> Vec<String> {
-                let former = it.history.get(property).into_iter().flatten();
-                former.chain(it.properties.get(property)).map(|value| value.to_lowercase()).collect()
-            };
-            traces.extend(values("phone"));
-            for (first, last) in values("firstname")
-                .iter()
-                .flat_map(|first| values("lastname").into_iter().map(move |last| (first, last)))
-            {
+            traces.others.extend(it.names_and_numbers());
+            // An address that another contact does not have identifies, whatever property it is the value of.
+            let assistant = it.properties.get("assistant").map(|value| value.to_lowercase());
+            traces.addresses.extend(assistant.filter(|value| {
+                value.contains('@')
+                    && !value.contains(' ')
+                    && self.of_address(value).iter().all(|id| people.contains(id))
+            }));
+        }
+        traces
+    }
+
+    /// Rule 4 b: in what was the person's as well, everything but what another contact on it has too.
+    fn redact_shared(&mut self, people: &BTreeSet<i64>, traces: &Traces) {
+        let contacts = self.contacts.clone();
+        let clean = |texts: Vec<&mut String>, on_it: BTreeSet<i64>| {
+            let others: Vec<&Contact> =
+                on_it.difference(people).filter_map(|contact| contacts.get(contact)).collect();
+            if on_it.is_disjoint(people) || others.iter().any(|it| it.held) {
+                return;
+            }
+            let theirs: BTreeSet<String> = others.iter().flat_map(|it| it.names_and_numbers()).collect();
+            let left = traces.others.difference(&theirs).chain(&traces.addresses).cloned().collect();
+            for text in texts {
+                redact(text, &left);
+            }
+        };
+        for it in self.activities.values_mut() {
+            let on_it = it.ends.iter().filter(|(kind, _)| kind == "contact").map(|(_, id)| *id).collect();
+            clean(it.properties.values_mut().collect(), on_it);
+        }
+        for it in self.quotes.values_mut() {
+            // The link of the person went already.
+            let on_it = it.contacts.iter().copied().chain(it.was_of.iter().copied()).collect();
+            clean(vec![&mut it.title], on_it);
+        }
+        for it in self.files.values_mut() {
+            clean(vec![&mut it.name], it.contacts.clone());
+        }
+    }
+
+    /// Rule 4 c and d: addresses, wherever they stand but in what is of another contact or under a legal hold.
+    fn redact_addresses(&mut self, addresses: &BTreeSet<String>) {
+        let held: BTreeSet<i64> = self.contacts.iter().filter(|(_, it)| it.held).map(|(id, _)| *id).collect();
+        let is_held = |(kind, id): &Object| kind == "contact" && held.contains(id);
+        let shared_by_held: BTreeSet<Object> = self
+            .objects
+            .keys()
+            .filter(|object| {
+                let talks = |it: &Conversation| {
+                    it.contact.is_some_and(|contact| held.contains(&contact))
+                        && object.0 == "ticket"
+                        && it.tickets.contains(&object.1)
+                };
+                self.partners(object).iter().any(is_held) || self.conversations.values().any(talks)
+            })
+            .cloned()
+            .collect();
+        let free = |contact: Option<i64>| contact.is_none_or(|contact| !held.contains(&contact));
+        let mut texts: Vec<&mut String> = Vec::new();
+        texts.extend(
+            self.objects
+                .iter_mut()
+                .filter(|(object, _)| !shared_by_held.contains(*object))
+                .flat_map(|(_, it)| it.values_mut()),
+        );
+        let activities = self.activities.values_mut().filter(|it| !it.ends.iter().any(is_held));
+        texts.extend(activities.flat_map(|it| it.properties.values_mut()));
+        texts.extend(self.conversations.values_mut().filter(|it| free(it.contact)).map(|it| &mut it.text));
+        texts.extend(self.custom_events.values_mut().map(|it| &mut it.text));
+        texts.extend(self.feedback.values_mut().filter(|it| free(Some(it.contact))).map(|it| &mut it.text));
+        texts.extend(
+            self.files.values_mut().filter(|it| it.contacts.is_disjoint(&held)).map(|it| &mut it.name),
+        );
+        texts.extend(self.submissions.values_mut().map(|it| &mut it.text));
+        texts.extend(self.integrations.values_mut());
+        texts.extend(
+            self.quotes.values_mut().filter(|it| it.contacts.is_disjoint(&held)).map(|it| &mut it.title),
+        );
+        texts.extend(
+            self.notifications
+                .values_mut()
+                .filter(|it| free(it.contact))
+                .flat_map(|it| [&mut it.name, &mut it.email, &mut it.title]),
+        );
+        for text in texts {
+            redact(text, addresses);
+        }
+    }
+}
+
+/// What identifies people, in lower case: addresses, and phone numbers with full names in either order, current and former.
+struct Traces {
+    addresses: BTreeSet<String>,
+    others: BTreeSet<String>,
+}
+
+impl Contact {
+    fn names_and_numbers(&self) -> BTreeSet<String> {
+        let values = |property: &str| -> Vec<String> {
+            let former = self.history.get(property).into_iter().flatten();
+            former.chain(self.properties.get(property)).map(|value| value.to_lowercase()).collect()
+        };
+        let mut traces: BTreeSet<String> = values("phone").into_iter().collect();
+        // Of any other property only what begins with a plus is a number for sure.
+        traces.extend(values("assistant").into_iter().filter(|it| it.starts_with('+') && !it.contains('/')));
+        for first in values("firstname") {
+            for last in values("lastname") {
                 traces.extend([format!("{first} {last}"), format!("{last}, {first}")]);
             }
         }
         traces
     }
+}
 
-    /// Rule 4; a purge leaves rows 17 and 18 as they are.
-    fn redact(&mut self, traces: &BTreeSet<String>, way: Way) {
-        let mut texts: Vec<&mut String> = Vec::new();
-        texts.extend(self.objects.values_mut().flat_map(Words::values_mut));
-        texts.extend(self.activities.values_mut().flat_map(|it| it.properties.values_mut()));
-        texts.extend(self.conversations.values_mut().map(|it| &mut it.text));
-        texts
-            .extend(self.custom_events.values_mut().chain(self.feedback.values_mut()).map(|it| &mut it.text));
-        texts.extend(self.files.values_mut().map(|it| &mut it.name));
-        texts.extend(self.submissions.values_mut().map(|it| &mut it.text));
-        texts.extend(self.integrations.values_mut());
-        for it in self.contacts.values_mut() {
-            texts.extend(it.properties.values_mut());
-            texts.extend(it.history.values_mut().flatten());
-        }
-        if way == Way::Erase {
-            texts.extend(self.quotes.values_mut().map(|it| &mut it.title));
-            texts.extend(
-                self.notifications.values_mut().flat_map(|it| [&mut it.name, &mut it.email, &mut it.title]),
-            );
-        }
-        for text in texts {
-            let clean = |phrase: &str| {
-                if traces.contains(&phrase.to_lowercase()) { REDACTED.to_owned() } else { phrase.to_owned() }
-            };
-            *text = text.split(" / ").map(clean).collect::<Vec<_>>().join(" / ");
-        }
-    }
+fn redact(text: &mut String, traces: &BTreeSet<String>) {
+    let clean = |phrase: &str| {
+        if traces.contains(&phrase.to_lowercase()) { REDACTED.to_owned() } else { phrase.to_owned() }
+    };
+    *text = text.split(" / ").map(clean).collect::<Vec<_>>().join(" / ");
 }
 
 fn is_one(people: &BTreeSet<i64>, (kind, id): &Object) -> bool {

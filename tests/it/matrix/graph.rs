@@ -187,7 +187,8 @@ fn owned(dice: &mut Dice) -> Value {
             json!({"kind": "integration", "source": pick(dice, &["shop", "erp"]), "payload": {"about": about}})
         }
         6 => json!({"kind": "lifecycleTransition", "stage": pick(dice, &STAGES), "at": at}),
-        7 => json!({"kind": "notification", "id": id(dice, 5), "userId": "1", "contactName": text(dice),
+        7 => json!({"kind": "notification", "id": id(dice, 5), "userId": "1",
+            "contactName": format!("{} {}", pick(dice, &FIRST), pick(dice, &LAST)),
             "contactEmail": pick(dice, &ADDRESSES), "title": about, "createdAt": days_ago([1, 31][dice.roll(2)])}),
         8 => json!({"kind": "enrollment", "workflowId": pick(dice, &["6", "7"]), "enrolledAt": at,
             "active": dice.roll(2) == 0}),

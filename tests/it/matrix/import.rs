@@ -67,8 +67,9 @@ impl Account {
                 let (address, status) = (text(record, "email").to_lowercase(), text(record, "status"));
                 let of_nobody = self.of_address(&address).is_empty();
                 self.deliverability.insert((address.clone(), status));
-                if of_nobody && self.hashed.contains(&(address.clone(), "erased".to_owned())) {
-                    self.hash([address].into());
+                let marked = |mark: &&str| self.hashed.contains(&(address.clone(), (*mark).to_owned()));
+                if of_nobody && ["erased", "purged"].iter().any(marked) {
+                    self.hash([address].into(), "purged");
                 }
             }
             "segment" => {
@@ -118,7 +119,9 @@ impl Account {
             self.put_into_trash(contact, "import", old);
         }
         // Suppression outlives the person: what was kept of an address is in force with whoever has it now.
-        let back = |(address, status): &&(String, String)| addresses.contains(address) && status != "erased";
+        let back = |(address, status): &&(String, String)| {
+            addresses.contains(address) && status != "erased" && status != "purged"
+        };
         self.deliverability.extend(self.hashed.iter().filter(back).cloned());
     }
 
@@ -158,7 +161,7 @@ impl Account {
             self.files.insert(key, File { name: text(record, "name"), submission, contacts });
         } else {
             let orphaned = self.quotes.get(&key).is_some_and(|it| it.orphaned);
-            self.quotes.insert(key, Quote { title: text(record, "title"), contacts, orphaned });
+            self.quotes.insert(key, Quote { title: text(record, "title"), contacts, orphaned, was_of: None });
         }
     }
 

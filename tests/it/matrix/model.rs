@@ -129,8 +129,10 @@ pub struct Notification {
 pub struct Quote {
     pub title: String,
     pub contacts: BTreeSet<i64>,
-    /// Somebody on it was erased.
+    /// A contact on it was erased.
     pub orphaned: bool,
+    /// The contact that is being erased, where it was on it.
+    pub was_of: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use contact_reaper::domain::enrollment::parse_event;
-use contact_reaper::store::erase::Person;
+use contact_reaper::store::erase::ErasureTarget;
 use contact_reaper::store::pages::{Page, Subject};
 use contact_reaper::store::retention::{Locked, Sweep, Target};
 use contact_reaper::store::{Operator, Store, StoreError};
@@ -166,10 +166,10 @@ impl Scene {
                 Ok(())
             }
             Step::Erase(account, contact) => {
-                store.erase(*account, user, &Person::Contact(*contact), people).await.map(drop)
+                store.erase(*account, user, &ErasureTarget::Contact(*contact), people).await.map(drop)
             }
             Step::EraseAddress(account, address) => {
-                let address = Person::Address((*address).to_owned());
+                let address = ErasureTarget::Address((*address).to_owned());
                 store.erase(*account, user, &address, people).await.map(drop)
             }
             Step::Hold(account, contact) => {
@@ -204,7 +204,6 @@ impl Scene {
         let sweep =
             Sweep { target, after: DAY * days, limit: 500, locked: Locked::Wait, ..crate::support::sweep() };
         self.store.sweep(&sweep).await?;
-        while self.store.search_for_purged(None, None).await?.is_some() {}
         Ok(())
     }
 

@@ -110,10 +110,7 @@ impl Account {
         };
         let one = |contact: i64| self.lowest_live([&contact]);
         match page {
-            "calls" => {
-                let calls = activities("call").into_iter().filter(|(_, it)| self.shows_on_calls(it));
-                calls.map(|(id, it)| row(id, self.contact_of(it))).collect()
-            }
+            "calls" => activities("call").into_iter().map(|(id, it)| row(id, self.contact_of(it))).collect(),
             "tasks" => activities("task").into_iter().map(|(id, it)| row(id, self.contact_of(it))).collect(),
             "inbox" => {
                 let contact = |it: &super::model::Conversation| it.contact.and_then(one);
@@ -146,12 +143,6 @@ impl Account {
                 self.counts(report).into_iter().map(|(id, count)| json!({"id": id, "count": count})).collect()
             }
         }
-    }
-
-    /// Where another record of it shows, or nobody on it is in the trash.
-    fn shows_on_calls(&self, call: &Activity) -> bool {
-        let in_trash = |end: &Object| end.0 == "contact" && self.exists(end) && !self.shows(end);
-        call.ends.iter().any(|end| self.shows(end)) || !call.ends.iter().any(in_trash)
     }
 
     fn notifications_page(&self) -> Vec<Value> {

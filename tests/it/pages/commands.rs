@@ -13,7 +13,7 @@ on_both!(an_answer_has_the_account_the_page_and_its_rows, async |db: Database| {
         async |page: &[&str]| reaper.json(&[&["inspect", "page", "--account", "1"], page].concat()).await;
     assert_eq!(
         page(&["calls"]).await,
-        json!({"accountId": "1", "page": "calls", "rows": [
+        json!({"accountId": "1", "page": "calls", "rows": [{"id": "101", "contact": null},
             {"id": "102", "contact": null}, {"id": "103", "contact": "12"}, {"id": "104", "contact": null}]})
     );
     assert_eq!(

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::event::{Coalesce, Refinements};
 use super::{Criteria, Kind, Stage, Truth};
 use crate::domain::members::parse_id;
-use crate::domain::person::REDACTED;
+use crate::domain::redaction::REDACTED;
 
 /// Something about a definition that a person should know before it is switched on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,0 +1,601 @@
+//! Redacting people in the records that stay: rule 4 of the matrix.
+//!
+//! Every text of an account is read, page by page. [`Redactor`] decides, so that both databases redact the same; a row with
+//! something to redact is locked, read again, and rewritten.
+
+mod columns;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::batch::{List, Lists};
+use super::db::Tx;
+use super::values::{Arg, Row, args};
+use super::{StoreError, batch_text, identifiers};
+use crate::domain::address::address_key;
+use crate::domain::effects::Category;
+use crate::domain::identifiers::{FullName, Identifiers};
+use crate::domain::record::{Column, ColumnType, Row as JsonRow};
+use crate::domain::redaction::{REDACTED, Redactor, Style};
+
+use columns::{ACTIVITIES, Content, KeyWords, Kind, Links};
+pub use columns::{KEY_WORDS, NO_WORDS, Reach, WORDS, Words};
+
+/// How many rows are read at once: a page is held in memory.
+const PAGE: i64 = 1000;
+
+/// A record that stays, and was changed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Changed {
+    pub kind: String,
+    /// Null where the row is of no record of its own.
+    pub id: Option<String>,
+    /// How many places were redacted.
+    pub redact: u64,
+    #[serde(skip)]
+    pub category: &'static str,
+}
+
+/// A record that has an address of the person, and was left alone (rule 4 d, and what a legal hold protects).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Found {
+    pub kind: String,
+    pub id: String,
+}
+
+/// What a redaction did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Redacted {
+    pub changed: Vec<Changed>,
+    pub found: BTreeSet<Found>,
+}
+
+/// The rows that were a contact's as well, by table: found before its links go.
+pub type SharedRows = BTreeMap<&'static str, BTreeSet<i64>>;
+
+/// Rows that are linked with a contact, by table.
+pub async fn rows_of(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<SharedRows, StoreError> {
+    let mut rows = SharedRows::new();
+    for (words, links) in shared() {
+        let sql = format!(
+            "SELECT l.{} AS id FROM {} l WHERE l.account_id = $1 AND l.{} = $2{}",
+            words.id[0], links.table, links.contact, links.condition
+        );
+        let found = tx.rows(&sql, args![account_id, contact_id]).await?;
+        rows.insert(words.table, found.iter().map(|row| row.int("id")).collect::<Result<_, _>>()?);
+    }
+    Ok(rows)
+}
+
+fn shared() -> impl Iterator<Item = (&'static Words, Links)> {
+    WORDS.iter().filter_map(|words| match words.reach {
+        Reach::Shared(links) => Some((words, links)),
+        _ => None,
+    })
+}
+
+/// Redacts a person in an account. The person's own rows are gone by now; `rows` were the person's as well.
+pub async fn contact(
+    tx: &mut Tx,
+    account_id: i64,
+    person: &Identifiers,
+    rows: &SharedRows,
+) -> Result<Redacted, StoreError> {
+    let mut work = Work::new(tx, account_id, person).await?;
+    for (words, links) in shared() {
+        let ids = rows.get(words.table).into_iter().flatten().copied().collect();
+        work.redact_shared(tx, words, links, ids, person).await?;
+    }
+    work.redact_account(tx, None).await?;
+    Ok(work.done)
+}
+
+/// Redacts an address that no contact has: in shared rows that name it everything that identifies the person, as if they were
+/// linked.
+pub async fn address(tx: &mut Tx, account_id: i64, person: &Identifiers) -> Result<Redacted, StoreError> {
+    let mut work = Work::new(tx, account_id, person).await?;
+    work.redact_account(tx, Some(person)).await?;
+    Ok(work.done)
+}
+
+/// Deletes notifications of contacts who are gone that are addressed by one of these addresses: they are of the person alone.
+/// How many.
+pub async fn delete_notifications(
+    tx: &mut Tx,
+    account_id: i64,
+    addresses: &BTreeSet<String>,
+) -> Result<u64, StoreError> {
+    let mut deleted = 0;
+    for (notification_id, _) in
+        unlinked_notifications(tx, account_id, |email| addresses.contains(email)).await?
+    {
+        let sql = "DELETE FROM notifications WHERE account_id = $1 AND notification_id = $2";
+        deleted += tx.execute(sql, args![account_id, notification_id]).await?;
+    }
+    Ok(deleted)
+}
+
+/// The notifications without a contact whose address, as it is compared, is wanted, each with the name it shows.
+async fn unlinked_notifications(
+    tx: &mut Tx,
+    account_id: i64,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(i64, String)>, StoreError> {
+    let sql = "SELECT notification_id, contact_name, contact_email FROM notifications \
+               WHERE account_id = $1 AND contact_id IS NULL ORDER BY notification_id";
+    let mut found = Vec::new();
+    for row in tx.rows(sql, args![account_id]).await? {
+        if wanted(&address_key(&row.text("contact_email")?)) {
+            found.push((row.int("notification_id")?, row.text("contact_name")?));
+        }
+    }
+    Ok(found)
+}
+
+/// Full names that notifications show beside an address.
+pub async fn names_beside(
+    tx: &mut Tx,
+    account_id: i64,
+    address: &str,
+) -> Result<BTreeSet<FullName>, StoreError> {
+    let shown = unlinked_notifications(tx, account_id, |email| email == address).await?;
+    let parts = |(_, name): &(i64, String)| {
+        let (first, last) = name.trim().rsplit_once(char::is_whitespace)?;
+        Some(FullName { first: first.trim().to_owned(), last: last.to_owned() })
+    };
+    Ok(shown.iter().filter_map(parts).collect())
+}
+
+/// A redaction under way.
+struct Work {
+    account_id: i64,
+    addresses: Redactor,
+    /// Rows that a contact under a legal hold is linked with: they stay whole.
+    held: BTreeMap<&'static str, BTreeSet<Vec<String>>>,
+    done: Redacted,
+}
+
+impl Work {
+    async fn new(tx: &mut Tx, account_id: i64, person: &Identifiers) -> Result<Self, StoreError> {
+        let only_addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
+        let held = held_rows(tx, account_id).await?;
+        Ok(Self { account_id, addresses: Redactor::new(&only_addresses), held, done: Redacted::default() })
+    }
+
+    fn is_held(&self, words: &Words, key: &JsonRow) -> bool {
+        self.held.get(words.table).is_some_and(|held| held.contains(&words.id_of(key)))
+    }
+
+    /// Rule 4 b: everything that identifies the person and no other contact on the row.
+    async fn redact_shared(
+        &mut self,
+        tx: &mut Tx,
+        words: &'static Words,
+        links: Links,
+        ids: BTreeSet<i64>,
+        person: &Identifiers,
+    ) -> Result<(), StoreError> {
+        let on_rows = contacts_on(tx, self.account_id, words, links, &ids).await?;
+        let others: BTreeSet<i64> = on_rows.values().flatten().copied().collect();
+        let others = identifiers::of_others(tx, self.account_id, others).await?;
+        let whole = Redactor::new(person);
+        let mut by_row = BTreeMap::new();
+        for (id, contacts) in on_rows {
+            let known = contacts.iter().filter_map(|contact_id| others.get(contact_id));
+            let left = known.fold(person.clone(), |left, other| left.without_shared(other));
+            if left != *person {
+                by_row.insert(id.to_string(), Redactor::new(&left));
+            }
+        }
+        let key = |id: &i64| {
+            JsonRow::from_iter([
+                ("account_id".to_owned(), self.account_id.into()),
+                (words.id[0].to_owned(), (*id).into()),
+            ])
+        };
+        let keys: Vec<JsonRow> = ids.iter().map(key).filter(|key| !self.is_held(words, key)).collect();
+        self.rewrite(tx, words, keys, |id| by_row.get(id).unwrap_or(&whole), true).await
+    }
+
+    /// Rule 4 c and d: addresses, wherever they stand. In shared rows with one `whole` goes, where it is given.
+    async fn redact_account(&mut self, tx: &mut Tx, whole: Option<&Identifiers>) -> Result<(), StoreError> {
+        if self.addresses.is_empty() {
+            return Ok(());
+        }
+        for words in &WORDS {
+            let addresses = self.addresses.clone();
+            let mut after = None;
+            loop {
+                let (mut keys, last) = self.page(tx, words, after).await?;
+                let held: Vec<JsonRow> = keys.extract_if(.., |key| self.is_held(words, key)).collect();
+                self.done.found.extend(held.iter().filter_map(|key| words.found(key)));
+                match (words.reach, whole) {
+                    (Reach::Reported, _) => {
+                        self.done.found.extend(keys.iter().filter_map(|key| words.found(key)));
+                    }
+                    (Reach::Shared(links), Some(person)) => {
+                        let ids = keys.iter().filter_map(|key| key.get(words.id[0])?.as_i64()).collect();
+                        self.redact_shared(tx, words, links, ids, person).await?;
+                    }
+                    _ => self.rewrite(tx, words, keys, |_| &addresses, false).await?,
+                }
+                match last {
+                    Some(last) => after = Some(last),
+                    None => break,
+                }
+            }
+        }
+        for key_words in &KEY_WORDS {
+            self.redact_key(tx, key_words).await?;
+        }
+        Ok(())
+    }
+
+    /// One page of a table: the keys of rows that have an address, and where the next page begins.
+    async fn page(
+        &self,
+        tx: &mut Tx,
+        words: &Words,
+        after: Option<Vec<Arg>>,
+    ) -> Result<(Vec<JsonRow>, Option<Vec<Arg>>), StoreError> {
+        let names: Vec<String> = words.key.iter().map(|(column, _)| format!("t.{column}")).collect();
+        let places: Vec<String> = (2..).take(names.len()).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT {} FROM {} t WHERE t.account_id = $1 AND ({names}) > ({}) ORDER BY {names} LIMIT {PAGE}",
+            words.selected(),
+            words.table,
+            places.join(", "),
+            names = names.join(", ")
+        );
+        let first = |(_, kind): &Column| if *kind == ColumnType::Int { Arg::from(0) } else { Arg::from("") };
+        let after = after.unwrap_or_else(|| words.key.iter().map(first).collect());
+        let page = tx.rows(&sql, &[vec![self.account_id.into()], after].concat()).await?;
+        let last = |row: &Row| -> Result<Vec<Arg>, StoreError> {
+            let column = |(column, kind): &Column| -> Result<Arg, StoreError> {
+                Ok(if *kind == ColumnType::Int { row.int(column)?.into() } else { row.text(column)?.into() })
+            };
+            words.key.iter().map(column).collect()
+        };
+        let mut keys = Vec::new();
+        for row in &page {
+            if words
+                .texts_of(row)?
+                .iter()
+                .any(|(content, text)| content.redact(&self.addresses, text).is_some())
+            {
+                keys.push(words.key_of(row)?);
+            }
+        }
+        Ok((keys, page.last().map(last).transpose()?))
+    }
+
+    /// Locks rows, by their keys, and writes back what is redacted in them; with `headers`, those of e-mails too (row 10).
+    async fn rewrite<'a>(
+        &mut self,
+        tx: &mut Tx,
+        words: &'static Words,
+        keys: Vec<JsonRow>,
+        redactor: impl Fn(&str) -> &'a Redactor,
+        headers: bool,
+    ) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut lists: Vec<Vec<Value>> = vec![Vec::new(); words.key.len()];
+        let mut texts: Vec<Vec<String>> = vec![Vec::new(); words.columns.len()];
+        for row in words.lock(tx, keys).await? {
+            let key = words.key_of(&row)?;
+            let id = words.id_of(&key).join(":");
+            let (mut places, mut clean) = (0, Vec::new());
+            for (content, text) in words.texts_of(&row)? {
+                let mut text = text;
+                if headers && words.table == ACTIVITIES.table {
+                    let (redacted, count) = redact_headers(text);
+                    (text, places) = (redacted, places + count);
+                }
+                if let Some((redacted, count)) = content.redact(redactor(&id), &text) {
+                    (text, places) = (redacted, places + count);
+                }
+                clean.push(text);
+            }
+            if places == 0 {
+                continue;
+            }
+            self.done.changed.push(Changed {
+                kind: words.kind_of(&key),
+                id: (!id.is_empty()).then_some(id),
+                redact: places,
+                category: words.category_of(&row)?.title(),
+            });
+            let values = words.key.iter().map(|(column, _)| key.get(*column).cloned().unwrap_or_default());
+            lists.iter_mut().zip(values).for_each(|(list, value)| list.push(value));
+            texts.iter_mut().zip(clean).for_each(|(list, text)| list.push(text));
+        }
+        words.write(tx, lists, texts).await
+    }
+
+    /// A text that is part of a key changes wherever it stands; a row that is there already by the new key stays instead.
+    async fn redact_key(&mut self, tx: &mut Tx, words: &KeyWords) -> Result<(), StoreError> {
+        let KeyWords { table, column, .. } = words;
+        let sql = format!("SELECT DISTINCT t.{column} AS text FROM {table} t WHERE t.account_id = $1");
+        for row in tx.rows(&sql, args![self.account_id]).await? {
+            let old = row.text("text")?;
+            let Some((new, places)) = self.addresses.redact(&old, Style::Prose) else { continue };
+            let same = words.rest.iter().map(|column| format!(" AND o.{column} = {table}.{column}"));
+            let update = format!(
+                "UPDATE {table} SET {column} = $3 WHERE account_id = $1 AND {column} = $2 AND NOT EXISTS \
+                 (SELECT 1 FROM {table} o WHERE o.account_id = $1 AND o.{column} = $3{})",
+                same.collect::<String>()
+            );
+            if words.rest.is_empty() {
+                let add = format!(
+                    "UPDATE {table} SET submissions = submissions + (SELECT o.submissions FROM {table} o \
+                     WHERE o.account_id = $1 AND o.{column} = $2) WHERE account_id = $1 AND {column} = $3"
+                );
+                tx.execute(&add, args![self.account_id, old.as_str(), new.as_str()]).await?;
+            }
+            let mut rows = tx.execute(&update, args![self.account_id, old.as_str(), new]).await?;
+            let delete = format!("DELETE FROM {table} WHERE account_id = $1 AND {column} = $2");
+            rows += tx.execute(&delete, args![self.account_id, old]).await?;
+            let changed = Changed {
+                kind: words.category.title().to_owned(),
+                id: None,
+                redact: places,
+                category: words.category.title(),
+            };
+            self.done.changed.extend((0..rows).map(|_| changed.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// The contacts on shared rows, by row.
+async fn contacts_on(
+    tx: &mut Tx,
+    account_id: i64,
+    words: &Words,
+    links: Links,
+    ids: &BTreeSet<i64>,
+) -> Result<BTreeMap<i64, Vec<i64>>, StoreError> {
+    let sql = format!(
+        "SELECT b.id, l.{contact} AS contact_id FROM {} JOIN {} l ON l.account_id = b.account_id AND l.{} = b.id{} \
+         WHERE l.{contact} IS NOT NULL",
+        tx.dialect().ids(1, &["account_id", "id"]),
+        links.table,
+        words.id[0],
+        links.condition,
+        contact = links.contact
+    );
+    let batch = Lists::ids(ids.iter().map(|id| [account_id, *id]));
+    let mut on_rows: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+    for row in tx.rows(&sql, args![batch]).await? {
+        on_rows.entry(row.int("id")?).or_default().push(row.int("contact_id")?);
+    }
+    Ok(on_rows)
+}
+
+/// The rows that contacts under a legal hold are linked with (rule 9), as the ids of their records.
+async fn held_rows(
+    tx: &mut Tx,
+    account_id: i64,
+) -> Result<BTreeMap<&'static str, BTreeSet<Vec<String>>>, StoreError> {
+    const HELD: &str = "(SELECT h.contact_id FROM legal_holds h WHERE h.account_id = $1)";
+    let mut held: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    let any = "SELECT 1 AS one FROM legal_holds WHERE account_id = $1 LIMIT 1";
+    if tx.row(any, args![account_id]).await?.is_none() {
+        return Ok(held);
+    }
+    for (words, links) in shared() {
+        let sql = format!(
+            "SELECT l.{} AS id FROM {} l WHERE l.account_id = $1 AND l.{} IN {HELD}{}",
+            words.id[0], links.table, links.contact, links.condition
+        );
+        for row in tx.rows(&sql, args![account_id]).await? {
+            held.entry(words.table).or_default().insert(vec![row.int("id")?.to_string()]);
+        }
+    }
+    let objects = format!(
+        "SELECT a.to_id AS id FROM associations a \
+           WHERE a.account_id = $1 AND a.from_type = 'contact' AND a.to_type <> 'contact' AND a.from_id IN {HELD} \
+         UNION SELECT a.from_id FROM associations a \
+           WHERE a.account_id = $1 AND a.to_type = 'contact' AND a.from_type <> 'contact' AND a.to_id IN {HELD} \
+         UNION SELECT t.ticket_id FROM conversations v \
+           JOIN conversation_tickets t ON t.account_id = v.account_id AND t.conversation_id = v.conversation_id \
+           WHERE v.account_id = $1 AND v.contact_id IN {HELD}"
+    );
+    for row in tx.rows(&objects, args![account_id]).await? {
+        held.entry("objects").or_default().insert(vec![row.int("id")?.to_string()]);
+    }
+    Ok(held)
+}
+
+/// Row 10: the header of an e-mail, and what was derived from it, tells who wrote to whom. The properties without them, and how
+/// many there were; an activity without any is no e-mail, and stays as it is.
+fn redact_headers(properties: String) -> (String, u64) {
+    match serde_json::from_str(&properties) {
+        Ok(mut value) => match redact_header_values(&mut value) {
+            0 => (properties, 0),
+            count => (value.to_string(), count),
+        },
+        Err(_) => (properties, 0),
+    }
+}
+
+/// Redacts the headers of an e-mail among its properties; how many.
+pub(super) fn redact_header_values(properties: &mut Value) -> u64 {
+    const DERIVED: [&str; 5] =
+        ["hs_email_from_", "hs_email_to_", "hs_email_cc_", "hs_email_bcc_", "hs_email_sender_"];
+    let Some(properties) = properties.as_object_mut() else { return 0 };
+    let mut count = 0;
+    for (name, value) in properties.iter_mut() {
+        let clean = match name.as_str() {
+            "hs_email_headers" => "GDPR_DELETED",
+            derived if DERIVED.iter().any(|prefix| derived.starts_with(prefix)) => REDACTED,
+            _ => continue,
+        };
+        if value != clean {
+            *value = clean.into();
+            count += 1;
+        }
+    }
+    count
+}
+
+impl Content {
+    fn redact(self, redactor: &Redactor, text: &str) -> Option<(String, u64)> {
+        match self {
+            Self::Json => redactor.redact_json(text),
+            Self::Prose => redactor.redact(text, Style::Prose),
+            Self::FileName => redactor.redact(text, Style::FileName),
+        }
+    }
+}
+
+impl Words {
+    /// The key and the columns of a row, with JSON as text.
+    fn selected(&self) -> String {
+        let keys = self.key.iter().map(|(column, _)| format!("t.{column}"));
+        let texts =
+            self.columns.iter().map(|(column, _)| format!("CAST(t.{column} AS text) AS {column}_text"));
+        let kind = (self.table == ACTIVITIES.table).then(|| "t.type".to_owned());
+        keys.chain(texts).chain(kind).collect::<Vec<_>>().join(", ")
+    }
+
+    fn key_of(&self, row: &Row) -> Result<JsonRow, StoreError> {
+        let mut key = Map::new();
+        for (column, kind) in self.key {
+            let value: Value =
+                if *kind == ColumnType::Int { row.int(column)?.into() } else { row.text(column)?.into() };
+            key.insert((*column).to_owned(), value);
+        }
+        Ok(key)
+    }
+
+    /// What tells the record of a key, for a receipt.
+    fn id_of(&self, key: &JsonRow) -> Vec<String> {
+        let text = |column: &&str| {
+            key.get(*column).map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
+        };
+        self.id.iter().filter_map(text).collect()
+    }
+
+    fn kind_of(&self, key: &JsonRow) -> String {
+        match self.kind {
+            Kind::Named(name) => name.to_owned(),
+            Kind::Column(column) => key.get(column).and_then(Value::as_str).unwrap_or_default().to_owned(),
+        }
+    }
+
+    fn found(&self, key: &JsonRow) -> Option<Found> {
+        let id = self.id_of(key).join(":");
+        (!id.is_empty()).then(|| Found { kind: self.kind_of(key), id })
+    }
+
+    /// Calls and e-mails are categories of their own.
+    fn category_of(&self, row: &Row) -> Result<Category, StoreError> {
+        if self.table != ACTIVITIES.table {
+            return Ok(self.category);
+        }
+        Ok(match row.text("type")?.as_str() {
+            "call" => Category::Calls,
+            "email" => Category::Emails,
+            _ => Category::Activities,
+        })
+    }
+
+    /// The texts of a row.
+    fn texts_of(&self, row: &Row) -> Result<Vec<(Content, String)>, StoreError> {
+        let text = |(column, content): &(&str, Content)| -> Result<_, StoreError> {
+            Ok((*content, row.optional_text(&format!("{column}_text"))?.unwrap_or_default()))
+        };
+        self.columns.iter().map(text).collect()
+    }
+
+    /// Locks rows by their keys, and reads them.
+    async fn lock(&self, tx: &mut Tx, keys: Vec<JsonRow>) -> Result<Vec<Row>, StoreError> {
+        let order: Vec<String> = self.key.iter().map(|(column, _)| format!("t.{column}")).collect();
+        let sql = format!(
+            "SELECT {} FROM {} JOIN {} t ON {} ORDER BY {}{}",
+            self.selected(),
+            tx.dialect().batch(1, self.key),
+            self.table,
+            self.same_key("t"),
+            order.join(", "),
+            tx.dialect().for_update("t")
+        );
+        tx.rows(&sql, args![batch_text(keys)]).await
+    }
+
+    fn same_key(&self, alias: &str) -> String {
+        let columns = self.key.iter().map(|(column, _)| format!("{alias}.{column} = b.{column}"));
+        columns.collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// Writes texts back, by key, each a list per column.
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        keys: Vec<Vec<Value>>,
+        texts: Vec<Vec<String>>,
+    ) -> Result<(), StoreError> {
+        if keys.first().is_none_or(Vec::is_empty) {
+            return Ok(());
+        }
+        let dialect = tx.dialect();
+        let columns: Vec<Column> = self
+            .key
+            .iter()
+            .copied()
+            .chain(self.columns.iter().map(|(name, _)| (*name, ColumnType::Text)))
+            .collect();
+        let assignments: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(column, content)| match content {
+                Content::Json => format!("{column} = {}", dialect.json(&format!("b.{column}"))),
+                // A column that has no text yet keeps none.
+                _ => format!(
+                    "{column} = CASE WHEN {}.{column} IS NULL THEN NULL ELSE b.{column} END",
+                    self.table
+                ),
+            })
+            .collect();
+        let sql = format!(
+            "UPDATE {} SET {} FROM {} WHERE {}",
+            self.table,
+            assignments.join(", "),
+            dialect.lists(1, &columns),
+            self.same_key(self.table)
+        );
+        let key_list = |((_, kind), values): (&Column, Vec<Value>)| match kind {
+            ColumnType::Int => List::Ids(values.iter().filter_map(Value::as_i64).collect()),
+            _ => List::texts(values.iter().filter_map(Value::as_str).map(str::to_owned)),
+        };
+        let keys = self.key.iter().zip(keys).map(key_list);
+        let lists: Vec<List> = keys.chain(texts.into_iter().map(List::texts)).collect();
+        tx.execute(&sql, args![Lists::new(lists)]).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn email_headers_and_derived_fields_are_redacted() {
+        let mut email = json!({"hs_email_headers": "{\"from\":\"x\"}", "hs_email_to_email": "a@b.example",
+            "hs_email_from_firstname": "Ada", "hs_email_subject": "Spring", "hs_email_topic": "to"});
+        assert_eq!(redact_header_values(&mut email), 3);
+        assert_eq!(
+            email,
+            json!({"hs_email_headers": "GDPR_DELETED", "hs_email_to_email": "[redacted]",
+                "hs_email_from_firstname": "[redacted]", "hs_email_subject": "Spring", "hs_email_topic": "to"})
+        );
+        assert_eq!(redact_header_values(&mut email), 0);
+        assert_eq!(redact_header_values(&mut json!({"hs_note_body": "hs_email_to_"})), 0);
+    }
+}
