@@ -245,7 +245,7 @@ fn add_redacted(counts: &mut BTreeMap<String, Counts>, redacted: Redacted) {
     }
 }
 
-/// The contact's quotes stay for now; the schedule deletes them unless another live contact is on them.
+/// The contact's quotes stay for now; the schedule deletes them unless another contact is on them.
 async fn mark_quotes(tx: &mut Tx, account_id: i64, contact_id: i64, at: Time) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE quotes SET orphaned_at = $3 WHERE account_id = $1 AND quote_id IN \

@@ -46,10 +46,10 @@ impl Rows {
 
 const ALL: &str = "TRUE";
 
-/// A live contact of a quote.
-macro_rules! live_contact_on_quote {
+/// A contact of a quote who is not gone, live or in the trash.
+macro_rules! contact_on_quote {
     () => {
-        "EXISTS (SELECT 1 FROM quote_contacts l JOIN crm_contacts c \
+        "EXISTS (SELECT 1 FROM quote_contacts l JOIN contacts c \
          ON c.account_id = l.account_id AND c.contact_id = l.contact_id \
          WHERE l.account_id = {t}.account_id AND l.quote_id = {t}.quote_id)"
     };
@@ -59,9 +59,7 @@ pub(super) const fn of(target: Target) -> Rows {
     match target {
         Target::Trash => rows("trash_entries", &["entry_id"], "deleted_at", "{t}.closed_at IS NULL"),
         Target::Notifications => rows("notifications", &["notification_id"], "created_at", ALL),
-        Target::Quotes => {
-            rows("quotes", &["quote_id"], "orphaned_at", concat!("NOT ", live_contact_on_quote!()))
-        }
+        Target::Quotes => rows("quotes", &["quote_id"], "orphaned_at", concat!("NOT ", contact_on_quote!())),
         Target::Unlinked => rows(
             "trash_entries",
             &["entry_id"],
@@ -152,12 +150,12 @@ pub(super) async fn remove(
     Ok(removed)
 }
 
-/// A quote with a live contact on it is that one's, and loses its mark; one that is about to go lets go of contacts in
-/// the trash.
+/// A quote with a contact on it who is not gone is that one's, and loses its mark; one that is about to go loses its links
+/// to contacts who were never there.
 async fn release_quotes(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<(), StoreError> {
-    let live = concat!(live_contact_on_quote!()).replace("{t}", "quotes");
+    let shared = contact_on_quote!().replace("{t}", "quotes");
     tx.execute(
-        &format!("UPDATE quotes SET orphaned_at = NULL WHERE orphaned_at < $1 AND {live}"),
+        &format!("UPDATE quotes SET orphaned_at = NULL WHERE orphaned_at < $1 AND {shared}"),
         args![cutoff],
     )
     .await?;
