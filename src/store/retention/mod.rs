@@ -127,6 +127,8 @@ pub struct Backlog {
     pub count: u64,
     /// Of these, how many could not be removed when it was tried.
     pub failing: u64,
+    /// How many would be due if their contact were not under a legal hold.
+    pub held: u64,
     /// How long the oldest has been due; zero where none is.
     pub oldest_overdue: Duration,
 }
@@ -264,7 +266,7 @@ pub(super) fn turn(sweep: &Sweep<'_>, table: &str, id: &str, n: usize) -> String
 
 async fn backlog(tx: &mut Tx, job: &str, target: Target, after: Duration) -> Result<Backlog, StoreError> {
     let now = tx.now().await?;
-    let none = Backlog { count: 0, failing: 0, oldest_overdue: Duration::ZERO };
+    let none = Backlog { count: 0, failing: 0, held: 0, oldest_overdue: Duration::ZERO };
     let Some(cutoff) = cutoff(now, after) else { return Ok(none) };
     let sql = format!(
         "SELECT count(*) AS due, min({time}) AS oldest FROM {table} t WHERE {eligible}",
@@ -276,7 +278,8 @@ async fn backlog(tx: &mut Tx, job: &str, target: Target, after: Duration) -> Res
     let oldest = row.optional_time("oldest")?;
     Ok(Backlog {
         count: u64::try_from(row.int("due")?).unwrap_or_default(),
-        failing: failures::count(tx, job).await?,
+        failing: rows::failing(tx, job, target).await?,
+        held: rows::held(tx, target, cutoff).await?,
         oldest_overdue: oldest.and_then(|oldest| (cutoff - oldest).to_std().ok()).unwrap_or_default(),
     })
 }

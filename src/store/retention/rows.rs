@@ -46,6 +46,17 @@ impl Rows {
 
 const ALL: &str = "TRUE";
 
+/// A legal hold on the contact of a row.
+macro_rules! legal_hold {
+    ($contact:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM legal_holds h WHERE h.account_id = {t}.account_id AND h.contact_id = {t}.",
+            $contact,
+            ")"
+        )
+    };
+}
+
 /// A contact of a quote who is not gone, live or in the trash.
 macro_rules! contact_on_quote {
     () => {
@@ -57,7 +68,12 @@ macro_rules! contact_on_quote {
 
 pub(super) const fn of(target: Target) -> Rows {
     match target {
-        Target::Trash => rows("trash_entries", &["entry_id"], "deleted_at", "{t}.closed_at IS NULL"),
+        Target::Trash => rows(
+            "trash_entries",
+            &["entry_id"],
+            "deleted_at",
+            concat!("{t}.closed_at IS NULL AND NOT ", legal_hold!("contact_id")),
+        ),
         Target::Notifications => rows("notifications", &["notification_id"], "created_at", ALL),
         Target::Quotes => rows("quotes", &["quote_id"], "orphaned_at", concat!("NOT ", contact_on_quote!())),
         Target::Unlinked => rows(
@@ -101,6 +117,33 @@ fn parameters(sweep: &Sweep<'_>, cutoff: Time, limit: u32) -> Vec<Arg> {
     let mut parameters = args![cutoff, i64::from(limit), sweep.job].to_vec();
     parameters.extend(sweep.failed_before.map(Arg::from));
     parameters
+}
+
+/// How many rows would be due but for a legal hold: only a purge is stopped by one.
+pub(super) async fn held(tx: &mut Tx, target: Target, cutoff: Time) -> Result<u64, StoreError> {
+    if target != Target::Trash {
+        return Ok(0);
+    }
+    let sql = concat!(
+        "SELECT count(*) AS held FROM trash_entries t WHERE t.closed_at IS NULL AND t.deleted_at < $1 AND ",
+        legal_hold!("contact_id")
+    );
+    let row = tx.row(&sql.replace("{t}", "t"), args![cutoff]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("held"))?.unsigned_abs())
+}
+
+/// How many rows could not be removed so far and are still due. A purge sets contacts aside, by their ids.
+pub(super) async fn failing(tx: &mut Tx, job: &str, target: Target) -> Result<u64, StoreError> {
+    let due = match target {
+        Target::Trash => concat!("NOT ", legal_hold!("item_id")),
+        _ => ALL,
+    };
+    let sql = format!(
+        "SELECT count(*) AS failing FROM retention_failures f WHERE f.job = $1 AND {}",
+        due.replace("{t}", "f")
+    );
+    let row = tx.row(&sql, args![job]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("failing"))?.unsigned_abs())
 }
 
 /// The first row of a batch, locked.
