@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use super::input::{Asked, Cursor, Id, LetterCursor, Limit, Words, cursor, letter_cursor};
+use super::input::{
+    Asked, Cursor, HeldCursor, Id, LetterCursor, Limit, Named, Words, cursor, held_cursor, letter_cursor,
+};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
@@ -83,6 +85,14 @@ pub struct HoldsQuery {
     #[serde(default)]
     limit: Limit,
     workflow: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldEnrollmentsQuery {
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<HeldCursor>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -237,6 +247,19 @@ pub async fn holds(
     let filter =
         Filter { workflow_id: asked.workflow.map(|id| id.0), ..filter(&caller, asked.limit.0, None) };
     Ok(Json(operations.store.holds(&filter).await?).into_response())
+}
+
+pub async fn held_enrollments(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Id(workflow)): Named<Id>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<HeldEnrollmentsQuery>,
+) -> Result<Response, Problem> {
+    let after = asked.cursor.map_or((0, 0), |cursor| cursor.0);
+    let rows =
+        operations.held_enrollments((caller.account_id, workflow), after, asked.limit.and_one()).await?;
+    Ok(page(&uri, asked.limit, rows, |row| held_cursor(row.place)))
 }
 
 pub async fn dead_letters(

@@ -63,6 +63,7 @@ routes! {
     post "/retention/dry-run" => deeds::try_retention,
     post "/retention/run" => deeds::run_retention,
     get "/trash" => lists::trash,
+    get "/workflows/{workflowId}/holds" => lists::held_enrollments,
     post "/workflows/{workflowId}/holds/approve" => deeds::approve,
     post "/workflows/{workflowId}/holds/reject" => deeds::reject,
     get "/workflows/{workflowId}/preview" => looks::workflow_preview,

@@ -50,6 +50,7 @@ pub fn router(operations: Operations, gate: Gate) -> Router {
         .route("/enrollments/{enrollment}", get(enrollments::show))
         .route("/explain", get(enrollments::explain))
         .route("/holds", get(brakes::holds))
+        .route("/holds/show", get(brakes::held))
         .route("/holds/approve", post(brakes::approve))
         .route("/holds/reject", post(brakes::reject))
         .route("/pause", post(brakes::pause))

@@ -19,7 +19,7 @@ use super::audit::{self, Actor};
 use super::db::Tx;
 use super::lease::{self, Lease};
 use super::values::args;
-use super::waiting::TakenUp;
+use super::waiting::{TakenUp, Trip};
 use super::{Rules, Store, StoreError, purge, reading, transaction, waiting};
 use crate::domain::effects::Category;
 use crate::domain::enrollment::NewEnrollment;
@@ -119,6 +119,7 @@ pub struct Swept {
     pub counts: RunCounts,
     /// What became of enrollments that waited.
     pub decided: Vec<(NewEnrollment, Decided)>,
+    trips: Vec<Trip>,
 }
 
 /// What waits for a job.
@@ -141,7 +142,9 @@ impl Store {
     /// Refused where the lease is no longer held, or the run was given up. Failed where a row cannot be removed: then
     /// nothing of the batch was.
     pub async fn sweep(&self, sweep: &Sweep<'_>) -> Result<Swept, StoreError> {
-        transaction!(self, tx => run_sweep(tx, self, sweep))
+        let swept = transaction!(self, tx => run_sweep(tx, self, sweep))?;
+        waiting::log(&swept.trips);
+        Ok(swept)
     }
 
     /// Sets the first row of a batch aside, which could not be removed; how many rows that were, one at most.
@@ -199,13 +202,13 @@ async fn wake(
     if sweep.failed_before.is_some() {
         return Ok(Default::default());
     }
-    let TakenUp { keys, changed } =
+    let TakenUp { keys, changed, trips } =
         waiting::take_up(tx, &store.compiled, sweep.limit as usize, rules).await?;
     let mut woken = ByAccount::new();
     for key in keys {
         woken.entry(key.account_id).or_default().push(key.enrollment_id);
     }
-    Ok((woken, Swept { decided: changed, ..Swept::default() }))
+    Ok((woken, Swept { decided: changed, trips, ..Swept::default() }))
 }
 
 async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {

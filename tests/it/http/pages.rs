@@ -99,6 +99,10 @@ on_both!(everything_is_done_by_the_forms_that_the_pages_offer, async |db: Databa
     assert!(browser.get("/enrollments?outcome=held").await.body.contains("volume guard"));
     assert!(browser.get("/enrollments/3").await.body.contains("/explain?workflow=6&amp;contact=3"));
     assert!(browser.get("/explain?workflow=6&contact=3").await.body.contains("volume guard"));
+    assert!(browser.get("/holds").await.body.contains("/holds/show?workflow=6"));
+    let held = browser.get("/holds/show?workflow=6").await.body;
+    assert!(held.contains("Ada No 3") && held.contains("Ada No 4") && !held.contains("Ada No 1"), "{held}");
+    assert_eq!(browser.get("/holds/show?workflow=77").await.status, 404);
     let wrong = browser.send("/holds", "/holds/approve", &[("confirm", "1")]).await;
     assert_eq!(wrong.status, 409, "{}", wrong.body);
     let rejected = browser.send("/holds", "/holds/reject", &[("confirm", "2")]).await;
