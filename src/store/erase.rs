@@ -16,14 +16,13 @@ use super::plan::{self, Deed};
 use super::receipts::{self, Counts, Receipt};
 use super::redact::{self, Redacted};
 use super::trash::DeletedBy;
-use super::users::permitted_user;
+use super::users::user_who_may_erase;
 use super::values::{Arg, args};
 use super::{
     Store, StoreError, contact_counts, count_by_user, lifecycle, reading, scrubs, suppressions, transaction,
 };
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
-use crate::domain::permission::Scope;
 use crate::domain::person::Traces;
 use crate::domain::time::{Time, format_time};
 
@@ -92,7 +91,7 @@ async fn erase(
     person: &Person,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
+    let user_id = user_who_may_erase(tx, account_id, user).await?;
     let subjects = subjects(tx, account_id, person).await?;
     if let (true, Person::Contact(contact_id)) = (subjects.is_empty(), person) {
         return Err(not_there(tx, account_id, *contact_id).await?);

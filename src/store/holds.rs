@@ -1,4 +1,4 @@
-//! What is held, what an approval would do to it, and what a person says to it.
+//! Held enrollments: counts, the decisions that an approval would lead to, approval and rejection.
 
 use serde::Serialize;
 
@@ -26,7 +26,7 @@ pub struct Held {
     pub since: String,
 }
 
-/// What an approval would do now to an enrollment that the guard holds.
+/// An enrollment that the guard holds, with the decision that an approval would lead to now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeldEnrollment {

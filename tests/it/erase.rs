@@ -28,7 +28,7 @@ pub const TRACES: [&str; 11] = [
 /// The person is contact 11; contact 12 shares a note, an e-mail and a ticket with them.
 pub fn graph() -> Vec<Value> {
     let mut records = entitled_account(ACCOUNT);
-    records.push(user(ACCOUNT, ADMIN, &["delete"]));
+    records.push(user(ACCOUNT, ADMIN, &["delete", "permanently_delete"]));
     let mut person = contact(
         ACCOUNT,
         11,
@@ -332,7 +332,7 @@ on_both!(whom_a_killed_purge_did_not_search_for_the_next_run_does, async |db: Da
 on_both!(an_erasure_takes_nothing_from_those_whose_address_or_name_is_longer, async |db: Database| {
     let reaper = Reaper::new(&db);
     let mut records = entitled_account(ACCOUNT);
-    records.push(user(ACCOUNT, ADMIN, &["delete"]));
+    records.push(user(ACCOUNT, ADMIN, &["delete", "permanently_delete"]));
     let named = |id: i64, email: &str, first: &str, last: &str| {
         contact(ACCOUNT, id, json!({"email": email, "firstname": first, "lastname": last}))
     };

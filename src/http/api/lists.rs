@@ -81,6 +81,15 @@ pub struct LegalHoldsQuery {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct UsersQuery {
+    #[serde(default)]
+    limit: Limit,
+    /// The last user of the page before.
+    cursor: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HoldsQuery {
     #[serde(default)]
     limit: Limit,
@@ -237,6 +246,18 @@ pub async fn legal_holds(
     let limit = count(asked.limit.and_one());
     let rows = operations.store.legal_holds(caller.account_id, from, limit).await?;
     Ok(page(&uri, asked.limit, rows, |row| row.contact_id.clone()))
+}
+
+pub async fn users(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<UsersQuery>,
+) -> Result<Response, Problem> {
+    let from = asked.cursor.map_or(1, |user| user.0.saturating_add(1));
+    let limit = count(asked.limit.and_one());
+    let rows = operations.store.users(caller.account_id, from, limit).await?;
+    Ok(page(&uri, asked.limit, rows, |row| row.id.clone()))
 }
 
 pub async fn holds(

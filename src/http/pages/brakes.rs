@@ -27,7 +27,7 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Show
     let row = |it: &Held| {
         let reason = it.reason.replace('_', " ");
         let whom = html! {
-            @if it.reason == "volume_guard" { a href={ "/holds/show?workflow=" (it.workflow_id) } { "Whom?" } }
+            @if it.reason == "volume_guard" { a href={ "/holds/show?workflow=" (it.workflow_id) } { "Show" } }
         };
         vec![
             html! { (it.workflow_id) },

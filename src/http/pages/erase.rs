@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::layout::{self, Shown};
 use super::visit::{Asked, Sent, Trouble, Visit};
 use crate::domain::members::parse_id_text;
-use crate::domain::permission::Scope;
+use crate::domain::permission::Right;
 use crate::operations::Operations;
 use crate::store::erase::Person;
 use crate::store::receipts::Receipt;
@@ -19,10 +19,7 @@ use crate::store::receipts::Receipt;
 const RECEIPTS: i64 = 50;
 
 pub async fn ask(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
-    if !visit.caller.may_delete(Scope::One) {
-        let says = "Erasing takes the permission Delete or Super admin.";
-        return Err(visit.trouble(StatusCode::FORBIDDEN, says));
-    }
+    refuse_others(&visit)?;
     let receipts = operations.store.erasures(visit.account(), None, RECEIPTS).await;
     let receipts = receipts.map_err(|error| visit.store_trouble(&error))?;
     let look = html! {
@@ -46,6 +43,15 @@ pub async fn ask(Shared(operations): Shared<Operations>, visit: Visit, Asked(ask
     Ok(layout::page(&visit, "Erase", Some("/erase"), &content))
 }
 
+/// Only users who may erase are shown whom an erasure would take.
+fn refuse_others(visit: &Visit) -> Result<(), Trouble> {
+    if visit.caller.may_erase() {
+        return Ok(());
+    }
+    let (right, all) = (Right::PermanentlyDelete.title(), Right::SuperAdmin.title());
+    Err(visit.trouble(StatusCode::FORBIDDEN, format!("Erasing takes the permission {right} or {all}.")))
+}
+
 fn person(visit: &Visit, fields: &Fields) -> Result<Person, Trouble> {
     let mistake = |says: String| visit.mistake(says);
     match (fields.id("contact").map_err(mistake)?, fields.words("email").map_err(mistake)?) {
@@ -56,6 +62,7 @@ fn person(visit: &Visit, fields: &Fields) -> Result<Person, Trouble> {
 }
 
 pub async fn look(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    refuse_others(&visit)?;
     let person = person(&visit, &fields)?;
     let taken = operations.store.to_be_erased(visit.account(), &person).await;
     let taken = taken.map_err(|error| visit.store_trouble(&error))?;

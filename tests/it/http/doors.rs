@@ -8,7 +8,7 @@ use super::Scene;
 use crate::support::{Asking, Database, on_both};
 
 /// Every path of the API, by its document.
-async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
+pub async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
     let document = scene.get(token, "/openapi.json").await.json();
     let paths = document["paths"].as_object().unwrap().iter();
     let methods =

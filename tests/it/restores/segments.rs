@@ -21,7 +21,7 @@ fn cleanup() -> Value {
 }
 
 /// Contacts 1 to 3 are in the dynamic segment 2. All workflows delete whom `cleanup` names: 30 suppresses segment 2, 31
-/// leaves its members out by its criteria, 20 protects nobody.
+/// leaves its members out by its criteria, 20 has no protection.
 async fn scene(db: &Database) -> Reaper {
     let reaper = Reaper::new(db).unguarded();
     let mut records = entitled_account(1);

@@ -20,9 +20,9 @@ async fn status(reaper: &Reaper) -> [i64; 4] {
     [backlog, failing, held, overdue / DAY]
 }
 
-async fn hold(reaper: &Reaper, deed: &str, id: &str) {
-    let reason: &[&str] = if deed == "set" { &["--reason", "case 5"] } else { &[] };
-    reaper.json(&[&["legal-hold", deed, "--account", "1", "--contact", id], reason].concat()).await;
+async fn hold(reaper: &Reaper, verb: &str, id: &str) {
+    let reason: &[&str] = if verb == "set" { &["--reason", "case 5"] } else { &[] };
+    reaper.json(&[&["legal-hold", verb, "--account", "1", "--contact", id], reason].concat()).await;
 }
 
 on_both!(a_held_contact_is_neither_due_nor_overdue_and_held_counts_it, async |db: Database| {
@@ -52,7 +52,7 @@ on_both!(a_held_contact_is_neither_due_nor_overdue_and_held_counts_it, async |db
     assert_eq!((reaper.state(1, 3).await, status(&reaper).await), ("purged".to_owned(), [0, 0, 1, 0]));
 });
 
-on_both!(what_could_not_be_purged_and_is_held_meanwhile_fails_no_more, async |db: Database| {
+on_both!(a_contact_that_could_not_be_purged_is_not_failing_while_it_is_held, async |db: Database| {
     let reaper = with(&db, &[trashed(1, 99 * DAY), trashed(2, 98 * DAY)]).await;
     for id in [1, 2] {
         db.execute(&format!(
@@ -68,12 +68,13 @@ on_both!(what_could_not_be_purged_and_is_held_meanwhile_fails_no_more, async |db
 
 fn shared(kind: &str, id: &str, members: Value) -> Value {
     let mut record = json!({"kind": kind, "accountId": "1", "id": id});
-    record.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let Value::Object(members) = members else { panic!("members are an object: {members}") };
+    record.as_object_mut().unwrap().extend(members);
     record
 }
 
 /// Contact 1 shares everything with contact 2, who is in the trash and held; the last of each kind is contact 1's alone.
-fn what_they_share() -> Vec<Value> {
+fn shared_records() -> Vec<Value> {
     let at = days_ago(4);
     let mut records = vec![contact(1, 1, json!({})), trashed(2, 99 * DAY), contact(1, 3, json!({}))];
     records
@@ -111,8 +112,8 @@ fn what_they_share() -> Vec<Value> {
     records
 }
 
-on_both!(what_a_held_contact_shares_stays_whole_when_another_is_erased, async |db: Database| {
-    let reaper = with(&db, &what_they_share()).await;
+on_both!(records_shared_with_a_held_contact_stay_when_another_is_erased, async |db: Database| {
+    let reaper = with(&db, &shared_records()).await;
     hold(&reaper, "set", "2").await;
     let erase = ["erase", "--account", "1", "--as", "1", "--contact", "1", "--confirm", "1"];
     assert_eq!(reaper.run(&erase).await.code, 0);
@@ -140,8 +141,8 @@ on_both!(what_a_held_contact_shares_stays_whole_when_another_is_erased, async |d
     assert_eq!(visible["associations"], json!(["activity:51", "activity:52", "ticket:21"]));
 });
 
-on_both!(a_purge_leaves_what_a_contact_in_the_trash_shares, async |db: Database| {
-    let reaper = with(&db, &what_they_share()).await;
+on_both!(a_purge_leaves_records_shared_with_a_held_contact, async |db: Database| {
+    let reaper = with(&db, &shared_records()).await;
     hold(&reaper, "set", "1").await;
     reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
     assert_eq!(reaper.state(1, 2).await, "purged");
