@@ -26,7 +26,7 @@ use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End};
 use crate::ports::Stop;
 use crate::scheduler;
-use crate::store::{Rules, Store};
+use crate::store::{Migrated, Rules, Store};
 use crate::systemd::{State, Systemd};
 use crate::telemetry::traces::Traces;
 use crate::telemetry::{self, Telemetry};
@@ -254,9 +254,15 @@ async fn migrate(store: &Store, asked: &mut watch::Receiver<bool>) -> anyhow::Re
             migrated = attempt => migrated.context("the migration ended in a panic")?,
         };
         match migrated {
-            Ok(migrations) => {
-                if !migrations.is_empty() {
-                    info!(store.migrations = migrations.join(", "), "schema brought up to date");
+            Ok(Migrated { applied, users_granted }) => {
+                if !applied.is_empty() {
+                    info!(store.migrations = applied.join(", "), "schema brought up to date");
+                }
+                if users_granted > 0 {
+                    info!(
+                        users.granted = users_granted,
+                        "users were given the permissions view and permanently_delete for what they could do before"
+                    );
                 }
                 return Ok(true);
             }

@@ -6,6 +6,9 @@ use super::{Context, Failure, ListArgs, id, operator_or, output};
 use crate::store::holds::Ruling;
 use crate::store::read::Filter;
 
+/// Enrollments looked at in one transaction.
+const PAGE: usize = 1000;
+
 #[derive(Debug, Subcommand)]
 pub enum Holds {
     /// Held enrollments, counted by workflow and reason, newest first
@@ -15,6 +18,13 @@ pub enum Holds {
         /// Only of this workflow
         #[arg(long, value_parser = id)]
         workflow: Option<i64>,
+    },
+    /// Whom an approval would delete, and why it would spare the others; writes nothing
+    Show {
+        #[arg(long, value_parser = id)]
+        account: i64,
+        #[arg(long, value_parser = id)]
+        workflow: i64,
     },
     /// Let all that the guard holds of a workflow pass; every other check is asked anew
     Approve(OfWorkflow),
@@ -43,6 +53,7 @@ impl Holds {
                 let filter = Filter { workflow_id: workflow, ..list.filter() };
                 print(context, &filter).await
             }
+            Self::Show { account, workflow } => show(context, (account, workflow)).await,
             Self::Approve(held) => held.rule(context, Ruling::Approve).await,
             Self::Reject(held) => held.rule(context, Ruling::Reject).await,
         }
@@ -62,6 +73,39 @@ async fn print(context: &Context, filter: &Filter) -> Result<(), Failure> {
         })
         .collect();
     output::table(&["account", "workflow", "reason", "count", "since"], &rows, "nothing is held")
+}
+
+async fn show(context: &Context, workflow: (i64, i64)) -> Result<(), Failure> {
+    let operations = context.operations().await?;
+    let (mut held, mut after) = (Vec::new(), (0, 0));
+    loop {
+        let page = operations.held_enrollments(workflow, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.place;
+        held.extend(page);
+    }
+    if context.json {
+        return output::document(&held);
+    }
+    let mut rows = Vec::with_capacity(held.len());
+    for page in held.chunks(PAGE) {
+        let contacts: Vec<i64> = page.iter().filter_map(|it| it.contact_id.parse().ok()).collect();
+        let names = operations.store.names(workflow.0, &contacts).await?;
+        rows.extend(page.iter().map(|it| {
+            let name = it.contact_id.parse().ok().and_then(|id: i64| names.get(&id));
+            let name = name.map(|it| it.name.as_str()).filter(|name| !name.is_empty());
+            let ids = [&it.enrollment_id, &it.contact_id].map(Clone::clone);
+            let verdict = [output::or_dash(name), it.verdict.to_owned(), output::or_dash(it.reason)];
+            [&ids[..], &verdict[..]].concat()
+        }));
+    }
+    output::table(
+        &["enrollment", "contact", "name", "verdict", "why not"],
+        &rows,
+        "the guard holds nothing of it",
+    )?;
+    let deleted = held.iter().filter(|it| it.verdict == "delete").count();
+    output::line(&format!("an approval of {} would delete {deleted}", held.len()))
 }
 
 impl OfWorkflow {

@@ -16,6 +16,7 @@ mod pause;
 mod restore;
 mod retention;
 mod tokens;
+mod users;
 mod workflow;
 
 use std::os::unix::fs::MetadataExt;
@@ -103,6 +104,9 @@ enum Command {
     /// Tokens for the HTTP side
     #[command(subcommand)]
     Tokens(tokens::Tokens),
+    /// Users of an account, and what they may do
+    #[command(subcommand)]
+    Users(users::Users),
     /// The scheduled jobs
     #[command(subcommand)]
     Retention(retention::Retention),
@@ -256,6 +260,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Resume(paused) => paused.resume(&context).await,
         Command::DeadLetters(letters) => letters.run(&context).await,
         Command::Tokens(tokens) => tokens.run(&context).await,
+        Command::Users(users) => users.run(&context).await,
         Command::Retention(retention) => retention.run(&context).await,
         Command::Effects => operate::effects(json),
     }

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Context, Failure, output};
 use crate::domain::effects::{Category, Transition, effect, to_markdown};
 use crate::service;
+use crate::store::Migrated;
 use crate::telemetry::Telemetry;
 
 pub async fn run(context: &Context) -> Result<(), Failure> {
@@ -14,9 +15,15 @@ pub async fn run(context: &Context) -> Result<(), Failure> {
 
 pub async fn migrate(context: &Context) -> Result<(), Failure> {
     let store = crate::store::Store::open(&service::options::store(&context.settings, true))?;
-    let applied = store.migrate().await.map_err(super::not_reached)?;
+    let Migrated { applied, users_granted } = store.migrate().await.map_err(super::not_reached)?;
     if context.json {
         return output::document(&json!({ "applied": applied }));
+    }
+    if users_granted > 0 {
+        output::line(&format!(
+            "{users_granted} users were given permissions of their own for what they could do before: view where they \
+             hold any permission, permanently_delete where they hold delete; `audit list` names them by id"
+        ))?;
     }
     match applied[..] {
         [] => output::line("the schema is up to date"),

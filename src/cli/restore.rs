@@ -126,7 +126,9 @@ fn print_preview(preview: &Preview) -> Result<(), Failure> {
         output::table(&["company", "stage now", "stage then"], &rows, "")?;
     }
     print_refused(&preview.refused)?;
-    output::line(&format!("{} do not come back with a contact", preview.not_restored.join(" and ")))
+    output::line(
+        "Memberships of static segments and enrollments in workflows do not come back with a contact.",
+    )
 }
 
 fn returning(contact: &Returning) -> Vec<String> {

@@ -51,12 +51,13 @@ async fn status(context: &Context) -> Result<(), Failure> {
         "nextRun",
         "backlog",
         "failing",
+        "held",
         "oldestOverdueSeconds",
     ];
     let rows: Vec<Vec<String>> =
         jobs.iter().map(|job| members.iter().map(|member| text(job, member)).collect()).collect();
     let headings =
-        ["job", "last run", "result", "deleted", "next run", "due", "failing", "oldest overdue (s)"];
+        ["job", "last run", "result", "deleted", "next run", "due", "failing", "held", "oldest overdue (s)"];
     output::table(&headings, &rows, "no jobs")?;
     for job in &jobs {
         tell(job)?;
@@ -121,7 +122,9 @@ fn show(context: &Context, reports: &[Report]) -> Result<(), Failure> {
         return output::document(&json!({ "jobs": reports }));
     }
     let row = |report: &Report| {
-        let mut row = vec![report.job.to_owned(), report.deleted.to_string(), report.remaining.to_string()];
+        let [deleted, remaining, held] =
+            [report.deleted, report.remaining, report.held].map(|it| it.to_string());
+        let mut row = vec![report.job.to_owned(), deleted, remaining, held];
         match report.estimate {
             Some(Estimate { batches, estimated_seconds }) => {
                 row.extend([batches.to_string(), format!("{estimated_seconds} s")]);
@@ -133,5 +136,5 @@ fn show(context: &Context, reports: &[Report]) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = reports.iter().map(row).collect();
     let dry = reports.iter().any(|report| report.dry_run);
     let last = if dry { ["batches", "would take"] } else { ["failed", "stopped by"] };
-    output::table(&["job", "deleted", "still due", last[0], last[1]], &rows, "no jobs")
+    output::table(&["job", "deleted", "still due", "held", last[0], last[1]], &rows, "no jobs")
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::server::Peer;
 use crate::domain::credential::{Credential, Kind};
+use crate::domain::permission::{Over, Right};
 use crate::store::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 
@@ -95,4 +96,18 @@ impl Gate {
 /// The caller as whoever gives an order.
 pub fn operator(caller: &Caller) -> Operator {
     Operator::OfTheAccount(caller.user_id.to_string())
+}
+
+/// May the caller read these? If not, why not.
+pub fn may_view(caller: &Caller, over: Over<'_>) -> Result<(), String> {
+    if caller.may_view(over) {
+        return Ok(());
+    }
+    let what = if over == Over::Everything { "what the account has" } else { "contacts" };
+    Err(format!(
+        "user {} may not read {what}: that takes the permission {} or {}",
+        caller.user_id,
+        Right::View.title(),
+        Right::SuperAdmin.title()
+    ))
 }

@@ -2,6 +2,7 @@
 
 use super::{Error, Operations};
 use crate::domain::decision::Explanation;
+use crate::store::holds::HeldEnrollment;
 use crate::store::read::EnrollmentRow;
 
 impl Operations {
@@ -27,6 +28,27 @@ impl Operations {
         rows.pop().ok_or_else(|| {
             Error::NotFound(format!("account {account_id} has no decision on enrollment {enrollment_id}"))
         })
+    }
+
+    /// Whom an approval of what the guard holds of a workflow would delete now, and why not the others; so many at most,
+    /// after this enrollment and action.
+    ///
+    /// # Errors
+    ///
+    /// Where the account has no such workflow.
+    pub async fn held_enrollments(
+        &self,
+        (account_id, workflow_id): (i64, i64),
+        after: (i64, i64),
+        limit: usize,
+    ) -> Result<Vec<HeldEnrollment>, Error> {
+        let rules = &self.options.rules;
+        let held = self.store.held_enrollments((account_id, workflow_id), after, limit, rules).await?;
+        // One that was held and whose workflow is gone still waits.
+        if held.is_empty() && !self.store.has_workflow(account_id, workflow_id).await? {
+            return Err(Error::NotFound(format!("account {account_id} has no workflow {workflow_id}")));
+        }
+        Ok(held)
     }
 
     /// Would a workflow delete a contact now, and why?

@@ -38,7 +38,7 @@ impl Operations {
             "lastResult": last.and_then(|last| last.stopped_by.clone()),
             "lastDeleted": last.map(|last| last.done.deleted),
             "nextRun": time(job.schedule.next_after(since).map(|next| next.max(now))),
-            "backlog": backlog.count, "failing": backlog.failing,
+            "backlog": backlog.count, "failing": backlog.failing, "held": backlog.held,
             "oldestOverdueSeconds": backlog.oldest_overdue.as_secs(), "run": last.map(record)}))
     }
 

@@ -16,6 +16,7 @@ use super::facts::Known;
 use super::guard::{self, Guard};
 use super::ledger::{self, Entries};
 use super::trash::{self, DeletedBy, Deletion, Trashed};
+use super::waiting::Trip;
 use super::{Store, StoreError, contact_counts, lifecycle, switches, transaction, waiting};
 use crate::domain::decision::Decision;
 use crate::domain::effects::Transition;
@@ -41,7 +42,9 @@ impl Store {
     ///
     /// Transient ones leave nothing done that a repetition would not find in the ledger.
     pub async fn decide(&self, batch: &[NewEnrollment], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
-        transaction!(self, tx => decide_batch(tx, &self.compiled, batch, rules))
+        let (decided, trips) = transaction!(self, tx => decide_batch(tx, &self.compiled, batch, rules))?;
+        waiting::log(&trips);
+        Ok(decided)
     }
 }
 
@@ -50,14 +53,14 @@ async fn decide_batch(
     compiled: &Compiled,
     batch: &[NewEnrollment],
     rules: &Rules,
-) -> Result<Vec<Decided>, StoreError> {
+) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
     let now = switches::begin_to_decide(tx).await?;
     let mut known = Known::load(tx, compiled, batch, now).await?;
     let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
-    waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;
+    let trips = waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;
     last.finish(tx, rules, now).await?;
-    Ok(decided)
+    Ok((decided, trips))
 }
 
 /// Decides every enrollment of a batch and deletes those that are to go. [`Last::finish`] must follow.

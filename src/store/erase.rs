@@ -16,7 +16,7 @@ use super::plan::{self, Deed};
 use super::receipts::{self, CategoryEffect, Counts, Effect, NewReceipt, Receipt};
 use super::redact::{self, Changed, Found, Redacted};
 use super::trash::DeletedBy;
-use super::users::permitted_user;
+use super::users::user_who_may_erase;
 use super::values::{Arg, args};
 use super::{
     Store, StoreError, contact_counts, count_by_user, identifiers, lifecycle, scrubs, suppressions,
@@ -26,7 +26,6 @@ use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::members::parse_id;
-use crate::domain::permission::Scope;
 use crate::domain::redaction::{Redactor, Style};
 use crate::domain::suppression::{ERASED, HashKeys};
 use crate::domain::time::{Time, format_time};
@@ -128,7 +127,7 @@ async fn erase(
     target: &ErasureTarget,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
+    let user_id = user_who_may_erase(tx, account_id, user).await?;
     let contacts = targeted(tx, account_id, target).await?;
     if contacts.len() as u64 != confirm {
         let found =
@@ -164,7 +163,7 @@ async fn preview(
     user: &str,
     target: &ErasureTarget,
 ) -> Result<Preview, StoreError> {
-    let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
+    let user_id = user_who_may_erase(tx, account_id, user).await?;
     let locked = targeted(tx, account_id, target).await?;
     let at = tx.now().await?;
     // A transaction that is rolled back must not leave a key file behind.

@@ -125,6 +125,7 @@ async fn explain(
     let now = tx.now().await?;
     let mut enrollment = supposed(account_id, workflow_id, contact_id, now);
     let mut known = Known::load(tx, compiled, std::slice::from_ref(&enrollment), now).await?;
+    known.leave_out_waiting(account_id, workflow_id);
     reach_the_delete(&mut known, &mut enrollment);
     known.watch(Guard::read(tx, &[(account_id, workflow_id)].into(), rules.limits, now).await?);
     Ok(known.explain(&enrollment, rules.ledger_retention))
@@ -154,6 +155,7 @@ async fn page(
         batch.push(supposed(account_id, workflow_id, row.int("contact_id")?, now));
     }
     let mut known = Known::load(tx, compiled, &batch, now).await?;
+    known.leave_out_waiting(account_id, workflow_id);
     match known.workflow(account_id, workflow_id) {
         // The preview is for before it is switched on.
         Some(workflow) => workflow.is_enabled = true,

@@ -111,6 +111,22 @@ impl Known {
         self.approved = approved;
     }
 
+    /// Leaves the enrollments of this workflow that are held or deferred out of what came before: what is supposed is what
+    /// would become of them.
+    pub fn leave_out_waiting(&mut self, account_id: i64, workflow_id: i64) {
+        for ((account, workflow, _), enrolled) in &mut self.enrolled {
+            if (*account, *workflow) == (account_id, workflow_id) {
+                enrolled.retain(|past| past.standing != Standing::Waiting);
+            }
+        }
+        for ((account, _), around) in &mut self.surroundings {
+            if let (true, Some(enrolled)) = (*account == account_id, around.enrollments.get_mut(&workflow_id))
+            {
+                enrolled.waiting.clear();
+            }
+        }
+    }
+
     /// Did a person let it pass the guard?
     pub fn is_approved(&self, key: &EnrollmentKey) -> bool {
         self.approved.contains(key)

@@ -1,14 +1,16 @@
-//! What is held, and what a person says to it.
+//! Held enrollments: counts, the decisions that an approval would lead to, approval and rejection.
 
 use serde::Serialize;
 
 use super::audit;
+use super::compiled::Compiled;
 use super::db::Tx;
+use super::facts::Known;
 use super::read::{Conditions, Filter};
 use super::users::Operator;
 use super::values::{Arg, args};
-use super::waiting::HELD_BY_THE_GUARD;
-use super::{Store, StoreError, reading, transaction};
+use super::waiting::{HELD_BY_THE_GUARD, held_of, remember_events};
+use super::{Rules, Store, StoreError, reading, transaction};
 use crate::domain::time::{Time, format_time};
 
 /// Enrollments of one workflow that are held for one reason.
@@ -22,6 +24,21 @@ pub struct Held {
     pub count: i64,
     /// Since when the oldest is held.
     pub since: String,
+}
+
+/// An enrollment that the guard holds, with the decision that an approval would lead to now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldEnrollment {
+    pub enrollment_id: String,
+    pub contact_id: String,
+    /// `delete`, `skip`, `refuse`, `hold` (by a pause) or `defer`.
+    pub verdict: &'static str,
+    /// Why the contact would not be deleted; null where it would.
+    pub reason: Option<&'static str>,
+    /// The enrollment and the action: where the list goes on.
+    #[serde(skip)]
+    pub place: (i64, i64),
 }
 
 /// What a person says to what the guard holds.
@@ -41,6 +58,23 @@ impl Store {
     /// Where the database does not answer.
     pub async fn holds(&self, filter: &Filter) -> Result<Vec<Held>, StoreError> {
         reading!(self, tx => list(tx, filter))
+    }
+
+    /// Whom an approval of what the guard holds of a workflow would delete now, and why not the others: every check is asked
+    /// anew, but the guard's. So many rows at most, by enrollment and action, after this place. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn held_enrollments(
+        &self,
+        (account_id, workflow_id): (i64, i64),
+        after: (i64, i64),
+        limit: usize,
+        rules: &Rules,
+    ) -> Result<Vec<HeldEnrollment>, StoreError> {
+        let workflow = (account_id, workflow_id);
+        reading!(self, tx => try_approval(tx, &self.compiled, workflow, after, limit, rules))
     }
 
     /// Rules on all that the guard holds of a workflow; `confirm` is how many enrollments the person takes that for.
@@ -81,6 +115,42 @@ async fn list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Held>, StoreError> {
             })
         })
         .collect()
+}
+
+async fn try_approval(
+    tx: &mut Tx,
+    compiled: &Compiled,
+    workflow: (i64, i64),
+    after: (i64, i64),
+    limit: usize,
+    rules: &Rules,
+) -> Result<Vec<HeldEnrollment>, StoreError> {
+    let now = tx.now().await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (mut batch, is_shown): (Vec<_>, Vec<_>) =
+        held_of(tx, workflow, after, limit).await?.into_iter().unzip();
+    if batch.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut known = Known::load(tx, compiled, &batch, now).await?;
+    known.decide_again(batch.iter().map(|enrollment| enrollment.key).collect());
+    remember_events(tx, &mut batch).await?;
+    let mut held = Vec::new();
+    for (enrollment, is_shown) in batch.iter().zip(is_shown) {
+        let decision = known.decide(enrollment, rules.ledger_retention);
+        // The next one of the same contact finds it deleted, as it would be.
+        known.note(enrollment, &decision);
+        if is_shown {
+            held.push(HeldEnrollment {
+                enrollment_id: enrollment.key.enrollment_id.to_string(),
+                contact_id: enrollment.object_id.to_string(),
+                verdict: decision.verdict(),
+                reason: decision.reason(),
+                place: (enrollment.key.enrollment_id, enrollment.key.action_id),
+            });
+        }
+    }
+    Ok(held)
 }
 
 async fn rule(

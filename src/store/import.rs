@@ -2,8 +2,8 @@
 //!
 //! Records are upserted in chunks of one kind, within one transaction. It never changes the state of a contact
 //! that exists; a new one that is archived arrives in the trash. What is of an erased or purged contact is
-//! skipped and counted: erased stays erased. A contact in the trash is in no segment and in no workflow,
-//! whatever a record says.
+//! skipped and counted: erased stays erased. A contact in the trash is in no static segment and in no workflow,
+//! whatever a record says; its memberships of dynamic segments stay hidden until it is restored.
 
 mod gone;
 
@@ -32,6 +32,7 @@ const CHUNK: usize = 500;
 const MANY: u64 = 2_000;
 
 const CONTACT: [Column; 2] = [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int)];
+const SEGMENT: [Column; 2] = [("account_id", ColumnType::Int), ("segment_id", ColumnType::Int)];
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -205,7 +206,8 @@ impl Import {
                 suppressions::revive(&mut self.tx, &self.hash_keys, &addresses_in(&chunk)).await?;
             }
             "deliverability" => self.hash_what_is_gone(&chunk).await?,
-            "segment" | "enrollment" => self.leave_trash_alone(kind, &chunk).await?,
+            "segment" => self.empty_static_segments_of_trash(&chunk).await?,
+            "enrollment" => self.unenroll_trash(&chunk).await?,
             "workflow" => {
                 let id = |record: &Record| record.row.get("workflow_id").and_then(Value::as_i64);
                 let workflows = chunk.iter().filter_map(|(_, record)| Some((record.account_id, id(record)?)));
@@ -356,9 +358,17 @@ impl Import {
         let columns = names(links.columns);
         let dialect = self.tx.dialect();
         let owner_columns = &links.columns[..links.key];
+        // The CRM does not name a contact in the trash as a member, and the restore brings it back as one.
+        let hidden_stay = match links.name {
+            "segment_members" => {
+                " AND NOT EXISTS (SELECT 1 FROM contacts c WHERE c.account_id = segment_members.account_id \
+                 AND c.contact_id = segment_members.contact_id AND c.deleted_at IS NOT NULL)"
+            }
+            _ => "",
+        };
         let sql = format!(
             "DELETE FROM {table} WHERE ({owner}) IN (SELECT {owner} FROM {owners}) \
-             AND ({row}) NOT IN (SELECT {row} FROM {rows})",
+             AND ({row}) NOT IN (SELECT {row} FROM {rows}){hidden_stay}",
             table = links.name,
             owner = names(owner_columns),
             owners = dialect.batch(1, owner_columns),

@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 16] = [
+const MIGRATIONS: [Migration; 17] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -90,11 +90,31 @@ const MIGRATIONS: [Migration; 16] = [
         sqlite: include_str!("migrations/0015_held_addresses.sql"),
     },
     Migration {
-        name: "0016_bounded_erasure",
+        name: ADDRESSES,
         postgres: include_str!("migrations/postgres/0016_bounded_erasure.sql"),
         sqlite: include_str!("migrations/sqlite/0016_bounded_erasure.sql"),
     },
+    Migration {
+        name: PERMISSIONS,
+        postgres: include_str!("migrations/postgres/0017_permissions.sql"),
+        sqlite: include_str!("migrations/sqlite/0017_permissions.sql"),
+    },
 ];
+
+/// Changes the permissions of users, and writes into the audit which.
+const PERMISSIONS: &str = "0017_permissions";
+
+/// Adds addresses that are split and lower-cased by the program.
+const ADDRESSES: &str = "0016_bounded_erasure";
+
+/// What it took to bring the schema up to date.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// Migrations, by name.
+    pub applied: Vec<&'static str>,
+    /// Users who were given permissions, so that they may still do what they could do before.
+    pub users_granted: u64,
+}
 
 /// How the store's schema stands to this program's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,18 +136,18 @@ impl Store {
         reading!(self, tx => schema(tx))
     }
 
-    /// Brings the schema up to date; which migrations that took. Safe to run from many processes at once.
+    /// Brings the schema up to date; what that took. Safe to run from many processes at once.
     ///
     /// # Errors
     ///
     /// A schema that a newer program made, or a database that does not answer.
-    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        let applied = transaction!(self, tx => migrate(tx))?;
+    pub async fn migrate(&self) -> Result<Migrated, StoreError> {
+        let migrated = transaction!(self, tx => migrate(tx))?;
         // Made now, the key is in every backup: a journal can be applied to whichever is restored.
         if *self.hash_key_home() == KeyHome::Database {
             transaction!(self, tx => suppressions::keys(tx, self.hash_key_home()))?;
         }
-        Ok(applied)
+        Ok(migrated)
     }
 }
 
@@ -155,7 +175,7 @@ fn missing_after(version: i64) -> Schema {
     }
 }
 
-async fn migrate(tx: &mut Tx) -> Result<Vec<&'static str>, StoreError> {
+async fn migrate(tx: &mut Tx) -> Result<Migrated, StoreError> {
     if tx.dialect() == Dialect::Postgres {
         // Others who migrate wait here. The number is this program's name in ASCII, shortened.
         tx.rows("SELECT 1 AS one FROM pg_advisory_xact_lock(7165905010)", &[]).await?;
@@ -166,7 +186,7 @@ async fn migrate(tx: &mut Tx) -> Result<Vec<&'static str>, StoreError> {
     )
     .await?;
     let missing = match schema(tx).await? {
-        Schema::Current => return Ok(Vec::new()),
+        Schema::Current => return Ok(Migrated::default()),
         Schema::Behind(missing) => missing,
         Schema::Newer(version) => {
             return Err(StoreError::Refused(format!(
@@ -190,18 +210,21 @@ async fn migrate(tx: &mut Tx) -> Result<Vec<&'static str>, StoreError> {
     })
 }
 
-async fn apply(tx: &mut Tx, missing: Vec<&'static str>) -> Result<Vec<&'static str>, StoreError> {
+async fn apply(tx: &mut Tx, missing: Vec<&'static str>) -> Result<Migrated, StoreError> {
     let first = MIGRATIONS.len() - missing.len();
     let now = tx.now().await?;
+    let mut users_granted = 0;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(first) {
-        tx.script(match tx.dialect() {
+        let script = match tx.dialect() {
             Dialect::Postgres => migration.postgres,
             Dialect::Sqlite => migration.sqlite,
-        })
-        .await?;
-        if migration.name == "0016_bounded_erasure" {
-            // Addresses are split and lower-cased here, never in SQL.
+        };
+        tx.script(script).await?;
+        if migration.name == ADDRESSES {
             addresses::add_from_properties(tx).await?;
+        }
+        if migration.name == PERMISSIONS {
+            users_granted = granted(tx).await?;
         }
         let version = i64::try_from(index + 1).unwrap_or(i64::MAX);
         tx.execute(
@@ -210,5 +233,13 @@ async fn apply(tx: &mut Tx, missing: Vec<&'static str>) -> Result<Vec<&'static s
         )
         .await?;
     }
-    Ok(missing)
+    Ok(Migrated { applied: missing, users_granted })
+}
+
+/// How many users the migration of permissions changed.
+async fn granted(tx: &mut Tx) -> Result<u64, StoreError> {
+    let sql = "SELECT CAST(coalesce(sum(count), 0) AS bigint) AS granted FROM audit \
+               WHERE actor = 'migration:permissions'";
+    let row = tx.row(sql, &[]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("granted"))?.unsigned_abs())
 }

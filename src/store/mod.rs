@@ -73,7 +73,7 @@ pub use error::StoreError;
 pub use explain::Preview;
 pub use lag::ReplicationLag;
 pub use lifecycle::StageChange;
-pub use migrate::Schema;
+pub use migrate::{Migrated, Schema};
 pub use plan::tables as tables_reached_by;
 pub use pool::Options;
 pub use suppressions::KeyHome;

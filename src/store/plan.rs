@@ -267,7 +267,8 @@ macro_rules! conversations_of {
     };
 }
 
-/// Tickets of the contact's conversations that no other live contact is on, by association or by a conversation.
+/// Tickets of the contact's conversations that no other contact is on, by association or by a conversation. One in the
+/// trash counts: it is not gone, and may come back to its ticket.
 macro_rules! tickets_of_conversations {
     ($account:literal, $ticket:literal) => {
         concat!(
@@ -275,19 +276,33 @@ macro_rules! tickets_of_conversations {
             "JOIN conversations v ON v.account_id = b.account_id AND v.contact_id = b.contact_id ",
             "JOIN conversation_tickets t ON t.account_id = v.account_id AND t.conversation_id = v.conversation_id ",
             "WHERE v.channel <> 'bot' ",
-            "AND NOT EXISTS (SELECT 1 FROM associations a JOIN crm_contacts c ON c.account_id = a.account_id ",
+            "AND NOT EXISTS (SELECT 1 FROM associations a JOIN contacts c ON c.account_id = a.account_id ",
             "AND c.contact_id = CASE a.from_type WHEN 'contact' THEN a.from_id ELSE a.to_id END ",
             "WHERE a.account_id = t.account_id AND (c.account_id, c.contact_id) NOT IN ({contacts}) ",
             "AND ((a.from_type = 'ticket' AND a.from_id = t.ticket_id AND a.to_type = 'contact') ",
             "OR (a.to_type = 'ticket' AND a.to_id = t.ticket_id AND a.from_type = 'contact'))) ",
             "AND NOT EXISTS (SELECT 1 FROM conversation_tickets u ",
             "JOIN conversations w ON w.account_id = u.account_id AND w.conversation_id = u.conversation_id ",
-            "JOIN crm_contacts c ON c.account_id = w.account_id AND c.contact_id = w.contact_id ",
+            "JOIN contacts c ON c.account_id = w.account_id AND c.contact_id = w.contact_id ",
             "WHERE u.account_id = t.account_id AND u.ticket_id = t.ticket_id ",
             "AND (c.account_id, c.contact_id) NOT IN ({contacts})))",
         )
     };
 }
+
+/// Is the segment of a row of `segment_members` static, as a condition?
+macro_rules! static_segment {
+    () => {
+        "EXISTS (SELECT 1 FROM segments s WHERE s.account_id = segment_members.account_id \
+         AND s.segment_id = segment_members.segment_id AND s.processing_type IN ('MANUAL', 'SNAPSHOT'))"
+    };
+}
+
+pub(super) const STATIC_SEGMENT: &str = static_segment!();
+
+/// Memberships of the contact in static segments. Those in dynamic ones, and in segments of a kind that is not known,
+/// stay: the views hide them while the contact is in the trash, and a segment that protects it protects it after a restore.
+const IN_STATIC_SEGMENTS: &str = concat!("(account_id, contact_id) IN ({contacts}) AND ", static_segment!());
 
 /// Files that were uploaded through a form submission of the contact.
 const UPLOADED: &str = "(account_id, file_id) IN (SELECT f.account_id, f.file_id FROM {batch} \
@@ -372,7 +387,8 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         ],
         (C::Integrations, Fate::Deleted) => vec![delete_own("integrations")],
         (C::LifecycleStage, Fate::Deleted) => vec![delete_own("lifecycle_transitions")],
-        (C::Segments, Fate::Removed | Fate::Deleted) => vec![delete_own_links("segment_members")],
+        (C::Segments, Fate::Removed) => vec![delete_links("segment_members", IN_STATIC_SEGMENTS)],
+        (C::Segments, Fate::Deleted) => vec![delete_own_links("segment_members")],
         (C::Notifications, Fate::Unlinked) => vec![unlink_own("notifications")],
         (C::Notifications, Fate::Deleted) => vec![delete_own("notifications")],
         (C::Quotes, Fate::Unlinked) => vec![delete_own_links("quote_contacts")],

@@ -142,7 +142,7 @@ async fn segments(
         around.known_segments = known.get(account_id).cloned().unwrap_or_default();
     }
     let sql = format!(
-        "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN segment_members m \
+        "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN crm_segment_members m \
          ON m.account_id = b.account_id AND m.contact_id = b.contact_id",
         tx.dialect().ids(1, &CONTACT)
     );

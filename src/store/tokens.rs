@@ -1,6 +1,5 @@
 //! Tokens, and who stands behind one. Whether it is good, and what its user may do, is asked each time.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::Datelike as _;
@@ -12,7 +11,7 @@ use super::users::known_user;
 use super::values::{Row, args};
 use super::{Store, StoreError, random, reading, transaction};
 use crate::domain::credential::{Credential, Kind};
-use crate::domain::permission::{Permission, Scope, may_delete};
+use crate::domain::permission::{CONTACT, Over, Permissions, Right, Scope};
 use crate::domain::time::{Time, format_time};
 
 /// The last use is written down this often at most: reading must not cost a write.
@@ -66,18 +65,28 @@ pub struct Caller {
     pub user_id: i64,
     pub email: String,
     pub token_id: i64,
-    permissions: BTreeSet<Permission>,
+    permissions: Permissions,
 }
 
 impl Caller {
     /// May the user delete, or restore, so much at once? What is done asks again, in its own transaction.
     pub fn may_delete(&self, scope: Scope) -> bool {
-        may_delete(&self.permissions, scope)
+        self.permissions.may(scope.right(), Over::Type(CONTACT))
+    }
+
+    /// May the user erase contacts for good? The erasure asks again, in its own transaction.
+    pub fn may_erase(&self) -> bool {
+        self.permissions.may(Right::PermanentlyDelete, Over::Type(CONTACT))
+    }
+
+    /// May the user read these?
+    pub fn may_view(&self, over: Over<'_>) -> bool {
+        self.permissions.may(Right::View, over)
     }
 
     /// May the user see what is of the service as a whole?
     pub fn is_super_admin(&self) -> bool {
-        self.permissions.contains(&Permission::SuperAdmin)
+        self.permissions.is_super_admin()
     }
 }
 
@@ -230,7 +239,7 @@ pub(super) fn caller(row: &Row) -> Result<Caller, StoreError> {
         user_id: row.int("user_id")?,
         email: row.text("email")?,
         token_id: row.int("token_id")?,
-        permissions: held.iter().filter_map(|name| Permission::parse(name)).collect(),
+        permissions: Permissions::of(&held),
     })
 }
 

@@ -1,14 +1,49 @@
-//! Who stands behind `--as`, and what they may do.
+//! The users of an account, who stands behind `--as`, and what they may do.
 
-use std::collections::BTreeSet;
+use serde::Serialize;
 
-use super::StoreError;
 use super::audit::Actor;
 use super::db::Tx;
-use super::values::Arg;
+use super::values::{Arg, args};
+use super::{Store, StoreError, reading};
 use crate::domain::address::address_key;
 use crate::domain::members::parse_id_text;
-use crate::domain::permission::{Permission, Scope, may_delete};
+use crate::domain::permission::{CONTACT, Over, Permissions, Right, Scope};
+
+/// A user of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UserRow {
+    pub id: String,
+    pub email: String,
+    /// As they were imported.
+    pub permissions: Vec<String>,
+}
+
+impl Store {
+    /// Users of an account by id, from this one on, so many at most.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn users(&self, account_id: i64, from: i64, limit: i64) -> Result<Vec<UserRow>, StoreError> {
+        reading!(self, tx => list(tx, account_id, from, limit))
+    }
+}
+
+async fn list(tx: &mut Tx, account_id: i64, from: i64, limit: i64) -> Result<Vec<UserRow>, StoreError> {
+    let sql = "SELECT user_id, email, CAST(permissions AS text) AS permissions FROM users \
+               WHERE account_id = $1 AND user_id >= $2 ORDER BY user_id LIMIT $3";
+    let rows = tx.rows(sql, args![account_id, from, limit]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(UserRow {
+                id: row.int("user_id")?.to_string(),
+                email: row.text("email")?,
+                permissions: row.json("permissions")?,
+            })
+        })
+        .collect()
+}
 
 /// Who gives the service an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +77,12 @@ impl Operator {
             Self::OfTheAccount(user) => user,
         };
         let (user_id, held) = known_user(tx, account_id, user).await?;
-        if held.contains(&Permission::SuperAdmin) {
+        if held.is_super_admin() {
             return Ok(Actor::User(user_id));
         }
         Err(StoreError::Forbidden(format!(
-            "user {user_id} may not {deed}: that takes the permission Super admin (super_admin)"
+            "user {user_id} may not {deed}: that takes the permission {}",
+            Right::SuperAdmin.title()
         )))
     }
 }
@@ -59,16 +95,33 @@ pub(super) async fn permitted_user(
     deed: &str,
     scope: Scope,
 ) -> Result<i64, StoreError> {
+    let what = match scope {
+        Scope::One => "a contact",
+        Scope::Many => "many contacts at once",
+    };
+    user_with(tx, account_id, user, &format!("{deed} {what}"), scope.right()).await
+}
+
+/// The id of a user, by id or address, who may erase contacts for good.
+pub(super) async fn user_who_may_erase(tx: &mut Tx, account_id: i64, user: &str) -> Result<i64, StoreError> {
+    user_with(tx, account_id, user, "erase a contact", Right::PermanentlyDelete).await
+}
+
+async fn user_with(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    action: &str,
+    right: Right,
+) -> Result<i64, StoreError> {
     let (user_id, held) = known_user(tx, account_id, user).await?;
-    if may_delete(&held, scope) {
+    if held.may(right, Over::Type(CONTACT)) {
         return Ok(user_id);
     }
-    let (what, permission) = match scope {
-        Scope::One => ("a contact", "Delete (delete)"),
-        Scope::Many => ("many contacts at once", "Bulk delete (bulk_delete)"),
-    };
     Err(StoreError::Forbidden(format!(
-        "user {user_id} may not {deed} {what}: that takes the permission {permission} or Super admin (super_admin)"
+        "user {user_id} may not {action}: that takes the permission {} or {}",
+        right.title(),
+        Right::SuperAdmin.title()
     )))
 }
 
@@ -77,7 +130,7 @@ pub(super) async fn known_user(
     tx: &mut Tx,
     account_id: i64,
     user: &str,
-) -> Result<(i64, BTreeSet<Permission>), StoreError> {
+) -> Result<(i64, Permissions), StoreError> {
     // Digits are an id and nothing else: an address is never mistaken for one.
     let (condition, wanted) = match parse_id_text(user) {
         Some(user_id) => ("user_id = $2", Arg::from(user_id)),
@@ -103,6 +156,5 @@ pub(super) async fn known_user(
     };
     let user_id = row.int("user_id")?;
     let held: Vec<String> = row.json("permissions")?;
-    let held = held.iter().filter_map(|name| Permission::parse(name)).collect();
-    Ok((user_id, held))
+    Ok((user_id, Permissions::of(&held)))
 }

@@ -4,18 +4,19 @@
 //! Whoever takes some up passes over those that another worker has in hand. An event is read and written only under the
 //! lock of its contact, so that none outlives its person.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::TimeDelta;
 use serde_json::json;
+use tracing::warn;
 
 use super::audit::{self, Actor};
-use super::batch::{ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text};
+use super::batch::{ENROLLED, ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text};
 use super::compiled::Compiled;
 use super::db::Tx;
 use super::decide::{self, Rules};
 use super::facts::Known;
-use super::ledger;
+use super::ledger::{self, TOOK_IN};
 use super::outbox::write_outbox;
 use super::values::{Row, args};
 use super::{Store, StoreError, reading, switches, transaction};
@@ -53,6 +54,29 @@ const PUT_OFF: TimeDelta = TimeDelta::hours(1);
 pub struct TakenUp {
     pub keys: Vec<EnrollmentKey>,
     pub changed: Vec<(NewEnrollment, Decided)>,
+    pub(super) trips: Vec<Trip>,
+}
+
+/// The volume guard has stopped a workflow of which it held nothing so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trip {
+    account_id: i64,
+    workflow_id: i64,
+    limit: Option<&'static str>,
+    held: u64,
+}
+
+/// Logs trips, once what they stopped is committed: once for each, however many batches it holds up.
+pub(super) fn log(trips: &[Trip]) {
+    for Trip { account_id, workflow_id, limit, held } in trips {
+        warn!(
+            account.id = account_id,
+            workflow.id = workflow_id,
+            guard.limit = limit,
+            guard.held = held,
+            "the volume guard has stopped a workflow: `holds list` shows what waits"
+        );
+    }
 }
 
 impl Store {
@@ -62,7 +86,9 @@ impl Store {
     ///
     /// Nothing was done, and all of them still wait.
     pub async fn take_up(&self, limit: usize, rules: &Rules) -> Result<TakenUp, StoreError> {
-        transaction!(self, tx => take_up(tx, &self.compiled, limit, rules))
+        let taken_up = transaction!(self, tx => take_up(tx, &self.compiled, limit, rules))?;
+        log(&taken_up.trips);
+        Ok(taken_up)
     }
 
     /// Lets the first that would be taken up wait for another hour.
@@ -92,12 +118,12 @@ struct Taken {
     reason: Option<String>,
 }
 
-/// Keeps what is held or deferred for later; tells of workflows of which the guard has held nothing so far.
+/// Keeps what is held or deferred for later; announces workflows of which the guard has held nothing so far.
 pub(super) async fn keep<'a>(
     tx: &mut Tx,
     known: &Known,
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Trip>, StoreError> {
     let mut rows = Vec::new();
     let mut events = Vec::new();
     let mut stopped: BTreeMap<(i64, i64), u64> = BTreeMap::new();
@@ -123,8 +149,8 @@ pub(super) async fn keep<'a>(
             *stopped.entry((account_id, enrollment.workflow_id)).or_default() += 1;
         }
     }
-    let Some(now) = now else { return Ok(()) };
-    announce(tx, known, &stopped, now).await?;
+    let Some(now) = now else { return Ok(Vec::new()) };
+    let trips = announce(tx, known, &stopped, now).await?;
     let sql = format!(
         "INSERT INTO waiting_enrollments \
          (account_id, enrollment_id, action_id, workflow_id, reason, since, ready_at, approved) \
@@ -146,7 +172,7 @@ pub(super) async fn keep<'a>(
         );
         tx.execute(&sql, args![batch_text(events)]).await?;
     }
-    Ok(())
+    Ok(trips)
 }
 
 /// Says once, and not for every batch, that the guard has stopped a workflow. The account's guard is locked: two
@@ -156,9 +182,9 @@ async fn announce(
     known: &Known,
     stopped: &BTreeMap<(i64, i64), u64>,
     now: Time,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Trip>, StoreError> {
     if stopped.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let sql = format!(
         "SELECT b.account_id, b.workflow_id FROM {} WHERE NOT EXISTS \
@@ -167,15 +193,25 @@ async fn announce(
         tx.dialect().ids(1, &WORKFLOW)
     );
     let batch = Lists::ids(stopped.keys().map(|(account_id, workflow_id)| [*account_id, *workflow_id]));
-    let mut messages = Vec::new();
+    let mut trips = Vec::new();
     for row in tx.rows(&sql, args![batch]).await? {
         let workflow = (row.int("account_id")?, row.int("workflow_id")?);
-        let data = json!({"accountId": workflow.0.to_string(), "workflowId": workflow.1.to_string(),
-            "limit": known.limit(workflow).map(Limit::as_str),
-            "held": stopped.get(&workflow), "trippedAt": format_time(now)});
-        messages.push((workflow.0, "guard.tripped", data));
+        trips.push(Trip {
+            account_id: workflow.0,
+            workflow_id: workflow.1,
+            limit: known.limit(workflow).map(Limit::as_str),
+            held: stopped.get(&workflow).copied().unwrap_or_default(),
+        });
     }
-    if messages.is_empty() { Ok(()) } else { write_outbox(tx, now, messages).await }
+    let message = |trip: &Trip| {
+        let data = json!({"accountId": trip.account_id.to_string(), "workflowId": trip.workflow_id.to_string(),
+            "limit": trip.limit, "held": trip.held, "trippedAt": format_time(now)});
+        (trip.account_id, "guard.tripped", data)
+    };
+    if !trips.is_empty() {
+        write_outbox(tx, now, trips.iter().map(message).collect()).await?;
+    }
+    Ok(trips)
 }
 
 pub(super) async fn take_up(
@@ -204,12 +240,12 @@ pub(super) async fn take_up(
         .collect();
     ledger::rewrite(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), &entries).await?;
     let keys = batch.iter().map(|enrollment| enrollment.key).collect();
-    settle(tx, &known, &batch, &decided).await?;
+    let trips = settle(tx, &known, &batch, &decided).await?;
     audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;
     last.finish(tx, rules, now).await?;
     let mut all: Vec<Option<(NewEnrollment, Decided)>> = batch.into_iter().zip(decided).map(Some).collect();
     let changed = changed.into_iter().filter_map(|at| all[at].take()).collect();
-    Ok(TakenUp { keys, changed })
+    Ok(TakenUp { keys, changed, trips })
 }
 
 /// Locks those whose time has come, and that nobody else has in hand.
@@ -224,6 +260,45 @@ async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<Taken>, StoreE
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     tx.rows(&sql, args![now, limit]).await?.iter().map(taken).collect()
+}
+
+/// Enrollments that the guard holds of a workflow, in the order in which an approval takes them up, so many at most after
+/// this one; and before them those that it holds of the same contacts, which come first. Each with whether it is one of
+/// the first kind.
+pub(super) async fn held_of(
+    tx: &mut Tx,
+    (account_id, workflow_id): (i64, i64),
+    after: (i64, i64),
+    limit: i64,
+) -> Result<Vec<(NewEnrollment, bool)>, StoreError> {
+    let columns = "w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, l.object_type_id, \
+                   l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason";
+    let same =
+        "l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id AND l.action_id = w.action_id";
+    let held = format!("w.account_id = $1 AND w.workflow_id = $2 AND w.{HELD_BY_THE_GUARD}");
+    let page = format!(
+        "SELECT {columns} FROM waiting_enrollments w JOIN ledger l ON {same} \
+         WHERE {held} AND (w.enrollment_id, w.action_id) > ($3, $4) \
+         ORDER BY w.enrollment_id, w.action_id LIMIT $5"
+    );
+    let args = args![account_id, workflow_id, after.0, after.1, limit];
+    let page = tx.rows(&page, args).await?;
+    let page = page.iter().map(|row| Ok(taken(row)?.enrollment)).collect::<Result<Vec<_>, StoreError>>()?;
+    let earlier = format!(
+        "SELECT {columns} FROM {} JOIN ledger l ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id \
+         AND l.object_id = b.contact_id AND {TOOK_IN} JOIN waiting_enrollments w ON {same} \
+         WHERE {held} AND (w.enrollment_id, w.action_id) <= ($3, $4) ORDER BY w.enrollment_id, w.action_id",
+        tx.dialect().ids(5, &ENROLLED)
+    );
+    let contacts: BTreeSet<[i64; 3]> =
+        page.iter().map(|it| [account_id, workflow_id, it.object_id]).collect();
+    let args = args![account_id, workflow_id, after.0, after.1, Lists::ids(contacts)];
+    let mut all = Vec::new();
+    for row in tx.rows(&earlier, args).await? {
+        all.push((taken(&row)?.enrollment, false));
+    }
+    all.extend(page.into_iter().map(|enrollment| (enrollment, true)));
+    Ok(all)
 }
 
 fn key(row: &Row) -> Result<EnrollmentKey, StoreError> {
@@ -259,7 +334,7 @@ fn keys<'a>(enrollments: impl Iterator<Item = &'a NewEnrollment>) -> Lists {
 }
 
 /// Gives the enrollments of locked contacts the events back that are still kept.
-async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) -> Result<(), StoreError> {
+pub(super) async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) -> Result<(), StoreError> {
     let by_event = batch.iter().filter(|enrollment| enrollment.cause == Cause::Event);
     if by_event.clone().next().is_none() {
         return Ok(());
@@ -285,7 +360,7 @@ async fn settle(
     known: &Known,
     batch: &[NewEnrollment],
     decided: &[Decided],
-) -> Result<(), StoreError> {
+) -> Result<Vec<Trip>, StoreError> {
     let waits = |decided: &Decided| matches!(decided.decision, Decision::Hold(_) | Decision::Defer(..));
     let done = keys(batch.iter().zip(decided).filter(|(_, decided)| !waits(decided)).map(|(done, _)| done));
     for table in ["waiting_enrollments", "waiting_events"] {

@@ -32,7 +32,7 @@ fn expected(stages: &[(i64, &str)]) -> Vec<Vec<String>> {
 on_both!(it_follows_the_contacts_that_live_and_the_deals, async |db: Database| {
     let reaper = Reaper::new(&db);
     let mut records = entitled_account(ACCOUNT);
-    records.push(user(ACCOUNT, ADMIN, &["delete"]));
+    records.push(user(ACCOUNT, ADMIN, &["delete", "permanently_delete"]));
     records.push(contact(ACCOUNT, 11, json!({"lifecyclestage": "customer"})));
     records.push(contact(ACCOUNT, 12, json!({"lifecyclestage": "lead"})));
     // 21: a customer and a lead. 22: the customer alone. 23: the customer beside an open deal, the other way

@@ -121,7 +121,7 @@ on_both!(by_hand_a_job_takes_up_what_has_waited_long_enough, async |db: Database
     reaper.decide(&[event(1, 6, 1, 1), event(1, 6, 2, 2), event(1, 6, 3, 3)]).await;
     let run = ["retention", "run", "--job", "wake_deferred"];
     let report = |deleted, remaining| {
-        json!({"jobs": [{"job": "wake_deferred", "dryRun": false, "deleted": deleted, "remaining": remaining,
+        json!({"jobs": [{"job": "wake_deferred", "dryRun": false, "deleted": deleted, "remaining": remaining, "held": 0,
             "stoppedBy": "done"}]})
     };
     assert_eq!(reaper.json(&run).await, report(0, 0), "it is not their time");

@@ -27,7 +27,7 @@ pub const TRACES: [&str; 11] = [
 /// The person is contact 11; contact 12 shares a note, an e-mail and a ticket with them.
 pub fn graph() -> Vec<Value> {
     let mut records = entitled_account(ACCOUNT);
-    records.push(user(ACCOUNT, ADMIN, &["delete"]));
+    records.push(user(ACCOUNT, ADMIN, &["delete", "permanently_delete"]));
     let mut person = contact(
         ACCOUNT,
         11,
@@ -323,7 +323,7 @@ on_both!(a_purge_leaves_the_texts_of_other_records_as_they_are, async |db: Datab
 on_both!(an_erasure_takes_nothing_from_those_whose_address_or_name_is_longer, async |db: Database| {
     let reaper = Reaper::new(&db);
     let mut records = entitled_account(ACCOUNT);
-    records.push(user(ACCOUNT, ADMIN, &["delete"]));
+    records.push(user(ACCOUNT, ADMIN, &["delete", "permanently_delete"]));
     let named = |id: i64, email: &str, first: &str, last: &str| {
         contact(ACCOUNT, id, json!({"email": email, "firstname": first, "lastname": last}))
     };

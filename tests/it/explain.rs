@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    account, all_of, branch, contact, enrollment, entitled_account, property, workflow,
+    account, all_of, branch, contact, enrollment, entitled_account, event, property, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
 
@@ -84,6 +84,37 @@ on_both!(a_preview_counts_by_reason_as_if_the_workflow_were_on, async |db: Datab
     assert_eq!(preview, expected);
     let refused = reaper.refused(&["workflow", "preview", "--account", "1", "--workflow", "8"]).await;
     assert!(refused.contains("account 1 has no workflow 8"), "{refused}");
+    db.assert_unchanged_since(&before).await;
+});
+
+on_both!(a_held_or_deferred_enrollment_does_not_stand_before_itself, async |db: Database| {
+    let mut closed = deletes_ada(1, 8);
+    let in_three_days = chrono::Utc::now() + chrono::TimeDelta::days(3);
+    closed["flow"]["timeWindows"] = json!([{"day": in_three_days.format("%A").to_string().to_uppercase()}]);
+    let reaper = Reaper::new(&db).unguarded().setting("guard.workflow.max_deletions", "1");
+    let mut records = entitled_account(1);
+    records.extend([deletes_ada(1, 6), closed]);
+    records.extend((1..=3).map(|id| contact(1, id, json!({"firstname": "Ada"}))));
+    // Contact 3 went through workflow 6 before: that is no own enrollment that waits.
+    records.push(enrollment(1, 6, 3, false));
+    reaper.import(&records).await;
+    reaper.decide(&[event(1, 6, 1, 1), event(1, 6, 2, 2), event(1, 8, 2, 3)]).await;
+    let decisions = [reaper.decision(1, 2).await, reaper.decision(1, 3).await];
+    assert_eq!([&decisions[0]["outcome"], &decisions[1]["outcome"]], [&json!("held"), &json!("deferred")]);
+
+    let answer = async |reaper: &Reaper, workflow, contact| {
+        let explained = explain(reaper, "1", workflow, contact).await;
+        [explained["verdict"].clone(), explained["reason"].clone()]
+    };
+    let before = db.dump(&[]).await;
+    assert_eq!(answer(&reaper, "6", "2").await, [json!("hold"), json!("volume_guard")]);
+    let unguarded = reaper.clone().unguarded();
+    assert_eq!(answer(&unguarded, "6", "2").await, [json!("delete"), Value::Null]);
+    assert_eq!(answer(&unguarded, "8", "2").await, [json!("defer"), json!("outside_time_window")]);
+    assert_eq!(answer(&unguarded, "6", "3").await, [json!("skip"), json!("re_enrollment_off")]);
+    let preview = reaper.json(&["workflow", "preview", "--account", "1", "--workflow", "6"]).await;
+    assert_eq!(preview["wouldDelete"], json!({"count": 1, "samples": ["2"]}));
+    assert_eq!(preview["wouldNotDelete"], json!({"re_enrollment_off": {"count": 1, "samples": ["3"]}}));
     db.assert_unchanged_since(&before).await;
 });
 

@@ -137,6 +137,12 @@ on_both!(
             json!({"kind": "user", "accountId": "1", "id": "9", "email": "a@b", "permissions": ["all"]}).to_string(),
             "permissions[0]",
         ),
+        (
+            json!({"kind": "user", "accountId": "1", "id": "9", "email": "a@b",
+                "permissions": ["view", "delete:deal", "permanently_delete:contact"]})
+            .to_string(),
+            "permissions[2]",
+        ),
         (json!({"kind": "workflow", "accountId": "1", "flow": {"name": "no id"}}).to_string(), "flow.id"),
     ] {
         let said = reaper.refused_with_input(&["import", "-"], &(lines(&good) + &bad)).await;

@@ -22,7 +22,7 @@ fn records(users: &[(i64, &str)]) -> Vec<Value> {
         records.push(contact(1, id, person));
     }
     for (id, email) in users {
-        let mut record = user(1, *id, &["delete"]);
+        let mut record = user(1, *id, &["delete", "permanently_delete"]);
         record["email"] = json!(email);
         records.push(record);
     }

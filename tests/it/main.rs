@@ -27,6 +27,7 @@ mod event_examples;
 mod explain;
 mod faults;
 mod guard;
+mod holds;
 mod hostile;
 mod http;
 mod import;

@@ -162,6 +162,51 @@ on_both!(a_store_of_any_earlier_version_is_brought_up_to_date_and_keeps_its_rows
     }
 });
 
+on_both!(users_go_on_doing_what_they_did_when_permissions_become_finer, async |db: Database| {
+    store_of(15, &migrations(&db), &db).await;
+    let users = [
+        (1, r#"["delete"]"#),
+        (2, r#"["bulk_delete"]"#),
+        (3, r#"["delete", "bulk_delete", "super_admin"]"#),
+        (4, "[]"),
+        (5, r#"["delete", "bulk_delete"]"#),
+        (6, r#"["super_admin"]"#),
+    ];
+    let mut script = "INSERT INTO accounts (account_id, name) VALUES (1, 'One');".to_owned();
+    for (id, permissions) in users {
+        write!(
+            script,
+            "INSERT INTO users VALUES (1, {id}, 'user{id}@account1.example', 'user{id}@account1.example', '{permissions}');"
+        )
+        .unwrap();
+    }
+    db.execute(&script).await;
+    let reaper = Reaper::new(&db);
+    let migrated = reaper.run(&["migrate"]).await;
+    assert!(
+        migrated.code == 0 && migrated.stdout.starts_with("3 users were given permissions"),
+        "{migrated:?}"
+    );
+    let listed = reaper.json(&["users", "list", "--account", "1"]).await;
+    let held: Vec<&Value> = listed.as_array().unwrap().iter().map(|user| &user["permissions"]).collect();
+    assert_eq!(
+        held,
+        [
+            &json!(["delete", "permanently_delete", "view"]),
+            &json!(["bulk_delete", "view"]),
+            &json!(["delete", "bulk_delete", "super_admin"]),
+            &json!([]),
+            &json!(["delete", "bulk_delete", "permanently_delete", "view"]),
+            &json!(["super_admin"]),
+        ]
+    );
+    let audit = "SELECT actor, action, replace(CAST(ids AS text), ' ', ''), CAST(count AS text) FROM audit";
+    let audited = db.rows(audit).await;
+    assert_eq!(audited, [["migration:permissions", "grant_permissions", r#"["1","2","5"]"#, "3"]]);
+    // Once, and not with every migration.
+    assert_eq!(reaper.run(&["migrate"]).await.stdout, "the schema is up to date\n");
+});
+
 /// What a next release may do to the schema by the rule of `docs/OPERATIONS.md`, in every place that a deletion uses.
 const NEXT: &str = "
     CREATE TABLE next_things (account_id bigint NOT NULL, thing_id bigint NOT NULL, PRIMARY KEY (account_id, thing_id));

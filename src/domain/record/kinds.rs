@@ -10,7 +10,7 @@ use crate::domain::address::address_key;
 use crate::domain::entitlement::Tier;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
 use crate::domain::members::{Fault, Members, parse_id};
-use crate::domain::permission::Permission;
+use crate::domain::permission::{NAMES as PERMISSIONS, Permission};
 use crate::domain::time::format_time;
 
 const PRODUCTS: &[&str] = &[
@@ -211,7 +211,7 @@ fn subscription(m: &Members<'_>) -> Read {
 fn user(m: &Members<'_>) -> Read {
     for (index, permission) in m.list("permissions")?.iter().enumerate() {
         permission.as_str().and_then(Permission::parse).ok_or_else(|| {
-            m.fault(&format!("permissions[{index}]"), "must be one of delete, bulk_delete, super_admin")
+            m.fault(&format!("permissions[{index}]"), &format!("must be one of {PERMISSIONS}"))
         })?;
     }
     let email = key_text(m, "email")?;

@@ -148,6 +148,30 @@ pub fn cursor(place: Place) -> String {
     format!("{}-{}-{}", place.at.timestamp_micros(), place.id, place.part)
 }
 
+/// As [`Cursor`], of the list of held enrollments: the enrollment and the action of the last one.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HeldCursor(pub (i64, i64));
+
+impl TryFrom<String> for HeldCursor {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let ids = text
+            .split_once('-')
+            .map(|(enrollment, action)| (parse_id_text(enrollment), parse_id_text(action)));
+        match ids {
+            Some((Some(enrollment), Some(action))) => Ok(Self((enrollment, action))),
+            _ => Err("a cursor is taken from the Link of the page before"),
+        }
+    }
+}
+
+/// The place of a held enrollment as a cursor.
+pub fn held_cursor((enrollment, action): (i64, i64)) -> String {
+    format!("{enrollment}-{action}")
+}
+
 /// As [`Cursor`], of the list of dead letters.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]

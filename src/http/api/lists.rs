@@ -6,7 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use super::input::{Asked, Cursor, Id, LetterCursor, Limit, Words, cursor, letter_cursor};
+use super::input::{
+    Asked, Cursor, HeldCursor, Id, LetterCursor, Limit, Named, Words, cursor, held_cursor, letter_cursor,
+};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
@@ -79,10 +81,27 @@ pub struct LegalHoldsQuery {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct UsersQuery {
+    #[serde(default)]
+    limit: Limit,
+    /// The last user of the page before.
+    cursor: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HoldsQuery {
     #[serde(default)]
     limit: Limit,
     workflow: Option<Id>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeldEnrollmentsQuery {
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<HeldCursor>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -229,6 +248,18 @@ pub async fn legal_holds(
     Ok(page(&uri, asked.limit, rows, |row| row.contact_id.clone()))
 }
 
+pub async fn users(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<UsersQuery>,
+) -> Result<Response, Problem> {
+    let from = asked.cursor.map_or(1, |user| user.0.saturating_add(1));
+    let limit = count(asked.limit.and_one());
+    let rows = operations.store.users(caller.account_id, from, limit).await?;
+    Ok(page(&uri, asked.limit, rows, |row| row.id.clone()))
+}
+
 pub async fn holds(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
@@ -237,6 +268,19 @@ pub async fn holds(
     let filter =
         Filter { workflow_id: asked.workflow.map(|id| id.0), ..filter(&caller, asked.limit.0, None) };
     Ok(Json(operations.store.holds(&filter).await?).into_response())
+}
+
+pub async fn held_enrollments(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Named(Id(workflow)): Named<Id>,
+    OriginalUri(uri): OriginalUri,
+    Asked(asked): Asked<HeldEnrollmentsQuery>,
+) -> Result<Response, Problem> {
+    let after = asked.cursor.map_or((0, 0), |cursor| cursor.0);
+    let rows =
+        operations.held_enrollments((caller.account_id, workflow), after, asked.limit.and_one()).await?;
+    Ok(page(&uri, asked.limit, rows, |row| held_cursor(row.place)))
 }
 
 pub async fn dead_letters(

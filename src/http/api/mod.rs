@@ -9,64 +9,69 @@ mod lists;
 mod looks;
 mod problem;
 
-use axum::extract::{Request, State as Shared};
+use axum::extract::{Extension, Request, State as Shared};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::auth::{Gate, Outside};
+use super::auth::{Gate, Outside, may_view};
 use super::server::Peer;
+use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
+use crate::store::tokens::Caller;
 use problem::Problem;
 
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// Routes, and their list for the test that compares it with the document.
+/// Routes, and their list for the test that compares it with the document. A route that reads names what the permission
+/// View has to cover; an operation asks for its own permission in its transaction.
 macro_rules! routes {
-    ($($method:ident $path:literal => $handler:path,)*) => {
+    ($($method:ident $path:literal $([$covers:ident])? => $handler:path,)*) => {
         #[cfg(test)]
         const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
 
         fn routes() -> Router<Operations> {
-            Router::new()$(.route($path, $method($handler)))*
+            Router::new()$(.route($path, $method($handler)$(.route_layer(from_fn($covers)))?))*
         }
     };
 }
 
 routes! {
-    get "/audit" => lists::audit,
-    get "/contacts/{contactId}" => looks::contact,
-    get "/dead-letters" => lists::dead_letters,
-    get "/dead-letters/{deadLetterId}" => looks::dead_letter,
+    get "/audit" [everything] => lists::audit,
+    get "/contacts/{contactId}" [contacts] => looks::contact,
+    get "/dead-letters" [everything] => lists::dead_letters,
+    get "/dead-letters/{deadLetterId}" [everything] => looks::dead_letter,
     post "/dead-letters/discard" => deeds::discard,
     post "/dead-letters/replay" => deeds::replay,
     post "/delete" => deeds::delete,
-    get "/enrollments" => lists::enrollments,
-    get "/enrollments/{enrollmentId}" => looks::enrollment,
+    get "/enrollments" [contacts] => lists::enrollments,
+    get "/enrollments/{enrollmentId}" [contacts] => looks::enrollment,
     post "/erase" => deeds::erase,
     post "/erase/preview" => deeds::preview_erasure,
-    get "/erasures" => lists::erasures,
-    get "/erasures/{erasureId}" => looks::erasure,
-    get "/explain" => looks::explain,
-    get "/holds" => lists::holds,
-    get "/legal-holds" => lists::legal_holds,
+    get "/erasures" [contacts] => lists::erasures,
+    get "/erasures/{erasureId}" [contacts] => looks::erasure,
+    get "/explain" [contacts] => looks::explain,
+    get "/holds" [contacts] => lists::holds,
+    get "/legal-holds" [contacts] => lists::legal_holds,
     post "/legal-holds/lift" => deeds::lift_legal_hold,
     post "/legal-holds/set" => deeds::set_legal_hold,
     get "/openapi.json" => openapi,
-    get "/pages/{name}" => looks::page,
+    get "/pages/{name}" [everything] => looks::page,
     post "/pause" => deeds::pause,
     post "/restore" => deeds::restore,
-    post "/restore/preview" => deeds::preview_restore,
+    post "/restore/preview" [contacts] => deeds::preview_restore,
     post "/resume" => deeds::resume,
     get "/retention" => looks::retention,
     post "/retention/dry-run" => deeds::try_retention,
     post "/retention/run" => deeds::run_retention,
-    get "/trash" => lists::trash,
+    get "/trash" [contacts] => lists::trash,
+    get "/users" [everything] => lists::users,
+    get "/workflows/{workflowId}/holds" [contacts] => lists::held_enrollments,
     post "/workflows/{workflowId}/holds/approve" => deeds::approve,
     post "/workflows/{workflowId}/holds/reject" => deeds::reject,
-    get "/workflows/{workflowId}/preview" => looks::workflow_preview,
+    get "/workflows/{workflowId}/preview" [contacts] => looks::workflow_preview,
 }
 
 /// The API, behind the gate.
@@ -96,6 +101,23 @@ async fn authenticate(Shared(gate): Shared<Gate>, mut request: Request, next: Ne
             next.run(request).await
         }
         Err(outside) => Problem::from(outside).into_response(),
+    }
+}
+
+/// Lets users through who may read contacts.
+async fn contacts(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    view(&caller, Over::Type(CONTACT), request, next).await
+}
+
+/// Lets users through who may read whatever the account has.
+async fn everything(Extension(caller): Extension<Caller>, request: Request, next: Next) -> Response {
+    view(&caller, Over::Everything, request, next).await
+}
+
+async fn view(caller: &Caller, over: Over<'_>, request: Request, next: Next) -> Response {
+    match may_view(caller, over) {
+        Ok(()) => next.run(request).await,
+        Err(detail) => Problem::forbidden(detail).into_response(),
     }
 }
 

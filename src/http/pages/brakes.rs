@@ -4,16 +4,19 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 
 use super::layout::{self, Page, Shown};
-use super::visit::{Sent, Trouble, Visit};
+use super::visit::{Asked, Sent, Trouble, Visit};
 use crate::domain::permission::Scope;
+use crate::http::api::input::held_cursor;
 use crate::operations::Operations;
-use crate::store::holds::{Held, Ruling};
+use crate::store::holds::{Held, HeldEnrollment, Ruling};
 use crate::store::overview::Overview;
 use crate::store::read::Filter;
 use crate::store::switches;
 
 /// Workflows on the page.
 const ROWS: i64 = 200;
+/// Held enrollments on a page.
+const HELD: usize = 100;
 
 pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Shown {
     let filter = Filter { account_id: Some(visit.account()), limit: ROWS, ..Filter::default() };
@@ -23,7 +26,16 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Show
     let rules = visit.caller.may_delete(Scope::Many);
     let row = |it: &Held| {
         let reason = it.reason.replace('_', " ");
-        vec![html! { (it.workflow_id) }, html! { (reason) }, html! { (it.count) }, layout::time(&it.since)]
+        let whom = html! {
+            @if it.reason == "volume_guard" { a href={ "/holds/show?workflow=" (it.workflow_id) } { "Show" } }
+        };
+        vec![
+            html! { (it.workflow_id) },
+            html! { (reason) },
+            html! { (it.count) },
+            layout::time(&it.since),
+            whom,
+        ]
     };
     let rows: Vec<Vec<Markup>> = held.iter().map(row).collect();
     let content = html! {
@@ -31,13 +43,51 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Show
             "What the volume guard holds waits for a person. What a pause holds goes on when the pause ends. Every other "
             "check is asked anew."
         }
-        (layout::table("Held enrollments", &["workflow", "why", "how many", "since (UTC)"], &rows))
+        (layout::table("Held enrollments", &["workflow", "why", "how many", "since (UTC)", ""], &rows))
         @if rules {
             @for it in held.iter().filter(|it| it.reason == "volume_guard") { (rulings(&visit, it)?) }
             (switch(&visit, &overview)?)
         }
     };
     Ok(layout::page(&visit, "Holds", Some("/holds"), &content))
+}
+
+/// Whom an approval would delete, and why it would spare the others.
+pub async fn held(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+    let mistake = |says: String| visit.mistake(says);
+    let workflow = asked.needed_id("workflow").map_err(mistake)?;
+    let after = asked.held_cursor().map_err(mistake)?.unwrap_or_default();
+    let rows = operations.held_enrollments((visit.account(), workflow), after, HELD + 1).await;
+    let mut rows = rows.map_err(|error| visit.operation_trouble(&error))?;
+    let goes_on = rows.len() > HELD;
+    rows.truncate(HELD);
+    let kept = [("workflow", Some(workflow.to_string()))];
+    let next = rows.last().filter(|_| goes_on);
+    let next = next.map(|last| layout::with_cursor("/holds/show", &kept, &held_cursor(last.place)));
+    let contacts: Vec<i64> = rows.iter().filter_map(|it| it.contact_id.parse().ok()).collect();
+    let names = operations.store.names(visit.account(), &contacts).await;
+    let names = names.map_err(|error| visit.store_trouble(&error))?;
+    let explain = format!("/explain?workflow={workflow}&contact=");
+    let row = |it: &HeldEnrollment| {
+        let name = it.contact_id.parse().ok().and_then(|id: i64| names.get(&id));
+        let why = it.reason.map_or_else(|| "–".to_owned(), |reason| reason.replace('_', " "));
+        vec![
+            html! { (it.enrollment_id) },
+            layout::contact(&it.contact_id, name),
+            html! { (it.verdict) },
+            html! { (why) " " a href={ (explain) (it.contact_id) } aria-label={ "Explain contact " (it.contact_id) } { "Explain" } },
+        ]
+    };
+    let rows: Vec<Vec<Markup>> = rows.iter().map(row).collect();
+    let content = html! {
+        p {
+            "What an approval would do now: every check is asked anew, but the guard's. Nothing is changed by looking."
+        }
+        (layout::table("Held enrollments", &["enrollment", "contact", "verdict", "why not"], &rows))
+        (layout::further(next, "More →"))
+        p { a href="/holds" { "Back to the holds" } }
+    };
+    Ok(layout::page(&visit, &format!("Workflow {workflow}, held by the guard"), Some("/holds"), &content))
 }
 
 fn rulings(visit: &Visit, held: &Held) -> Result<Markup, Trouble> {

@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::layout::{self, Shown};
 use super::visit::{Asked, Sent, Trouble, Visit};
 use crate::domain::members::parse_id_text;
-use crate::domain::permission::Scope;
+use crate::domain::permission::Right;
 use crate::operations::Operations;
 use crate::store::erase::ErasureTarget;
 use crate::store::overview::Name;
@@ -20,10 +20,7 @@ use crate::store::receipts::{CategoryEffect, Receipt};
 const RECEIPTS: i64 = 50;
 
 pub async fn ask(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
-    if !visit.caller.may_delete(Scope::One) {
-        let says = "Erasing takes the permission Delete or Super admin.";
-        return Err(visit.trouble(StatusCode::FORBIDDEN, says));
-    }
+    refuse_others(&visit)?;
     let receipts = operations.store.erasures(visit.account(), None, RECEIPTS).await;
     let receipts = receipts.map_err(|error| visit.store_trouble(&error))?;
     let look = html! {
@@ -47,6 +44,15 @@ pub async fn ask(Shared(operations): Shared<Operations>, visit: Visit, Asked(ask
     Ok(layout::page(&visit, "Erase", Some("/erase"), &content))
 }
 
+/// Only users who may erase are shown whom an erasure would take.
+fn refuse_others(visit: &Visit) -> Result<(), Trouble> {
+    if visit.caller.may_erase() {
+        return Ok(());
+    }
+    let (right, all) = (Right::PermanentlyDelete.title(), Right::SuperAdmin.title());
+    Err(visit.trouble(StatusCode::FORBIDDEN, format!("Erasing takes the permission {right} or {all}.")))
+}
+
 fn target(visit: &Visit, fields: &Fields) -> Result<ErasureTarget, Trouble> {
     let mistake = |says: String| visit.mistake(says);
     match (fields.id("contact").map_err(mistake)?, fields.words("email").map_err(mistake)?) {
@@ -57,6 +63,7 @@ fn target(visit: &Visit, fields: &Fields) -> Result<ErasureTarget, Trouble> {
 }
 
 pub async fn look(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+    refuse_others(&visit)?;
     let target = target(&visit, &fields)?;
     let preview = operations.preview_erasure(visit.account(), &visit.user(), &target).await;
     let preview = preview.map_err(|error| visit.operation_trouble(&error))?;

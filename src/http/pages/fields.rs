@@ -2,7 +2,7 @@
 
 use crate::domain::dead_letter;
 use crate::domain::members::parse_id_text;
-use crate::http::api::input::{Cursor, LetterCursor};
+use crate::http::api::input::{Cursor, HeldCursor, LetterCursor};
 use crate::store::read::Place;
 
 /// Names and values, in their order.
@@ -59,6 +59,12 @@ impl Fields {
     /// Where the list of dead letters goes on.
     pub fn letter_cursor(&self) -> Result<Option<dead_letter::Place>, String> {
         let read = |text: &str| LetterCursor::try_from(text.to_owned()).map(|cursor| cursor.0);
+        self.text("cursor").map(read).transpose().map_err(str::to_owned)
+    }
+
+    /// Where the list of held enrollments goes on.
+    pub fn held_cursor(&self) -> Result<Option<(i64, i64)>, String> {
+        let read = |text: &str| HeldCursor::try_from(text.to_owned()).map(|cursor| cursor.0);
         self.text("cursor").map(read).transpose().map_err(str::to_owned)
     }
 

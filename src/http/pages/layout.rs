@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
 use super::visit::{Trouble, Visit};
-use crate::domain::permission::Scope;
+use crate::domain::permission::{CONTACT, Over};
 use crate::store::overview::Name;
 
 /// A page, ready to be sent.
@@ -23,22 +23,27 @@ pub type Shown = Result<Page, Trouble>;
 
 /// Where the pages are; those that a user has no use for are not offered.
 fn places(visit: &Visit) -> Vec<(&'static str, &'static str)> {
-    let mut places = vec![("/", "Overview"), ("/trash", "Trash"), ("/enrollments", "Enrollments")];
-    places.extend([("/holds", "Holds"), ("/dead-letters", "Dead letters"), ("/legal-holds", "Legal holds")]);
-    if visit.caller.may_delete(Scope::One) {
-        places.push(("/erase", "Erase"));
-    }
-    if visit.caller.is_super_admin() {
-        places.push(("/retention", "Retention"));
-    }
-    places.push(("/audit", "Audit"));
-    places
+    let (contacts, all) =
+        (visit.caller.may_view(Over::Type(CONTACT)), visit.caller.may_view(Over::Everything));
+    let places = [
+        ("/", "Overview", all),
+        ("/trash", "Trash", contacts),
+        ("/enrollments", "Enrollments", contacts),
+        ("/holds", "Holds", contacts),
+        ("/dead-letters", "Dead letters", all),
+        ("/legal-holds", "Legal holds", contacts),
+        ("/erase", "Erase", contacts && visit.caller.may_erase()),
+        ("/retention", "Retention", visit.caller.is_super_admin()),
+        ("/audit", "Audit", all),
+    ];
+    places.into_iter().filter(|(.., offered)| *offered).map(|(path, name, _)| (path, name)).collect()
 }
 
 /// A page of somebody; `at` is its place in the navigation.
 pub fn page(visit: &Visit, title: &str, at: Option<&str>, content: &Markup) -> Page {
     // Without a form the button would do nothing: that takes the system's random bytes, which are always there.
     let logout = visit.form("/logout", &html! { button.plain { "Log out" } }).unwrap_or_default();
+    let places = places(visit);
     whole(
         title,
         &html! {
@@ -49,10 +54,12 @@ pub fn page(visit: &Visit, title: &str, at: Option<&str>, content: &Markup) -> P
                     span { (visit.caller.account_name) " · " (visit.caller.email) }
                     (logout)
                 }
-                nav aria-label="Pages" {
-                    ul {
-                        @for (path, name) in places(visit) {
-                            li { a href=(path) aria-current=[(at == Some(path)).then_some("page")] { (name) } }
+                @if !places.is_empty() {
+                    nav aria-label="Pages" {
+                        ul {
+                            @for (path, name) in places {
+                                li { a href=(path) aria-current=[(at == Some(path)).then_some("page")] { (name) } }
+                            }
                         }
                     }
                 }

@@ -26,7 +26,8 @@ pub async fn retention(Shared(operations): Shared<Operations>, visit: Visit, Ask
     let jobs = operations.retention_status().await;
     let jobs = jobs.map_err(|error| visit.operation_trouble(&error))?;
     let rows: Vec<Vec<Markup>> = jobs.iter().map(job).collect();
-    let headings = ["job", "last run", "ended", "deleted", "next run", "due", "failing", "oldest overdue"];
+    let headings =
+        ["job", "last run", "ended", "deleted", "next run", "due", "failing", "held", "oldest overdue"];
     let content = html! {
         (layout::table("Scheduled jobs", &headings, &rows))
         form method="get" action="/retention" {
@@ -92,6 +93,7 @@ fn job(job: &Value) -> Vec<Markup> {
         time("nextRun"),
         html! { (text("backlog")) },
         html! { (text("failing")) },
+        html! { (text("held")) },
         html! { @if overdue == 0 { "–" } @else { (overdue / 3600) " h " (overdue / 60 % 60) " min" } },
     ]
 }
@@ -104,6 +106,7 @@ async fn dry_run(operations: &Operations, visit: &Visit) -> Result<Markup, super
         vec![
             html! { (report.job.replace('_', " ")) },
             html! { (report.remaining) },
+            html! { (report.held) },
             html! { (estimate.0) },
             html! { (estimate.1) " s" },
         ]
@@ -112,7 +115,7 @@ async fn dry_run(operations: &Operations, visit: &Visit) -> Result<Markup, super
     Ok(html! {
         h2 { "A dry run, just now" }
         p role="status" { "Nothing was written." }
-        (layout::table("Dry run", &["job", "due", "batches", "would take"], &rows))
+        (layout::table("Dry run", &["job", "due", "held", "batches", "would take"], &rows))
     })
 }
 

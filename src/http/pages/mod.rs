@@ -1,7 +1,7 @@
 //! The pages: for people, rendered here, without a script; they ask and do what the API and the commands do.
 //!
 //! A session comes from a token. Whatever changes something is a form that was made for this session and this path, and is
-//! taken once. What a user may not do is not offered; whether it may be done is asked by the transaction that does it.
+//! taken once. Every page takes the permission View. What a user may not do is not offered; whether it may be done is asked by the transaction that does it.
 
 mod brakes;
 mod dead_letters;
@@ -20,12 +20,13 @@ mod visit;
 
 use axum::Router;
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderValue, header};
-use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::auth::Gate;
+use super::auth::{Gate, may_view};
+use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
 use visit::{Trouble, Visit};
 
@@ -37,8 +38,7 @@ const POLICY: &str =
 
 /// The pages, behind the gate but for the one that asks for a token.
 pub fn router(operations: Operations, gate: Gate) -> Router {
-    let pages = Router::new()
-        .route("/", get(overview::show))
+    let of_contacts = Router::new()
         .route("/trash", get(trash::list))
         .route("/contacts/{contact}", get(trash::contact))
         .route("/delete", post(trash::delete))
@@ -50,20 +50,27 @@ pub fn router(operations: Operations, gate: Gate) -> Router {
         .route("/enrollments/{enrollment}", get(enrollments::show))
         .route("/explain", get(enrollments::explain))
         .route("/holds", get(brakes::holds))
+        .route("/holds/show", get(brakes::held))
         .route("/holds/approve", post(brakes::approve))
         .route("/holds/reject", post(brakes::reject))
         .route("/pause", post(brakes::pause))
         .route("/resume", post(brakes::resume))
+        .route("/legal-holds", get(legal_holds::list))
+        .route("/legal-holds/set", post(legal_holds::set))
+        .route("/legal-holds/lift", post(legal_holds::lift))
+        .route_layer(from_fn(contacts));
+    let of_the_account = Router::new()
+        .route("/", get(overview::show))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/show", get(dead_letters::show))
         .route("/dead-letters/replay", post(dead_letters::replay))
         .route("/dead-letters/discard", post(dead_letters::discard))
-        .route("/legal-holds", get(legal_holds::list))
-        .route("/legal-holds/set", post(legal_holds::set))
-        .route("/legal-holds/lift", post(legal_holds::lift))
         .route("/retention", get(lookups::retention))
         .route("/retention/run", post(lookups::run))
         .route("/audit", get(lookups::audit))
+        .route_layer(from_fn(everything));
+    let pages = of_contacts
+        .merge(of_the_account)
         .route("/logout", post(login::end))
         .fallback(unknown)
         .layer(from_fn_with_state(gate.clone(), enter))
@@ -86,8 +93,25 @@ async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> 
     }
 }
 
+/// Lets users through who may read contacts: each of these pages shows some.
+async fn contacts(visit: Visit, request: Request, next: Next) -> Response {
+    view(&visit, Over::Type(CONTACT), request, next).await
+}
+
+/// Lets users through who may read whatever the account has.
+async fn everything(visit: Visit, request: Request, next: Next) -> Response {
+    view(&visit, Over::Everything, request, next).await
+}
+
+async fn view(visit: &Visit, over: Over<'_>, request: Request, next: Next) -> Response {
+    match may_view(&visit.caller, over) {
+        Ok(()) => next.run(request).await,
+        Err(says) => visit.trouble(StatusCode::FORBIDDEN, says).into_response(),
+    }
+}
+
 async fn unknown(visit: Visit) -> Trouble {
-    visit.trouble(axum::http::StatusCode::NOT_FOUND, "There is no such page.")
+    visit.trouble(StatusCode::NOT_FOUND, "There is no such page.")
 }
 
 async fn style() -> impl IntoResponse {

@@ -73,7 +73,7 @@ fn summary(preview: &Preview) -> Markup {
             (layout::table("Would come back", &["contact", "with", "but without"], &rows))
         }
         (refused(&preview.refused))
-        p.aside { "Segment memberships and workflow enrollments do not come back with a contact." }
+        p.aside { "Memberships of static segments and enrollments in workflows do not come back with a contact." }
     }
 }
 

@@ -142,9 +142,8 @@ fn facts(view: &ContactView) -> Markup {
 
 /// What this user may do with it.
 fn offers(visit: &Visit, view: &ContactView) -> Result<Markup, super::Trouble> {
-    if !visit.caller.may_delete(Scope::One) {
-        return Ok(html! {});
-    }
+    let (live, in_trash) = (view.state == "live", view.state == "in_trash");
+    let deletes = visit.caller.may_delete(Scope::One);
     let delete = html! {
         input type="hidden" name="contact" value=(view.id);
         (layout::confirm("delete", 1))
@@ -152,9 +151,9 @@ fn offers(visit: &Visit, view: &ContactView) -> Result<Markup, super::Trouble> {
     };
     Ok(html! {
         div.offers {
-            @if view.state == "live" { (visit.form("/delete", &delete)?) }
-            @if view.state == "in_trash" { a.button href={ "/restore?contact=" (view.id) } { "Preview the restore" } }
-            @if view.state == "live" || view.state == "in_trash" {
+            @if deletes && live { (visit.form("/delete", &delete)?) }
+            @if deletes && in_trash { a.button href={ "/restore?contact=" (view.id) } { "Preview the restore" } }
+            @if visit.caller.may_erase() && (live || in_trash) {
                 a.button.danger href={ "/erase?contact=" (view.id) } { "Erase for good…" }
             }
         }

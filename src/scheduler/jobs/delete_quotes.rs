@@ -1,5 +1,5 @@
 //! Deletes a quote if and only if a contact on it was erased longer ago than the period, which is under 30 days, and no
-//! live contact is on it. A quote with a live contact loses its mark instead: it is that one's.
+//! other contact who is not gone (live or in the trash) is on it. A quote with one loses its mark instead: it is that one's.
 //!
 //! Not its job: quotes of contacts that were purged, which stay, unlinked.
 

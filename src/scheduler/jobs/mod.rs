@@ -92,6 +92,8 @@ pub struct Report {
     pub deleted: u64,
     /// Rows still due.
     pub remaining: u64,
+    /// Rows that would be due but for a legal hold.
+    pub held: u64,
     /// `done`, `max_per_run`, `time_budget`, `lag`, `shutdown`, `lease_lost` or `dry_run`.
     pub stopped_by: &'static str,
     /// Rows that could not be removed.
@@ -148,7 +150,7 @@ impl Job {
     /// What was removed until then stays removed; the next run goes on.
     pub async fn run(&self, runner: &Runner<'_>) -> Result<Ran, StoreError> {
         let Some(held) = attempt::lease(runner).await? else {
-            return Ok(Ran::ToItsEnd(self.report(0, 0, "lease_lost", 0)));
+            return Ok(Ran::ToItsEnd(self.report(0, (0, 0), "lease_lost", 0)));
         };
         let run = match runner.store.start_run(self.name, &runner.by, held.as_ref()).await? {
             Started::Run(run) => run,
@@ -178,14 +180,33 @@ impl Job {
         };
         counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result).increment(1);
         // A store that does not answer leaves the record open: it is closed with the next start.
-        let remaining = self.measure(runner.store).await.map(|backlog| backlog.count);
-        let told = remaining.as_ref().ok().copied();
-        runner.store.end_run(run, work.as_ref().map_or("failed", |stopped_by| *stopped_by), told).await?;
-        Ok(self.report(run.done.deleted, remaining?, work?, failed))
+        let backlog = self.measure(runner.store).await;
+        let remaining = backlog.as_ref().ok().map(|backlog| backlog.count);
+        runner
+            .store
+            .end_run(run, work.as_ref().map_or("failed", |stopped_by| *stopped_by), remaining)
+            .await?;
+        let Backlog { count, held, .. } = backlog?;
+        Ok(self.report(run.done.deleted, (count, held), work?, failed))
     }
 
-    fn report(&self, deleted: u64, remaining: u64, stopped_by: &'static str, failed: u64) -> Report {
-        Report { job: self.name, dry_run: false, deleted, remaining, stopped_by, failed, estimate: None }
+    fn report(
+        &self,
+        deleted: u64,
+        (remaining, held): (u64, u64),
+        stopped_by: &'static str,
+        failed: u64,
+    ) -> Report {
+        Report {
+            job: self.name,
+            dry_run: false,
+            deleted,
+            remaining,
+            held,
+            stopped_by,
+            failed,
+            estimate: None,
+        }
     }
 
     /// Tells what a run would find, and take. Writes nothing.
@@ -196,14 +217,15 @@ impl Job {
     pub async fn dry_run(&self, store: &Store) -> Result<Report, StoreError> {
         /// Rows a second, until a run has shown how many it really is.
         const GUESS: f64 = 1000.0;
-        let Backlog { count: remaining, .. } = store.backlog(self.name, self.target, self.after).await?;
+        let Backlog { count: remaining, held, .. } =
+            store.backlog(self.name, self.target, self.after).await?;
         let speed = store.speed(self.name).await?.unwrap_or(GUESS);
         let seconds = Duration::try_from_secs_f64(remaining as f64 / speed).unwrap_or(Duration::MAX);
         let estimate = Estimate {
             batches: remaining.div_ceil(self.batch_size.into()),
             estimated_seconds: seconds.as_secs() + u64::from(seconds.subsec_nanos() > 0),
         };
-        let report = self.report(0, remaining, "dry_run", 0);
+        let report = self.report(0, (remaining, held), "dry_run", 0);
         Ok(Report { dry_run: true, estimate: Some(estimate), ..report })
     }
 

@@ -172,7 +172,7 @@ async fn members(
     live: &Live,
 ) -> Result<BTreeSet<i64>, StoreError> {
     let sql = format!(
-        "SELECT m.contact_id FROM {} JOIN segment_members m ON m.account_id = b.account_id \
+        "SELECT m.contact_id FROM {} JOIN crm_segment_members m ON m.account_id = b.account_id \
          AND m.contact_id = b.contact_id AND m.segment_id = $1",
         tx.dialect().ids(2, &CONTACT)
     );

@@ -89,7 +89,7 @@ async fn refuse_unfit(
         "SELECT b.contact_id, c.contact_id AS known, g.state AS gone, m.contact_id AS member, c.deleted_at FROM {} \
          LEFT JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
          LEFT JOIN gone_contacts g ON g.account_id = b.account_id AND g.contact_id = b.contact_id \
-         LEFT JOIN segment_members m ON m.account_id = b.account_id AND m.segment_id = $1 \
+         LEFT JOIN crm_segment_members m ON m.account_id = b.account_id AND m.segment_id = $1 \
                                     AND m.contact_id = b.contact_id \
          ORDER BY b.contact_id",
         tx.dialect().ids(2, &CONTACT)

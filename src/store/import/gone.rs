@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::{CONTACT, Import, addresses_in};
-use crate::domain::record::{Kind, Record};
+use super::{CONTACT, Import, SEGMENT, addresses_in};
+use crate::domain::record::Record;
 use crate::domain::suppression::PURGED;
 use crate::store::batch::Lists;
+use crate::store::plan::STATIC_SEGMENT;
 use crate::store::redact::redact_header_values;
 use crate::store::values::args;
 use crate::store::{StoreError, batch_text, suppressions};
@@ -81,27 +82,33 @@ impl Import {
         Ok(linked_contacts(chunk).intersection(&gone.into_iter().collect()).copied().collect())
     }
 
-    /// Whatever the record said, a contact in the trash joins no segment and no workflow.
-    pub(super) async fn leave_trash_alone(
+    /// Whatever the record said, a contact in the trash is in none of these segments where they are static. Memberships of
+    /// dynamic ones stay and are hidden, in whatever order a file names contacts and segments.
+    pub(super) async fn empty_static_segments_of_trash(
         &mut self,
-        kind: &Kind,
         chunk: &[(u64, Record)],
     ) -> Result<(), StoreError> {
-        let members = |(_, record): &(u64, Record)| match kind.name {
-            "segment" => record.links.clone(),
-            _ => vec![record.row.clone()],
-        };
-        let in_trash = format!(
-            "(account_id, contact_id) IN (SELECT b.account_id, b.contact_id FROM {} JOIN contacts c \
-             ON c.account_id = b.account_id AND c.contact_id = b.contact_id WHERE c.deleted_at IS NOT NULL)",
+        let sql = format!(
+            "DELETE FROM segment_members WHERE (account_id, segment_id) IN \
+             (SELECT b.account_id, b.segment_id FROM {}) AND {STATIC_SEGMENT} \
+             AND EXISTS (SELECT 1 FROM contacts c WHERE c.account_id = segment_members.account_id \
+               AND c.contact_id = segment_members.contact_id AND c.deleted_at IS NOT NULL)",
+            self.tx.dialect().batch(1, &SEGMENT)
+        );
+        let segments = batch_text(chunk.iter().map(|(_, record)| record.row.clone()));
+        self.tx.execute(&sql, args![segments]).await.map(drop)
+    }
+
+    /// Whatever the record said, a contact in the trash joins no workflow.
+    pub(super) async fn unenroll_trash(&mut self, chunk: &[(u64, Record)]) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE workflow_enrollments SET active = FALSE WHERE active AND (account_id, contact_id) IN \
+             (SELECT b.account_id, b.contact_id FROM {} JOIN contacts c \
+              ON c.account_id = b.account_id AND c.contact_id = b.contact_id WHERE c.deleted_at IS NOT NULL)",
             self.tx.dialect().batch(1, &CONTACT)
         );
-        let sql = match kind.name {
-            "segment" => format!("DELETE FROM segment_members WHERE {in_trash}"),
-            _ => format!("UPDATE workflow_enrollments SET active = FALSE WHERE active AND {in_trash}"),
-        };
-        self.tx.execute(&sql, args![batch_text(chunk.iter().flat_map(members))]).await?;
-        Ok(())
+        let enrollments = batch_text(chunk.iter().map(|(_, record)| record.row.clone()));
+        self.tx.execute(&sql, args![enrollments]).await.map(drop)
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Preview {
     /// Companies whose lifecycle stage would change with these contacts.
     pub companies: Vec<StageChange>,
     pub refused: Vec<Refused>,
-    /// What comes back with none of them (rows 16 and 19 of the matrix), by the names under which it is visible.
+    /// What comes back with none of them: memberships of static segments, enrollments (rows 16 and 19 of the matrix).
     pub not_restored: [&'static str; 2],
 }
 
@@ -63,7 +63,7 @@ impl Store {
         request: &Request,
         seen: &(dyn Fn(usize) + Sync),
     ) -> Result<Preview, StoreError> {
-        let mut preview = Preview { not_restored: ["segments", "workflows"], ..Preview::default() };
+        let mut preview = Preview { not_restored: ["staticSegments", "workflows"], ..Preview::default() };
         // Batches that were taken back know nothing of each other: what they would have left is kept here.
         let mut holders = Holders::new();
         let mut later = HashSet::new();

@@ -39,8 +39,3 @@ pub(super) async fn forget(tx: &mut Tx, job: &str, removed: &ByAccount) -> Resul
     );
     tx.execute(&sql, args![batch_text(items.map(row)), job]).await.map(drop)
 }
-
-pub(super) async fn count(tx: &mut Tx, job: &str) -> Result<u64, StoreError> {
-    let row = tx.row("SELECT count(*) AS failing FROM retention_failures WHERE job = $1", args![job]).await?;
-    Ok(row.map_or(Ok(0), |row| row.int("failing"))?.unsigned_abs())
-}

@@ -18,7 +18,7 @@ use super::audit::{self, Actor};
 use super::db::Tx;
 use super::lease::{self, Lease};
 use super::values::args;
-use super::waiting::TakenUp;
+use super::waiting::{TakenUp, Trip};
 use super::{Rules, Store, StoreError, purge, reading, transaction, waiting};
 use crate::domain::effects::Category;
 use crate::domain::enrollment::NewEnrollment;
@@ -118,6 +118,7 @@ pub struct Swept {
     pub counts: RunCounts,
     /// What became of enrollments that waited.
     pub decided: Vec<(NewEnrollment, Decided)>,
+    trips: Vec<Trip>,
 }
 
 /// What waits for a job.
@@ -126,6 +127,8 @@ pub struct Backlog {
     pub count: u64,
     /// Of these, how many could not be removed when it was tried.
     pub failing: u64,
+    /// How many would be due if their contact were not under a legal hold.
+    pub held: u64,
     /// How long the oldest has been due; zero where none is.
     pub oldest_overdue: Duration,
 }
@@ -138,7 +141,9 @@ impl Store {
     /// Refused where the lease is no longer held, or the run was given up. Failed where a row cannot be removed: then
     /// nothing of the batch was.
     pub async fn sweep(&self, sweep: &Sweep<'_>) -> Result<Swept, StoreError> {
-        transaction!(self, tx => run_sweep(tx, self, sweep))
+        let swept = transaction!(self, tx => run_sweep(tx, self, sweep))?;
+        waiting::log(&swept.trips);
+        Ok(swept)
     }
 
     /// Sets the first row of a batch aside, which could not be removed; how many rows that were, one at most.
@@ -196,13 +201,13 @@ async fn wake(
     if sweep.failed_before.is_some() {
         return Ok(Default::default());
     }
-    let TakenUp { keys, changed } =
+    let TakenUp { keys, changed, trips } =
         waiting::take_up(tx, &store.compiled, sweep.limit as usize, rules).await?;
     let mut woken = ByAccount::new();
     for key in keys {
         woken.entry(key.account_id).or_default().push(key.enrollment_id);
     }
-    Ok((woken, Swept { decided: changed, ..Swept::default() }))
+    Ok((woken, Swept { decided: changed, trips, ..Swept::default() }))
 }
 
 async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
@@ -263,7 +268,7 @@ pub(super) fn turn(sweep: &Sweep<'_>, table: &str, id: &str, n: usize) -> String
 
 async fn backlog(tx: &mut Tx, job: &str, target: Target, after: Duration) -> Result<Backlog, StoreError> {
     let now = tx.now().await?;
-    let none = Backlog { count: 0, failing: 0, oldest_overdue: Duration::ZERO };
+    let none = Backlog { count: 0, failing: 0, held: 0, oldest_overdue: Duration::ZERO };
     let Some(cutoff) = cutoff(now, after) else { return Ok(none) };
     let sql = format!(
         "SELECT count(*) AS due, min({time}) AS oldest FROM {table} t WHERE {eligible}",
@@ -275,7 +280,8 @@ async fn backlog(tx: &mut Tx, job: &str, target: Target, after: Duration) -> Res
     let oldest = row.optional_time("oldest")?;
     Ok(Backlog {
         count: u64::try_from(row.int("due")?).unwrap_or_default(),
-        failing: failures::count(tx, job).await?,
+        failing: rows::failing(tx, job, target).await?,
+        held: rows::held(tx, target, cutoff).await?,
         oldest_overdue: oldest.and_then(|oldest| (cutoff - oldest).to_std().ok()).unwrap_or_default(),
     })
 }

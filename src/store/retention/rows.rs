@@ -46,10 +46,21 @@ impl Rows {
 
 const ALL: &str = "TRUE";
 
-/// A live contact of a quote.
-macro_rules! live_contact_on_quote {
+/// A legal hold on the contact of a row.
+macro_rules! legal_hold {
+    ($contact:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM legal_holds h WHERE h.account_id = {t}.account_id AND h.contact_id = {t}.",
+            $contact,
+            ")"
+        )
+    };
+}
+
+/// A contact of a quote who is not gone, live or in the trash.
+macro_rules! contact_on_quote {
     () => {
-        "EXISTS (SELECT 1 FROM quote_contacts l JOIN crm_contacts c \
+        "EXISTS (SELECT 1 FROM quote_contacts l JOIN contacts c \
          ON c.account_id = l.account_id AND c.contact_id = l.contact_id \
          WHERE l.account_id = {t}.account_id AND l.quote_id = {t}.quote_id)"
     };
@@ -57,11 +68,14 @@ macro_rules! live_contact_on_quote {
 
 pub(super) const fn of(target: Target) -> Rows {
     match target {
-        Target::Trash => rows("trash_entries", &["entry_id"], "deleted_at", "{t}.closed_at IS NULL"),
+        Target::Trash => rows(
+            "trash_entries",
+            &["entry_id"],
+            "deleted_at",
+            concat!("{t}.closed_at IS NULL AND NOT ", legal_hold!("contact_id")),
+        ),
         Target::Notifications => rows("notifications", &["notification_id"], "created_at", ALL),
-        Target::Quotes => {
-            rows("quotes", &["quote_id"], "orphaned_at", concat!("NOT ", live_contact_on_quote!()))
-        }
+        Target::Quotes => rows("quotes", &["quote_id"], "orphaned_at", concat!("NOT ", contact_on_quote!())),
         Target::Unlinked => rows(
             "trash_entries",
             &["entry_id"],
@@ -103,6 +117,33 @@ fn parameters(sweep: &Sweep<'_>, cutoff: Time, limit: u32) -> Vec<Arg> {
     let mut parameters = args![cutoff, i64::from(limit), sweep.job].to_vec();
     parameters.extend(sweep.failed_before.map(Arg::from));
     parameters
+}
+
+/// How many rows would be due but for a legal hold: only a purge is stopped by one.
+pub(super) async fn held(tx: &mut Tx, target: Target, cutoff: Time) -> Result<u64, StoreError> {
+    if target != Target::Trash {
+        return Ok(0);
+    }
+    let sql = concat!(
+        "SELECT count(*) AS held FROM trash_entries t WHERE t.closed_at IS NULL AND t.deleted_at < $1 AND ",
+        legal_hold!("contact_id")
+    );
+    let row = tx.row(&sql.replace("{t}", "t"), args![cutoff]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("held"))?.unsigned_abs())
+}
+
+/// How many rows could not be removed so far and are still due. A purge sets contacts aside, by their ids.
+pub(super) async fn failing(tx: &mut Tx, job: &str, target: Target) -> Result<u64, StoreError> {
+    let due = match target {
+        Target::Trash => concat!("NOT ", legal_hold!("item_id")),
+        _ => ALL,
+    };
+    let sql = format!(
+        "SELECT count(*) AS failing FROM retention_failures f WHERE f.job = $1 AND {}",
+        due.replace("{t}", "f")
+    );
+    let row = tx.row(&sql, args![job]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("failing"))?.unsigned_abs())
 }
 
 /// The first row of a batch, locked.
@@ -152,12 +193,12 @@ pub(super) async fn remove(
     Ok(removed)
 }
 
-/// A quote with a live contact on it is that one's, and loses its mark; one that is about to go lets go of contacts in
-/// the trash.
+/// A quote with a contact on it who is not gone is that one's, and loses its mark; one that is about to go loses its links
+/// to contacts who were never there.
 async fn release_quotes(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<(), StoreError> {
-    let live = concat!(live_contact_on_quote!()).replace("{t}", "quotes");
+    let shared = contact_on_quote!().replace("{t}", "quotes");
     tx.execute(
-        &format!("UPDATE quotes SET orphaned_at = NULL WHERE orphaned_at < $1 AND {live}"),
+        &format!("UPDATE quotes SET orphaned_at = NULL WHERE orphaned_at < $1 AND {shared}"),
         args![cutoff],
     )
     .await?;

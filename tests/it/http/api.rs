@@ -34,6 +34,7 @@ on_both!(reads_answer_with_the_documents_of_the_commands, async |db: Database| {
         ("/erasures", &["erasures", "list"]),
         ("/workflows/6/preview", &["workflow", "preview", "--workflow", "6"]),
         ("/holds", &["holds", "list"]),
+        ("/workflows/6/holds", &["holds", "show", "--workflow", "6"]),
         ("/audit", &["audit", "list"]),
     ] {
         let answered = scene.get(&token, path).await;
@@ -49,7 +50,9 @@ on_both!(reads_answer_with_the_documents_of_the_commands, async |db: Database| {
     let receipt = scene.get(&token, "/erasures").await.json()[0].clone();
     let erasure = receipt["erasureId"].as_str().unwrap();
     assert_eq!(scene.get(&token, &format!("/erasures/{erasure}")).await.json(), receipt);
-    for path in ["/enrollments/77", "/erasures/77", "/workflows/77/preview", "/pages/nothing"] {
+    for path in
+        ["/enrollments/77", "/erasures/77", "/workflows/77/preview", "/workflows/77/holds", "/pages/nothing"]
+    {
         assert_eq!(scene.get(&token, path).await.status, 404, "{path}");
     }
 });

@@ -8,7 +8,7 @@ use super::Scene;
 use crate::support::{Asking, Database, on_both};
 
 /// Every path of the API, by its document.
-async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
+pub async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
     let document = scene.get(token, "/openapi.json").await.json();
     let paths = document["paths"].as_object().unwrap().iter();
     let methods =
@@ -121,6 +121,8 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
         "/dead-letters?cursor=1",
         "/dead-letters?cursor=x-1",
         "/legal-holds?cursor=0",
+        "/workflows/6/holds?cursor=1",
+        "/workflows/6/holds?cursor=1-0",
     ] {
         let answered = scene.get(&token, path).await;
         assert_eq!((answered.status, answered.json()["status"].as_u64()), (400, Some(400)), "{path}");

@@ -84,7 +84,7 @@ async fn the_pages_and_the_command_hold_contacts_for_whoever_may() {
     }
     // A genuine form of a session that may no more.
     let form = admin.form("/legal-holds", "/legal-holds/lift").await;
-    scene.reaper.import(&[crate::support::records::user(1, 1, &["delete", "bulk_delete"])]).await;
+    scene.reaper.import(&[crate::support::records::user(1, 1, &["view", "delete", "bulk_delete"])]).await;
     assert_eq!(admin.submit("/legal-holds/lift", &form, &[]).await.status, 403);
     let lift = ["legal-hold", "lift", "--account", "1", "--contact", "5"];
     let refused = scene.reaper.refused(&[&lift[..], &["--as", "2"]].concat()).await;

@@ -6,6 +6,7 @@ mod doors;
 mod legal_holds;
 mod manners;
 pub mod pages;
+mod permissions;
 mod retention;
 mod search;
 mod tokens;
@@ -23,13 +24,19 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Account 1 with its administrator, user 2 with *Delete*, 3 with *Bulk delete*, 5 with nothing; account 2 with
+    /// Account 1 with its administrator, users 2 to 4 with *View*, 2 with *Delete* and *Permanently delete* too, 3 with
+    /// *Bulk delete* too, 5 with nothing; account 2 with
     /// its own administrator; contacts 1 to 9 in the first and 1 in the second; and these records.
     pub async fn new(db: Database, records: &[Value]) -> Self {
         let reaper = Reaper::new(&db).unguarded();
         let mut all = entitled_account(1);
         all.extend(entitled_account(2));
-        all.extend([user(1, 2, &["delete"]), user(1, 3, &["bulk_delete"]), user(1, 5, &[])]);
+        all.extend([
+            user(1, 2, &["view", "delete", "permanently_delete"]),
+            user(1, 3, &["view", "bulk_delete"]),
+            user(1, 4, &["view"]),
+            user(1, 5, &[]),
+        ]);
         all.extend(
             (1..=9).map(|id| contact(1, id, json!({"firstname": "Ada", "lastname": format!("No {id}")}))),
         );

@@ -57,7 +57,7 @@ impl<'a> Browser<'a> {
 }
 
 /// The hidden fields of the form that goes to a path.
-fn hidden(page: &str, action: &str) -> Vec<(String, String)> {
+pub fn hidden(page: &str, action: &str) -> Vec<(String, String)> {
     let start = format!("<form method=\"post\" action=\"{action}\">");
     let (_, form) = page.split_once(&start).unwrap_or_else(|| panic!("no form to {action} in\n{page}"));
     let (form, _) = form.split_once("</form>").expect("the form ends");
@@ -99,6 +99,10 @@ on_both!(everything_is_done_by_the_forms_that_the_pages_offer, async |db: Databa
     assert!(browser.get("/enrollments?outcome=held").await.body.contains("volume guard"));
     assert!(browser.get("/enrollments/3").await.body.contains("/explain?workflow=6&amp;contact=3"));
     assert!(browser.get("/explain?workflow=6&contact=3").await.body.contains("volume guard"));
+    assert!(browser.get("/holds").await.body.contains("/holds/show?workflow=6"));
+    let held = browser.get("/holds/show?workflow=6").await.body;
+    assert!(held.contains("Ada No 3") && held.contains("Ada No 4") && !held.contains("Ada No 1"), "{held}");
+    assert_eq!(browser.get("/holds/show?workflow=77").await.status, 404);
     let wrong = browser.send("/holds", "/holds/approve", &[("confirm", "1")]).await;
     assert_eq!(wrong.status, 409, "{}", wrong.body);
     let rejected = browser.send("/holds", "/holds/reject", &[("confirm", "2")]).await;
@@ -237,7 +241,7 @@ async fn forged_and_repeated_forms_do_nothing() {
 async fn what_a_user_may_not_do_is_neither_offered_nor_done() {
     let scene = Scene::new(Database::sqlite(), &[]).await;
     scene.reaper.delete(1, 9).await;
-    let browser = Browser::of(&scene, "5").await;
+    let browser = Browser::of(&scene, "4").await;
     let home = browser.get("/").await.body;
     assert!(
         home.contains("/trash") && !home.contains("href=\"/erase\"") && !home.contains("/retention"),
@@ -255,7 +259,7 @@ async fn what_a_user_may_not_do_is_neither_offered_nor_done() {
     let token = scene.token("2").await;
     let able = Browser::log_in(&scene.worker, &token).await;
     let form = able.form("/contacts/1", "/delete").await;
-    scene.reaper.import(&[crate::support::records::user(1, 2, &[])]).await;
+    scene.reaper.import(&[crate::support::records::user(1, 2, &["view"])]).await;
     let refused = able.submit("/delete", &form, &[("confirm", "1")]).await;
     assert!(refused.status == 403 && refused.body.contains("permission Delete"), "{}", refused.body);
     assert_eq!(scene.reaper.state(1, 1).await, "live");

@@ -26,7 +26,7 @@ on_both!(the_trash_is_searched_by_id_address_and_name, async |db: Database| {
         named(2, 40, "Grace", "Hopper"),
     ];
     let scene = Scene::new(db, &records).await;
-    let token = scene.token("5").await;
+    let token = scene.token("4").await;
     for (typed, found) in [
         ("41", &["41"][..]),
         ("Contact42@Account1.example", &["42"]),

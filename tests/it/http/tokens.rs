@@ -49,7 +49,7 @@ on_both!(
         let delete = |contact: &str| json!({"contactIds": [contact], "confirm": 1});
         assert_eq!(scene.post(token, "/delete", &delete("1")).await.status, 200);
         // The permission goes, and with it the next deed.
-        scene.reaper.import(&[user(1, 2, &[])]).await;
+        scene.reaper.import(&[user(1, 2, &["view"])]).await;
         let refused = scene.post(token, "/delete", &delete("2")).await;
         assert_eq!((refused.status, refused.header("content-type")), (403, Some("application/problem+json")));
         assert!(refused.json()["detail"].as_str().unwrap().contains("permission Delete"), "{}", refused.body);

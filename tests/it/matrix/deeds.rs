@@ -35,8 +35,8 @@ impl Account {
             it.trash = Some(Trash { by, old });
         }
         self.entries.push((contact, by, None));
-        for members in self.segments.values_mut() {
-            members.remove(&contact);
+        for segment in self.segments.values_mut().filter(|it| !it.dynamic) {
+            segment.members.remove(&contact);
         }
         for ((_, of, _), active) in &mut self.enrollments {
             *active = *active && *of != contact;
@@ -139,10 +139,10 @@ impl Account {
         self.notifications.retain(|_, it| !it.old);
     }
 
-    /// 30 days after an erasure: quotes that nobody living is on.
+    /// 30 days after an erasure: quotes without a contact who is not gone.
     pub fn delete_quotes(&mut self) {
-        let live: BTreeSet<i64> = self.contacts.keys().copied().filter(|id| self.is_live(*id)).collect();
-        self.quotes.retain(|_, quote| !quote.orphaned || !quote.contacts.is_disjoint(&live));
+        let there: BTreeSet<i64> = self.contacts.keys().copied().collect();
+        self.quotes.retain(|_, quote| !quote.orphaned || !quote.contacts.is_disjoint(&there));
         for quote in self.quotes.values_mut() {
             quote.orphaned = false;
         }

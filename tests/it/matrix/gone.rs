@@ -167,9 +167,9 @@ impl Account {
         }
     }
 
-    /// Is another live contact on the ticket, by association or by a conversation?
+    /// Is another contact who is not gone on the ticket, by association or by a conversation?
     fn another_is_on(&self, ticket: i64, people: &BTreeSet<i64>) -> bool {
-        let other = |contact: i64| !people.contains(&contact) && self.is_live(contact);
+        let other = |contact: i64| !people.contains(&contact) && self.contacts.contains_key(&contact);
         let talking = |it: &Conversation| it.tickets.contains(&ticket) && it.contact.is_some_and(other);
         let partners = self.partners(&("ticket".to_owned(), ticket));
         partners.iter().any(|(kind, id)| kind == "contact" && other(*id))
@@ -215,7 +215,7 @@ impl Account {
         self.submissions.retain(|_, it| !theirs(&it.contact));
         let files = self.files.values_mut().map(|it| &mut it.contacts);
         let quotes = self.quotes.values_mut().map(|it| &mut it.contacts);
-        for links in files.chain(quotes).chain(self.segments.values_mut()) {
+        for links in files.chain(quotes).chain(self.segments.values_mut().map(|it| &mut it.members)) {
             links.retain(|contact| !theirs(contact));
         }
         self.notifications.retain(|_, it| !(way == Way::Erase && it.contact.is_some_and(|it| theirs(&it))));

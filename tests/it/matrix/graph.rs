@@ -69,7 +69,8 @@ pub fn record(account: i64, dice: &mut Dice) -> Value {
         15 => json!({"kind": "deliverability", "email": pick(dice, &ADDRESSES), "at": pick(dice, &AT),
             "status": pick(dice, &["bounced", "unsubscribed", "spam_reported", "quarantined"])}),
         16 => {
-            json!({"kind": "segment", "id": id(dice, SEGMENTS), "name": "A segment", "processingType": "MANUAL",
+            json!({"kind": "segment", "id": id(dice, SEGMENTS), "name": "A segment",
+            "processingType": pick(dice, &["DYNAMIC", "DYNAMIC", "MANUAL", "SNAPSHOT"]),
             "members": some(dice, CONTACTS)})
         }
         17..=18 => {

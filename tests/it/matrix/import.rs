@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::deeds::Refusal;
 use super::gone::redact_headers;
 use super::model::{
-    Account, Activity, Analytics, Contact, Conversation, File, Notification, Object, Owned, Quote,
+    Account, Activity, Analytics, Contact, Conversation, File, Notification, Object, Owned, Quote, Segment,
     Submission, Words,
 };
 
@@ -73,12 +73,15 @@ impl Account {
                 }
             }
             "segment" => {
-                let joined = |contact: &i64| {
-                    !self.gone.contains_key(contact)
-                        && self.contacts.get(contact).is_none_or(|it| it.trash.is_none())
-                };
-                let members = ids(record, "members").into_iter().filter(joined).collect();
-                self.segments.insert(id(record, "id"), members);
+                let dynamic = text(record, "processingType") == "DYNAMIC";
+                let in_trash =
+                    |contact: &i64| self.contacts.get(contact).is_some_and(|it| it.trash.is_some());
+                let hidden = self.segments.get(&id(record, "id")).into_iter().flat_map(|it| &it.members);
+                let hidden: BTreeSet<i64> = hidden.copied().filter(in_trash).collect();
+                let named = ids(record, "members").into_iter().chain(hidden);
+                let members =
+                    named.filter(|it| !self.gone.contains_key(it) && (dynamic || !in_trash(it))).collect();
+                self.segments.insert(id(record, "id"), Segment { dynamic, members });
             }
             "file" | "quote" => self.take_shared(&kind, record),
             other => panic!("the model knows no record of kind {other}"),

@@ -36,7 +36,7 @@ pub struct Account {
     pub past_submissions: BTreeMap<String, i64>,
     pub integrations: BTreeMap<(i64, String), String>,
     pub transitions: BTreeSet<(i64, String, String)>,
-    pub segments: BTreeMap<i64, BTreeSet<i64>>,
+    pub segments: BTreeMap<i64, Segment>,
     pub notifications: BTreeMap<i64, Notification>,
     pub quotes: BTreeMap<i64, Quote>,
     /// (workflow, contact, time) and whether it is under way.
@@ -84,6 +84,13 @@ pub struct Conversation {
     pub channel: String,
     pub tickets: BTreeSet<i64>,
     pub text: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Segment {
+    /// Who is in it is computed; contacts in the trash stay members and are hidden.
+    pub dynamic: bool,
+    pub members: BTreeSet<i64>,
 }
 
 /// A text of one contact.

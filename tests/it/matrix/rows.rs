@@ -181,8 +181,8 @@ impl Account {
                 add("quote_contacts", format!("{id} | {contact}"));
             }
         }
-        for (id, members) in &self.segments {
-            for contact in members {
+        for (id, segment) in &self.segments {
+            for contact in &segment.members {
                 add("segment_members", format!("{id} | {contact}"));
             }
         }

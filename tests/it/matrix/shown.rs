@@ -43,7 +43,7 @@ impl Account {
             ("feedback", keys(&self.feedback, |it| it.contact == contact)),
             ("files", keys(&self.files, |it| self.people_of_file(it).contains(&contact))),
             ("formSubmissions", keys(&self.submissions, |it| it.contact == contact)),
-            ("segments", keys(&self.segments, |members| members.contains(&contact))),
+            ("segments", keys(&self.segments, |it| it.members.contains(&contact))),
             ("quotes", keys(&self.quotes, |it| it.contacts.contains(&contact))),
             ("suppressions", self.suppressions(contact)),
         ]);
@@ -203,8 +203,8 @@ impl Account {
     }
 
     pub fn segment(&self, segment: i64) -> Vec<Value> {
-        let members = self.segments.get(&segment).into_iter().flatten().filter(|id| self.is_live(**id));
-        members.map(|id| json!({"id": id.to_string()})).collect()
+        let members = self.segments.get(&segment).into_iter().flat_map(|it| &it.members);
+        members.filter(|id| self.is_live(**id)).map(|id| json!({"id": id.to_string()})).collect()
     }
 }
 

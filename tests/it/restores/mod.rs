@@ -5,6 +5,7 @@ mod lists;
 mod order;
 mod preview;
 mod races;
+mod segments;
 mod undo;
 
 use serde_json::{Value, json};

@@ -32,9 +32,9 @@ on_both!(a_preview_shows_what_a_restore_then_brings_and_writes_nothing, async |d
     assert_eq!(ids_given_out(&db).await, ids);
 
     // Rows 16 and 19 of the matrix.
-    visible["segments"] = json!([]);
+    visible["segments"] = json!([]); // Both are static.
     visible["workflows"] = json!([]);
-    assert_eq!(both["notRestored"], json!(["segments", "workflows"]));
+    assert_eq!(both["notRestored"], json!(["staticSegments", "workflows"]));
     let gone = json!({"type": "company", "id": "404", "state": "gone"});
     assert_eq!(
         (&both["contacts"][0]["contactId"], &both["contacts"][1]["contactId"]),
@@ -66,7 +66,7 @@ on_both!(people_read_a_preview_as_tables, async |db: Database| {
         "2 calls",
         "contact 3 (in trash)",
         "no contact 99",
-        "segments and workflows do not come back",
+        "Memberships of static segments and enrollments in workflows do not come back",
     ] {
         assert!(output.stdout.contains(words), "{words}:\n{}", output.stdout);
     }

@@ -13,7 +13,7 @@ on_both!(a_run_stops_at_its_cap_to_the_row_and_the_next_one_goes_on, async |db: 
     let reaper = with(&db, &records).await.setting("retention.purge_trash.max_per_run", "3");
     let reaper = reaper.setting("retention.purge_trash.batch_size", "2");
     let run = async || reaper.json(&["retention", "run", "--job", "purge_trash"]).await["jobs"][0].clone();
-    let stopped = |deleted: u64, remaining: u64, by: &str| json!({"job": "purge_trash", "dryRun": false, "deleted": deleted, "remaining": remaining, "stoppedBy": by});
+    let stopped = |deleted: u64, remaining: u64, by: &str| json!({"job": "purge_trash", "dryRun": false, "deleted": deleted, "remaining": remaining, "held": 0, "stoppedBy": by});
     assert_eq!(run().await, stopped(3, 4, "max_per_run"));
     assert_eq!(run().await, stopped(3, 1, "max_per_run"));
     assert_eq!(run().await, stopped(1, 0, "done"));

@@ -3,6 +3,7 @@
 mod boundary;
 mod bounds;
 mod leaders;
+mod legal_holds;
 mod poison;
 mod pruning;
 mod yields;
@@ -30,7 +31,7 @@ async fn with(db: &Database, records: &[Value]) -> Reaper {
 
 /// The report of a run that did all there was to do.
 fn done(job: &str, deleted: u64) -> Value {
-    json!({"job": job, "dryRun": false, "deleted": deleted, "remaining": 0, "stoppedBy": "done"})
+    json!({"job": job, "dryRun": false, "deleted": deleted, "remaining": 0, "held": 0, "stoppedBy": "done"})
 }
 
 /// The report of all jobs, of which these two had something to do.
@@ -104,7 +105,7 @@ on_both!(a_dry_run_tells_what_is_due_and_writes_nothing_at_all, async |db: Datab
     let small = reaper.clone().setting("retention.purge_trash.batch_size", "1");
     let report = small.json(&["retention", "run", "--dry-run"]).await;
     let dry = |job: &str, remaining: u64, batches: u64| {
-        json!({"job": job, "dryRun": true, "deleted": 0, "remaining": remaining, "stoppedBy": "dry_run",
+        json!({"job": job, "dryRun": true, "deleted": 0, "remaining": remaining, "held": 0, "stoppedBy": "dry_run",
             "batches": batches, "estimatedSeconds": u64::from(remaining > 0)})
     };
     let jobs = report["jobs"].as_array().unwrap();
@@ -148,7 +149,7 @@ on_both!(the_status_tells_the_last_run_the_next_one_and_what_is_overdue, async |
         "the default is 02:17"
     );
     let never = json!({"job": "purge_trash", "lastRun": null, "lastSuccess": null, "lastResult": null,
-        "lastDeleted": null, "backlog": 2, "failing": 0, "run": null});
+        "lastDeleted": null, "backlog": 2, "failing": 0, "held": 0, "run": null});
     assert_eq!(status, never);
 
     reaper.json(&["retention", "run", "--job", "purge_trash"]).await;

@@ -26,7 +26,7 @@ on_both!(what_cannot_be_purged_is_set_aside_and_starves_nobody, async |db: Datab
     let run = ["--json", "retention", "run", "--job", "purge_trash"];
     let output = reaper.run(&run).await;
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
-    let expected = json!({"job": "purge_trash", "dryRun": false, "deleted": 17, "remaining": 3, "stoppedBy": "done", "failed": 3});
+    let expected = json!({"job": "purge_trash", "dryRun": false, "deleted": 17, "remaining": 3, "held": 0, "stoppedBy": "done", "failed": 3});
     assert_eq!((output.code, &report["jobs"][0]), (1, &expected), "{}", output.stderr);
     assert!(output.stderr.contains("3 rows could not be removed"), "{}", output.stderr);
     for id in [1, 9, 10] {
