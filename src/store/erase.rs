@@ -19,7 +19,8 @@ use super::trash::DeletedBy;
 use super::users::permitted_user;
 use super::values::{Arg, args};
 use super::{
-    Store, StoreError, contact_counts, count_by_user, lifecycle, reading, scrubs, suppressions, transaction,
+    Store, StoreError, contact_counts, count_by_user, import, lifecycle, reading, scrubs, suppressions,
+    transaction,
 };
 use crate::domain::address::address_key;
 use crate::domain::effects::{Category, Transition};
@@ -92,6 +93,7 @@ async fn erase(
     person: &Person,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
+    import::wait_for_chunk(tx).await?;
     let user_id = permitted_user(tx, account_id, user, "erase", Scope::One).await?;
     let subjects = subjects(tx, account_id, person).await?;
     if let (true, Person::Contact(contact_id)) = (subjects.is_empty(), person) {

@@ -1,0 +1,270 @@
+//! What records bring with them that must not come in. This is the one place where records are dropped or changed on their
+//! way into the store, in the transaction that writes them: an erasure or a purge either has committed before, and is seen
+//! here, or waits for the transaction ([`wait_for_chunk`](super::wait_for_chunk)).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use serde_json::Value;
+
+use super::check::primary_key;
+use super::chunk::Chunk;
+use super::{Numbered, Refusal, State, addresses_in, check, gone_of, states};
+use crate::domain::decision::RESTORE_GRACE;
+use crate::domain::record::{Action, Kind, Record, Row};
+use crate::domain::time::parse_time;
+use crate::store::batch::Lists;
+use crate::store::redact::redact_headers;
+use crate::store::values::args;
+use crate::store::{StoreError, suppressions};
+
+impl Chunk {
+    /// Drops and changes records of one kind before they are written.
+    pub(super) async fn filter(
+        &mut self,
+        kind: &Kind,
+        records: &mut Vec<Numbered>,
+    ) -> Result<(), StoreError> {
+        let read = records.len();
+        let gone = gone_of(&mut self.tx, &named(records)).await?;
+        if kind.name == "activity" {
+            self.keep_activities(records, &gone).await?;
+        }
+        records.retain(|(_, record)| !is_of(&gone, record));
+        drop_links(records, &gone);
+        self.report.skipped += (read - records.len()) as u64;
+        match kind.name {
+            "contact" => {}
+            "enrollment" => self.end_enrollments(records).await?,
+            _ => drop(self.owners(records, "").await?),
+        }
+        Ok(())
+    }
+
+    /// What is told of an address whose person is gone is kept, but not by the address.
+    pub(super) async fn hash_gone_addresses(&mut self, records: &[Numbered]) -> Result<(), StoreError> {
+        let gone = suppressions::gone(&mut self.tx, &self.hash_keys, &addresses_in(records)).await?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let keys = suppressions::keys(&mut self.tx, &self.hash_keys).await?;
+        for (account_id, address) in gone {
+            suppressions::hash(&mut self.tx, &keys, account_id, &[address], self.now).await?;
+        }
+        Ok(())
+    }
+
+    /// What an erasure or a purge took from activities does not come back with their records: a stub stays one; and a record
+    /// that names a contact who is gone knows nothing newer of an activity that is there, and of a new one not the header.
+    async fn keep_activities(
+        &mut self,
+        records: &mut Vec<Numbered>,
+        gone: &HashSet<(i64, i64)>,
+    ) -> Result<(), StoreError> {
+        let id = |record: &Record| record.row.get("activity_id").and_then(Value::as_i64).unwrap_or_default();
+        let sql = format!(
+            "SELECT a.account_id, a.activity_id, a.stub FROM {} \
+             JOIN activities a ON a.account_id = b.account_id AND a.activity_id = b.activity_id",
+            self.tx.dialect().ids(1, &["account_id", "activity_id"]),
+        );
+        let keys = Lists::ids(records.iter().map(|(_, record)| [record.account_id, id(record)]));
+        let mut is_stub = HashMap::new();
+        for row in self.tx.rows(&sql, args![keys]).await? {
+            is_stub.insert((row.int("account_id")?, row.int("activity_id")?), row.bool("stub")?);
+        }
+        let names_gone = |record: &Record| linked(record).any(|contact| gone.contains(&contact));
+        records.retain(|(_, record)| {
+            let there = is_stub.get(&(record.account_id, id(record)));
+            !there.is_some_and(|is_stub| *is_stub || names_gone(record))
+        });
+        for (_, record) in records.iter_mut().filter(|(_, record)| names_gone(record)) {
+            if let Some(properties) = record.row.get_mut("properties") {
+                redact_headers(properties);
+            }
+        }
+        Ok(())
+    }
+
+    /// A contact in the trash is in no workflow, whatever a record says; and one that was restored is in none that enrolled it
+    /// before, with the margin that decisions have.
+    async fn end_enrollments(&mut self, records: &mut Vec<Numbered>) -> Result<(), StoreError> {
+        let lock = self.tx.dialect().for_share("c");
+        let states = self.owners(records, &lock).await?;
+        for (_, record) in records {
+            let Some(state) = record.owner.and_then(|id| states.get(&(record.account_id, id))) else {
+                continue;
+            };
+            let enrolled_at = record.row.get("enrolled_at").and_then(Value::as_str).and_then(parse_time);
+            let is_older = match (enrolled_at, state.restored_at) {
+                (Some(enrolled_at), Some(restored_at)) => enrolled_at < restored_at + RESTORE_GRACE,
+                _ => false,
+            };
+            if state.is_in_trash || is_older {
+                record.row.insert("active".to_owned(), false.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The contacts that records are of. One that is not there was refused, or erased since: then the record has no place.
+    async fn owners(
+        &mut self,
+        records: &mut Vec<Numbered>,
+        lock: &str,
+    ) -> Result<HashMap<(i64, i64), State>, StoreError> {
+        let owner = |record: &Record| record.owner.map(|contact_id| (record.account_id, contact_id));
+        let owners: BTreeSet<(i64, i64)> = records.iter().filter_map(|(_, record)| owner(record)).collect();
+        if owners.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let states = states(&mut self.tx, &owners, lock).await?;
+        records.retain(|(entry, record)| {
+            let absent = owner(record).filter(|owner| !states.contains_key(owner));
+            self.refused.extend(absent.map(|(_, contact_id)| Refusal {
+                line: entry.line,
+                problem: format!("contactId: names contact {contact_id}, which was not imported"),
+            }));
+            absent.is_none()
+        });
+        Ok(states)
+    }
+
+    /// Drops the records of live contacts with an address that another live contact has, unless the file takes it from that one:
+    /// somebody else gave it away since the file was checked. A contact keeps what it has rather than lose its address, which
+    /// a workflow may be looking for.
+    pub(super) async fn refuse_held_addresses(
+        &mut self,
+        records: &mut Vec<Numbered>,
+        states: &HashMap<(i64, i64), State>,
+    ) -> Result<(), StoreError> {
+        let claims = |record: &&Record| {
+            record.contacts.iter().all(|id| {
+                states
+                    .get(&(record.account_id, *id))
+                    .map_or(record.archived.is_none(), |state| !state.is_in_trash)
+            })
+        };
+        let mut addresses = Vec::new();
+        for record in records.iter().map(|(_, record)| record).filter(claims) {
+            for (link, contact_id) in
+                record.links.iter().flat_map(|link| record.contacts.iter().map(move |id| (link, id)))
+            {
+                let key = link.get("email_key").and_then(Value::as_str).unwrap_or_default();
+                addresses.push((record.account_id, *contact_id, key.to_owned()));
+            }
+        }
+        let mut held: HashMap<(i64, i64), i64> = HashMap::new();
+        for check::Holder { account_id, contact_id, held_by, .. } in
+            check::holders(&mut self.tx, &addresses).await?
+        {
+            let key = [account_id, held_by];
+            if !self.readdressed.contains(&key).map_err(super::source::temporary_failed)? {
+                held.insert((account_id, contact_id), held_by);
+            }
+        }
+        records.retain(|(entry, record)| {
+            let contact = record.contacts.first().copied().unwrap_or_default();
+            let holder = held.get(&(record.account_id, contact));
+            self.refused.extend(holder.map(|holder| Refusal {
+                line: entry.line,
+                problem: check::claims_held_address(contact, *holder),
+            }));
+            holder.is_none()
+        });
+        Ok(())
+    }
+
+    /// Makes whole records of partial ones: what they do not name is what the store has. Where it has nothing, one that cannot
+    /// stand by itself is skipped.
+    pub(super) async fn merge(&mut self, kind: &Kind, records: &mut Vec<Numbered>) -> Result<(), StoreError> {
+        if !records.iter().any(|(_, record)| record.action == Action::Merge) {
+            return Ok(());
+        }
+        let stored = self.stored(kind, records).await?;
+        let read = records.len();
+        records.retain_mut(|(_, record)| {
+            record.action != Action::Merge || record.merge_into(stored.get(&record.key()))
+        });
+        self.report.skipped += (read - records.len()) as u64;
+        Ok(())
+    }
+}
+
+/// The row of a record as the store has it, and its addresses.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    pub row: Row,
+    pub emails: Vec<Row>,
+}
+
+impl Record {
+    /// Adds what is stored and not named; is it whole now?
+    fn merge_into(&mut self, stored: Option<&Stored>) -> bool {
+        let names = self.names_addresses;
+        if let Some(Stored { row, emails }) = stored {
+            let primary = primary_key(row);
+            let kept = emails.iter().filter(|email| {
+                let is_primary = email.get("email_key").and_then(Value::as_str) == primary.as_deref();
+                if is_primary { !names.primary } else { !names.additional }
+            });
+            for email in kept {
+                if !self.links.iter().any(|link| link.get("email_key") == email.get("email_key")) {
+                    self.links.push(email.clone());
+                }
+            }
+            for (column, value) in row {
+                match (self.row.get_mut(column), value) {
+                    (Some(Value::Object(given)), Value::Object(stored)) => {
+                        for (name, value) in stored {
+                            given.entry(name.clone()).or_insert_with(|| value.clone());
+                        }
+                    }
+                    (Some(Value::Null) | None, value) => {
+                        self.row.insert(column.clone(), value.clone());
+                    }
+                    (Some(_), _) => {}
+                }
+            }
+        }
+        if let Some(Value::Object(properties)) = self.row.get_mut("properties") {
+            properties.retain(|_, value| !value.is_null());
+        }
+        stored.is_some() || self.owner.is_none()
+    }
+}
+
+/// All contacts that records name, but the members of segments.
+fn named(records: &[Numbered]) -> BTreeSet<(i64, i64)> {
+    let of = |record: &Record| -> Vec<(i64, i64)> {
+        let ids = record.contacts.iter().chain(&record.shared);
+        ids.map(|id| (record.account_id, *id)).chain(linked(record)).collect()
+    };
+    records.iter().flat_map(|(_, record)| of(record)).collect()
+}
+
+/// The contacts that a link of a record leads to, each with the account.
+fn linked(record: &Record) -> impl Iterator<Item = (i64, i64)> {
+    record.links.iter().filter_map(|link| Some((record.account_id, linked_contact(link)?)))
+}
+
+fn linked_contact(link: &Row) -> Option<i64> {
+    match link.get("object_type") {
+        Some(object_type) if object_type == "contact" => link.get("object_id")?.as_i64(),
+        Some(_) => None,
+        None => link.get("contact_id")?.as_i64(),
+    }
+}
+
+/// Nothing leads to a contact that is gone.
+fn drop_links(records: &mut [Numbered], gone: &HashSet<(i64, i64)>) {
+    for (_, record) in records {
+        let account_id = record.account_id;
+        let is_gone = |link: &_| linked_contact(link).is_some_and(|id| gone.contains(&(account_id, id)));
+        record.links.retain(|link| !is_gone(link));
+    }
+}
+
+/// Is the record of one of these contacts, or shared by none but these?
+fn is_of(contacts: &HashSet<(i64, i64)>, record: &Record) -> bool {
+    let is_one = |id: &i64| contacts.contains(&(record.account_id, *id));
+    record.contacts.iter().any(is_one) || (!record.shared.is_empty() && record.shared.iter().all(is_one))
+}
