@@ -10,6 +10,7 @@ use contact_reaper::store::import::{Pace, Phase, Progress};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
+use crate::restores::waiting_for;
 use crate::support::records::{
     ADMIN, account, contact, days_ago, enrollment, entitled_account, lines, manual_workflow, segment,
 };
@@ -305,3 +306,19 @@ on_both!(a_line_that_is_too_long_is_refused_with_its_number_and_the_limit, async
     }
     assert_eq!(db.count("contacts", "TRUE").await, 0);
 });
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_waited_for_a_deletion_enrolls_nobody() {
+    let db = Database::postgres().await;
+    let reaper = Reaper::new(&db);
+    reaper.import(&[&entitled_account(1)[..], &[contact(1, 1, json!({}))]].concat()).await;
+    let deletion = "SELECT 1 FROM contacts WHERE contact_id = 1 FOR UPDATE; \
+        UPDATE contacts SET deleted_at = now(), trash_entry_id = 1 WHERE contact_id = 1";
+    for record in [segment(1, 4, &[1]), enrollment(1, 6, 1, true)] {
+        waiting_for(&db, deletion, reaper.import(&[record])).await;
+        assert_eq!(db.count("segment_members", "TRUE").await, 0);
+        assert_eq!(db.count("workflow_enrollments", "active").await, 0);
+        db.execute("UPDATE contacts SET deleted_at = NULL, trash_entry_id = NULL").await;
+    }
+    assert_eq!(db.count("workflow_enrollments", "NOT active").await, 1);
+}
