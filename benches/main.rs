@@ -16,6 +16,7 @@
 mod embedded;
 mod floor;
 mod growth;
+mod import;
 mod latency;
 mod plain;
 mod profile;

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::report::Table;
 use crate::service::Service;
 use crate::world::{Enrolled, Size, World};
-use crate::{Args, embedded, floor, growth, latency, plain, profile, purge};
+use crate::{Args, embedded, floor, growth, import, latency, plain, profile, purge};
 
 /// The scenarios, in the order in which they run.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "deletable",
     "mix",
     "heavy",
@@ -25,6 +25,7 @@ pub const NAMES: [&str; 12] = [
     "purge",
     "beside",
     "embedded",
+    "import",
     "criteria",
     "growth",
     "profile",
@@ -67,6 +68,7 @@ pub async fn run(args: &Args) {
             "purge" => purge::purge(args).await,
             "beside" => purge::beside(args).await,
             "embedded" => embedded::embedded(args).await,
+            "import" => import::import(args).await,
             "criteria" => criteria(args),
             "growth" => growth::growth(args).await,
             _ => profiled(args).await,

@@ -1,26 +1,20 @@
 //! `import` and `enroll`: JSON Lines from a file or standard input.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use futures_util::stream;
-use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::progress::LongWork;
 use super::{Context, Failure, operator, output};
 use crate::broker;
 use crate::ports::FeedError;
 use crate::service;
-use crate::store::StoreError;
-use crate::store::import::Import;
-
-/// How often an import that met other transactions starts again.
-const MAX_TRIES: u32 = 10;
+use crate::store::import::{Import, Pace, Phase, Progress, Source};
 
 /// Where the lines come from.
 #[derive(Debug, Args)]
@@ -37,24 +31,20 @@ impl Input {
         Ok(Box::new(BufReader::new(self.file()?)))
     }
 
-    /// The input as a file that can be read more than once. Standard input is copied into one that has no name: a
-    /// transaction must not wait for whoever writes it.
-    pub fn open_whole(&self) -> anyhow::Result<File> {
-        if !self.is_stdin() {
-            return self.file();
+    /// The input as lines that can be read more than once.
+    pub fn open_whole(&self) -> anyhow::Result<Source> {
+        if self.is_stdin() {
+            return Source::copy(std::io::stdin().lock()).context("standard input cannot be copied");
         }
-        let path = std::env::temp_dir().join(format!("contact-reaper-import-{}", std::process::id()));
-        let shown = path.display();
-        let mut options = File::options();
-        let spool = options.read(true).write(true).create_new(true).mode(0o600).open(&path);
-        let mut spool = spool.with_context(|| format!("{shown} cannot be made to hold standard input"))?;
-        std::fs::remove_file(&path).with_context(|| format!("{shown} cannot be removed"))?;
-        std::io::copy(&mut std::io::stdin().lock(), &mut spool).context("standard input cannot be read")?;
-        Ok(spool)
+        Source::open(&self.file).with_context(|| self.cannot_be_read())
+    }
+
+    fn cannot_be_read(&self) -> String {
+        format!("{} cannot be read", self.file.display())
     }
 
     fn file(&self) -> anyhow::Result<File> {
-        File::open(&self.file).with_context(|| format!("{} cannot be read", self.file.display()))
+        File::open(&self.file).with_context(|| self.cannot_be_read())
     }
 
     fn is_stdin(&self) -> bool {
@@ -63,60 +53,35 @@ impl Input {
 }
 
 pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
-    let mut file = input.open_whole()?;
+    let source = input.open_whole()?;
     let store = context.store().await?;
-    let bar = output::progress("records read");
-    let mut tries = 0;
-    let report = loop {
-        file.rewind().context("the input cannot be read from its start")?;
-        bar.set_position(0);
-        let mut import = store.begin_import(&operator()).await?;
-        let read = read_lines(&mut import, &mut BufReader::new(&file), &bar).await;
-        match import.finish(read).await {
-            // The workers had the same contacts in hand, in another order.
-            Err(StoreError::Contended(_)) if tries < MAX_TRIES => tries += 1,
-            report => break report,
-        }
-        tokio::time::sleep(Duration::from_millis(100) * tries).await;
+    let progress = LongWork::start();
+    let import = Import { source: &source, operator: &operator(), pace: Pace::default() };
+    let mut reached = |Progress { phase, done, all }| {
+        let what = match phase {
+            Phase::Check => "checked",
+            Phase::Apply => "imported",
+        };
+        progress.reached(what, done, all);
     };
-    bar.finish_and_clear();
-    let report = report?;
+    let imported = store.import(import, &mut reached).await;
+    progress.end();
+    let report = imported?;
     if context.json {
         return output::document(&report);
     }
     let kinds: Vec<Vec<String>> =
         report.kinds.iter().map(|(kind, count)| vec![(*kind).to_owned(), count.to_string()]).collect();
-    output::table(&["kind", "records"], &kinds, "the file has no records")?;
-    match report.skipped {
-        0 => output::line(&format!("{} records imported", report.imported)),
-        skipped => output::line(&format!(
-            "{} records imported, {skipped} skipped: they are of erased or purged contacts",
-            report.imported
-        )),
-    }
-}
-
-async fn read_lines(
-    import: &mut Import,
-    lines: &mut dyn BufRead,
-    bar: &ProgressBar,
-) -> Result<(), StoreError> {
-    let mut line = String::new();
-    let mut number = 0;
-    loop {
-        line.clear();
-        number += 1;
-        match lines.read_line(&mut line) {
-            Ok(0) => return Ok(()),
-            Ok(_) => import.line(number, &line).await?,
-            Err(error) => {
-                return Err(StoreError::Refused(format!(
-                    "line {number}: cannot be read ({error}); nothing was imported"
-                )));
-            }
-        }
-        bar.inc(1);
-    }
+    output::table(&["kind", "records"], &kinds, "the file has no records to store")?;
+    let more = [
+        (report.skipped, "skipped: they are of erased or purged contacts, or an erasure deleted them"),
+        (report.redacted, "redacted: they name the address of an erased person"),
+        (report.removed, "removed"),
+        (report.dropped_properties, "properties dropped: the records that replaced them do not have them"),
+    ];
+    let more = more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+    let all = std::iter::once(format!("{} records imported", report.imported)).chain(more);
+    output::line(&all.collect::<Vec<_>>().join(", "))
 }
 
 pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {

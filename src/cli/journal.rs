@@ -146,7 +146,7 @@ async fn write_pages(export: &mut Export, out: &mut impl Write) -> Result<Lines,
 }
 
 pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
-    let file = input.open_whole()?;
+    let file = input.open_whole()?.into_file();
     let survey = Survey::of(&file)?;
     let store = context.existing_store().await?;
     store.knows_keys(&survey.keys).await?;

@@ -13,6 +13,7 @@ mod operate;
 mod output;
 mod pages;
 mod pause;
+mod progress;
 mod restore;
 mod retention;
 mod tokens;
@@ -58,7 +59,7 @@ enum Command {
     Migrate,
     /// Show the settings in force, or every mistake in them
     CheckConfig,
-    /// Take records (JSON Lines) into the store, all of a file or nothing of it
+    /// Take records (JSON Lines) into the store, nothing of a file with a mistake; interrupted, the same command goes on
     Import(data::Input),
     /// Publish enrollment events (JSON Lines) to RabbitMQ, confirmed
     Enroll(data::Input),

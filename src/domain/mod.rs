@@ -5,6 +5,7 @@
 
 pub mod actions;
 pub mod address;
+pub mod batch_size;
 pub mod credential;
 pub mod criteria;
 pub mod dead_letter;

@@ -19,7 +19,7 @@ use super::trash::DeletedBy;
 use super::users::user_who_may_erase;
 use super::values::{Arg, args};
 use super::{
-    Store, StoreError, contact_counts, count_by_user, identifiers, lifecycle, scrubs, suppressions,
+    Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle, scrubs, suppressions,
     transaction, trying_out,
 };
 use crate::domain::address::{address_key, is_plain_address};
@@ -127,6 +127,7 @@ async fn erase(
     target: &ErasureTarget,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
+    import::wait_for_chunk(tx).await?;
     let user_id = user_who_may_erase(tx, account_id, user).await?;
     let contacts = targeted(tx, account_id, target).await?;
     if contacts.len() as u64 != confirm {

@@ -9,7 +9,7 @@ use super::plan::BATCH;
 use super::retention::{ByAccount, Sweep, Swept, lock_clause, turn};
 use super::trash::Touched;
 use super::values::{Arg, Row, args};
-use super::{Store, StoreError, identifiers, scrubs, suppressions, trash};
+use super::{Store, StoreError, identifiers, import, scrubs, suppressions, trash};
 use crate::domain::effects::Transition;
 use crate::domain::suppression::PURGED;
 use crate::domain::time::Time;
@@ -30,6 +30,7 @@ pub async fn purge(
     now: Time,
     cutoff: Time,
 ) -> Result<(ByAccount, Swept), StoreError> {
+    import::wait_for_chunk(tx).await?;
     let entries = due(tx, sweep, cutoff).await?;
     let (mut by_account, mut swept) = (ByAccount::new(), Swept::default());
     for Entry { contact: (account_id, contact_id), .. } in &entries {

@@ -16,7 +16,7 @@ use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
-use crate::domain::suppression::{AddressHash, ERASED, HashKeys, PURGED};
+use crate::domain::suppression::{AddressHash, ERASED, HashKeys, MARKS, PURGED};
 use crate::domain::time::Time;
 
 const HASH: [Column; 6] = [
@@ -258,16 +258,35 @@ pub async fn gone(
     home: &KeyHome,
     addresses: &[(i64, String)],
 ) -> Result<Vec<(i64, String)>, StoreError> {
+    marked(tx, home, addresses, &MARKS).await
+}
+
+/// Those of the addresses whose person was erased, and that no contact has now.
+pub async fn erased(
+    tx: &mut Tx,
+    home: &KeyHome,
+    addresses: &[(i64, String)],
+) -> Result<Vec<(i64, String)>, StoreError> {
+    marked(tx, home, addresses, &[ERASED]).await
+}
+
+async fn marked(
+    tx: &mut Tx,
+    home: &KeyHome,
+    addresses: &[(i64, String)],
+    marks: &[&str],
+) -> Result<Vec<(i64, String)>, StoreError> {
     if addresses.is_empty() || tx.row("SELECT 1 AS one FROM address_hashes LIMIT 1", &[]).await?.is_none() {
         return Ok(Vec::new());
     }
     let batch = lookups(&keys(tx, home).await?, addresses);
     let sql = format!(
         "SELECT DISTINCT b.account_id, b.email_key FROM {} \
-         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status IN ('{ERASED}', '{PURGED}') \
+         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status IN ('{}') \
          WHERE NOT EXISTS (SELECT 1 FROM contact_emails e \
                            WHERE e.account_id = b.account_id AND e.email_key = b.email_key)",
-        tx.dialect().batch(1, &LOOKUP)
+        tx.dialect().batch(1, &LOOKUP),
+        marks.join("', '")
     );
     let rows = tx.rows(&sql, args![batch]).await?;
     rows.iter().map(|row| Ok((row.int("account_id")?, row.text("email_key")?))).collect()

@@ -638,3 +638,110 @@ on_both!(dead_letters_that_name_the_person_are_removed, async |db: Database| {
     assert_eq!(db.count("dead_letters", "TRUE").await, 4);
     assert_eq!(db.count("audit", "action = 'discard_dead_letters' AND count = 3").await, 1);
 });
+
+on_both!(erased_stays_erased_when_the_same_file_comes_again, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let records = vec![
+        person(11, "ada@x.example", "Ada", "Aalto", ""),
+        contact(1, 12, json!({"note": "knows ada@x.example"})),
+        json!({"kind": "ticket", "accountId": "1", "id": "5", "properties": {"subject": "Of Ada Aalto, ada@x.example"}}),
+        json!({"kind": "ticket", "accountId": "1", "id": "6", "properties": {"subject": "Of ada&#64;x.example"}}),
+        json!({"kind": "conversation", "accountId": "1", "id": "50", "channel": "chat", "contactId": "11",
+            "ticketIds": ["5"], "messages": []}),
+        json!({"kind": "formSubmission", "accountId": "1", "id": "62", "formId": "f", "contactId": "11",
+            "submittedAt": days_ago(3), "values": {}}),
+        json!({"kind": "file", "accountId": "1", "id": "63", "name": "passport Ada Aalto.pdf", "formSubmissionId": "62"}),
+        json!({"kind": "file", "accountId": "1", "id": "64", "name": "cv_ada@x.example.pdf", "contactIds": ["11", "12"]}),
+        json!({"kind": "quote", "accountId": "1", "id": "70", "title": "Ada Aalto", "contactIds": ["11"], "createdAt": days_ago(3)}),
+        json!({"kind": "quote", "accountId": "1", "id": "71", "title": "Ada Aalto", "contactIds": ["11", "12"], "createdAt": days_ago(3)}),
+        json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"about": "by Ada Aalto, ada%40x.example"}}),
+        activity("60", "note", "Ada Aalto, ada@x.example", &[("company", "9")]),
+        activity("61", "note", "Ada Aalto, ada@x.example", &[("contact", "11"), ("contact", "12")]),
+        json!({"kind": "association", "accountId": "1", "from": {"type": "contact", "id": "12"}, "to": {"type": "company", "id": "9"},
+            "label": "by ada@x.example"}),
+    ];
+    let file = [entitled_account(1), records].concat();
+    reaper.import(&file).await;
+    receipt(&reaper, &["--contact", "11", "--confirm", "1"]).await;
+    db.execute("UPDATE quotes SET orphaned_at = '2020-01-01T00:00:00.000000Z' WHERE orphaned_at IS NOT NULL")
+        .await;
+    reaper.json(&["retention", "run", "--job", "delete_quotes"]).await;
+    let kept = async || {
+        let mut kept = Vec::new();
+        for (column, table, id) in [
+            ("properties", "objects", "object_type, object_id"),
+            ("name", "files", "file_id"),
+            ("title", "quotes", "quote_id"),
+            ("properties", "activities", "activity_id"),
+            ("label", "associations", "label"),
+            ("conversation_id", "conversations", "conversation_id"),
+            ("properties", "contacts", "contact_id"),
+        ] {
+            kept.push(texts(&db, column, table, id).await);
+        }
+        kept
+    };
+    let erased = kept().await;
+    assert_eq!(erased[1], ["cv_[redacted].pdf"]);
+    assert_eq!(erased[2], ["[redacted]"], "quote 70 is deleted");
+    assert_eq!(erased[4], ["by [redacted]"]);
+    let lines: String = file.iter().map(|record| format!("{record}\n")).collect();
+    let output = reaper.run_with_input(&["--json", "import", "-"], &lines).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(kept().await, erased);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    // Company 9, ticket 6, note 60, the association.
+    assert_eq!(report["redacted"], 4, "{report}");
+    // Contact 11, its conversation and submission, ticket 5, files 63 and 64, quotes 70 and 71, note 61.
+    assert_eq!(report["skipped"], 9, "{report}");
+    assert!(
+        erased[6][0].contains("knows ada@x.example"),
+        "another contact's property stays: {:?}",
+        erased[6]
+    );
+});
+
+on_both!(an_address_that_comes_back_with_a_contact_is_not_redacted, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper
+        .import(&[entitled_account(1), vec![person(11, "ada@x.example", "Ada", "Aalto", "")]].concat())
+        .await;
+    receipt(&reaper, &["--contact", "11", "--confirm", "1"]).await;
+    let company =
+        |about: &str| json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"about": about}});
+    reaper.import(&[company("ada@x.example")]).await;
+    let about = async || texts(&db, "properties ->> 'about'", "objects", "object_id").await;
+    assert_eq!(about().await, ["[redacted]"]);
+    reaper.import(&[contact(1, 99, json!({"email": "ada@x.example"})), company("ada@x.example")]).await;
+    assert_eq!(about().await, ["ada@x.example"]);
+});
+
+on_both!(what_a_purge_took_with_it_does_not_redact_what_comes_in, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut ada = person(11, "ada@x.example", "Ada", "Aalto", "");
+    ada["archived"] = json!(true);
+    ada["archivedAt"] = json!(days_ago(120));
+    let header = json!({"kind": "activity", "accountId": "1", "id": "60", "type": "email", "timestamp": days_ago(3),
+        "properties": {"hs_email_headers": "to ada@x.example"}, "associations": [{"type": "contact", "id": "11"}, {"type": "contact", "id": "12"}]});
+    reaper
+        .import(
+            &[
+                entitled_account(1),
+                vec![ada, contact(1, 12, json!({})), person(13, "bo@x.example", "Bo", "Ray", "")],
+            ]
+            .concat(),
+        )
+        .await;
+    reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    receipt(&reaper, &["--contact", "13", "--confirm", "1"]).await;
+    let company = json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"about": "ada@x.example, bo@x.example"}});
+    reaper.import(&[company, header]).await;
+    assert_eq!(
+        texts(&db, "properties ->> 'about'", "objects", "object_id").await,
+        ["ada@x.example, [redacted]"]
+    );
+    assert_eq!(
+        texts(&db, "properties ->> 'hs_email_headers'", "activities", "activity_id").await,
+        ["to ada@x.example"]
+    );
+});

@@ -60,7 +60,10 @@ on_both!(every_kind_of_record_is_taken_and_counted, async |db: Database| {
     let mut kinds: BTreeMap<&str, u64> = KINDS.into_iter().map(|kind| (kind, 1)).collect();
     kinds.insert("contact", 2);
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
-    assert_eq!(report, json!({"imported": 24, "skipped": 0, "kinds": kinds}));
+    assert_eq!(
+        report,
+        json!({"imported": 24, "skipped": 0, "removed": 0, "droppedProperties": 0, "kinds": kinds})
+    );
 
     let inspected = reaper.contact(1, 1).await;
     assert_eq!(inspected["visible"], shown());

@@ -24,6 +24,7 @@ use crate::pipeline::Outcome;
 use crate::ports::Stop;
 use crate::scheduler::jobs::Runner;
 use crate::service;
+use crate::store::import::{self, Import, Pace};
 use crate::store::read::{Filter, TrashRow};
 use crate::store::tokens::NewToken;
 use crate::store::{self, KeyHome, Store};
@@ -129,15 +130,10 @@ async fn fresh_store(context: &Context) -> Result<Store, Failure> {
 }
 
 async fn import(store: &Store) -> Result<u64, Failure> {
-    let mut import = store.begin_import(&operator()).await?;
-    let mut read = Ok(());
-    for (number, line) in (1..).zip(dated(ACCOUNT)?.lines()) {
-        read = import.line(number, line).await;
-        if read.is_err() {
-            break;
-        }
-    }
-    Ok(import.finish(read).await?.imported)
+    let source =
+        import::Source::copy(dated(ACCOUNT)?.as_bytes()).context("the sample account cannot be copied")?;
+    let import = Import { source: &source, operator: &operator(), pace: Pace::default() };
+    Ok(store.import(import, &mut |_| {}).await?.imported)
 }
 
 /// What happened before the events came: the nightly purge, and somebody who wanted a contact back.

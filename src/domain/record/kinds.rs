@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::ColumnType::{Bool, Int, Json, Text, Time};
-use super::{Archived, Kind, Parts, Row, Table};
+use super::{Archived, Kind, NamesAddresses, Parts, Row, Table};
 use crate::domain::address::address_key;
 use crate::domain::entitlement::Tier;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
@@ -28,11 +28,15 @@ const CHANNELS: &[&str] = &["chat", "email", "bot"];
 /// What may be told of an address.
 pub const DELIVERABILITY: &[&str] = &["bounced", "spam_reported", "unsubscribed", "quarantined"];
 const OBJECT_TYPES: &[&str] = &["contact", "company", "deal", "ticket"];
+/// The kinds of which a record may be partial.
+pub(super) const MERGED: &[&str] = &["contact", "company", "deal", "ticket"];
 const PROCESSING_TYPES: &[&str] = &["MANUAL", "DYNAMIC", "SNAPSHOT"];
 
 /// What is part of a key fits into an index of either database.
 const MAX_KEY_BYTES: usize = 1000;
 const TOO_LONG: &str = "must not be longer than 1000 bytes";
+/// A list of associations, contacts or tickets takes hundreds of bytes of memory an item.
+const MAX_ITEMS: usize = 20_000;
 
 /// Declares a kind: its table with the key columns before the bar, its links, its reader.
 macro_rules! kind {
@@ -59,7 +63,7 @@ macro_rules! kind {
     };
 }
 
-/// Every kind. A link table's key columns are its owner's; the rest tells its rows apart.
+/// Every kind, after those that it refers to. A link table's key columns are its owner's; the rest tells its rows apart.
 pub static KINDS: &[Kind] = &[
     Kind {
         name: "account",
@@ -101,8 +105,8 @@ pub static KINDS: &[Kind] = &[
         "form_submissions" [submission_id Int | contact_id Int, form_id Text, submitted_at Time, field_values Json] => form_submission),
     kind!("integration", "integrations" [contact_id Int, source Text | payload Json] => integration),
     kind!("lifecycleTransition", "lifecycle_transitions" [contact_id Int, stage Text, at Time |] => lifecycle_transition),
-    kind!("segment", "segments" [segment_id Int | name Text, processing_type Text]
-        links "segment_members" [segment_id | contact_id Int] => segment),
+    // Its members, who may be millions, are no links but in a list of their own.
+    kind!("segment", "segments" [segment_id Int | name Text, processing_type Text] => segment),
     kind!("notification",
         "notifications" [notification_id Int | user_id Int, contact_id Int, contact_name Text, contact_email Text,
             title Text, created_at Time] => notification),
@@ -168,7 +172,15 @@ fn one_of<'a>(members: &Members<'a>, name: &str, known: &[&str]) -> Result<&'a s
     }
 }
 
+fn refuse_too_many(members: &Members<'_>, name: &str) -> Result<(), Fault> {
+    match members.list(name)?.len() {
+        ..=MAX_ITEMS => Ok(()),
+        _ => Err(members.fault(name, &format!("must not have more than {MAX_ITEMS} items"))),
+    }
+}
+
 fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, Fault> {
+    refuse_too_many(members, name)?;
     let (mut ids, mut seen) = (Vec::new(), HashSet::new());
     for (index, item) in members.list(name)?.iter().enumerate() {
         let id = parse_id(item)
@@ -180,14 +192,21 @@ fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, Fault> {
     Ok(ids)
 }
 
-/// A map of strings, as the vendor's API gives properties; null is no value.
+/// A map of strings, as the vendor's API gives properties; null is no value, and clears one where the record is partial.
 fn properties(members: &Members<'_>) -> Result<Value, Fault> {
+    let is_partial = members.flag("partial")? == Some(true);
+    if is_partial && members.optional("properties").is_none() {
+        return Ok(json!({}));
+    }
     let object = members.object("properties")?;
     let mut kept = Row::new();
     for (name, value) in object.iter() {
         match value {
             Value::String(_) => {
                 kept.insert(name.clone(), value.clone());
+            }
+            Value::Null if is_partial => {
+                kept.insert(name.clone(), Value::Null);
             }
             Value::Null => {}
             _ => return Err(object.fault(name, "must be a string")),
@@ -225,6 +244,12 @@ fn user(m: &Members<'_>) -> Read {
 fn contact(m: &Members<'_>) -> Read {
     let contact_id = m.id("id")?;
     let properties = properties(m)?;
+    let is_partial = m.flag("partial")? == Some(true);
+    let names_addresses = NamesAddresses {
+        primary: !is_partial || properties.get("email").is_some(),
+        additional: !is_partial || m.optional("additionalEmails").is_some(),
+    };
+    refuse_too_many(m, "additionalEmails")?;
     let mut additional = Vec::new();
     for (index, address) in m.list("additionalEmails")?.iter().enumerate() {
         let address = address.as_str();
@@ -245,10 +270,12 @@ fn contact(m: &Members<'_>) -> Read {
         Some(true) => Some(Archived { at: optional_time(m, "archivedAt")? }),
         _ => None,
     };
-    let row =
-        row(json!({"contact_id": contact_id, "history": history(m)?, "created_at": time(m, "createdAt")?,
+    // A partial record creates a contact only where it says since when there is one.
+    let created_at = if is_partial { optional_time(m, "createdAt")? } else { Some(time(m, "createdAt")?) };
+    let row = row(json!({"contact_id": contact_id, "history": history(m)?, "created_at": created_at,
         "updated_at": optional_time(m, "updatedAt")?, "properties": properties}));
-    Ok(Parts { row, links, contacts: vec![contact_id], archived, ..Parts::default() })
+    let owner = created_at.is_none().then_some(contact_id);
+    Ok(Parts { row, links, contacts: vec![contact_id], owner, archived, names_addresses, ..Parts::default() })
 }
 
 /// `propertiesWithHistory`: for each property its past values with their times.
@@ -284,22 +311,31 @@ fn label<'a>(m: &Members<'a>) -> Result<&'a str, Fault> {
     if label.len() > MAX_KEY_BYTES { Err(m.fault("label", TOO_LONG)) } else { Ok(label) }
 }
 
+/// The columns of an association's key, but the account.
+pub(super) fn association_key(m: &Members<'_>) -> Result<Row, Fault> {
+    let (from_type, from_id, _) = end(&m.object("from")?)?;
+    let (to_type, to_id, _) = end(&m.object("to")?)?;
+    Ok(row(json!({"from_type": from_type, "from_id": from_id, "to_type": to_type, "to_id": to_id,
+        "label": label(m)?})))
+}
+
 fn association(m: &Members<'_>) -> Read {
-    let (from_type, from_id, from_contact) = end(&m.object("from")?)?;
-    let (to_type, to_id, to_contact) = end(&m.object("to")?)?;
+    let (_, _, from_contact) = end(&m.object("from")?)?;
+    let (_, _, to_contact) = end(&m.object("to")?)?;
     let association_type_id = match m.optional("associationTypeId") {
         None => None,
         Some(Value::String(id)) => Some(id.clone()),
         Some(Value::Number(id)) => Some(id.to_string()),
         Some(_) => return Err(m.fault("associationTypeId", "must be a string")),
     };
-    let row = row(json!({"from_type": from_type, "from_id": from_id, "to_type": to_type, "to_id": to_id,
-        "label": label(m)?, "association_type_id": association_type_id}));
+    let mut row = association_key(m)?;
+    row.insert("association_type_id".to_owned(), association_type_id.into());
     Ok(Parts { row, contacts: from_contact.into_iter().chain(to_contact).collect(), ..Parts::default() })
 }
 
 fn activity(m: &Members<'_>) -> Read {
     let activity_id = m.id("id")?;
+    refuse_too_many(m, "associations")?;
     let (mut links, mut seen) = (Vec::new(), HashSet::new());
     let mut contacts: Vec<Option<i64>> = Vec::new();
     for association in m.objects("associations")? {
@@ -410,11 +446,8 @@ fn lifecycle_transition(m: &Members<'_>) -> Read {
 }
 
 fn segment(m: &Members<'_>) -> Read {
-    let segment_id = m.id("id")?;
-    let link = |id| row(json!({"segment_id": segment_id, "contact_id": id}));
-    let parts = plain(json!({"segment_id": segment_id, "name": m.text("name")?,
-        "processing_type": one_of(m, "processingType", PROCESSING_TYPES)?}));
-    Ok(Parts { links: ids(m, "members")?.into_iter().map(link).collect(), ..parts })
+    Ok(plain(json!({"segment_id": m.id("id")?, "name": m.text("name")?,
+        "processing_type": one_of(m, "processingType", PROCESSING_TYPES)?})))
 }
 
 fn notification(m: &Members<'_>) -> Read {

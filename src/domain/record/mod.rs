@@ -5,11 +5,22 @@
 //! returns more than we keep.
 
 mod kinds;
+mod line;
+mod remove;
+
+use std::borrow::Cow;
 
 pub use kinds::DELIVERABILITY;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::members::{Fault, Members};
+use line::Line;
+
+/// The longest line of a record but a segment's, in bytes.
+pub const MAX_RECORD_BYTES: usize = 4 << 20;
+/// The longest line of a segment: some three million members.
+pub const MAX_SEGMENT_BYTES: usize = 32 << 20;
 
 /// What a column holds; the store knows how each database spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +58,13 @@ pub struct Kind {
     read: fn(&Members<'_>) -> Result<Parts, Fault>,
 }
 
+impl Kind {
+    /// May a record name some of the properties, and leave the others as they are?
+    pub fn may_be_partial(&self) -> bool {
+        kinds::MERGED.contains(&self.name)
+    }
+}
+
 /// What a reader makes of a record, beside the account.
 #[derive(Debug, Default)]
 struct Parts {
@@ -56,6 +74,16 @@ struct Parts {
     shared: Vec<i64>,
     owner: Option<i64>,
     archived: Option<Archived>,
+    names_addresses: NamesAddresses,
+}
+
+/// Which of its addresses the record of a contact names: a partial one may name none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NamesAddresses {
+    /// `properties.email`, also where it is null.
+    pub primary: bool,
+    /// `additionalEmails`.
+    pub additional: bool,
 }
 
 /// A contact that arrives in the trash.
@@ -65,10 +93,22 @@ pub struct Archived {
     pub at: Option<String>,
 }
 
+/// What a record does with the row of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The row becomes what the record says.
+    Replace,
+    /// The row keeps the properties that the record does not name.
+    Merge,
+    /// The row goes; the record has its key alone.
+    Remove,
+}
+
 /// One line of an import, read.
 #[derive(Debug)]
 pub struct Record {
     pub kind: &'static Kind,
+    pub action: Action,
     pub account_id: i64,
     pub row: Row,
     pub links: Vec<Row>,
@@ -79,14 +119,38 @@ pub struct Record {
     /// The contact that has to exist, from `contactId`.
     pub owner: Option<i64>,
     pub archived: Option<Archived>,
+    pub names_addresses: NamesAddresses,
+    /// The members of a segment, in order and each once; they may be millions.
+    pub members: Vec<i64>,
 }
 
 impl Record {
     /// The key, as text: records of one key must not meet in one statement.
     pub fn key(&self) -> String {
-        let column = |(name, _): &Column| self.row.get(*name).map(Value::to_string).unwrap_or_default();
-        self.kind.table.columns[..self.kind.table.key].iter().map(column).collect::<Vec<_>>().join("\u{1f}")
+        self.key_of(self.kind.table.key)
     }
+
+    /// The first columns of the key, as text.
+    pub fn key_of(&self, columns: usize) -> String {
+        let column = |(name, _): &Column| self.row.get(*name).map(Value::to_string).unwrap_or_default();
+        self.kind.table.columns[..columns].iter().map(column).collect::<Vec<_>>().join("\u{1f}")
+    }
+
+    /// The position of its kind in the order in which kinds are imported: every kind comes after those that it refers to.
+    pub fn stage(&self) -> usize {
+        let of = if self.kind.name == remove::MEMBERSHIP.name { "segment" } else { self.kind.name };
+        kinds::KINDS.iter().position(|kind| kind.name == of).unwrap_or_default()
+    }
+
+    /// Does the record take one member out of a segment?
+    pub fn is_membership(&self) -> bool {
+        self.kind.name == remove::MEMBERSHIP.name
+    }
+}
+
+/// How many kinds of records there are.
+pub fn stages() -> usize {
+    kinds::KINDS.len()
 }
 
 /// Reads one line.
@@ -95,27 +159,83 @@ impl Record {
 ///
 /// The member at fault and what it must be.
 pub fn parse_record(line: &str) -> Result<Record, Fault> {
-    let document = |expected: String| Fault { place: "the line".to_owned(), expected };
-    let value: Value = serde_json::from_str(line)
-        .map_err(|error| document(format!("is not JSON (column {})", error.column())))?;
+    refuse_too_long(line)?;
+    let Line { value, members: ids } = serde_json::from_str(line).map_err(|error| not_json(&error))?;
     if line.contains("\\u0000") && contains_nul(&value) {
-        return Err(document(
-            "must not contain the character U+0000, which PostgreSQL cannot store".to_owned(),
-        ));
+        return Err(of_the_line("must not contain the character U+0000, which PostgreSQL cannot store"));
     }
-    let members = Members::of(&value, "").map_err(|_| document("must be a JSON object".to_owned()))?;
+    let members = Members::of(&value, "").map_err(|_| of_the_line("must be a JSON object"))?;
     let name = members.text("kind")?;
+    if name == "remove" {
+        return remove::parse(&members);
+    }
     let kind = kinds::KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| {
-        let known: Vec<&str> = kinds::KINDS.iter().map(|kind| kind.name).collect();
+        let known: Vec<&str> = kinds::KINDS.iter().map(|kind| kind.name).chain(["remove"]).collect();
         members.fault("kind", &format!("must be one of {}", known.join(", ")))
     })?;
     let account_id = members.id(if name == "account" { "id" } else { "accountId" })?;
-    let Parts { mut row, mut links, contacts, shared, owner, archived } = (kind.read)(&members)?;
+    let action = match members.flag("partial")? {
+        Some(true) if kind.may_be_partial() => Action::Merge,
+        Some(true) => {
+            let expected = format!("must be left out: only {} can be partial", kinds::MERGED.join(", "));
+            return Err(members.fault("partial", &expected));
+        }
+        _ => Action::Replace,
+    };
+    let Parts { mut row, mut links, contacts, shared, owner, archived, names_addresses } =
+        (kind.read)(&members)?;
     row.insert("account_id".to_owned(), account_id.into());
     for link in &mut links {
         link.insert("account_id".to_owned(), account_id.into());
     }
-    Ok(Record { kind, account_id, row, links, contacts, shared, owner, archived })
+    let members = if name == "segment" { ids.into_ids(&members)? } else { Vec::new() };
+    Ok(Record {
+        kind,
+        action,
+        account_id,
+        row,
+        links,
+        contacts,
+        shared,
+        owner,
+        archived,
+        names_addresses,
+        members,
+    })
+}
+
+fn of_the_line(expected: &str) -> Fault {
+    Fault { place: "the line".to_owned(), expected: expected.to_owned() }
+}
+
+fn not_json(error: &serde_json::Error) -> Fault {
+    of_the_line(&format!("is not JSON (column {})", error.column()))
+}
+
+/// A record takes several times its length in memory, a segment only a little more than its length.
+fn refuse_too_long(line: &str) -> Result<(), Fault> {
+    #[derive(Deserialize)]
+    struct Head<'a> {
+        #[serde(borrow)]
+        kind: Option<Cow<'a, str>>,
+    }
+    if line.len() <= MAX_RECORD_BYTES {
+        return Ok(());
+    }
+    let head: Head<'_> = serde_json::from_str(line).map_err(|error| not_json(&error))?;
+    if head.kind.as_deref() == Some("segment") && line.len() <= MAX_SEGMENT_BYTES {
+        return Ok(());
+    }
+    Err(too_long())
+}
+
+/// The fault of a line that is longer than a record may be.
+pub fn too_long() -> Fault {
+    of_the_line(&format!(
+        "must not be longer than {} MiB, or {} MiB where it is a segment",
+        MAX_RECORD_BYTES >> 20,
+        MAX_SEGMENT_BYTES >> 20
+    ))
 }
 
 fn contains_nul(value: &Value) -> bool {
@@ -167,6 +287,19 @@ mod tests {
             ),
             (r#"{"kind":"workflow","accountId":"1","flow":{"name":"no id"}}"#, "flow.id"),
             (r#"{"kind":"account","id":"1","name":"A\u0000"}"#, "the line"),
+            (
+                r#"{"kind":"segment","accountId":"1","id":"4","name":"S","processingType":"MANUAL","members":"1"}"#,
+                "members",
+            ),
+            (
+                r#"{"kind":"quote","accountId":"1","id":"5","partial":true,"createdAt":"2026-01-01T00:00:00Z"}"#,
+                "partial",
+            ),
+            (r#"{"kind":"remove","accountId":"1","id":"5"}"#, "of"),
+            (r#"{"kind":"remove","of":"contact","accountId":"1","id":"5"}"#, "of"),
+            (r#"{"kind":"remove","of":"quote","accountId":"1","id":"5"}"#, "of"),
+            (r#"{"kind":"remove","of":"user","accountId":"1"}"#, "id"),
+            (r#"{"kind":"remove","of":"membership","accountId":"1","segmentId":"4"}"#, "contactId"),
         ] {
             assert_eq!(fault(line).0, place, "{line}");
         }
@@ -185,5 +318,53 @@ mod tests {
         assert_eq!(keys, ["ada@example.org", "ada@work.example"]);
         assert_eq!(record.archived, Some(Archived { at: None }));
         assert_eq!(record.key(), "1\u{1f}512");
+    }
+
+    #[test]
+    fn members_of_a_segment_are_sorted_and_each_is_there_once() {
+        let record = parse_record(
+            r#"{"members":["30",7,"30","9"],"kind":"segment","accountId":"1","id":"4","name":"S","processingType":"MANUAL"}"#,
+        );
+        assert_eq!(record.unwrap().members, [7, 9, 30]);
+    }
+
+    #[test]
+    fn only_a_segment_may_be_longer_than_four_mebibytes() {
+        let company = |letters: usize| {
+            format!(
+                r#"{{"kind":"company","accountId":"1","id":"5","properties":{{"about":"{}"}}}}"#,
+                "x".repeat(letters)
+            )
+        };
+        assert!(parse_record(&company(MAX_RECORD_BYTES - 100)).is_ok());
+        let (place, expected) = fault(&company(MAX_RECORD_BYTES));
+        assert!(place == "the line" && expected.contains("4 MiB"), "{place}: {expected}");
+        let members = (1..=700_000).map(|id| format!("\"{id}\"")).collect::<Vec<_>>().join(",");
+        let segment = format!(
+            r#"{{"kind":"segment","accountId":"1","id":"4","name":"S","processingType":"MANUAL","members":[{members}]}}"#
+        );
+        assert!(segment.len() > MAX_RECORD_BYTES);
+        assert_eq!(parse_record(&segment).unwrap().members.len(), 700_000);
+    }
+
+    #[test]
+    fn a_partial_record_names_what_it_clears() {
+        let record = parse_record(
+            r#"{"kind":"contact","accountId":"1","id":"5","partial":true,"properties":{"city":null,"email":"a@x.example"}}"#,
+        )
+        .unwrap();
+        assert_eq!(record.action, Action::Merge);
+        assert_eq!(record.row["properties"], serde_json::json!({"city": null, "email": "a@x.example"}));
+        assert_eq!(record.names_addresses, NamesAddresses { primary: true, additional: false });
+    }
+
+    #[test]
+    fn a_removal_has_the_key_of_its_kind() {
+        let record = parse_record(
+            r#"{"kind":"remove","of":"association","accountId":"1","from":{"type":"contact","id":"1"},"to":{"type":"deal","id":"2"}}"#,
+        )
+        .unwrap();
+        assert_eq!((record.action, record.kind.name), (Action::Remove, "association"));
+        assert_eq!(record.key(), "1\u{1f}\"contact\"\u{1f}1\u{1f}\"deal\"\u{1f}2\u{1f}\"\"");
     }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::portion::Portion;
 use super::{Job, Office, Runner};
+use crate::domain::batch_size::AdaptiveBatchSize;
 use crate::domain::time::Time;
 use crate::ports::Decided;
 use crate::store::StoreError;
@@ -13,6 +13,8 @@ use crate::store::lease::Duty;
 use crate::store::retention::{Held, Locked, Run, Sweep, Target};
 use crate::telemetry;
 
+/// How long a batch may take.
+const TARGET_BATCH_TIME: Duration = Duration::from_secs(1);
 /// Between two looks at whoever goes before us.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Beside enrollments a job rests so many times as long as it works: it has a third of the time of one connection.
@@ -28,7 +30,7 @@ pub struct Attempt<'a> {
     runner: &'a Runner<'a>,
     run: Run,
     began: Instant,
-    portion: Portion,
+    batch_size: AdaptiveBatchSize,
     /// The last transaction came late and was refused; see [`Attempt::refused`].
     was_refused: bool,
     /// How long it has yet to rest before its next transaction.
@@ -51,7 +53,7 @@ impl<'a> Attempt<'a> {
             runner,
             run,
             began: Instant::now(),
-            portion: Portion::new(job.batch_size),
+            batch_size: AdaptiveBatchSize::new(job.batch_size, TARGET_BATCH_TIME),
             was_refused: false,
             rest: Duration::ZERO,
             has_rested: false,
@@ -181,7 +183,7 @@ impl<'a> Attempt<'a> {
     /// Does one batch; is there perhaps another?
     async fn batch(&mut self, pass: Pass, held: Option<&Held>) -> Result<bool, StoreError> {
         let left = u32::try_from(self.job.max_per_run - self.run.done.deleted).unwrap_or(u32::MAX);
-        let limit = if pass.failed_before.is_some() { 1 } else { self.portion.size().min(left) };
+        let limit = if pass.failed_before.is_some() { 1 } else { self.batch_size.size().min(left) };
         let sweep = Sweep {
             job: self.job.name,
             target: self.job.target,
@@ -196,7 +198,7 @@ impl<'a> Attempt<'a> {
         match self.runner.store.sweep(&sweep).await {
             Ok(swept) => {
                 let worked = began.elapsed();
-                self.portion.fit(swept.deleted == u64::from(limit), worked);
+                self.batch_size.adjust(swept.deleted == u64::from(limit), worked);
                 let removed = swept.deleted;
                 self.run.done = self.run.done.and(&swept);
                 self.job.count_deleted(removed);
@@ -208,7 +210,7 @@ impl<'a> Attempt<'a> {
             }
             Err(error) if !self.is_about_rows(&error).await => Err(error),
             Err(_) if limit > 1 => {
-                self.portion.halve();
+                self.batch_size.halve();
                 Ok(true)
             }
             Err(error) => {

@@ -4,7 +4,6 @@ mod attempt;
 pub mod delete_quotes;
 pub mod expire_notifications;
 pub mod expire_unlinked;
-mod portion;
 pub mod prune_audit;
 pub mod prune_ledger;
 pub mod prune_outbox;

@@ -20,8 +20,8 @@ use crate::domain::identifiers::{FullName, Identifiers};
 use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 use crate::domain::redaction::{REDACTED, Redactor, Style};
 
-use columns::{ACTIVITIES, Content, KeyWords, Kind, Links};
-pub use columns::{KEY_WORDS, NO_WORDS, Reach, WORDS, Words};
+use columns::{ACTIVITIES, KeyWords, Kind, Links};
+pub use columns::{Content, KEY_WORDS, NO_WORDS, Reach, WORDS, Words};
 
 /// How many rows are read at once: a page is held in memory.
 const PAGE: i64 = 1000;
@@ -444,7 +444,8 @@ pub(super) fn redact_header_values(properties: &mut Value) -> u64 {
 }
 
 impl Content {
-    fn redact(self, redactor: &Redactor, text: &str) -> Option<(String, u64)> {
+    /// Redacts a text of this column; the new text, and how many places.
+    pub(super) fn redact(self, redactor: &Redactor, text: &str) -> Option<(String, u64)> {
         match self {
             Self::Json => redactor.redact_json(text),
             Self::Prose => redactor.redact(text, Style::Prose),

@@ -3,6 +3,7 @@
 use super::{ByAccount, Sweep, Target, lock_clause, turn};
 use crate::domain::time::Time;
 use crate::store::StoreError;
+use crate::store::batch::Lists;
 use crate::store::db::Tx;
 use crate::store::values::{Arg, args};
 
@@ -190,7 +191,21 @@ pub(super) async fn remove(
     for row in tx.rows(&sql, &parameters).await? {
         removed.entry(row.int("account_id")?).or_default().push(row.int(rows.id())?);
     }
+    if sweep.target == Target::Quotes {
+        remember_quotes(tx, &removed).await?;
+    }
     Ok(removed)
+}
+
+/// A quote goes because its contact was erased: no import brings it back.
+async fn remember_quotes(tx: &mut Tx, removed: &ByAccount) -> Result<(), StoreError> {
+    let ids = removed.iter().flat_map(|(account_id, ids)| ids.iter().map(|id| [*account_id, *id]));
+    let sql = format!(
+        "INSERT INTO erased_records (account_id, kind, record_id) SELECT b.account_id, 'quote', b.quote_id FROM {} \
+         WHERE TRUE ON CONFLICT DO NOTHING",
+        tx.dialect().ids(1, &["account_id", "quote_id"])
+    );
+    tx.execute(&sql, args![Lists::ids(ids)]).await.map(drop)
 }
 
 /// A quote with a contact on it who is not gone is that one's, and loses its mark; one that is about to go loses its links

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Account, Contact, Decision, Trash};
+use super::model::{Account, Contact, Decision, Quote, Trash};
 
 /// Why somebody is told no: words that the answer must have.
 pub type Refusal = String;
@@ -142,7 +142,10 @@ impl Account {
     /// 30 days after an erasure: quotes without a contact who is not gone.
     pub fn delete_quotes(&mut self) {
         let there: BTreeSet<i64> = self.contacts.keys().copied().collect();
-        self.quotes.retain(|_, quote| !quote.orphaned || !quote.contacts.is_disjoint(&there));
+        let goes = |quote: &Quote| quote.orphaned && quote.contacts.is_disjoint(&there);
+        let going = self.quotes.iter().filter(|(_, quote)| goes(quote));
+        self.forgotten.extend(going.map(|(id, _)| ("quote".to_owned(), *id)));
+        self.quotes.retain(|_, quote| !goes(quote));
         for quote in self.quotes.values_mut() {
             quote.orphaned = false;
         }

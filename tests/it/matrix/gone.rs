@@ -155,13 +155,17 @@ impl Account {
                 tickets.into_iter().partition(|ticket| self.another_is_on(*ticket, people));
             for ticket in alone {
                 let ticket: Object = ("ticket".to_owned(), ticket);
+                self.forgotten.insert(ticket.clone());
                 self.objects.remove(&ticket);
                 for activity in self.activities.values_mut() {
                     activity.ends.remove(&ticket);
                 }
             }
         }
-        self.conversations.retain(|_, it| !(of_them(it) && (it.channel == "bot" || way == Way::Erase)));
+        let goes = |it: &Conversation| of_them(it) && (it.channel == "bot" || way == Way::Erase);
+        let going = self.conversations.iter().filter(|(_, it)| goes(it) && way == Way::Erase);
+        self.forgotten.extend(going.map(|(id, _)| ("conversation".to_owned(), *id)));
+        self.conversations.retain(|_, it| !goes(it));
         for conversation in self.conversations.values_mut().filter(|it| of_them(it)) {
             conversation.contact = None;
         }
@@ -208,6 +212,10 @@ impl Account {
         let submissions = &self.submissions;
         let uploaded =
             |id: Option<i64>| id.and_then(|id| submissions.get(&id)).is_some_and(|it| theirs(&it.contact));
+        if way == Way::Erase {
+            let going = self.files.iter().filter(|(_, it)| uploaded(it.submission));
+            self.forgotten.extend(going.map(|(id, _)| ("file".to_owned(), *id)));
+        }
         self.files.retain(|_, it| !uploaded(it.submission));
         for submission in self.submissions.values().filter(|it| theirs(&it.contact)) {
             *self.past_submissions.entry(submission.form.clone()).or_default() += 1;
@@ -371,7 +379,7 @@ impl Contact {
     }
 }
 
-fn redact(text: &mut String, traces: &BTreeSet<String>) {
+pub(super) fn redact(text: &mut String, traces: &BTreeSet<String>) {
     let clean = |phrase: &str| {
         if traces.contains(&phrase.to_lowercase()) { REDACTED.to_owned() } else { phrase.to_owned() }
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::deeds::Refusal;
-use super::gone::redact_headers;
+use super::gone::{redact, redact_headers};
 use super::model::{
     Account, Activity, Analytics, Contact, Conversation, File, Notification, Object, Owned, Quote, Segment,
     Submission, Words,
@@ -48,13 +48,19 @@ impl Account {
                 return;
             }
             wrong.unknown.insert(contact);
-            self.take_owned(&kind, contact, record);
+            if !self.is_forgotten(&kind, record) {
+                self.take_owned(&kind, contact, record);
+            }
+            return;
+        }
+        if self.is_forgotten(&kind, record) {
             return;
         }
         match kind.as_str() {
             "contact" => self.take_contact(record),
             "company" | "deal" | "ticket" => {
-                self.objects.insert((kind, id(record, "id")), words(&record["properties"]));
+                let words = self.incoming_words(&record["properties"]);
+                self.objects.insert((kind, id(record, "id")), words);
             }
             "association" => {
                 let (from, to) = (end(&record["from"]), end(&record["to"]));
@@ -90,6 +96,30 @@ impl Account {
 
     fn is_gone(&self, (kind, id): &Object) -> bool {
         kind == "contact" && self.gone.contains_key(id)
+    }
+
+    fn is_erased(&self, (kind, id): &Object) -> bool {
+        kind == "contact" && self.gone.get(id) == Some(&"erased")
+    }
+
+    /// What an erasure deleted never comes back.
+    fn is_forgotten(&self, kind: &str, record: &Value) -> bool {
+        let key = record.get("id").and_then(parse).unwrap_or_default();
+        self.forgotten.contains(&(kind.to_owned(), key))
+    }
+
+    /// A text as it comes in: without addresses of erased people that no contact has.
+    fn incoming(&self, mut text: String) -> String {
+        let erased = self
+            .hashed
+            .iter()
+            .filter(|(address, status)| status == "erased" && self.of_address(address).is_empty());
+        redact(&mut text, &erased.map(|(address, _)| address.clone()).collect());
+        text
+    }
+
+    fn incoming_words(&self, properties: &Value) -> Words {
+        words(properties).into_iter().map(|(name, text)| (name, self.incoming(text))).collect()
     }
 
     fn take_contact(&mut self, record: &Value) {
@@ -133,12 +163,12 @@ impl Account {
         if !ends.is_empty() && ends.iter().all(|end| self.is_gone(end)) {
             return;
         }
-        let of_gone = ends.iter().any(|end| self.is_gone(end));
-        if self.activities.get(&id(record, "id")).is_some_and(|it| it.stub || of_gone) {
+        let of_erased = ends.iter().any(|end| self.is_erased(end));
+        if self.activities.get(&id(record, "id")).is_some_and(|it| it.stub || of_erased) {
             return;
         }
-        let mut properties = words(&record["properties"]);
-        if of_gone {
+        let mut properties = self.incoming_words(&record["properties"]);
+        if of_erased {
             redact_headers(&mut properties);
         }
         let activity = Activity {
@@ -159,30 +189,38 @@ impl Account {
         if contacts.is_empty() && !named.is_empty() {
             return;
         }
+        let is_there =
+            if kind == "file" { self.files.contains_key(&key) } else { self.quotes.contains_key(&key) };
+        if is_there && named.iter().any(|contact| self.gone.get(contact) == Some(&"erased")) {
+            return;
+        }
         if kind == "file" {
             let submission = record.get("formSubmissionId").and_then(parse);
-            self.files.insert(key, File { name: text(record, "name"), submission, contacts });
+            let name = self.incoming(text(record, "name"));
+            self.files.insert(key, File { name, submission, contacts });
         } else {
             let orphaned = self.quotes.get(&key).is_some_and(|it| it.orphaned);
-            self.quotes.insert(key, Quote { title: text(record, "title"), contacts, orphaned, was_of: None });
+            let title = self.incoming(text(record, "title"));
+            self.quotes.insert(key, Quote { title, contacts, orphaned, was_of: None });
         }
     }
 
     fn take_owned(&mut self, kind: &str, contact: i64, record: &Value) {
         let key = record.get("id").and_then(parse).unwrap_or_default();
         let owned = |text: String| Owned { contact, text };
+        let incoming = |value: &Value, name: &str| self.incoming(text(value, name));
         match kind {
             "customEvent" => {
-                drop(self.custom_events.insert(key, owned(text(&record["properties"], "about"))));
+                drop(self.custom_events.insert(key, owned(incoming(&record["properties"], "about"))));
             }
-            "feedback" => drop(self.feedback.insert(key, owned(text(record, "text")))),
+            "feedback" => drop(self.feedback.insert(key, owned(incoming(record, "text")))),
             "formSubmission" => {
-                let text = text(&record["values"], "about");
+                let text = incoming(&record["values"], "about");
                 let form = self::text(record, "formId");
                 self.submissions.insert(key, Submission { contact, form, text });
             }
             "integration" => {
-                let text = text(&record["payload"], "about");
+                let text = incoming(&record["payload"], "about");
                 self.integrations.insert((contact, self::text(record, "source")), text);
             }
             "lifecycleTransition" => {
@@ -190,7 +228,7 @@ impl Account {
             }
             "conversation" => {
                 let (channel, tickets) = (text(record, "channel"), ids(record, "ticketIds"));
-                let text = text(&record["messages"][0], "text");
+                let text = incoming(&record["messages"][0], "text");
                 self.conversations
                     .insert(key, Conversation { contact: Some(contact), channel, tickets, text });
             }
@@ -202,7 +240,7 @@ impl Account {
             "notification" => {
                 let old = text(record, "createdAt") < super::graph::thirty_days_ago();
                 let [name, email, title] =
-                    ["contactName", "contactEmail", "title"].map(|name| text(record, name));
+                    ["contactName", "contactEmail", "title"].map(|name| incoming(record, name));
                 self.notifications
                     .insert(key, Notification { contact: Some(contact), name, email, title, old });
             }

@@ -55,7 +55,8 @@ on_both!(the_store_is_as_the_model, async |db: Database| {
     println!("{played} steps");
 });
 
-fn number(variable: &str) -> Option<usize> {
+/// A number from the environment.
+pub fn number(variable: &str) -> Option<usize> {
     let text = env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }

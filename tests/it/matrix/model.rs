@@ -21,6 +21,8 @@ pub struct Account {
     /// Who was erased or purged.
     pub gone: BTreeMap<i64, &'static str>,
     pub objects: BTreeMap<Object, Words>,
+    /// Records of other kinds that an erasure deleted.
+    pub forgotten: BTreeSet<Object>,
     pub associations: BTreeSet<Association>,
     pub activities: BTreeMap<i64, Activity>,
     pub conversations: BTreeMap<i64, Conversation>,

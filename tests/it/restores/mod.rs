@@ -84,7 +84,7 @@ async fn with(db: &Database, records: &[Value]) -> Reaper {
 }
 
 /// Does something while a deed of somebody else is done and not committed yet: it comes to wait for it.
-async fn waiting_for<T>(db: &Database, deed: &str, something: impl Future<Output = T>) -> T {
+pub async fn waiting_for<T>(db: &Database, deed: &str, something: impl Future<Output = T>) -> T {
     let held = format!("BEGIN; {deed}; SELECT pg_sleep(2); COMMIT");
     let sleeps = "datname = current_database() AND wait_event = 'PgSleep'";
     let something = async {

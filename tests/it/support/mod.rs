@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use contact_reaper::domain::guard::{AccountLimits, Limits, WorkflowLimits};
+use contact_reaper::store::import::{Import, ImportReport, Pace, Progress, Source};
 use contact_reaper::store::retention::{Locked, Sweep, Target};
 use contact_reaper::store::{Rules, Store, StoreError};
 use serde_json::Value;
@@ -53,16 +54,20 @@ pub const UNGUARDED: Rules = Rules {
     },
 };
 
-/// Imports as the command does: all of the records or none.
+/// Imports as the command does.
 pub async fn import(store: &Store, records: &[Value]) -> Result<(), StoreError> {
-    let mut import = store.begin_import("me").await?;
-    let mut taken = Ok(());
-    for (number, line) in (1..).zip(records::lines(records).lines()) {
-        if taken.is_ok() {
-            taken = import.line(number, line).await;
-        }
-    }
-    import.finish(taken).await.map(drop)
+    import_at(store, records, Pace::default(), &mut |_| {}).await.map(drop)
+}
+
+/// As [`import`], in chunks of this size; `between` is called after each.
+pub async fn import_at(
+    store: &Store,
+    records: &[Value],
+    pace: Pace,
+    between: &mut (dyn FnMut(Progress) + Send),
+) -> Result<ImportReport, StoreError> {
+    let source = Source::copy(records::lines(records).as_bytes()).expect("a copy of the records");
+    store.import(Import { source: &source, operator: "me", pace }, between).await
 }
 
 /// How often a condition is looked at again.
