@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 15] = [
+const MIGRATIONS: [Migration; 16] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -88,6 +88,11 @@ const MIGRATIONS: [Migration; 15] = [
         name: "0015_held_addresses",
         postgres: include_str!("migrations/0015_held_addresses.sql"),
         sqlite: include_str!("migrations/0015_held_addresses.sql"),
+    },
+    Migration {
+        name: "0016_dead_letters",
+        postgres: include_str!("migrations/postgres/0016_dead_letters.sql"),
+        sqlite: include_str!("migrations/sqlite/0016_dead_letters.sql"),
     },
 ];
 
