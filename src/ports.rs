@@ -81,7 +81,8 @@ pub struct Delivery<Receipt> {
 impl<Receipt> Delivery<Receipt> {
     /// What a dead letter keeps of it.
     pub fn arrived(&self) -> Arrived<'_> {
-        Arrived { body: &self.body, origin: &self.origin, attempts: self.attempt, trace: self.trace }
+        let Self { body, origin, attempt: attempts, trace, .. } = self;
+        Arrived { body, origin, attempts: *attempts, trace: *trace, may_repeat: origin.may_repeat }
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Arrived<'a> {
     /// How often it was put off.
     pub attempts: u32,
     pub trace: Option<TraceContext>,
+    /// Its dead letter may have been written before: of another delivery, or by a transaction that gave no answer.
+    pub may_repeat: bool,
 }
 
 impl Arrived<'_> {
@@ -112,7 +114,8 @@ mod tests {
 
     fn identity(feed: &str, message_id: &str, body: &str) -> String {
         let origin = Origin::place(feed.into(), message_id.to_owned());
-        Arrived { body: body.as_bytes(), origin: &origin, attempts: 0, trace: None }.identity()
+        Arrived { body: body.as_bytes(), origin: &origin, attempts: 0, trace: None, may_repeat: false }
+            .identity()
     }
 
     #[test]

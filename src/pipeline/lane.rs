@@ -15,7 +15,7 @@ use crate::backoff::Backoff;
 use crate::domain::dead_letter::Arrived;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{NewEnrollment, Rejection, parse_event};
-use crate::ports::{Decided, Decider, Delivery, FeedError, Message, Settlement, Settler, Stop};
+use crate::ports::{DecideError, Decided, Decider, Delivery, FeedError, Message, Settlement, Settler, Stop};
 use crate::telemetry;
 use crate::telemetry::traces::Span;
 
@@ -78,11 +78,6 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     let started = Instant::now();
     let part = span.part("decide");
     let judged = judge(&batch, settler.retries(), decider, options, stop.clone()).await?;
-    for (delivery, judged) in batch.iter().zip(&judged) {
-        if let Judged::GivenUp(rejection) = judged {
-            set_aside(delivery.arrived(), rejection, decider, options, stop.clone()).await?;
-        }
-    }
     drop(part);
     histogram!(telemetry::BATCH_SECONDS, "phase" => "decide").record(started.elapsed());
     for message in &judged {
@@ -112,7 +107,7 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     Ok(())
 }
 
-/// Reads the messages and has them decided.
+/// Reads the messages and has them decided, and those that are given up set aside.
 async fn judge<'a, R, D: Decider>(
     batch: &'a [Delivery<R>],
     retries: u32,
@@ -125,19 +120,25 @@ async fn judge<'a, R, D: Decider>(
         let event = event.map(|event| NewEnrollment { trace: delivery.trace, ..event });
         Message { event, arrived: delivery.arrived() }
     };
-    let messages: Vec<Message<'_>> = batch.iter().map(read).collect();
+    let mut messages: Vec<Message<'_>> = batch.iter().map(read).collect();
     let at_once = if retries == 0 { TRIES_IN_PLACE } else { 0 };
-    let answers = decide(&messages, Parts::new(messages.len(), at_once), decider, options, stop).await?;
-    let judged = |(message, answer): (Message<'_>, Answer)| {
-        let tries = Tries { attempt: message.arrived.attempts, retries, at_once: at_once + 1 };
-        Judged::of(message.event, answer, tries)
-    };
-    Ok(messages.into_iter().zip(answers).map(judged).collect())
+    let parts = Parts::new(messages.len(), at_once);
+    let answers = decide(&mut messages, parts, decider, options, stop.clone()).await?;
+    let mut judged = Vec::with_capacity(messages.len());
+    for (Message { event, arrived }, answer) in messages.into_iter().zip(answers) {
+        let tries = Tries { attempt: arrived.attempts, retries, at_once: at_once + 1 };
+        let message = Judged::of(event, answer, tries);
+        if let Judged::GivenUp(rejection) = &message {
+            set_aside(arrived, rejection, decider, options, stop.clone()).await?;
+        }
+        judged.push(message);
+    }
+    Ok(judged)
 }
 
 /// While the store is away nothing is consumed and no attempt is spent: the lane waits here.
 async fn decide<D: Decider>(
-    messages: &[Message<'_>],
+    messages: &mut [Message<'_>],
     mut parts: Parts,
     decider: &D,
     options: &Options,
@@ -145,13 +146,17 @@ async fn decide<D: Decider>(
 ) -> Result<Vec<Answer>, FeedError> {
     let mut patience = Patience::new(options);
     while let Some(part) = parts.next() {
-        match decider.decide(&messages[part]).await {
+        match decider.decide(&messages[part.clone()]).await {
             Ok(answers) => {
                 parts.decided(answers);
                 patience = Patience::new(options);
             }
             Err(error) => {
                 let problem = error.to_string();
+                // Whatever the store takes may have been committed all the same.
+                if !matches!(error, DecideError::Unfit(_)) {
+                    messages[part].iter_mut().for_each(|message| message.arrived.may_repeat = true);
+                }
                 if parts.failed(error) == Step::Pause {
                     patience.wait(&problem, &mut stop).await?;
                 }
@@ -164,7 +169,7 @@ async fn decide<D: Decider>(
 /// Writes the dead letter of a message that is given up. Whatever keeps the store from it, the lane waits: the message has
 /// nowhere else to go.
 async fn set_aside<D: Decider>(
-    arrived: Arrived<'_>,
+    mut arrived: Arrived<'_>,
     rejection: &Rejection,
     decider: &D,
     options: &Options,
@@ -172,6 +177,7 @@ async fn set_aside<D: Decider>(
 ) -> Result<(), FeedError> {
     let mut patience = Patience::new(options);
     while let Err(error) = decider.set_aside(arrived, rejection).await {
+        arrived.may_repeat = true;
         patience.wait(&error.to_string(), &mut stop).await?;
     }
     Ok(())

@@ -94,8 +94,8 @@ async fn write_one(tx: &mut Tx, arrived: Arrived<'_>, rejection: &Rejection) -> 
 
 /// Writes dead letters, but none of a message whose letter is there.
 ///
-/// Of two messages with the same identity both are written where both were delivered for the first time: then there are
-/// two. If either may be another delivery they are taken for one. The writers take turns: otherwise two deliveries of
+/// Of two messages with the same identity both are written where both come for the first time: then there are two. If
+/// either may be a repetition they are taken for one. The writers take turns: otherwise two deliveries of
 /// one message, the first still in a transaction of a worker that has lost its connection, would not see each other.
 pub(super) async fn write(
     tx: &mut Tx,
@@ -107,7 +107,7 @@ pub(super) async fn write(
     }
     for (arrived, Rejection { reason, detail }) in letters {
         let origin = arrived.origin;
-        let may_repeat = if origin.may_repeat { "TRUE" } else { "FALSE" };
+        let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
             "INSERT INTO dead_letters (account_id, feed, at, reason, detail, attempts, exchange, routing_key, traceparent, \
              content_type, body, identity, may_repeat) \

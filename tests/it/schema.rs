@@ -8,8 +8,7 @@ use contact_reaper::store::tables_reached_by;
 use crate::support::{Database, Reaper, on_both};
 
 /// The tables that belong to the service as a whole and not to an account.
-const OF_NO_ACCOUNT: [&str; 9] = [
-    "dead_letters",
+const OF_NO_ACCOUNT: [&str; 8] = [
     "feed_checkpoints",
     "hash_key_checks",
     "hash_keys",
@@ -32,10 +31,24 @@ const OF_PERSONS: [(&str, &[&str]); 22] = [
     ("integrations", &["source", "payload"]),
     ("lifecycle_transitions", &["stage"]),
     ("waiting_events", &["event"]),
+    // Goes whole where it names the person.
+    (
+        "dead_letters",
+        &[
+            "feed",
+            "reason",
+            "detail",
+            "exchange",
+            "routing_key",
+            "traceparent",
+            "content_type",
+            "body",
+            "identity",
+        ],
+    ),
     // Goes with it, unless somebody else needs it: then the person is taken out of the words.
     ("activities", &["type", "properties"]),
     ("conversations", &["channel", "messages"]),
-    ("dead_letters", &["feed", "reason", "detail", "body"]),
     ("files", &["name"]),
     ("objects", &["object_type", "properties"]),
     ("owed_searches", &["texts"]),
@@ -203,8 +216,16 @@ on_both!(every_key_starts_with_the_account_but_those_of_the_service_itself, asyn
         }
         assert_eq!(columns[0], "account_id", "{table}");
         // SQLite numbers rows only through a key of one column; the unique key beside it has the account.
-        let numbered =
-            ["entry_id", "message_id", "audit_id", "erasure_id", "deletion_id", "count_id", "token_id"];
+        let numbered = [
+            "entry_id",
+            "message_id",
+            "audit_id",
+            "erasure_id",
+            "deletion_id",
+            "count_id",
+            "token_id",
+            "dead_letter_id",
+        ];
         keys.retain(|key| {
             !(db.url().starts_with("sqlite") && key.len() == 1 && numbered.contains(&key[0].as_str()))
         });

@@ -219,7 +219,7 @@ impl World {
         let letter = Letter {
             event: event_of(&arrived),
             copy: arrived.origin.message_id.parse().expect("the number of a copy"),
-            may_repeat: arrived.origin.may_repeat,
+            may_repeat: arrived.may_repeat,
             reason,
             attempts: arrived.attempts,
         };

@@ -72,7 +72,7 @@ pub async fn import(store: &Store, records: &[Value]) -> Result<(), StoreError> 
 /// Decides as the pipeline does; nothing is known of the messages that these came in.
 pub async fn decide(store: &Store, batch: &[NewEnrollment]) -> Result<Vec<Decided>, StoreError> {
     static NOWHERE: LazyLock<Origin> = LazyLock::new(|| Origin::place("test".into(), String::new()));
-    let arrived = Arrived { body: b"", origin: &NOWHERE, attempts: 0, trace: None };
+    let arrived = Arrived { body: b"", origin: &NOWHERE, attempts: 0, trace: None, may_repeat: false };
     let message = |enrollment: &NewEnrollment| Message { event: Ok(enrollment.clone()), arrived };
     store.decide(&batch.iter().map(message).collect::<Vec<_>>(), &UNGUARDED).await
 }
