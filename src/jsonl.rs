@@ -1,13 +1,14 @@
 //! The embedded feed: enrollment events from a JSON Lines file, standard input or memory, one a line.
 //!
-//! A file is followed by position, which is saved together with the dead letters of a batch: what was read but
-//! not settled is read again after a restart. A stream has no position: what was not settled is kept in memory
-//! and handed out again by the next session of the same process.
+//! A file is followed by position, which is saved once a batch is decided: what was read but not settled is read again
+//! after a restart. A stream has no position: what was not settled is kept in memory and handed out again by the next
+//! session of the same process. A line is known by its place, so that none becomes two dead letters.
 
 mod lines;
 mod replay;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::io::{AsyncSeekExt, BufReader};
 use tokio::sync::Mutex;
 
+use crate::domain::dead_letter::Origin;
 use crate::domain::progress::Progress;
 use crate::ports::{Checkpoints, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
 
@@ -43,11 +45,11 @@ pub struct Options {
 
 /// A feed of lines.
 pub struct JsonlFeed<C> {
-    origin: Origin,
+    input: Input,
     checkpoints: Arc<C>,
 }
 
-enum Origin {
+enum Input {
     /// How far it was handed out in this process: what is below comes again.
     File { path: PathBuf, handed_out: Arc<AtomicU64> },
     /// Cannot be read twice: the reader outlives the session, and so does what was not settled.
@@ -57,16 +59,16 @@ enum Origin {
 impl<C: Checkpoints> JsonlFeed<C> {
     /// Reads nothing yet.
     pub fn new(options: Options, checkpoints: Arc<C>) -> Self {
-        let stream = |reader, feed: &str| Origin::Stream {
+        let stream = |reader, feed: &str| Input::Stream {
             lines: Arc::new(Mutex::new(Lines::new(reader, 0, false))),
             ledger: Arc::new(Ledger::new(feed, None)),
         };
-        let origin = match options.source {
-            Source::File(path) => Origin::File { path, handed_out: Arc::default() },
+        let input = match options.source {
+            Source::File(path) => Input::File { path, handed_out: Arc::default() },
             Source::Stdin => stream(Box::new(BufReader::new(tokio::io::stdin())), "stdin"),
             Source::Lines(bytes) => stream(Box::new(io::Cursor::new(bytes)), "bundled"),
         };
-        Self { origin, checkpoints }
+        Self { input, checkpoints }
     }
 }
 
@@ -75,8 +77,8 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
 
     async fn open(&mut self) -> Result<JsonlSession<C>, FeedError> {
         let checkpoints = Arc::clone(&self.checkpoints);
-        match &self.origin {
-            Origin::File { path, handed_out } => {
+        match &self.input {
+            Input::File { path, handed_out } => {
                 let (lines, ledger) = open_file(path, checkpoints.as_ref()).await?;
                 Ok(JsonlSession {
                     lines: Arc::new(Mutex::new(lines)),
@@ -86,7 +88,7 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
                     settler: JsonlSettler { ledger: Arc::new(ledger), checkpoints },
                 })
             }
-            Origin::Stream { lines, ledger } => Ok(JsonlSession {
+            Input::Stream { lines, ledger } => Ok(JsonlSession {
                 lines: Arc::clone(lines),
                 replay: ledger.unsettled(),
                 redelivered_below: 0,
@@ -139,13 +141,20 @@ pub struct JsonlSession<C> {
     settler: JsonlSettler<C>,
 }
 
+impl<C> JsonlSession<C> {
+    fn delivery(&self, receipt: Receipt, body: Vec<u8>, redelivered: bool) -> Delivery<Receipt> {
+        let origin = self.settler.ledger.origin(receipt);
+        Delivery { body, redelivered, attempt: 0, trace: None, origin, receipt }
+    }
+}
+
 impl<C: Checkpoints> Session for JsonlSession<C> {
     type Receipt = Receipt;
     type Settler = JsonlSettler<C>;
 
     async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
         if let Some((receipt, body)) = self.replay.pop_front() {
-            return Ok(Some(Delivery { body, redelivered: true, attempt: 0, trace: None, receipt }));
+            return Ok(Some(self.delivery(receipt, body, true)));
         }
         let mut lines = self.lines.lock().await;
         let next = lines.next().await;
@@ -161,13 +170,7 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
         };
         self.settler.ledger.retain(receipt, &body);
         self.handed_out.fetch_max(receipt.end, Ordering::Relaxed);
-        Ok(Some(Delivery {
-            body,
-            redelivered: receipt.start < self.redelivered_below,
-            attempt: 0,
-            trace: None,
-            receipt,
-        }))
+        Ok(Some(self.delivery(receipt, body, receipt.start < self.redelivered_below)))
     }
 
     fn settler(&self) -> JsonlSettler<C> {
@@ -177,7 +180,7 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
     async fn close(self) {}
 }
 
-/// Saves positions and dead letters.
+/// Saves positions.
 pub struct JsonlSettler<C> {
     ledger: Arc<Ledger>,
     checkpoints: Arc<C>,
@@ -198,26 +201,17 @@ impl<C: Checkpoints> Settler for JsonlSettler<C> {
     }
 
     async fn settle(&self, settlements: Vec<Settlement<Receipt>>) -> Result<(), FeedError> {
-        let mut receipts = Vec::with_capacity(settlements.len());
-        let mut dead_letters = Vec::new();
-        for Settlement { delivery, verdict } in settlements {
-            match verdict {
-                Verdict::Ack => {}
-                Verdict::DeadLetter(rejection) => dead_letters.push((delivery.body, rejection)),
-                // Nobody asks for it, see `retries`: left open, it comes again with the next session.
-                Verdict::Retry => continue,
-            }
-            receipts.push(delivery.receipt);
-        }
+        // No retry is asked for, see `retries`: left open, it comes again with the next session.
+        let settled = settlements.into_iter().filter(|it| !matches!(it.verdict, Verdict::Retry));
+        let receipts: Vec<Receipt> = settled.map(|it| it.delivery.receipt).collect();
         // Held while saving: a later position must not be overtaken by an earlier one.
         let mut progress = self.ledger.progress.lock().await;
         let mut advanced = progress.clone();
         for receipt in &receipts {
             advanced.settle(receipt.start, receipt.end);
         }
-        let position = if self.ledger.follows_position { advanced.position() } else { 0 };
-        if !dead_letters.is_empty() || (self.ledger.follows_position && position != progress.position()) {
-            let saved = self.checkpoints.save(&self.ledger.feed, position, dead_letters).await;
+        if self.ledger.follows_position && advanced.position() != progress.position() {
+            let saved = self.checkpoints.save(&self.ledger.feed, advanced.position()).await;
             saved.map_err(FeedError::Transient)?;
         }
         // Only now: had the save failed, no other batch may carry the position past these lines.
@@ -230,7 +224,9 @@ impl<C: Checkpoints> Settler for JsonlSettler<C> {
 /// What of a feed is settled.
 struct Ledger {
     /// The key in the store.
-    feed: String,
+    feed: Arc<str>,
+    /// Tells the places of a stream from those of another one; empty for a file, which is the same at each reading.
+    stream: String,
     follows_position: bool,
     progress: Mutex<Progress>,
     /// Of a stream: what was handed out and not settled.
@@ -239,12 +235,20 @@ struct Ledger {
 
 impl Ledger {
     fn new(feed: &str, position: Option<u64>) -> Self {
+        // The standard library's one source of chance: its hash maps are seeded from it.
+        let stream =
+            position.map_or_else(|| format!("{:016x}-", RandomState::new().hash_one(())), |_| String::new());
         Self {
-            feed: feed.to_owned(),
+            feed: feed.into(),
+            stream,
             follows_position: position.is_some(),
             progress: Mutex::new(Progress::from(position.unwrap_or(0))),
             unsettled: std::sync::Mutex::default(),
         }
+    }
+
+    fn origin(&self, receipt: Receipt) -> Origin {
+        Origin::place(Arc::clone(&self.feed), format!("{}{}", self.stream, receipt.start))
     }
 
     fn retain(&self, receipt: Receipt, body: &[u8]) {
@@ -273,14 +277,13 @@ mod tests {
     use super::*;
     use crate::domain::enrollment::{DeadLetterReason, Rejection};
 
-    /// What a store would hold: positions by feed, and dead letters. Refuses while `down`.
+    /// What a store would hold: positions by feed. Refuses while `down`.
     #[derive(Default)]
     struct Memory(std::sync::Mutex<State>);
 
     #[derive(Default)]
     struct State {
         positions: BTreeMap<String, u64>,
-        dead: Vec<Vec<u8>>,
         down: bool,
     }
 
@@ -299,13 +302,12 @@ mod tests {
             Ok(self.0.lock().unwrap().positions.get(feed).copied())
         }
 
-        async fn save(&self, feed: &str, at: u64, dead: Vec<(Vec<u8>, Rejection)>) -> Result<(), String> {
+        async fn save(&self, feed: &str, at: u64) -> Result<(), String> {
             let mut state = self.0.lock().unwrap();
             if state.down {
                 return Err("down".to_owned());
             }
             state.positions.insert(feed.to_owned(), at);
-            state.dead.extend(dead.into_iter().map(|(body, _)| body));
             Ok(())
         }
     }
@@ -355,6 +357,7 @@ mod tests {
         let mut feed = file.feed(&store);
         let mut session = feed.open().await.unwrap();
         let mut all = rest(&mut session).await;
+        let third = all[2].arrived().identity();
         let settler = session.settler();
         settler.settle(vec![acked(all.remove(2))]).await.unwrap();
         assert_eq!(store.position(), None, "nothing contiguous yet, nothing to save");
@@ -365,6 +368,7 @@ mod tests {
         let rest = rest(&mut again).await;
         let seen: Vec<_> = rest.iter().map(|d| (d.body.as_slice(), d.redelivered)).collect();
         assert_eq!(seen, [(&b"b"[..], true), (b"c", true), (b"d", true)]);
+        assert_eq!(rest[1].arrived().identity(), third, "the line is the same at each reading");
         again.settler().settle(rest.into_iter().map(acked).collect()).await.unwrap();
         assert_eq!(store.position(), Some(7));
         std::fs::write(&file.0, b"a\nb\nc\nd\ne\n").unwrap();
@@ -395,7 +399,7 @@ mod tests {
         let (first, second) = (session.next().await.unwrap().unwrap(), session.next().await.unwrap());
         assert!(second.is_some());
         session.settler().settle(vec![dead(first)]).await.unwrap();
-        assert_eq!((store.position(), store.0.lock().unwrap().dead.len()), (Some(0), 1));
+        assert_eq!(store.position(), None, "a stream has none");
         let all = rest(&mut feed.open().await.unwrap()).await;
         let seen: Vec<_> = all.iter().map(|d| (d.body.as_slice(), d.redelivered)).collect();
         assert_eq!(seen, [(&b"b"[..], true), (b"c", false)]);

@@ -10,6 +10,7 @@ use std::future::Future;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::domain::dead_letter::{Arrived, Origin};
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{NewEnrollment, Rejection};
 use crate::domain::time::Time;
@@ -71,8 +72,25 @@ pub struct Delivery<Receipt> {
     pub attempt: u32,
     /// The trace that it belongs to.
     pub trace: Option<TraceContext>,
+    /// Where it came from.
+    pub origin: Origin,
     /// How to settle it; meaningful only to the session that made it.
     pub receipt: Receipt,
+}
+
+impl<Receipt> Delivery<Receipt> {
+    /// What a dead letter keeps of it.
+    pub fn arrived(&self) -> Arrived<'_> {
+        let Self { body, origin, attempt: attempts, trace, .. } = self;
+        Arrived { body, origin, attempts: *attempts, trace: *trace, may_repeat: origin.may_repeat }
+    }
+}
+
+/// A message of a batch: what was read of it, and what is kept should it become a dead letter.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    pub event: Result<NewEnrollment, Rejection>,
+    pub arrived: Arrived<'a>,
 }
 
 /// What becomes of a delivery once the store has committed.
@@ -80,7 +98,7 @@ pub struct Delivery<Receipt> {
 pub enum Verdict {
     /// Decided, or decided before: never to be seen again.
     Ack,
-    /// Set aside with its reason; acknowledged only once the dead letter is safe.
+    /// It is among the dead letters by now, with this reason: never to be seen again.
     DeadLetter(Rejection),
     /// Something was in its way: to be delivered again after a while, as one attempt more; acknowledged only once it is
     /// safe where it waits.
@@ -108,7 +126,7 @@ pub trait Feed: Send + 'static {
 /// One generation of a feed, from connect to disconnect.
 pub trait Session: Send + 'static {
     /// What it takes to settle one delivery.
-    type Receipt: Send + 'static;
+    type Receipt: Send + Sync + 'static;
     /// Settles deliveries, from any task, while the session goes on.
     type Settler: Settler<Receipt = Self::Receipt>;
 
@@ -125,7 +143,7 @@ pub trait Session: Send + 'static {
 /// The only place that acknowledges.
 pub trait Settler: Clone + Send + Sync + 'static {
     /// As [`Session::Receipt`].
-    type Receipt: Send + 'static;
+    type Receipt: Send + Sync + 'static;
 
     /// How often one message can be put off; 0 where the feed has no place for one to wait.
     fn retries(&self) -> u32;
@@ -189,18 +207,24 @@ impl Obstacle {
 
 /// Whoever decides enrollments and carries out what was decided.
 pub trait Decider: Clone + Send + Sync + 'static {
-    /// Decides a batch in one transaction; the answers are in its order. All of it is committed, or none. Never dropped
-    /// half-way.
-    fn decide(
+    /// Decides a batch in one transaction, which also writes its dead letters: what was not read, and what contradicts
+    /// an earlier event. The answers are in its order. All of it is committed, or none. Never dropped half-way.
+    fn decide(&self, batch: &[Message<'_>])
+    -> impl Future<Output = Result<Vec<Decided>, DecideError>> + Send;
+
+    /// Writes one dead letter in a transaction of its own, unless another delivery of the message was written already.
+    /// Never dropped half-way.
+    fn set_aside(
         &self,
-        batch: &[NewEnrollment],
-    ) -> impl Future<Output = Result<Vec<Decided>, DecideError>> + Send;
+        arrived: Arrived<'_>,
+        rejection: &Rejection,
+    ) -> impl Future<Output = Result<(), DecideError>> + Send;
 
     /// Is it there at all? Never dropped half-way.
     fn answers(&self) -> impl Future<Output = bool> + Send;
 }
 
-/// Remembers how far a feed has come, and keeps its dead letters.
+/// Remembers how far a feed has come.
 pub trait Checkpoints: Send + Sync + 'static {
     /// The position saved last, in bytes; `None` for a feed never seen.
     ///
@@ -209,17 +233,12 @@ pub trait Checkpoints: Send + Sync + 'static {
     /// The store does not answer; said in a sentence.
     fn load(&self, feed: &str) -> impl Future<Output = Result<Option<u64>, String>> + Send;
 
-    /// Saves the position and the dead letters (body and why) in one transaction.
+    /// Saves the position.
     ///
     /// # Errors
     ///
-    /// Nothing is known to be saved; said in a sentence.
-    fn save(
-        &self,
-        feed: &str,
-        position: u64,
-        dead_letters: Vec<(Vec<u8>, Rejection)>,
-    ) -> impl Future<Output = Result<(), String>> + Send;
+    /// It is not known to be saved; said in a sentence.
+    fn save(&self, feed: &str, position: u64) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Keeps dead letters while they are decided anew.

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::broker::{EventPublisher, RabbitFeed};
+use crate::broker::{EventPublisher, LetterFeed, RabbitFeed};
 use crate::config::{FeedKind, Mail, Settings};
 use crate::http::{self, Health};
 use crate::jsonl::{self, JsonlFeed, Source};
@@ -105,6 +105,7 @@ async fn work(
         options.clone(),
         listener.clone(),
     ));
+    let letters = spawn_letters(settings, store, &listener);
     let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
     let (stop_outbox, listener) = Stop::channel();
     let outbox = spawn_outbox(settings, store, mails, &listener);
@@ -124,6 +125,9 @@ async fn work(
         waiting.await.context("the taking up of what waits ended in a panic")?;
         schedule.await.context("the scheduler ended in a panic")?;
         housekeeping.await.context("the housekeeping ended in a panic")?;
+        if let Some(letters) = letters {
+            letters.await.context("the taking in of dead letters ended in a panic")?;
+        }
         end.context("the pipeline ended in a panic")
     };
     let started = Instant::now();
@@ -170,6 +174,16 @@ fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options,
             tokio::spawn(run_lines(source, store, options::rules(settings), options, stop))
         }
     }
+}
+
+/// Takes in what waits in the broker's queue of dead letters, where there is a broker.
+fn spawn_letters(settings: &Settings, store: &Store, stop: &Stop) -> Option<JoinHandle<()>> {
+    (settings.feed.kind == FeedKind::RabbitMq).then(|| {
+        let feed = LetterFeed::new(options::broker(settings));
+        let decider = store.deciding(options::rules(settings));
+        let max_reconnect_delay = settings.feed.rabbitmq.max_reconnect_delay;
+        tokio::spawn(pipeline::letters::run(feed, decider, max_reconnect_delay, stop.clone()))
+    })
 }
 
 /// Sends what is in the outbox: events where there is a broker, e-mails where there is a mail server; what has nowhere
@@ -226,15 +240,15 @@ pub async fn run_lines(
 
 /// What people and programs may ask of a store.
 pub fn operations(settings: &Settings, store: Store) -> Operations {
-    let dead_letters = match settings.feed.kind {
-        FeedKind::RabbitMq => dead_letters::Home::Broker(Box::new(options::broker(settings))),
-        FeedKind::JsonLines => dead_letters::Home::Store(options::pipeline(settings, None, None)),
+    let replay = match settings.feed.kind {
+        FeedKind::RabbitMq => dead_letters::Replay::Publish(Box::new(options::broker(settings))),
+        FeedKind::JsonLines => dead_letters::Replay::Decide(options::pipeline(settings, None, None)),
     };
     let sends_mail = !settings.mail.smtp_url.is_empty();
     let options = operations::Options {
         rules: options::rules(settings),
         jobs: options::jobs(settings),
-        dead_letters,
+        replay,
         sends_mail,
     };
     Operations::new(store, options)

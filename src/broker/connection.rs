@@ -35,7 +35,9 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) enum Role {
     Consume,
     Publish,
-    /// Apart from dead letters: a backlog of events must not keep an acknowledgement waiting.
+    /// Takes in dead letters, apart from the enrollments, which do not wait for them.
+    Letters,
+    /// Apart from retries: a backlog of events must not keep an acknowledgement waiting.
     Events,
     /// Asks how full the queue is.
     Look,
@@ -46,6 +48,7 @@ impl Role {
         match self {
             Self::Consume => "contact-reaper consume",
             Self::Publish => "contact-reaper publish",
+            Self::Letters => "contact-reaper dead letters",
             Self::Events => "contact-reaper events",
             Self::Look => "contact-reaper look",
         }

@@ -1,21 +1,20 @@
-//! The feed: a generation of connections that consumes, sets aside and acknowledges.
+//! The feed: a generation of connections that consumes, puts off and acknowledges.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
-use futures_util::{StreamExt, TryFutureExt};
-use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Acker, BasicProperties, Channel, Connection, Consumer};
+use lapin::options::BasicAckOptions;
+use lapin::types::ShortString;
+use lapin::{Acker, BasicProperties, Connection};
 use tokio::sync::Mutex;
-use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::connection::{GOODBYE, Role, close, connect, lost, reason, transient, unless_lost};
+use super::connection::{Role, connect, transient, unless_lost};
 use super::envelope::Incoming;
 use super::ladder::Ladder;
 use super::publisher::{Outgoing, Publisher};
+use super::subscription::Subscription;
 use super::{Options, short, topology};
 use crate::domain::progress::{Acks, Progress};
 use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
@@ -40,48 +39,22 @@ impl Feed for RabbitFeed {
     async fn open(&mut self) -> Result<RabbitSession, FeedError> {
         let options = &self.options;
         let queue = short(&options.queue)?;
-        let dead_letter_queue = short(&options.dead_letter_queue)?;
         let ladder = Arc::new(Ladder::new(options)?);
-        let connection = connect(options, Role::Consume).await?;
+        let connection = Arc::new(connect(options, Role::Consume).await?);
         topology::declare(&connection, options).await?;
         let publisher = Arc::new(Publisher::connect(options, Role::Publish).await?);
 
-        let doing = format!("subscribing to the queue '{}'", options.queue);
-        let subscribed = async {
-            let channel = connection.create_channel().await?;
-            channel.basic_qos(options.prefetch, BasicQosOptions::default()).await?;
-            let consumer = channel
-                .basic_consume(
-                    queue,
-                    "contact-reaper".into(),
-                    BasicConsumeOptions::default(),
-                    FieldTable::default(),
-                )
-                .await?;
-            Ok((channel, consumer))
-        };
-        let subscribed = subscribed.map_err(|error: lapin::Error| transient(&doing, &error));
-        let (channel, consumer) = unless_lost(&connection, &doing, subscribed).await?;
-        info!(feed.queue = %options.queue, feed.prefetch = options.prefetch, "subscribed");
-        let settler = RabbitSettler {
-            connection: Arc::new(connection),
-            publisher,
-            dead_letter_queue,
-            ladder,
-            progress: Arc::default(),
-        };
-        Ok(RabbitSession { channel, consumer, settler, ended: None })
+        let subscription = Subscription::open(Arc::clone(&connection), queue, options.prefetch).await?;
+        let settler = RabbitSettler { connection, publisher, ladder, progress: Arc::default() };
+        Ok(RabbitSession { subscription, settler })
     }
 }
 
 /// One consuming connection, channel and subscription, and one publishing connection beside it. Dropped, it
 /// disconnects, and what was not settled comes again.
 pub struct RabbitSession {
-    channel: Channel,
-    consumer: Consumer,
+    subscription: Subscription,
     settler: RabbitSettler,
-    /// Why there is no more: a stream that has ended would be silent for ever if it were asked again.
-    ended: Option<String>,
 }
 
 /// What settles a delivery: its acker, and what is repeated of it where it goes elsewhere. It cannot be printed: headers are
@@ -107,33 +80,7 @@ impl Session for RabbitSession {
     type Settler = RabbitSettler;
 
     async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
-        if let Some(ended) = &self.ended {
-            return Err(FeedError::Transient(ended.clone()));
-        }
-        let next = tokio::select! {
-            biased;
-            next = self.consumer.next() => next,
-            () = lost(&self.settler.connection) => None,
-        };
-        let ended = match next {
-            Some(Ok(delivery)) => return Ok(Some(received(delivery))),
-            Some(Err(error)) => format!(
-                "RabbitMQ: the subscription to the queue '{}' broke ({}); it is opened again.",
-                self.consumer.queue(),
-                reason(&error)
-            ),
-            None if !self.settler.connection.status().connected() => format!(
-                "RabbitMQ: the connection ended under the subscription to the queue '{}'; both are opened again.",
-                self.consumer.queue()
-            ),
-            None => format!(
-                "RabbitMQ: the broker cancelled the subscription to the queue '{}', which may have been deleted; \
-                 it is opened again.",
-                self.consumer.queue()
-            ),
-        };
-        self.ended = Some(ended.clone());
-        Err(FeedError::Transient(ended))
+        self.subscription.next().await.map(|delivery| Some(received(delivery)))
     }
 
     fn settler(&self) -> RabbitSettler {
@@ -141,11 +88,7 @@ impl Session for RabbitSession {
     }
 
     async fn close(self) {
-        // First of all no more deliveries; the disconnect gives back those in hand.
-        let cancelled = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
-        if let Ok(Ok(())) = timeout(GOODBYE, cancelled).await {
-            close(&self.settler.connection).await;
-        }
+        self.subscription.close().await;
         self.settler.publisher.close().await;
     }
 }
@@ -163,7 +106,8 @@ fn received(delivery: lapin::message::Delivery) -> Delivery<Receipt> {
     } = delivery;
     let receipt = Receipt { tag: delivery_tag, acker, exchange, routing_key, properties };
     let incoming = receipt.incoming();
-    Delivery { body: data, redelivered, attempt: incoming.attempt(), trace: incoming.trace(), receipt }
+    let (attempt, trace, origin) = (incoming.attempt(), incoming.trace(), incoming.origin(redelivered));
+    Delivery { body: data, redelivered, attempt, trace, origin, receipt }
 }
 
 /// Acknowledges, and sends elsewhere before that.
@@ -172,7 +116,6 @@ pub struct RabbitSettler {
     /// The one that the deliveries came by.
     connection: Arc<Connection>,
     publisher: Arc<Publisher>,
-    dead_letter_queue: ShortString,
     ladder: Arc<Ladder>,
     /// Of the deliveries of this session. Held while acknowledging: an acknowledgement of many must not be overtaken by
     /// a later one that includes it, the broker would not know it any more.
@@ -195,12 +138,9 @@ impl Settler for RabbitSettler {
         for Settlement { delivery, verdict } in settlements {
             let Delivery { body, attempt, receipt, .. } = delivery;
             let (routing_key, properties) = match verdict {
-                Verdict::Ack => {
+                Verdict::Ack | Verdict::DeadLetter(_) => {
                     decided.push((receipt.tag, receipt.acker));
                     continue;
-                }
-                Verdict::DeadLetter(rejection) => {
-                    (self.dead_letter_queue.clone(), receipt.incoming().dead_letter(&rejection))
                 }
                 Verdict::Retry => match self.ladder.rung(attempt) {
                     Some(rung) => (rung.queue.clone(), receipt.incoming().retry(rung.wait())),

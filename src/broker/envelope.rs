@@ -1,27 +1,33 @@
-//! What a message looks like when it goes on: set aside, put off, or back to work. The body is always as it came.
+//! What a message looks like when it goes on, put off or back to work, and what its headers say of it. The body is always
+//! as it came.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::DateTime;
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
-use crate::domain::enrollment::Rejection;
-use crate::domain::time::Time;
+use crate::domain::dead_letter::{DeadLetter, Origin};
+use crate::domain::enrollment::{DeadLetterReason, Rejection};
 use crate::domain::trace::TraceContext;
 
 /// Survives a restart of the broker.
 pub(super) const PERSISTENT: u8 = 2;
 
-/// Why it was set aside.
-pub(super) const REASON: &str = "x-reason";
-/// Place and type of the fault.
-pub(super) const DETAIL: &str = "x-detail";
+/// What dead letters come from, as the store names it.
+static FEED: LazyLock<Arc<str>> = LazyLock::new(|| "rabbitmq".into());
+
+/// Why a version that kept dead letters on the broker set it aside.
+const REASON: &str = "x-reason";
+/// As [`REASON`]: place and type of the fault.
+const DETAIL: &str = "x-detail";
 /// How often the service put it off; the broker's own count also grows with every lost connection.
 const ATTEMPT: &str = "x-attempt";
 const ORIGINAL_EXCHANGE: &str = "x-original-exchange";
 const ORIGINAL_ROUTING_KEY: &str = "x-original-routing-key";
+/// What the message was called before it was put off or replayed; empty where it had no id.
+const ORIGINAL_MESSAGE_ID: &str = "x-original-message-id";
 
 /// All headers of a message share one frame with its other properties, 128 KiB at the most. A message that
 /// all but fills it must not grow past it: the broker would end the connection, and with every try again.
@@ -45,11 +51,15 @@ impl Incoming<'_> {
         self.properties.headers().as_ref()
     }
 
-    /// How often it was put off: zero for a message that never went up the ladder, or that claims so itself. What comes
-    /// from the ladder or from a replay comes through the default exchange.
+    /// The headers, where they are the service's own: what comes from the ladder or from a replay comes through the
+    /// default exchange. What others claim in such headers counts for nothing.
+    fn own(&self) -> Option<&FieldTable> {
+        self.headers().filter(|_| self.exchange.as_str().is_empty())
+    }
+
+    /// How often it was put off.
     pub(super) fn attempt(&self) -> u32 {
-        let own = self.exchange.as_str().is_empty();
-        if own { self.headers().map_or(0, attempt) } else { 0 }
+        self.own().map_or(0, attempt)
     }
 
     /// The trace that its producer says it belongs to.
@@ -61,13 +71,22 @@ impl Incoming<'_> {
         }
     }
 
-    /// Properties of its dead letter, kept as long as the queue says.
-    pub(super) fn dead_letter(&self, rejection: &Rejection) -> BasicProperties {
-        let mut headers = self.kept();
-        headers.insert(REASON.into(), text(rejection.reason.as_str()));
-        headers.insert(DETAIL.into(), text(&rejection.detail));
-        headers.insert(ATTEMPT.into(), AMQPValue::LongLongInt(self.attempt().into()));
-        self.with(headers)
+    /// Where it was first published, and by what another delivery of it is known. The same message may be on the ladder
+    /// twice, where a worker died between putting it off and acknowledging it.
+    pub(super) fn origin(&self, redelivered: bool) -> Origin {
+        let own = self.own();
+        let original = |key| own.and_then(|headers| header_text(headers, key));
+        let published = |key, field: &ShortString| original(key).unwrap_or_else(|| field.to_string());
+        let named = self.properties.message_id().as_ref().map(ToString::to_string);
+        let message_id = original(ORIGINAL_MESSAGE_ID);
+        Origin {
+            feed: Arc::clone(&FEED),
+            may_repeat: redelivered || message_id.is_some() || self.attempt() > 0,
+            message_id: message_id.or(named).unwrap_or_default(),
+            exchange: published(ORIGINAL_EXCHANGE, self.exchange),
+            routing_key: published(ORIGINAL_ROUTING_KEY, self.routing_key),
+            content_type: self.properties.content_type().as_ref().map(ToString::to_string),
+        }
     }
 
     /// Properties with which it goes to wait, for so many milliseconds.
@@ -77,26 +96,17 @@ impl Incoming<'_> {
         self.with(headers).with_expiration(ShortString::from(millis.to_string()))
     }
 
-    /// Properties with which a dead letter goes back to work, as a message that nobody tried yet.
-    pub(super) fn replay(&self) -> BasicProperties {
-        let mut headers = FieldTable::default();
-        for (key, value) in &self.kept() {
-            if ![REASON, DETAIL, ATTEMPT].contains(&key.as_str()) {
-                headers.insert(key.clone(), value.clone());
-            }
-        }
-        self.with(headers)
-    }
-
     /// What the producer's application said, and where it said it, without what brokers wrote on the way.
     fn kept(&self) -> FieldTable {
         let mut headers = kept(self.headers());
-        // A retry or a replay came through the default exchange and carries where it was first published.
-        let knows_origin =
-            headers.contains_key(ORIGINAL_EXCHANGE) && headers.contains_key(ORIGINAL_ROUTING_KEY);
-        if !(knows_origin && self.exchange.as_str().is_empty()) {
-            headers.insert(ORIGINAL_EXCHANGE.into(), text(self.exchange.as_str()));
-            headers.insert(ORIGINAL_ROUTING_KEY.into(), text(self.routing_key.as_str()));
+        // What was put off or replayed before carries where it was first published.
+        let Origin { message_id, exchange, routing_key, .. } = self.origin(false);
+        for (key, value) in [
+            (ORIGINAL_EXCHANGE, exchange),
+            (ORIGINAL_ROUTING_KEY, routing_key),
+            (ORIGINAL_MESSAGE_ID, message_id),
+        ] {
+            headers.insert(key.into(), text(&value));
         }
         headers
     }
@@ -105,10 +115,7 @@ impl Incoming<'_> {
     /// that is not the connection's) and a reply address.
     fn with(&self, headers: FieldTable) -> BasicProperties {
         let original = self.properties;
-        let mut properties = BasicProperties::default()
-            .with_headers(headers)
-            .with_delivery_mode(PERSISTENT)
-            .with_message_id(short_id(&message_id()));
+        let mut properties = own_message(headers);
         if let Some(value) = original.content_type() {
             properties = properties.with_content_type(value.clone());
         }
@@ -131,6 +138,93 @@ impl Incoming<'_> {
     }
 }
 
+/// Properties with which a dead letter goes back to work, as a message that nobody tried yet. Two replays of one letter
+/// have the same name, so that they do not become two.
+pub(super) fn replay(letter: &DeadLetter) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    for (key, value) in [
+        (ORIGINAL_EXCHANGE, letter.exchange.clone()),
+        (ORIGINAL_ROUTING_KEY, letter.routing_key.clone()),
+        (ORIGINAL_MESSAGE_ID, format!("dead letter {}", letter.id)),
+    ] {
+        headers.insert(key.into(), text(&value));
+    }
+    if let Some(trace) = letter.trace {
+        headers.insert(TRACEPARENT.into(), text(&trace.to_string()));
+    }
+    let mut properties = own_message(headers);
+    if let Some(content_type) = letter.content_type.as_deref().and_then(|it| ShortString::try_new(it).ok()) {
+        properties = properties.with_content_type(content_type);
+    }
+    properties
+}
+
+fn own_message(headers: FieldTable) -> BasicProperties {
+    BasicProperties::default()
+        .with_headers(headers)
+        .with_delivery_mode(PERSISTENT)
+        .with_message_id(short_id(&message_id()))
+}
+
+/// Where a message in the queue of dead letters was published before the broker moved it there; `None` where the broker
+/// did not.
+pub(super) fn moved_from(properties: &BasicProperties) -> Option<(ShortString, ShortString)> {
+    let death = last_death(properties.headers().as_ref()?)?;
+    let key = match death.inner().get("routing-keys") {
+        Some(AMQPValue::FieldArray(keys)) => keys.as_slice().first().and_then(value_text),
+        _ => None,
+    };
+    let short = |text: Option<String>| text.and_then(|it| ShortString::try_new(it).ok()).unwrap_or_default();
+    Some((short(header_text(death, "exchange")), short(key)))
+}
+
+/// Why a message is in the queue of dead letters. What the broker moved has its own history; what an older version set
+/// aside says why.
+pub(super) fn rejection(properties: &BasicProperties) -> Rejection {
+    let none = FieldTable::default();
+    let headers = properties.headers().as_ref().unwrap_or(&none);
+    let moved = |why: &str| Rejection {
+        reason: DeadLetterReason::DeliveryLimit,
+        detail: format!("moved here by the broker: {why}"),
+    };
+    if let Some(death) = last_death(headers) {
+        return moved(match header_text(death, "reason").as_deref() {
+            Some("delivery_limit") => "crashes, or lost connections, used up its deliveries",
+            Some("expired") => "it expired",
+            Some("rejected") => "it was rejected",
+            Some("maxlen") => "its queue was full",
+            _ => "for another reason",
+        });
+    }
+    match header_text(headers, REASON).as_deref().and_then(DeadLetterReason::parse) {
+        Some(reason) => Rejection { reason, detail: header_text(headers, DETAIL).unwrap_or_default() },
+        None => moved("nothing says why"),
+    }
+}
+
+/// The latest entry of the broker's own history.
+fn last_death(headers: &FieldTable) -> Option<&FieldTable> {
+    match headers.inner().get("x-death") {
+        Some(AMQPValue::FieldArray(deaths)) => match deaths.as_slice().first() {
+            Some(AMQPValue::FieldTable(death)) => Some(death),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn header_text(table: &FieldTable, key: &str) -> Option<String> {
+    table.inner().get(key).and_then(value_text)
+}
+
+fn value_text(value: &AMQPValue) -> Option<String> {
+    match value {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::ShortString(text) => Some(text.to_string()),
+        _ => None,
+    }
+}
+
 /// The standard library's one source of chance: its hash maps are seeded from it.
 pub(super) fn chance() -> u64 {
     RandomState::new().build_hasher().finish()
@@ -140,12 +234,6 @@ pub(super) fn chance() -> u64 {
 pub(super) fn message_id() -> String {
     let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
     format!("{micros:016x}-{:016x}", chance())
-}
-
-/// When an id was made, if it is one of ours.
-pub(super) fn made_at(id: &str) -> Option<Time> {
-    let (micros, _) = id.split_once('-')?;
-    DateTime::from_timestamp_micros(i64::from_str_radix(micros, 16).ok()?)
 }
 
 /// An id made by [`message_id`], which is never too long.
@@ -191,7 +279,7 @@ fn weight(key: &ShortString, value: &AMQPValue) -> usize {
 }
 
 /// Zero where it claims nonsense.
-pub(super) fn attempt(headers: &FieldTable) -> u32 {
+fn attempt(headers: &FieldTable) -> u32 {
     let number = match headers.inner().get(ATTEMPT) {
         Some(AMQPValue::LongInt(number)) => i64::from(*number),
         Some(AMQPValue::LongLongInt(number)) => *number,
@@ -207,31 +295,32 @@ fn text(value: &str) -> AMQPValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::enrollment::DeadLetterReason;
 
-    fn build(headers: &[(&str, AMQPValue)], exchange: &str) -> BasicProperties {
-        let rejection =
-            Rejection { reason: DeadLetterReason::Malformed, detail: "$.data: missing".to_owned() };
-        built(headers, exchange, |incoming| incoming.dead_letter(&rejection))
+    fn retried(headers: &[(&str, AMQPValue)], exchange: &str) -> BasicProperties {
+        incoming(headers, exchange, |incoming| incoming.retry(1500))
     }
 
-    fn built(
-        headers: &[(&str, AMQPValue)],
-        exchange: &str,
-        build: impl Fn(Incoming<'_>) -> BasicProperties,
-    ) -> BasicProperties {
-        let mut table = FieldTable::default();
-        for (key, value) in headers {
-            table.insert((*key).into(), value.clone());
-        }
+    fn origin(headers: &[(&str, AMQPValue)], exchange: &str) -> Origin {
+        incoming(headers, exchange, |incoming| incoming.origin(false))
+    }
+
+    fn incoming<T>(headers: &[(&str, AMQPValue)], exchange: &str, take: impl Fn(Incoming<'_>) -> T) -> T {
         let original = BasicProperties::default()
-            .with_headers(table)
+            .with_headers(table(headers))
             .with_message_id("theirs".into())
             .with_expiration("10".into())
             .with_user_id("producer".into())
             .with_content_type("application/json".into());
         let (exchange, routing_key) = (exchange.into(), "contact.delete".into());
-        build(Incoming { properties: &original, exchange: &exchange, routing_key: &routing_key })
+        take(Incoming { properties: &original, exchange: &exchange, routing_key: &routing_key })
+    }
+
+    fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
+        let mut table = FieldTable::default();
+        for (key, value) in entries {
+            table.insert((*key).into(), value.clone());
+        }
+        table
     }
 
     fn header(properties: &BasicProperties, key: &str) -> Option<AMQPValue> {
@@ -239,76 +328,115 @@ mod tests {
     }
 
     #[test]
-    fn it_says_why_and_where_from() {
-        let letter =
-            build(&[("traceparent", text("00-1-2-01")), ("tenant", text("7"))], "workflow.enrollments");
-        assert_eq!(header(&letter, "x-reason"), Some(text("malformed")));
-        assert_eq!(header(&letter, "x-detail"), Some(text("$.data: missing")));
-        assert_eq!(header(&letter, "x-attempt"), Some(AMQPValue::LongLongInt(0)));
-        assert_eq!(header(&letter, "x-original-exchange"), Some(text("workflow.enrollments")));
-        assert_eq!(header(&letter, "x-original-routing-key"), Some(text("contact.delete")));
-        assert_eq!(header(&letter, "traceparent"), Some(text("00-1-2-01")));
-        assert_eq!(header(&letter, "tenant"), Some(text("7")));
-        assert_eq!(letter.delivery_mode(), &Some(PERSISTENT));
-        assert_eq!(letter.content_type().as_ref().unwrap().as_str(), "application/json");
-        assert_ne!(letter.message_id().as_ref().unwrap().as_str(), "theirs");
-        assert_eq!((letter.expiration(), letter.user_id()), (&None, &None));
+    fn what_is_put_off_says_where_it_is_from_and_what_it_was_called() {
+        let put_off =
+            retried(&[("traceparent", text("00-1-2-01")), ("tenant", text("7"))], "workflow.enrollments");
+        assert_eq!(header(&put_off, "x-attempt"), Some(AMQPValue::LongLongInt(1)));
+        assert_eq!(header(&put_off, "x-original-exchange"), Some(text("workflow.enrollments")));
+        assert_eq!(header(&put_off, "x-original-routing-key"), Some(text("contact.delete")));
+        assert_eq!(header(&put_off, "x-original-message-id"), Some(text("theirs")));
+        assert_eq!(header(&put_off, "traceparent"), Some(text("00-1-2-01")));
+        assert_eq!(header(&put_off, "tenant"), Some(text("7")));
+        assert_eq!(put_off.delivery_mode(), &Some(PERSISTENT));
+        assert_eq!(put_off.content_type().as_ref().unwrap().as_str(), "application/json");
+        assert_ne!(put_off.message_id().as_ref().unwrap().as_str(), "theirs");
+        assert_eq!(put_off.expiration().as_ref().unwrap().as_str(), "1500");
+        assert_eq!(put_off.user_id(), &None);
     }
 
     #[test]
     fn what_brokers_wrote_is_left_behind() {
         let brokers =
             ["x-death", "x-first-death-queue", "x-last-death-reason", "x-delivery-count", "CC", "BCC"];
-        let letter = build(&brokers.map(|key| (key, text("1"))), "e");
-        assert!(brokers.iter().all(|key| header(&letter, key).is_none()));
+        let put_off = retried(&brokers.map(|key| (key, text("1"))), "e");
+        assert!(brokers.iter().all(|key| header(&put_off, key).is_none()));
     }
 
     #[test]
-    fn a_retried_message_keeps_its_origin_and_attempt() {
-        let retried = [
+    fn a_message_is_the_same_wherever_it_is_on_the_ladder_and_no_other_claims_to_be_it() {
+        let fresh = origin(&[], "first");
+        assert_eq!((fresh.message_id.as_str(), fresh.may_repeat), ("theirs", false));
+        assert_eq!((fresh.exchange.as_str(), fresh.routing_key.as_str()), ("first", "contact.delete"));
+        let ladder = [
             ("x-attempt", AMQPValue::LongInt(3)),
             ("x-original-exchange", text("first")),
             ("x-original-routing-key", text("key")),
+            ("x-original-message-id", text("")),
         ];
-        let letter = build(&retried, "");
-        assert_eq!(header(&letter, "x-attempt"), Some(AMQPValue::LongLongInt(3)));
-        assert_eq!(header(&letter, "x-original-exchange"), Some(text("first")));
-        assert_eq!(header(&build(&retried, "e"), "x-original-exchange"), Some(text("e")));
+        let put_off = origin(&ladder, "");
+        assert_eq!((put_off.message_id.as_str(), put_off.may_repeat), ("", true));
+        assert_eq!((put_off.exchange.as_str(), put_off.routing_key.as_str()), ("first", "key"));
+        assert_eq!(header(&retried(&ladder, ""), "x-attempt"), Some(AMQPValue::LongLongInt(4)));
+        assert_eq!(origin(&ladder, "e"), Origin { exchange: "e".to_owned(), ..fresh });
         for (claimed, exchange) in
             [(text("9"), ""), (AMQPValue::LongInt(-1), ""), (AMQPValue::LongInt(9), "e")]
         {
-            let letter = build(&[("x-attempt", claimed)], exchange);
-            assert_eq!(header(&letter, "x-attempt"), Some(AMQPValue::LongLongInt(0)));
+            let put_off = retried(&[("x-attempt", claimed)], exchange);
+            assert_eq!(header(&put_off, "x-attempt"), Some(AMQPValue::LongLongInt(1)));
         }
     }
 
     #[test]
-    fn put_off_it_counts_and_waits_and_replayed_it_starts_anew() {
-        let letter = [
-            ("x-reason", text("poison")),
-            ("x-detail", text("$.data")),
-            ("x-attempt", AMQPValue::LongLongInt(2)),
-            ("x-death", text("1")),
-            ("x-original-exchange", text("first")),
-            ("x-original-routing-key", text("key")),
-            ("tenant", text("7")),
-        ];
-        let retry = built(&letter, "", |incoming| incoming.retry(1500));
-        assert_eq!(header(&retry, "x-attempt"), Some(AMQPValue::LongLongInt(3)));
-        assert_eq!(retry.expiration().as_ref().unwrap().as_str(), "1500");
-        let replay = built(&letter, "", |incoming| incoming.replay());
-        let left: Vec<&str> =
-            replay.headers().as_ref().unwrap().into_iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(left, ["tenant", "x-original-exchange", "x-original-routing-key"]);
-        assert_eq!(replay.expiration(), &None);
+    fn replayed_it_starts_anew_under_the_name_of_its_letter() {
+        let trace = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01");
+        let replayed = replay(&DeadLetter {
+            id: 17,
+            reason: "poison".to_owned(),
+            detail: "$.data".to_owned(),
+            attempts: 2,
+            at: crate::domain::time::parse_time("2026-11-21T10:00:00Z").unwrap(),
+            account_id: None,
+            exchange: "first".to_owned(),
+            routing_key: "key".to_owned(),
+            content_type: Some("application/json".to_owned()),
+            trace,
+            bytes: 0,
+        });
+        let headers: Vec<&str> =
+            replayed.headers().as_ref().unwrap().into_iter().map(|(key, _)| key.as_str()).collect();
+        let original = ["x-original-exchange", "x-original-message-id", "x-original-routing-key"];
+        assert_eq!(headers, [&["traceparent"][..], &original].concat());
+        assert_eq!(header(&replayed, "x-original-message-id"), Some(text("dead letter 17")));
+        assert_eq!(replayed.content_type().as_ref().unwrap().as_str(), "application/json");
+        assert_eq!(replayed.expiration(), &None);
+    }
+
+    #[test]
+    fn a_letter_on_the_broker_says_why_it_is_there() {
+        let because = |headers: &[(&str, AMQPValue)]| {
+            let properties = BasicProperties::default().with_headers(table(headers));
+            let Rejection { reason, detail } = rejection(&properties);
+            let from = moved_from(&properties);
+            (reason.as_str(), detail, from.map(|(exchange, key)| [exchange.to_string(), key.to_string()]))
+        };
+        let older = [("x-reason", text("poison")), ("x-detail", text("$.data: no"))];
+        assert_eq!(because(&older), ("poison", "$.data: no".to_owned(), None));
+        let death = |reason: &str| {
+            let keys = AMQPValue::FieldArray(vec![text("contact.delete")].into());
+            let entries = [("reason", text(reason)), ("exchange", text("e")), ("routing-keys", keys)];
+            ("x-death", AMQPValue::FieldArray(vec![AMQPValue::FieldTable(table(&entries))].into()))
+        };
+        let from = Some(["e".to_owned(), "contact.delete".to_owned()]);
+        for (reason, why) in [
+            ("delivery_limit", "crashes, or lost connections, used up its deliveries"),
+            ("expired", "it expired"),
+            ("ada@example.org", "for another reason"),
+        ] {
+            let expected = ("delivery_limit", format!("moved here by the broker: {why}"), from.clone());
+            assert_eq!(because(&[death(reason), older[0].clone()]), expected);
+        }
+        for claimed in [&[("x-reason", text("ada@example.org"))][..], &[]] {
+            let expected = ("delivery_limit", "moved here by the broker: nothing says why".to_owned(), None);
+            assert_eq!(because(claimed), expected);
+        }
     }
 
     #[test]
     fn headers_that_fill_the_frame_are_left_behind() {
         let huge = text(&"h".repeat(MAX_KEPT_HEADERS));
-        let letter = build(&[("huge", huge), ("traceparent", text("00-1-2-01"))], "e");
-        assert_eq!(header(&letter, "huge"), None);
-        assert_eq!(header(&letter, "traceparent"), Some(text("00-1-2-01")));
+        let put_off = retried(&[("huge", huge), ("traceparent", text("00-1-2-01"))], "e");
+        assert_eq!(header(&put_off, "huge"), None);
+        assert_eq!(header(&put_off, "traceparent"), Some(text("00-1-2-01")));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! RabbitMQ: the only room that names its client library.
 //!
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
-//! connection and turns its errors into sentences, `consumer` is the feed (one generation of connections
-//! per session), `envelope` builds what goes on and `ladder` says where it waits, `publisher` publishes with confirms,
-//! `events` takes what happened to whoever listens, `letters` is the dead-letter queue in an operator's hand, `queue_lag`
-//! says how many enrollments wait.
+//! connection and turns its errors into sentences, `subscription` consumes a queue, `consumer` is the feed (one generation
+//! of connections per session), `envelope` builds what goes on and `ladder` says where it waits, `publisher` publishes with
+//! confirms, `events` takes what happened to whoever listens, `letters` is the dead-letter queue as a feed and the way back
+//! from the dead letters, `queue_lag` says how many enrollments wait.
 //!
 //! What is not here: no back-off (whoever opens the feed waits between tries), no automatic recovery (delivery
 //! tags start again at 1 after one, and an old tag would acknowledge a new message), no acknowledgement but
@@ -19,6 +19,7 @@ mod ladder;
 mod letters;
 mod publisher;
 mod queue_lag;
+mod subscription;
 mod tls;
 mod topology;
 
@@ -31,7 +32,7 @@ use crate::ports::FeedError;
 
 pub use consumer::{RabbitFeed, RabbitSession, RabbitSettler, Receipt};
 pub use events::EventPublisher;
-pub use letters::{DeadLetters, Held};
+pub use letters::{LetterFeed, LetterReceipt, LetterSession, LetterSettler, Requeue};
 pub use publisher::{PublishFailure, PublishReport, publish_enrollments};
 pub use queue_lag::QueueLag;
 pub use tls::{Identity, Tls};
@@ -57,9 +58,9 @@ pub struct Options {
     pub retry_queue_prefix: String,
     /// The rungs of the retry ladder: one queue each, in whole milliseconds.
     pub retry_delays: Vec<Duration>,
-    /// The quorum queue of what was set aside.
+    /// The quorum queue where the broker moves what used up its deliveries.
     pub dead_letter_queue: String,
-    /// How long it keeps them, in whole milliseconds.
+    /// How long it waits there to be taken into the store, in whole milliseconds.
     pub dead_letter_retention: Duration,
     /// The topic exchange of what happened.
     pub events_exchange: String,

@@ -124,6 +124,19 @@ impl Publisher {
         })
     }
 
+    /// As [`Self::publish_confirmed`], with one answer a message: in its queue, or why it may not be. Nothing is sent after
+    /// the first failure is known.
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    pub(super) async fn publish_each(
+        &self,
+        messages: Vec<Outgoing>,
+    ) -> Result<Vec<Result<(), String>>, FeedError> {
+        let ids: Vec<String> = messages.iter().map(|message| id_of(&message.properties)).collect();
+        Ok(self.publish(stream::iter(messages), MANDATORY).await?.answers(&ids))
+    }
+
     /// One caller at a time, for the sake of returned messages: see [`Tally`].
     pub(super) async fn publish(
         &self,

@@ -1,6 +1,4 @@
 //! `dead-letters`: what could not be processed, looked at, replayed, discarded.
-//!
-//! On the broker they are in the dead-letter queue, for the embedded feed in the store; the commands are the same.
 
 use std::io::Write;
 
@@ -8,13 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::{Context, Failure, id, operator_or, output};
-use crate::config::FeedKind;
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::time::format_time;
-use crate::operations::Operations;
 use crate::operations::dead_letters::{row, whole};
-use crate::service;
-use crate::store::{Operator, Store};
+use crate::store::Operator;
 
 #[derive(Debug, Subcommand)]
 pub enum DeadLetters {
@@ -32,8 +27,8 @@ pub enum DeadLetters {
     },
     /// One of them, with its body
     Show {
-        #[arg(value_name = "ID")]
-        id: String,
+        #[arg(value_name = "ID", value_parser = id)]
+        id: i64,
         /// Print the body alone, byte for byte
         #[arg(long, conflicts_with = "json")]
         body: bool,
@@ -78,8 +73,8 @@ pub struct Which {
     #[arg(long)]
     reason: Option<String>,
     /// These
-    #[arg(long, num_args = 1..)]
-    id: Vec<String>,
+    #[arg(long, num_args = 1.., value_parser = id)]
+    id: Vec<i64>,
 }
 
 impl DeadLetters {
@@ -87,15 +82,15 @@ impl DeadLetters {
         match self {
             Self::List { reason, account, limit } => {
                 let selection = Selection { reason, account_id: account, ids: Vec::new() };
-                let letters = to_look(context).await?.dead_letters(&selection, None, limit as usize).await?;
-                list(context, &letters)
+                let operations = context.operations().await?;
+                list(context, &operations.dead_letters(&selection, None, limit as usize).await?)
             }
             Self::Show { id, body } => {
-                let letter = to_look(context).await?.dead_letter(&id, None).await?;
+                let (letter, bytes) = context.operations().await?.dead_letter(id, None).await?;
                 if body {
-                    return Ok(std::io::stdout().lock().write_all(&letter.body)?);
+                    return Ok(std::io::stdout().lock().write_all(&bytes)?);
                 }
-                show(context, &letter)
+                show(context, &letter, &bytes)
             }
             Self::Replay { chosen, rate } => chosen.replay(context, rate).await,
             Self::Discard { chosen, confirm } => chosen.discard(context, confirm).await,
@@ -134,15 +129,6 @@ impl Chosen {
     }
 }
 
-/// The operations, to look only: what the broker keeps is to be seen while the store is away.
-async fn to_look(context: &Context) -> Result<Operations, Failure> {
-    if context.settings.feed.kind != FeedKind::RabbitMq {
-        return context.operations().await;
-    }
-    let store = Store::open(&service::options::store(&context.settings, false))?;
-    Ok(service::operations(&context.settings, store))
-}
-
 fn list(context: &Context, letters: &[DeadLetter]) -> Result<(), Failure> {
     if context.json {
         return output::document(&letters.iter().map(row).collect::<Vec<Value>>());
@@ -150,10 +136,10 @@ fn list(context: &Context, letters: &[DeadLetter]) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = letters
         .iter()
         .map(|letter| {
-            let account = letter.account_id().map(|id| id.to_string());
+            let account = letter.account_id.map(|id| id.to_string());
             vec![
-                letter.id.clone(),
-                output::or_dash(letter.at.map(|at| output::short_time(&format_time(at))).as_deref()),
+                letter.id.to_string(),
+                output::short_time(&format_time(letter.at)),
                 letter.reason.clone(),
                 letter.attempts.to_string(),
                 output::or_dash(account.as_deref()),
@@ -164,25 +150,22 @@ fn list(context: &Context, letters: &[DeadLetter]) -> Result<(), Failure> {
     output::table(&["id", "set aside", "reason", "attempts", "account", "detail"], &rows, "no dead letters")
 }
 
-fn show(context: &Context, letter: &DeadLetter) -> Result<(), Failure> {
-    let text = std::str::from_utf8(&letter.body).ok();
+fn show(context: &Context, letter: &DeadLetter, body: &[u8]) -> Result<(), Failure> {
     if context.json {
         // A body need not be text at all; --body prints any.
-        return output::document(&whole(letter));
+        return output::document(&whole(letter, body));
     }
+    let no_text = || format!("{} bytes that are no text (--body)", body.len());
     for (name, value) in [
-        ("id", letter.id.clone()),
-        ("set aside", output::or_dash(letter.at.map(format_time).as_deref())),
+        ("id", letter.id.to_string()),
+        ("set aside", format_time(letter.at)),
         ("reason", letter.reason.clone()),
         ("detail", letter.detail.clone()),
         ("attempts", letter.attempts.to_string()),
-        (
-            "body",
-            text.map_or_else(
-                || format!("{} bytes that are no text (--body)", letter.body.len()),
-                str::to_owned,
-            ),
-        ),
+        ("exchange", output::or_dash(Some(letter.exchange.as_str()).filter(|it| !it.is_empty()))),
+        ("routing", output::or_dash(Some(letter.routing_key.as_str()).filter(|it| !it.is_empty()))),
+        ("trace", output::or_dash(letter.trace.map(|trace| trace.to_string()).as_deref())),
+        ("body", std::str::from_utf8(body).map_or_else(|_| no_text(), str::to_owned)),
     ] {
         output::line(&format!("{name:<9}  {value}"))?;
     }

@@ -31,6 +31,8 @@ pub struct Settings {
     pub pipeline: Pipeline,
     /// `ledger.*`
     pub ledger: Ledger,
+    /// `dead_letters.*`
+    pub dead_letters: DeadLetters,
     /// `guard.*`
     pub guard: Guard,
     /// `retention.*`
@@ -154,9 +156,9 @@ pub struct RabbitMq {
     pub retry_queue_prefix: String,
     /// The rungs of the retry ladder, each longer than the one before; never empty.
     pub retry_delays: Vec<Duration>,
-    /// What could not be processed.
+    /// Where the broker moves what used up its deliveries.
     pub dead_letter_queue: String,
-    /// How long it is kept there.
+    /// How long that waits there for a worker.
     pub dead_letter_retention: Duration,
     /// What happened is published here.
     pub events_exchange: String,
@@ -192,6 +194,13 @@ pub struct Pipeline {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     /// How long decisions are kept.
+    pub retention: Duration,
+}
+
+/// What could not be processed.
+#[derive(Debug, Clone)]
+pub struct DeadLetters {
+    /// How long it is kept in the store.
     pub retention: Duration,
 }
 
@@ -245,6 +254,8 @@ pub struct Retention {
     pub prune_audit: RetentionJob,
     /// Events that nobody took.
     pub prune_outbox: RetentionJob,
+    /// Dead letters; how long they are kept is `dead_letters.retention`.
+    pub prune_dead_letters: RetentionJob,
     /// Enrollments that have waited long enough.
     pub wake_deferred: RetentionJob,
 }

@@ -9,8 +9,9 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::reader::Reader;
 use super::{
-    AccountGuard, Database, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat, Mail, Mistakes,
-    Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, Traces, WorkflowGuard,
+    AccountGuard, Database, DeadLetters, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat,
+    Mail, Mistakes, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, Traces,
+    WorkflowGuard,
 };
 use crate::domain::schedule::Schedule;
 
@@ -40,6 +41,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
             drain_timeout: r.duration("pipeline.drain_timeout", "100ms", "1h"),
         },
         ledger: Ledger { retention: r.duration("ledger.retention", "91d", "3650d") },
+        dead_letters: DeadLetters { retention: r.duration("dead_letters.retention", "1h", "90d") },
         guard: guard(r),
         retention: retention(r),
         scheduler: scheduler(r),
@@ -57,6 +59,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         return Err(reader.mistakes);
     }
     settings.retention.prune_ledger.after = settings.ledger.retention;
+    settings.retention.prune_dead_letters.after = settings.dead_letters.retention;
     if settings.store.database() == Database::Sqlite {
         settings.pipeline.lanes = 1;
     }
@@ -142,6 +145,7 @@ fn retention(r: &mut Reader) -> Retention {
         prune_ledger: retention_job(r, zone, "prune_ledger", None),
         prune_audit: retention_job(r, zone, "prune_audit", Some(["365d", "36500d"])),
         prune_outbox: retention_job(r, zone, "prune_outbox", Some(["120d", "3650d"])),
+        prune_dead_letters: retention_job(r, zone, "prune_dead_letters", None),
         wake_deferred: retention_job(r, zone, "wake_deferred", None),
     }
 }
@@ -242,7 +246,7 @@ fn is_level(text: &str) -> bool {
 
 /// What one key demands of another; asked only where each is right by itself.
 fn between_keys(r: &mut Reader, settings: &Settings) {
-    let Settings { store, feed, pipeline, ledger, retention, .. } = settings;
+    let Settings { store, feed, pipeline, ledger, dead_letters, retention, .. } = settings;
     if feed.kind == FeedKind::JsonLines && feed.jsonl.path == PathBuf::new() {
         let remedy = "name a file, or \"-\" for standard input, where feed.kind is \"jsonl\"";
         r.mistake("feed.jsonl.path", "is empty".to_owned(), remedy);
@@ -280,10 +284,10 @@ fn between_keys(r: &mut Reader, settings: &Settings) {
         r.mistake("feed.rabbitmq.heartbeat", problem, "AMQP counts it in seconds, such as \"30s\"");
     }
     let ladder: std::time::Duration = rabbitmq.retry_delays.iter().sum();
-    if ledger.retention <= rabbitmq.dead_letter_retention + ladder {
+    if ledger.retention <= rabbitmq.dead_letter_retention + dead_letters.retention + ladder {
         let problem = "is no longer than a message may wait for a retry and as a dead letter".to_owned();
-        let remedy = "keep it above feed.rabbitmq.dead_letter_retention and all of feed.rabbitmq.retry_delays, \
-                      or a replay would be decided twice";
+        let remedy = "keep it above feed.rabbitmq.dead_letter_retention, dead_letters.retention and all of \
+                      feed.rabbitmq.retry_delays together, or a replay would come too late to be decided";
         r.mistake("ledger.retention", problem, remedy);
     }
 }

@@ -1,41 +1,92 @@
-//! What was set aside, as operators see and choose it.
+//! Dead letters: messages that could not be processed, on their way into the store and as operators see and choose them.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::enrollment::account_of;
+use super::hex::hex;
 use super::time::Time;
+use super::trace::TraceContext;
 
-/// A message that could not be processed.
+/// Where a message came from, and by what another delivery of it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The feed's name.
+    pub feed: Arc<str>,
+    /// What its producer calls the message, or its place in the feed; empty where it has no name.
+    pub message_id: String,
+    /// This may be another delivery of a message that was set aside before.
+    pub may_repeat: bool,
+    /// Where it was first published.
+    pub exchange: String,
+    /// As [`Self::exchange`].
+    pub routing_key: String,
+    pub content_type: Option<String>,
+}
+
+impl Origin {
+    /// Of a feed without exchanges, where one place is one message however often it is read.
+    pub fn place(feed: Arc<str>, place: String) -> Self {
+        let (exchange, routing_key) = (String::new(), String::new());
+        Self { feed, message_id: place, may_repeat: true, exchange, routing_key, content_type: None }
+    }
+}
+
+/// A message as it arrived: all that a dead letter keeps of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived<'a> {
+    /// Byte for byte.
+    pub body: &'a [u8],
+    pub origin: &'a Origin,
+    /// How often it was put off.
+    pub attempts: u32,
+    pub trace: Option<TraceContext>,
+    /// Its dead letter may have been written before: of another delivery, or by a transaction that gave no answer.
+    pub may_repeat: bool,
+}
+
+impl Arrived<'_> {
+    /// The account that the body names, if it names one at all.
+    pub fn account_id(&self) -> Option<i64> {
+        account_of(self.body)
+    }
+
+    /// The same for every delivery of a message. Messages without a name that say the same have the same identity.
+    pub fn identity(&self) -> String {
+        let mut hash = Sha256::new();
+        for name in [&self.origin.feed, self.origin.message_id.as_str()] {
+            hash.update((name.len() as u64).to_be_bytes());
+            hash.update(name);
+        }
+        hash.update(self.body);
+        hex(&hash.finalize())
+    }
+}
+
+/// A message that could not be processed, without its body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    pub id: String,
+    pub id: i64,
     /// A code, such as `malformed`.
     pub reason: String,
     /// Place and type of the fault, never a value.
     pub detail: String,
     /// How often it was put off before.
     pub attempts: u32,
-    /// When it was set aside.
-    pub at: Option<Time>,
-    /// What arrived, byte for byte.
-    pub body: Vec<u8>,
-}
-
-impl DeadLetter {
-    /// Its place in a list.
-    pub fn place(&self) -> Place {
-        Place { at: self.at, id: self.id.clone() }
-    }
-
-    /// The account that the body names, if it names one at all.
-    pub fn account_id(&self) -> Option<i64> {
-        account_of(&self.body)
-    }
-}
-
-/// Where a list of dead letters goes on: behind the one that is here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    pub at: Option<Time>,
-    pub id: String,
+    /// When the store took it in.
+    pub at: Time,
+    /// The account that the body names.
+    pub account_id: Option<i64>,
+    /// Where it was first published; empty where the feed has no exchanges.
+    pub exchange: String,
+    /// As [`Self::exchange`].
+    pub routing_key: String,
+    pub content_type: Option<String>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceContext>,
+    /// How long the body is.
+    pub bytes: u64,
 }
 
 /// Which dead letters; all of them where nothing is asked.
@@ -44,15 +95,7 @@ pub struct Selection {
     pub reason: Option<String>,
     pub account_id: Option<i64>,
     /// Only these; empty where it does not matter.
-    pub ids: Vec<String>,
-}
-
-impl Selection {
-    pub fn takes(&self, letter: &DeadLetter) -> bool {
-        (self.ids.is_empty() || self.ids.contains(&letter.id))
-            && self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
-            && self.account_id.is_none_or(|account_id| letter.account_id() == Some(account_id))
-    }
+    pub ids: Vec<i64>,
 }
 
 impl Selection {
@@ -69,31 +112,22 @@ impl Selection {
 mod tests {
     use super::*;
 
+    fn identity(feed: &str, message_id: &str, body: &str) -> String {
+        let origin = Origin::place(feed.into(), message_id.to_owned());
+        Arrived { body: body.as_bytes(), origin: &origin, attempts: 0, trace: None, may_repeat: false }
+            .identity()
+    }
+
     #[test]
-    fn a_selection_takes_what_meets_all_of_it() {
-        let letter = DeadLetter {
-            id: "7".to_owned(),
-            reason: "poison".to_owned(),
-            detail: String::new(),
-            attempts: 0,
-            at: None,
-            body: br#"{"data": {"portalId": 3}}"#.to_vec(),
-        };
-        let selection = |reason: Option<&str>, account_id, ids: &[&str]| Selection {
-            reason: reason.map(str::to_owned),
-            account_id,
-            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
-        };
-        assert!(Selection::default().takes(&letter));
-        assert!(selection(Some("poison"), Some(3), &["6", "7"]).takes(&letter));
-        for none in [
-            selection(Some("malformed"), None, &[]),
-            selection(None, Some(4), &[]),
-            selection(Some("poison"), Some(3), &["6"]),
+    fn an_identity_is_of_feed_name_and_body_and_of_nothing_else() {
+        assert_eq!(identity("a", "b", "c"), identity("a", "b", "c"));
+        for other in [
+            identity("ab", "", "c"),
+            identity("", "ab", "c"),
+            identity("a", "bc", ""),
+            identity("a", "b", ""),
         ] {
-            assert!(!none.takes(&letter), "{none:?}");
+            assert_ne!(identity("a", "b", "c"), other);
         }
-        let noise = DeadLetter { body: b"{".to_vec(), ..letter };
-        assert!(Selection::default().takes(&noise) && !selection(None, Some(3), &[]).takes(&noise));
     }
 }

@@ -125,20 +125,23 @@ pub enum DeadLetterReason {
     Poison,
     /// It was put off as often as there are rungs, and something was in its way each time.
     RetriesExhausted,
+    /// The broker moved it: it was delivered as often as its queue allows, and never acknowledged.
+    DeliveryLimit,
 }
 
 impl DeadLetterReason {
     /// Every reason, for counters that are born at zero.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Malformed,
         Self::UnsupportedType,
         Self::TooLarge,
         Self::ConflictingDuplicate,
         Self::Poison,
         Self::RetriesExhausted,
+        Self::DeliveryLimit,
     ];
 
-    /// As it stands in the header `x-reason` and in the metrics.
+    /// As it stands in lists and in the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -147,7 +150,13 @@ impl DeadLetterReason {
             Self::ConflictingDuplicate => "conflicting_duplicate",
             Self::Poison => "poison",
             Self::RetriesExhausted => "retries_exhausted",
+            Self::DeliveryLimit => "delivery_limit",
         }
+    }
+
+    /// What [`DeadLetterReason::as_str`] wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::domain::dead_letter::Origin;
 use crate::ports::{Delivery, Feed, FeedError, Replays, Session, Settlement, Settler, Verdict};
 
 /// A number of dead letters; ends when all were handed out.
@@ -35,12 +36,13 @@ impl<R: Replays> Feed for ReplayFeed<R> {
         let letters = self.0.clone();
         let waiting =
             letters.open.lock().unwrap_or_else(PoisonError::into_inner).clone().into_iter().collect();
-        Ok(ReplaySession { waiting, settler: ReplaySettler(letters) })
+        Ok(ReplaySession { feed: "replay".into(), waiting, settler: ReplaySettler(letters) })
     }
 }
 
 /// One going-through.
 pub struct ReplaySession<R> {
+    feed: Arc<str>,
     waiting: VecDeque<(i64, Vec<u8>)>,
     settler: ReplaySettler<R>,
 }
@@ -51,7 +53,10 @@ impl<R: Replays> Session for ReplaySession<R> {
 
     async fn next(&mut self) -> Result<Option<Delivery<i64>>, FeedError> {
         let next = self.waiting.pop_front();
-        Ok(next.map(|(id, body)| Delivery { body, redelivered: false, attempt: 0, trace: None, receipt: id }))
+        Ok(next.map(|(receipt, body)| {
+            let origin = Origin::place(Arc::clone(&self.feed), receipt.to_string());
+            Delivery { body, redelivered: false, attempt: 0, trace: None, origin, receipt }
+        }))
     }
 
     fn settler(&self) -> ReplaySettler<R> {

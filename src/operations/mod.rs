@@ -32,8 +32,8 @@ pub struct Options {
     pub rules: Rules,
     /// The scheduled jobs.
     pub jobs: Vec<Job>,
-    /// Where dead letters are.
-    pub dead_letters: dead_letters::Home,
+    /// How dead letters are replayed.
+    pub replay: dead_letters::Replay,
     /// Is there a mail server that confirmations go to?
     pub sends_mail: bool,
 }

@@ -45,6 +45,7 @@ fn goes_alone<R>(delivery: &Delivery<R>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::dead_letter::Origin;
 
     /// Batches of at most three, of messages that are fresh (`f`), redelivered (`r`) or put off before (`p`).
     fn batches(messages: &str) -> Vec<String> {
@@ -56,6 +57,7 @@ mod tests {
                 redelivered: kind == 'r',
                 attempt,
                 trace: None,
+                origin: Origin::place("test".into(), String::new()),
                 receipt: kind,
             });
         }

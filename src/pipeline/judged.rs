@@ -2,7 +2,7 @@
 
 use super::parts::Answer;
 use crate::domain::decision::Decision;
-use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection};
+use crate::domain::enrollment::{DeadLetterReason, EnrollmentKey, NewEnrollment, Rejection};
 use crate::ports::{Decided, Obstacle, Verdict};
 
 /// What one message came to.
@@ -10,10 +10,12 @@ use crate::ports::{Decided, Obstacle, Verdict};
 pub enum Judged {
     /// It stands in the ledger.
     Decided(NewEnrollment, Decided),
-    /// It is no event, contradicts one, or cannot be decided.
+    /// It is no event, or contradicts one; the dead letter is committed.
     Rejected(Rejection),
-    /// It is tried again later.
-    PutOff(NewEnrollment, Obstacle, String),
+    /// It cannot be decided: the dead letter is to be written by itself.
+    GivenUp(Rejection),
+    /// It is tried again later; by its key it is known, if it was read.
+    PutOff(Option<EnrollmentKey>, Obstacle, String),
 }
 
 /// How often a message was tried, and may be.
@@ -28,21 +30,25 @@ pub struct Tries {
 }
 
 impl Judged {
-    /// A well-formed event and what was found out about it.
-    pub fn of(enrollment: NewEnrollment, answer: Answer, tries: Tries) -> Self {
-        let reject = |reason, detail| Self::Rejected(Rejection { reason, detail });
-        match answer {
-            Answer::Decided(Decided { decision: Decision::DeadLetter(rejection), .. }) => {
-                Self::Rejected(rejection)
+    /// What was read of a message, and what was found out about it. One that was not read stays what it is.
+    pub fn of(event: Result<NewEnrollment, Rejection>, answer: Answer, tries: Tries) -> Self {
+        let give_up = |event: Result<_, _>, reason, detail| {
+            Self::GivenUp(event.err().unwrap_or(Rejection { reason, detail }))
+        };
+        match (answer, event) {
+            (Answer::Decided(Decided { decision: Decision::DeadLetter(rejection), .. }), _)
+            | (Answer::Decided(_), Err(rejection)) => Self::Rejected(rejection),
+            (Answer::Decided(decided), Ok(enrollment)) => Self::Decided(enrollment, decided),
+            (Answer::Unfit(problem), event) => {
+                give_up(event, DeadLetterReason::Poison, format!("$.data: {problem}"))
             }
-            Answer::Decided(decided) => Self::Decided(enrollment, decided),
-            Answer::Unfit(problem) => reject(DeadLetterReason::Poison, format!("$.data: {problem}")),
-            Answer::InTheWay(obstacle, problem) if tries.attempt < tries.retries => {
-                Self::PutOff(enrollment, obstacle, problem)
+            (Answer::InTheWay(obstacle, problem), event) if tries.attempt < tries.retries => {
+                Self::PutOff(event.ok().map(|enrollment| enrollment.key), obstacle, problem)
             }
-            Answer::InTheWay(_, problem) => {
+            (Answer::InTheWay(_, problem), event) => {
                 let times = (tries.attempt.min(tries.retries) + 1) * tries.at_once;
-                reject(DeadLetterReason::RetriesExhausted, format!("$.data: {problem}; tried {times} times"))
+                let detail = format!("$.data: {problem}; tried {times} times");
+                give_up(event, DeadLetterReason::RetriesExhausted, detail)
             }
         }
     }
@@ -51,7 +57,9 @@ impl Judged {
     pub fn verdict(&self, stopping: bool) -> Option<Verdict> {
         match self {
             Self::Decided(..) => Some(Verdict::Ack),
-            Self::Rejected(rejection) => Some(Verdict::DeadLetter(rejection.clone())),
+            Self::Rejected(rejection) | Self::GivenUp(rejection) => {
+                Some(Verdict::DeadLetter(rejection.clone()))
+            }
             Self::PutOff(..) if stopping => None,
             Self::PutOff(..) => Some(Verdict::Retry),
         }
@@ -71,7 +79,7 @@ mod tests {
                 "objectTypeId": "0-1", "objectId": "512", "enrolledAt": "2026-11-21T10:00:00Z", "cause": "MANUAL"}});
         let enrollment = parse_event(event.to_string().as_bytes()).unwrap();
         let answer = Answer::InTheWay(Obstacle::Contended, "a lock".to_owned());
-        Judged::of(enrollment, answer, Tries { attempt, retries, at_once })
+        Judged::of(Ok(enrollment), answer, Tries { attempt, retries, at_once })
     }
 
     #[test]
@@ -80,9 +88,7 @@ mod tests {
             assert!(matches!(in_the_way(attempt, 5, 1).verdict(false), Some(Verdict::Retry)), "{attempt}");
         }
         for (attempt, retries, at_once, times) in [(5, 5, 1, 6), (9, 5, 1, 6), (0, 0, 6, 6)] {
-            let Judged::Rejected(rejection) = in_the_way(attempt, retries, at_once) else {
-                panic!("put off")
-            };
+            let Judged::GivenUp(rejection) = in_the_way(attempt, retries, at_once) else { panic!("put off") };
             assert_eq!(rejection.reason, DeadLetterReason::RetriesExhausted);
             assert_eq!(rejection.detail, format!("$.data: a lock; tried {times} times"));
         }

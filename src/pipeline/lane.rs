@@ -12,9 +12,10 @@ use super::judged::{Judged, Tries};
 use super::parts::{Answer, Parts, Step};
 use super::{Options, Outcome, Told};
 use crate::backoff::Backoff;
+use crate::domain::dead_letter::Arrived;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{NewEnrollment, Rejection, parse_event};
-use crate::ports::{Decided, Decider, Delivery, FeedError, Settlement, Settler, Stop};
+use crate::ports::{DecideError, Decided, Decider, Delivery, FeedError, Message, Settlement, Settler, Stop};
 use crate::telemetry;
 use crate::telemetry::traces::Span;
 
@@ -75,13 +76,8 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     counter!(telemetry::REDELIVERED_TOTAL)
         .increment(batch.iter().filter(|delivery| delivery.redelivered).count() as u64);
     let started = Instant::now();
-    let read = |delivery: &Delivery<S::Receipt>| {
-        let event = parse_event(&delivery.body);
-        (event.map(|event| NewEnrollment { trace: delivery.trace, ..event }), delivery.attempt)
-    };
     let part = span.part("decide");
-    let judged =
-        judge(batch.iter().map(read).collect(), settler.retries(), decider, options, stop.clone()).await?;
+    let judged = judge(&batch, settler.retries(), decider, options, stop.clone()).await?;
     drop(part);
     histogram!(telemetry::BATCH_SECONDS, "phase" => "decide").record(started.elapsed());
     for message in &judged {
@@ -99,7 +95,7 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     for message in &judged {
         match message {
             Judged::Decided(..) => {}
-            Judged::Rejected(rejection) => {
+            Judged::Rejected(rejection) | Judged::GivenUp(rejection) => {
                 counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => rejection.reason.as_str()).increment(1);
             }
             Judged::PutOff(..) if stopping => {}
@@ -111,32 +107,38 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     Ok(())
 }
 
-/// Has the well-formed ones decided; with each message comes how often it was put off before.
-async fn judge<D: Decider>(
-    read: Vec<(Result<NewEnrollment, Rejection>, u32)>,
+/// Reads the messages and has them decided, and those that are given up set aside.
+async fn judge<'a, R, D: Decider>(
+    batch: &'a [Delivery<R>],
     retries: u32,
     decider: &D,
     options: &Options,
     stop: Stop,
 ) -> Result<Vec<Judged>, FeedError> {
-    let enrollments: Vec<NewEnrollment> = read.iter().filter_map(|(event, _)| event.clone().ok()).collect();
-    let in_place = if retries == 0 { TRIES_IN_PLACE } else { 0 };
-    let answers =
-        decide(&enrollments, Parts::new(enrollments.len(), in_place), decider, options, stop).await?;
-    let mut answers = answers.into_iter();
-    let judged = |(event, attempt)| match event {
-        Err(rejection) => Some(Judged::Rejected(rejection)),
-        Ok(enrollment) => {
-            let tries = Tries { attempt, retries, at_once: in_place + 1 };
-            answers.next().map(|answer| Judged::of(enrollment, answer, tries))
-        }
+    let read = |delivery: &'a Delivery<R>| {
+        let event = parse_event(&delivery.body);
+        let event = event.map(|event| NewEnrollment { trace: delivery.trace, ..event });
+        Message { event, arrived: delivery.arrived() }
     };
-    Ok(read.into_iter().filter_map(judged).collect())
+    let mut messages: Vec<Message<'_>> = batch.iter().map(read).collect();
+    let at_once = if retries == 0 { TRIES_IN_PLACE } else { 0 };
+    let parts = Parts::new(messages.len(), at_once);
+    let answers = decide(&mut messages, parts, decider, options, stop.clone()).await?;
+    let mut judged = Vec::with_capacity(messages.len());
+    for (Message { event, arrived }, answer) in messages.into_iter().zip(answers) {
+        let tries = Tries { attempt: arrived.attempts, retries, at_once: at_once + 1 };
+        let message = Judged::of(event, answer, tries);
+        if let Judged::GivenUp(rejection) = &message {
+            set_aside(arrived, rejection, decider, options, stop.clone()).await?;
+        }
+        judged.push(message);
+    }
+    Ok(judged)
 }
 
 /// While the store is away nothing is consumed and no attempt is spent: the lane waits here.
 async fn decide<D: Decider>(
-    enrollments: &[NewEnrollment],
+    messages: &mut [Message<'_>],
     mut parts: Parts,
     decider: &D,
     options: &Options,
@@ -144,13 +146,17 @@ async fn decide<D: Decider>(
 ) -> Result<Vec<Answer>, FeedError> {
     let mut patience = Patience::new(options);
     while let Some(part) = parts.next() {
-        match decider.decide(&enrollments[part]).await {
+        match decider.decide(&messages[part.clone()]).await {
             Ok(answers) => {
                 parts.decided(answers);
                 patience = Patience::new(options);
             }
             Err(error) => {
                 let problem = error.to_string();
+                // Whatever the store takes may have been committed all the same.
+                if !matches!(error, DecideError::Unfit(_)) {
+                    messages[part].iter_mut().for_each(|message| message.arrived.may_repeat = true);
+                }
                 if parts.failed(error) == Step::Pause {
                     patience.wait(&problem, &mut stop).await?;
                 }
@@ -158,6 +164,23 @@ async fn decide<D: Decider>(
         }
     }
     Ok(parts.into_answers())
+}
+
+/// Writes the dead letter of a message that is given up. Whatever keeps the store from it, the lane waits: the message has
+/// nowhere else to go.
+async fn set_aside<D: Decider>(
+    mut arrived: Arrived<'_>,
+    rejection: &Rejection,
+    decider: &D,
+    options: &Options,
+    mut stop: Stop,
+) -> Result<(), FeedError> {
+    let mut patience = Patience::new(options);
+    while let Err(error) = decider.set_aside(arrived, rejection).await {
+        arrived.may_repeat = true;
+        patience.wait(&error.to_string(), &mut stop).await?;
+    }
+    Ok(())
 }
 
 /// How a lane waits for the store.
@@ -225,15 +248,15 @@ fn observe_age(judged: &Judged) {
 pub(super) fn report(judged: &Judged, options: &Options) {
     match judged {
         Judged::Decided(enrollment, decided) => report_decided(enrollment, decided, options),
-        Judged::Rejected(rejection) => {
+        Judged::Rejected(rejection) | Judged::GivenUp(rejection) => {
             warn!(reason = rejection.reason.as_str(), detail = rejection.detail, "message set aside");
             if let Some(observer) = &options.observer {
                 observer(Outcome::DeadLetter(rejection));
             }
         }
-        Judged::PutOff(enrollment, obstacle, problem) => warn!(
-            account.id = enrollment.key.account_id,
-            enrollment.id = enrollment.key.enrollment_id,
+        Judged::PutOff(key, obstacle, problem) => warn!(
+            account.id = key.map(|key| key.account_id),
+            enrollment.id = key.map(|key| key.enrollment_id),
             reason = obstacle.as_str(),
             error = problem,
             "enrollment put off"

@@ -2,8 +2,8 @@
 //!
 //! [`run`] drives a feed through its generations. A batch closes when it is full, or at once when nothing more
 //! waits: no delay at low load, few transactions at high load. Several batches may be in flight (lanes). A
-//! message is settled only after the transaction that decided it has committed. [`waiting`] takes up what was held or
-//! deferred.
+//! message is settled only after the transaction that decided it, or wrote its dead letter, has committed. [`waiting`] takes
+//! up what was held or deferred, [`letters`] takes in what the broker moved to its dead letters.
 //!
 //! What decides about messages is pure: `batcher` (which go together), `parts` (what is tried next where a batch fails),
 //! `judged` (how each is settled). What waits is thin: `lane` and this file.
@@ -11,6 +11,7 @@
 mod batcher;
 mod judged;
 mod lane;
+pub mod letters;
 mod parts;
 pub mod waiting;
 

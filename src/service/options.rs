@@ -11,8 +11,8 @@ use crate::pipeline::{self, Observer};
 use crate::ports::Lag;
 use crate::scheduler;
 use crate::scheduler::jobs::{
-    self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_ledger, prune_outbox,
-    purge_trash, wake_deferred,
+    self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_dead_letters,
+    prune_ledger, prune_outbox, purge_trash, wake_deferred,
 };
 use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
 
@@ -145,6 +145,7 @@ pub fn jobs(settings: &Settings) -> Vec<Job> {
         prune_ledger::job(with(&settings.prune_ledger)),
         prune_audit::job(with(&settings.prune_audit)),
         prune_outbox::job(with(&settings.prune_outbox)),
+        prune_dead_letters::job(with(&settings.prune_dead_letters)),
         wake_deferred::job(with(&settings.wake_deferred), rules),
     ]
 }

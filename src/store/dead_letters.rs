@@ -1,22 +1,30 @@
-//! Dead letters of the embedded feed, in an operator's hand: looked at, decided anew, or discarded.
+//! Dead letters of both feeds: written with the batch that they are of, looked at, decided anew, discarded.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::audit::{self, Actor};
+use super::batch::Lists;
 use super::db::Tx;
-use super::values::{Row, args};
-use super::{Operator, Store, StoreError, batch_row, batch_text, reading, transaction};
-use crate::domain::dead_letter::{DeadLetter, Selection};
+use super::values::{Arg, Row, args};
+use super::{Operator, Store, StoreError, reading, transaction};
+use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
 use crate::domain::enrollment::Rejection;
-use crate::domain::record::ColumnType;
+use crate::domain::time::Time;
+use crate::domain::trace::TraceContext;
 use crate::ports::Replays;
 
-/// Bodies in memory at a time: each may have 256 KiB.
+/// Bodies in memory at a time: most have 256 KiB at most.
 const PAGE: i64 = 50;
 
+/// Transactions that write dead letters take turns by it.
+const LOCK: i64 = 7_165_905_013;
+
+/// All columns of a dead letter but its body.
+const COLUMNS: &str = "account_id, dead_letter_id, at, reason, detail, attempts, exchange, routing_key, traceparent, \
+                       content_type, CAST(length(body) AS bigint) AS bytes";
+
 impl Store {
-    /// The newest dead letters of a selection with an id below this one, newest first.
+    /// The newest dead letters of a selection with an id below this one, newest first, without their bodies.
     pub async fn dead_letters(
         &self,
         selection: &Selection,
@@ -26,14 +34,14 @@ impl Store {
         reading!(self, tx => newest(tx, selection, before, limit))
     }
 
-    /// The oldest dead letters of a selection that came after one of them (0: from the first on), oldest first; no more
-    /// than fit into memory.
+    /// The oldest dead letters of a selection that came after one of them (0: from the first on) and with their bodies
+    /// fit into memory, oldest first.
     pub async fn dead_letters_after(
         &self,
         after: i64,
         selection: &Selection,
-    ) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
-        reading!(self, tx => next_of(tx, after, selection))
+    ) -> Result<Vec<(DeadLetter, Vec<u8>)>, StoreError> {
+        reading!(self, tx => bodies_after(tx, after, selection))
     }
 
     /// Removes the dead letters of a selection for good, if they are as many as was typed.
@@ -63,37 +71,74 @@ impl Store {
         reading!(self, tx => operator.who(tx, account_id, "decide about events that delete"))
     }
 
-    /// Settles dead letters that are decided anew, on behalf of somebody.
+    /// Settles dead letters that are replayed, on behalf of an actor.
     pub fn replaying(&self, selection: &Selection, actor: Actor) -> Replaying {
         let (account_id, removed) = (selection.account_id.unwrap_or(0), AtomicUsize::new(0));
         Replaying { store: self.clone(), account_id, actor, removed }
     }
 
-    /// Says in the audit what is about to become of dead letters that a broker keeps.
-    pub async fn audit_dead_letters(
+    /// Writes one dead letter by itself.
+    pub(super) async fn write_dead_letter(
         &self,
-        selection: &Selection,
-        actor: &Actor,
-        action: &str,
-        ids: &[String],
+        arrived: Arrived<'_>,
+        rejection: &Rejection,
     ) -> Result<(), StoreError> {
-        let account_id = selection.account_id.unwrap_or(0);
-        transaction!(self, tx => audited(tx, account_id, actor, action, ids))
+        transaction!(self, tx => write_one(tx, arrived, rejection))
     }
 }
 
-async fn audited(
-    tx: &mut Tx,
-    account_id: i64,
-    actor: &Actor,
-    action: &str,
-    ids: &[String],
-) -> Result<(), StoreError> {
+async fn write_one(tx: &mut Tx, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), StoreError> {
     let now = tx.now().await?;
-    audit::write_texts(tx, now, account_id, actor, action, ids).await
+    write(tx, &[(arrived, rejection)], now).await
 }
 
-/// Removes what was decided; what was set aside again keeps its place, with the new reason.
+/// Writes dead letters, but none of a message whose letter is there.
+///
+/// Of two messages with the same identity both are written where both come for the first time: then there are two. If
+/// either may be a repetition they are taken for one. The writers take turns: otherwise two deliveries of
+/// one message, the first still in a transaction of a worker that has lost its connection, would not see each other.
+pub(super) async fn write(
+    tx: &mut Tx,
+    letters: &[(Arrived<'_>, &Rejection)],
+    now: Time,
+) -> Result<(), StoreError> {
+    if !letters.is_empty() {
+        tx.time(&tx.dialect().now_alone(LOCK)).await?;
+    }
+    for (arrived, Rejection { reason, detail }) in letters {
+        let origin = arrived.origin;
+        let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
+        let sql = format!(
+            "INSERT INTO dead_letters (account_id, feed, at, reason, detail, attempts, exchange, routing_key, traceparent, \
+             content_type, body, identity, may_repeat) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, {may_repeat} \
+             WHERE NOT EXISTS (SELECT 1 FROM dead_letters d WHERE d.identity = $12 AND (d.may_repeat OR {may_repeat}))"
+        );
+        let parameters = args![
+            arrived.account_id().unwrap_or(0),
+            &*origin.feed,
+            now,
+            reason.as_str(),
+            storable(detail),
+            i64::from(arrived.attempts),
+            storable(&origin.exchange),
+            storable(&origin.routing_key),
+            arrived.trace.map(|trace| trace.to_string()),
+            origin.content_type.as_deref().map(storable),
+            arrived.body.to_vec(),
+            arrived.identity()
+        ];
+        tx.execute(&sql, parameters).await?;
+    }
+    Ok(())
+}
+
+/// PostgreSQL's texts take no U+0000; what a producer or an older version wrote into a header may have one.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Removes what was decided or published; what was set aside again keeps its place, with the new reason.
 #[derive(Debug)]
 pub struct Replaying {
     store: Store,
@@ -103,19 +148,19 @@ pub struct Replaying {
 }
 
 impl Replaying {
-    /// How many were decided and removed so far.
+    /// How many were replayed and removed so far.
     pub fn removed(&self) -> usize {
         self.removed.load(Ordering::Relaxed)
     }
 }
 
 impl Replays for Replaying {
-    async fn settle(&self, decided: Vec<i64>, again: Vec<(i64, Rejection)>) -> Result<(), String> {
+    async fn settle(&self, replayed: Vec<i64>, again: Vec<(i64, Rejection)>) -> Result<(), String> {
         let settle = async || -> Result<(), StoreError> {
-            transaction!(self.store, tx => settle(tx, self, &decided, &again))
+            transaction!(self.store, tx => settle(tx, self, &replayed, &again))
         };
         settle().await.map_err(|error| error.to_string())?;
-        self.removed.fetch_add(decided.len(), Ordering::Relaxed);
+        self.removed.fetch_add(replayed.len(), Ordering::Relaxed);
         Ok(())
     }
 }
@@ -123,7 +168,7 @@ impl Replays for Replaying {
 async fn settle(
     tx: &mut Tx,
     replaying: &Replaying,
-    decided: &[i64],
+    replayed: &[i64],
     again: &[(i64, Rejection)],
 ) -> Result<(), StoreError> {
     for (id, rejection) in again {
@@ -133,94 +178,110 @@ async fn settle(
         )
         .await?;
     }
-    if decided.is_empty() {
+    if replayed.is_empty() {
         return Ok(());
     }
-    remove(tx, decided).await?;
-    let ids: Vec<String> = decided.iter().map(i64::to_string).collect();
-    audited(tx, replaying.account_id, &replaying.actor, "replay_dead_letters", &ids).await
+    delete(tx, replayed).await?;
+    audited(tx, replaying.account_id, &replaying.actor, "replay_dead_letters", replayed).await
+}
+
+async fn audited(
+    tx: &mut Tx,
+    account_id: i64,
+    actor: &Actor,
+    action: &str,
+    ids: &[i64],
+) -> Result<(), StoreError> {
+    let now = tx.now().await?;
+    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
+    audit::write(tx, now, account_id, actor, action, ids, count).await
 }
 
 async fn newest(
     tx: &mut Tx,
     selection: &Selection,
-    mut before: i64,
+    before: i64,
     limit: usize,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let mut found = Vec::new();
-    while found.len() < limit {
-        let page = page(tx, 0..before, "DESC").await?;
-        let Some((last, _)) = page.last() else { break };
-        before = *last;
-        found.extend(page.into_iter().map(|(_, letter)| letter).filter(|letter| selection.takes(letter)));
-    }
-    found.truncate(limit);
-    Ok(found)
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let (selected, parameters) = selected(tx, selection, &[before, limit]);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM dead_letters WHERE dead_letter_id < $1{selected} ORDER BY dead_letter_id DESC LIMIT $2"
+    );
+    tx.rows(&sql, &parameters).await?.iter().map(letter).collect()
 }
 
-async fn next_of(
+/// The oldest dead letters of a selection behind an id, with their bodies, in the order of their ids: as many as fit into
+/// memory, and none where no more are left.
+pub(super) async fn bodies_after(
     tx: &mut Tx,
-    mut after: i64,
+    after: i64,
     selection: &Selection,
-) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
-    loop {
-        let mut page = page(tx, after..i64::MAX, "ASC").await?;
-        let Some((last, _)) = page.last() else { return Ok(Vec::new()) };
-        after = *last;
-        page.retain(|(_, letter)| selection.takes(letter));
-        if !page.is_empty() {
-            return Ok(page);
-        }
-    }
+) -> Result<Vec<(DeadLetter, Vec<u8>)>, StoreError> {
+    let (selected, parameters) = selected(tx, selection, &[after, PAGE]);
+    let sql = format!(
+        "SELECT {COLUMNS}, body FROM dead_letters WHERE dead_letter_id > $1{selected} ORDER BY dead_letter_id LIMIT $2"
+    );
+    let rows = tx.rows(&sql, &parameters).await?;
+    rows.iter().map(|row| Ok((letter(row)?, row.bytes("body")?))).collect()
 }
 
 async fn discard(tx: &mut Tx, selection: &Selection, confirm: u64, actor: &Actor) -> Result<(), StoreError> {
-    let mut ids = Vec::new();
-    let mut after = 0;
-    loop {
-        let page = next_of(tx, after, selection).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = *last;
-        ids.extend(page.into_iter().map(|(id, _)| id));
-    }
+    let (selected, parameters) = selected(tx, selection, &[]);
+    let sql = format!(
+        "SELECT d.dead_letter_id FROM dead_letters d WHERE TRUE{selected} ORDER BY d.dead_letter_id{lock}",
+        lock = tx.for_update("d")
+    );
+    let rows = tx.rows(&sql, &parameters).await?;
+    let ids: Vec<i64> = rows.iter().map(|row| row.int("dead_letter_id")).collect::<Result<_, _>>()?;
     if ids.len() as u64 != confirm {
         return Err(StoreError::Miscounted(selection.other_number(ids.len() as u64, confirm)));
     }
-    remove(tx, &ids).await?;
-    let texts: Vec<String> = ids.iter().map(i64::to_string).collect();
-    audited(tx, selection.account_id.unwrap_or(0), actor, "discard_dead_letters", &texts).await
+    delete(tx, &ids).await?;
+    audited(tx, selection.account_id.unwrap_or(0), actor, "discard_dead_letters", &ids).await
 }
 
-/// Those with an id between two others.
-async fn page(
-    tx: &mut Tx,
-    between: Range<i64>,
-    direction: &'static str,
-) -> Result<Vec<(i64, DeadLetter)>, StoreError> {
-    let sql = format!(
-        "SELECT dead_letter_id, at, reason, detail, body FROM dead_letters \
-         WHERE dead_letter_id > $1 AND dead_letter_id < $2 ORDER BY dead_letter_id {direction} LIMIT $3"
-    );
-    let rows = tx.rows(&sql, args![between.start, between.end, PAGE]).await?;
-    let letter = |row: &Row| {
-        let id = row.int("dead_letter_id")?;
-        let letter = DeadLetter {
-            id: id.to_string(),
-            reason: row.text("reason")?,
-            detail: row.text("detail")?,
-            attempts: 0,
-            at: Some(row.time("at")?),
-            body: row.bytes("body")?,
-        };
-        Ok((id, letter))
-    };
-    rows.iter().map(letter).collect()
-}
-
-async fn remove(tx: &mut Tx, ids: &[i64]) -> Result<(), StoreError> {
-    let rows = ids.iter().map(|id| batch_row(serde_json::json!({ "dead_letter_id": id })));
-    let batch = tx.dialect().batch(1, &[("dead_letter_id", ColumnType::Int)]);
+/// Removes dead letters for good; how many there were.
+pub(super) async fn delete(tx: &mut Tx, ids: &[i64]) -> Result<u64, StoreError> {
+    let batch = tx.dialect().ids(1, &["dead_letter_id"]);
     let sql =
         format!("DELETE FROM dead_letters WHERE dead_letter_id IN (SELECT b.dead_letter_id FROM {batch})");
-    tx.execute(&sql, args![batch_text(rows)]).await.map(|_| ())
+    tx.execute(&sql, args![Lists::ids(ids.iter().map(|id| [*id]))]).await
+}
+
+/// What a selection asks for, as more conditions behind the first parameters, and all parameters.
+fn selected(tx: &Tx, selection: &Selection, first: &[i64]) -> (String, Vec<Arg>) {
+    let mut parameters: Vec<Arg> = first.iter().map(|value| Arg::from(*value)).collect();
+    let mut conditions = String::new();
+    if let Some(reason) = &selection.reason {
+        parameters.push(storable(reason).into());
+        conditions += &format!(" AND reason = ${}", parameters.len());
+    }
+    if let Some(account_id) = selection.account_id {
+        parameters.push(account_id.into());
+        conditions += &format!(" AND account_id = ${}", parameters.len());
+    }
+    if !selection.ids.is_empty() {
+        parameters.push(Lists::ids(selection.ids.iter().map(|id| [*id])).into());
+        let batch = tx.dialect().ids(parameters.len(), &["dead_letter_id"]);
+        conditions += &format!(" AND dead_letter_id IN (SELECT b.dead_letter_id FROM {batch})");
+    }
+    (conditions, parameters)
+}
+
+fn letter(row: &Row) -> Result<DeadLetter, StoreError> {
+    let account_id = row.int("account_id")?;
+    Ok(DeadLetter {
+        id: row.int("dead_letter_id")?,
+        reason: row.text("reason")?,
+        detail: row.text("detail")?,
+        attempts: u32::try_from(row.int("attempts")?).unwrap_or(u32::MAX),
+        at: row.time("at")?,
+        account_id: (account_id > 0).then_some(account_id),
+        exchange: row.text("exchange")?,
+        routing_key: row.text("routing_key")?,
+        content_type: row.optional_text("content_type")?,
+        trace: row.optional_text("traceparent")?.as_deref().and_then(TraceContext::parse),
+        bytes: row.int("bytes")?.unsigned_abs(),
+    })
 }

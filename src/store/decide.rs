@@ -4,7 +4,8 @@
 //! the trash column of the matrix to those that are to go, write ledger, outbox and audit. The rows of a
 //! contact, workflow and subscription stay locked until the commit, so that nothing decides on what is no
 //! longer true. Locks are taken in one order everywhere: the pause, contacts by key, then workflows, subscriptions, what
-//! is the contact's, ledger, companies, the guards of accounts; but a guard that is near a limit comes first of these.
+//! is the contact's, ledger, companies, the guards of accounts, dead letters; but a guard that is near a limit comes first
+//! of these.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -17,13 +18,13 @@ use super::guard::{self, Guard};
 use super::ledger::{self, Entries};
 use super::trash::{self, DeletedBy, Deletion, Trashed};
 use super::waiting::Trip;
-use super::{Store, StoreError, contact_counts, lifecycle, switches, transaction, waiting};
+use super::{Store, StoreError, contact_counts, dead_letters, lifecycle, switches, transaction, waiting};
 use crate::domain::decision::Decision;
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limits;
 use crate::domain::time::Time;
-use crate::ports::Decided;
+use crate::ports::{Decided, Message};
 
 /// What the settings say about decisions.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,26 +36,78 @@ pub struct Rules {
 }
 
 impl Store {
-    /// Decides a batch and does what was decided; the answers are in the order of the batch. All of it is
-    /// committed, or none.
+    /// Decides a batch and does what was decided, dead letters included; the answers are in the order of the batch. All
+    /// of it is committed, or none.
     ///
     /// # Errors
     ///
-    /// Transient ones leave nothing done that a repetition would not find in the ledger.
-    pub async fn decide(&self, batch: &[NewEnrollment], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
-        let (decided, trips) = transaction!(self, tx => decide_batch(tx, &self.compiled, batch, rules))?;
+    /// Transient ones leave nothing done that a repetition would not find in the ledger or among the dead letters.
+    pub async fn decide(&self, batch: &[Message<'_>], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
+        let (decided, trips) =
+            transaction!(self, tx => decide_and_set_aside(tx, &self.compiled, batch, rules))?;
+        waiting::log(&trips);
+        Ok(decided)
+    }
+
+    /// As [`Store::decide`], for messages that are dead letters of the store already: none is written.
+    pub(super) async fn decide_again(
+        &self,
+        batch: &[Message<'_>],
+        rules: &Rules,
+    ) -> Result<Vec<Decided>, StoreError> {
+        let (decided, trips, _) = transaction!(self, tx => decide_batch(tx, &self.compiled, batch, rules))?;
         waiting::log(&trips);
         Ok(decided)
     }
 }
 
+/// The dead letters are written last: the lock that they take is one that nothing else is waited for with.
+async fn decide_and_set_aside(
+    tx: &mut Tx,
+    compiled: &Compiled,
+    batch: &[Message<'_>],
+    rules: &Rules,
+) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
+    let (decided, trips, now) = decide_batch(tx, compiled, batch, rules).await?;
+    let mut rejected = Vec::new();
+    for (message, decided) in batch.iter().zip(&decided) {
+        if let Decision::DeadLetter(rejection) = &decided.decision {
+            rejected.push((message.arrived, rejection));
+        }
+    }
+    dead_letters::write(tx, &rejected, now).await?;
+    Ok((decided, trips))
+}
+
+/// What was not read is answered with why.
 async fn decide_batch(
+    tx: &mut Tx,
+    compiled: &Compiled,
+    batch: &[Message<'_>],
+    rules: &Rules,
+) -> Result<(Vec<Decided>, Vec<Trip>, Time), StoreError> {
+    let enrollments: Vec<NewEnrollment> =
+        batch.iter().filter_map(|message| message.event.as_ref().ok().cloned()).collect();
+    let now = switches::begin_to_decide(tx).await?;
+    let (mut decided, mut trips) = (Vec::new(), Vec::new());
+    if !enrollments.is_empty() {
+        (decided, trips) = decide_enrollments(tx, compiled, &enrollments, rules, now).await?;
+    }
+    let mut decided = decided.into_iter();
+    let answer = |message: &Message<'_>| match &message.event {
+        Ok(_) => decided.next(),
+        Err(rejection) => Some(Decided { decision: Decision::DeadLetter(rejection.clone()), at: now }),
+    };
+    Ok((batch.iter().filter_map(answer).collect(), trips, now))
+}
+
+async fn decide_enrollments(
     tx: &mut Tx,
     compiled: &Compiled,
     batch: &[NewEnrollment],
     rules: &Rules,
+    now: Time,
 ) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
-    let now = switches::begin_to_decide(tx).await?;
     let mut known = Known::load(tx, compiled, batch, now).await?;
     let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;

@@ -2,27 +2,46 @@
 
 use super::dialect::Dialect;
 use super::{Rules, Store, StoreError};
-use crate::domain::enrollment::NewEnrollment;
-use crate::ports::{DecideError, Decided, Decider, Obstacle};
+use crate::domain::dead_letter::Arrived;
+use crate::domain::enrollment::Rejection;
+use crate::ports::{DecideError, Decided, Decider, Message, Obstacle};
 
 /// A store, with what the settings say about decisions.
 #[derive(Clone, Debug)]
 pub struct Deciding {
     store: Store,
     rules: Rules,
+    /// The messages are dead letters of the store: none is written that is there already.
+    again: bool,
 }
 
 impl Store {
     /// Decides by these settings.
     pub fn deciding(&self, rules: Rules) -> Deciding {
-        Deciding { store: self.clone(), rules }
+        Deciding { store: self.clone(), rules, again: false }
+    }
+
+    /// Decides dead letters of this store anew.
+    pub fn deciding_again(&self, rules: Rules) -> Deciding {
+        Deciding { store: self.clone(), rules, again: true }
     }
 }
 
 impl Decider for Deciding {
-    async fn decide(&self, batch: &[NewEnrollment]) -> Result<Vec<Decided>, DecideError> {
-        let decided = self.store.decide(batch, &self.rules).await;
+    async fn decide(&self, batch: &[Message<'_>]) -> Result<Vec<Decided>, DecideError> {
+        let decided = match self.again {
+            false => self.store.decide(batch, &self.rules).await,
+            true => self.store.decide_again(batch, &self.rules).await,
+        };
         decided.map_err(|error| sorted(error, self.store.db.dialect()))
+    }
+
+    async fn set_aside(&self, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), DecideError> {
+        if self.again {
+            return Ok(());
+        }
+        let written = self.store.write_dead_letter(arrived, rejection).await;
+        written.map_err(|error| sorted(error, self.store.db.dialect()))
     }
 
     async fn answers(&self) -> bool {

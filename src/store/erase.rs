@@ -19,10 +19,11 @@ use super::trash::DeletedBy;
 use super::users::user_who_may_erase;
 use super::values::{Arg, args};
 use super::{
-    Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle, scrubs, suppressions,
-    transaction, trying_out,
+    Store, StoreError, contact_counts, count_by_user, dead_letters, identifiers, import, lifecycle, scrubs,
+    suppressions, transaction, trying_out,
 };
 use crate::domain::address::{address_key, is_plain_address};
+use crate::domain::dead_letter::Selection;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::members::parse_id;
@@ -459,36 +460,29 @@ async fn delete_dead_letters(
     contact_id: Option<i64>,
     person: &Identifiers,
 ) -> Result<Vec<i64>, StoreError> {
-    const BODIES: i64 = 50;
     let addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
     let redactor = Redactor::new(&addresses);
-    let names_contact = |event: &Value| {
-        let id = |name: &str| event.pointer(&format!("/data/{name}")).and_then(parse_id);
-        let account = id("accountId").or_else(|| id("portalId"));
-        (
-            account.is_none_or(|it| it == account_id),
-            account.is_some() && contact_id.is_some() && id("objectId") == contact_id,
-        )
+    let is_about = |body: &[u8]| {
+        let event: Value = serde_json::from_slice(body).unwrap_or_default();
+        contact_id.is_some() && event.pointer("/data/objectId").and_then(parse_id) == contact_id
     };
-    let (mut deleted, mut last) = (Vec::new(), 0);
+    let (mut named, mut last) = (Vec::new(), 0);
     loop {
-        let sql = "SELECT dead_letter_id, body FROM dead_letters WHERE dead_letter_id > $1 \
-                   ORDER BY dead_letter_id LIMIT $2";
-        let page = tx.rows(sql, args![last, BODIES]).await?;
-        let Some(end) = page.last() else { return Ok(deleted) };
-        last = end.int("dead_letter_id")?;
-        for row in &page {
-            let body = row.bytes("body")?;
-            let (of_account, of_contact) =
-                serde_json::from_slice(&body).map_or((true, false), |event: Value| names_contact(&event));
+        let page = dead_letters::bodies_after(tx, last, &Selection::default()).await?;
+        let Some((end, _)) = page.last() else { break };
+        last = end.id;
+        for (letter, body) in page {
+            let is_own = letter.account_id.is_some() && is_about(&body);
             let text = String::from_utf8_lossy(&body);
-            if of_account && (of_contact || redactor.redact(&text, Style::Prose).is_some()) {
-                let letter = row.int("dead_letter_id")?;
-                tx.execute("DELETE FROM dead_letters WHERE dead_letter_id = $1", args![letter]).await?;
-                deleted.push(letter);
+            if letter.account_id.is_none_or(|it| it == account_id)
+                && (is_own || redactor.redact(&text, Style::Prose).is_some())
+            {
+                named.push(letter.id);
             }
         }
     }
+    dead_letters::delete(tx, &named).await?;
+    Ok(named)
 }
 
 /// The contact's quotes stay for now; the schedule deletes them unless another contact is on them. How many.

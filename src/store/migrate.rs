@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 17] = [
+const MIGRATIONS: [Migration; 18] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -98,6 +98,11 @@ const MIGRATIONS: [Migration; 17] = [
         name: PERMISSIONS,
         postgres: include_str!("migrations/postgres/0017_permissions.sql"),
         sqlite: include_str!("migrations/sqlite/0017_permissions.sql"),
+    },
+    Migration {
+        name: "0018_dead_letters",
+        postgres: include_str!("migrations/postgres/0018_dead_letters.sql"),
+        sqlite: include_str!("migrations/sqlite/0018_dead_letters.sql"),
     },
 ];
 

@@ -11,7 +11,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::model::Dice;
 use crate::support::records::{all_of, contact, entitled_account, event, property, workflow};
-use crate::support::{DEADLINE, Database, Reaper, UNGUARDED, import, on_both, wait_until};
+use crate::support::{DEADLINE, Database, Reaper, import, on_both, wait_until};
 
 const CONTACTS: i64 = 400;
 
@@ -48,7 +48,7 @@ async fn decide(store: Store, ids: Vec<i64>) -> Vec<(i64, Span, Decision)> {
         let batch: Vec<NewEnrollment> = ids.iter().map(|id| enrollment(*id)).collect();
         let (decisions, span) = loop {
             let start = Instant::now();
-            match store.decide(&batch, &UNGUARDED).await {
+            match crate::support::decide(&store, &batch).await {
                 Ok(decisions) => break (decisions, (start, Instant::now())),
                 Err(error) if error.is_transient() => {}
                 Err(error) => panic!("{error}"),

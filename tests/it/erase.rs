@@ -69,7 +69,7 @@ pub fn graph() -> Vec<Value> {
     ));
     records.push(activity("42", "note", json!({"body": "typed-by-them-alone"}), &[11]));
     let former = json!({"body": "once Zebulon Maiden, +48 999 888 777"});
-    records.push(activity("45", "note", former, &[11, 12]));
+    records.push(activity("46", "note", former, &[11, 12]));
     let email = json!({"hs_email_headers": "{\"to\":\"zebulon.quirke@pers\\u00f6nlich.example\"}",
         "hs_email_to_firstname": "Zebulon", "hs_email_subject": "Hello"});
     records.push(activity("43", "email", email, &[11, 12]));

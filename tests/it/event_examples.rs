@@ -61,7 +61,7 @@ async fn every_message_looks_as_the_page_says() {
         event["data"]["objectId"] = json!(contact);
         event["data"]["enrollmentId"] = json!(enrollment_id);
         event["data"]["enrolledAt"] = json!(crate::support::records::seconds_ago(0));
-        let headers = vec![("traceparent", TRACE.to_owned())];
+        let headers = vec![("traceparent", lapin::types::AMQPValue::LongString(TRACE.into()))];
         broker.put(&broker.queue(), &[(event.to_string(), headers)]).await;
     };
     let decided = async |count: i64| {

@@ -62,7 +62,7 @@ on_both!(every_kind_of_record_is_taken_and_counted, async |db: Database| {
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(
         report,
-        json!({"imported": 24, "skipped": 0, "removed": 0, "droppedProperties": 0, "kinds": kinds})
+        json!({"imported": 24, "skipped": 0, "removed": 0, "redacted": 0, "droppedProperties": 0, "kinds": kinds})
     );
 
     let inspected = reaper.contact(1, 1).await;

@@ -55,9 +55,9 @@ async fn no_body_ends_the_service_or_blocks_the_queue_and_each_gets_its_answer()
     assert_eq!(broker.count(&broker.queue()).await, 0);
 
     let mut set_aside = 0;
-    for letter in broker.drain(&broker.dead_letter_queue()).await {
+    for letter in database.letters().await {
         set_aside += 1;
-        let (reason, detail) = (letter.headers["x-reason"].as_str(), &letter.headers["x-detail"]);
+        let (reason, detail) = (letter.reason.as_str(), &letter.detail);
         let place =
             detail.split_once(": ").map(|(place, says)| (place == "body" || place.starts_with('$'), says));
         assert!(

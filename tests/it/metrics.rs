@@ -46,6 +46,7 @@ dead_letters_total{reason="too_large"}
 dead_letters_total{reason="conflicting_duplicate"}
 dead_letters_total{reason="poison"}
 dead_letters_total{reason="retries_exhausted"}
+dead_letters_total{reason="delivery_limit"}
 feed_connected 1
 feed_reconnects_total
 store_pool{state="busy"} _

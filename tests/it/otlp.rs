@@ -96,7 +96,7 @@ impl Scene {
     async fn enroll(&self, id: i64, traceparent: &str) {
         let mut event = event(1, 6, id, id);
         event["data"]["cause"] = json!("MANUAL");
-        let headers = vec![("traceparent", traceparent.to_owned())];
+        let headers = vec![("traceparent", lapin::types::AMQPValue::LongString(traceparent.into()))];
         self.broker.put(&self.broker.queue(), &[(event.to_string(), headers)]).await;
     }
 

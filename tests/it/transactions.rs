@@ -16,7 +16,7 @@ use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::model::Dice;
-use crate::support::{DEADLINE, Database, Reaper, UNGUARDED, on_both, records, wait_until};
+use crate::support::{self, DEADLINE, Database, Reaper, on_both, records, wait_until};
 
 on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |database: Database| {
     const DROPS: usize = 300;
@@ -50,7 +50,7 @@ on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |dat
                     1 => Polls::of(polls / 8 + 1, store.answers()).await.is_none(),
                     _ => {
                         let batch = take(&next);
-                        Polls::of(polls, store.decide(&batch, &UNGUARDED)).await.is_none()
+                        Polls::of(polls, support::decide(&store, &batch)).await.is_none()
                     }
                 };
                 dropped.fetch_add(usize::from(gone), Ordering::Relaxed);
@@ -63,7 +63,7 @@ on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |dat
         let batch = take(&next);
         // As the pipeline does: what is in the way for once is tried again.
         let decided = loop {
-            match store.decide(&batch, &UNGUARDED).await {
+            match support::decide(&store, &batch).await {
                 Err(error) if error.is_transient() => {}
                 decided => break decided,
             }
@@ -288,7 +288,7 @@ fn enrollment(contact: i64, id: i64) -> NewEnrollment {
 /// Decides until the store has an answer, as the pipeline does.
 async fn decide(store: &Store, batch: &[NewEnrollment]) -> Vec<Decision> {
     loop {
-        match store.decide(batch, &UNGUARDED).await {
+        match support::decide(store, batch).await {
             Ok(decided) => return decided.into_iter().map(|decided| decided.decision).collect(),
             Err(error) if error.is_transient() => {}
             Err(error) => panic!("{error}"),

@@ -207,6 +207,46 @@ on_both!(users_go_on_doing_what_they_did_when_permissions_become_finer, async |d
     assert_eq!(reaper.run(&["migrate"]).await.stdout, "the schema is up to date\n");
 });
 
+on_both!(dead_letters_of_an_earlier_version_learn_whose_they_are, async |db: Database| {
+    let migrations = migrations(&db);
+    let ours = migrations.iter().position(|(name, _)| name.ends_with("_dead_letters")).unwrap();
+    store_of(ours, &migrations, &db).await;
+    let bodies = [
+        (r#"{"data": {"accountId": "7"}}"#, json!("7")),
+        (r#"{"data": {"portalId": 7}}"#, json!("7")),
+        (r#"{"data": {"accountId": 7, "portalId": "7"}}"#, json!("7")),
+        (r#"{"data": {"accountId": "7", "portalId": "8"}}"#, json!(null)),
+        (r#"{"data": {"accountId": "07"}}"#, json!(null)),
+        (r#"{"data": {"accountId": "99999999999999999999"}}"#, json!(null)),
+        (r#"{"data": {"accountId": "a", "name": "\u0000"}}"#, json!(null)),
+        (r#"{"data": [7]}"#, json!(null)),
+        ("7", json!(null)),
+        ("{ no JSON", json!(null)),
+    ];
+    for (body, _) in &bodies {
+        db.execute(&format!(
+            "INSERT INTO dead_letters (feed, at, reason, detail, body) VALUES ('f', '2026-11-21T10:00:00.000000Z', 'malformed', 'body: no', {})",
+            db.in_its_words(&format!("convert_to('{body}', 'UTF8')"), &format!("CAST('{body}' AS blob)"))
+        ))
+        .await;
+    }
+    db.execute(db.in_its_words(
+        r"INSERT INTO dead_letters (feed, at, reason, detail, body) VALUES ('f', now(), 'malformed', 'body: no', '\xff7b')",
+        "INSERT INTO dead_letters (feed, at, reason, detail, body) VALUES ('f', '2026-11-21T10:00:00.000000Z', 'malformed', 'body: no', x'ff7b')",
+    ))
+    .await;
+    let reaper = Reaper::new(&db).fed_by_lines("-");
+    reaper.json(&["migrate"]).await;
+    let rows = reaper.json(&["dead-letters", "list"]).await;
+    let accounts: Vec<Value> =
+        rows.as_array().unwrap().iter().rev().map(|row| row["accountId"].clone()).collect();
+    let expected: Vec<Value> = bodies.iter().map(|(_, account)| account.clone()).collect();
+    assert_eq!(accounts, [&expected[..], &[json!(null)]].concat());
+    reaper.decide_lines("[]\n").await;
+    let newest = &reaper.json(&["dead-letters", "list", "--limit", "1"]).await[0];
+    assert_eq!(newest["id"], json!((bodies.len() + 2).to_string()), "numbers go on");
+});
+
 /// What a next release may do to the schema by the rule of `docs/OPERATIONS.md`, in every place that a deletion uses.
 const NEXT: &str = "
     CREATE TABLE next_things (account_id bigint NOT NULL, thing_id bigint NOT NULL, PRIMARY KEY (account_id, thing_id));
@@ -262,7 +302,7 @@ on_both!(an_old_worker_goes_on_while_the_schema_becomes_the_next_ones, async |db
     worker.terminate();
     assert_eq!(worker.exit(DEADLINE).await.code(), Some(0), "{}", worker.stderr());
     assert_eq!(broker.count(&broker.queue()).await, 0, "all are acknowledged");
-    assert_eq!(broker.count(&broker.dead_letter_queue()).await, 0);
+    assert_eq!(db.count("dead_letters", "TRUE").await, 0);
 });
 
 /// The limit on statements is for deciding; an index on a large table takes longer.

@@ -120,7 +120,7 @@ pub struct Replay {
     #[serde(default, deserialize_with = "present")]
     reason: Option<Words>,
     #[serde(default, deserialize_with = "present")]
-    ids: Option<Vec<Words>>,
+    ids: Option<Vec<Id>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,7 +131,7 @@ pub struct Discard {
     #[serde(default, deserialize_with = "present")]
     reason: Option<Words>,
     #[serde(default, deserialize_with = "present")]
-    ids: Option<Vec<Words>>,
+    ids: Option<Vec<Id>>,
     confirm: Count,
 }
 
@@ -295,7 +295,7 @@ fn letters(
     caller: &Caller,
     all: Option<bool>,
     reason: Option<Words>,
-    ids: Option<Vec<Words>>,
+    ids: Option<Vec<Id>>,
 ) -> Result<Selection, Problem> {
     let account_id = Some(caller.account_id);
     match (all, reason, ids) {
@@ -304,7 +304,7 @@ fn letters(
             Ok(Selection { reason: Some(reason), account_id, ids: Vec::new() })
         }
         (None, None, Some(ids)) if !ids.is_empty() => {
-            let ids = ids.into_iter().map(|Words(id)| id).collect();
+            let ids = ids.into_iter().map(|Id(id)| id).collect();
             Ok(Selection { ids, account_id, reason: None })
         }
         _ => Err(Problem::malformed("name all (true), reason or ids (one at least), and only one of them")),

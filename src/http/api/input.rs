@@ -8,7 +8,6 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
-use crate::domain::dead_letter;
 use crate::domain::members::{parse_id_text, parse_strictly};
 use crate::domain::time::{Time, parse_time};
 use crate::http::limits;
@@ -170,32 +169,6 @@ impl TryFrom<String> for HeldCursor {
 /// The place of a held enrollment as a cursor.
 pub fn held_cursor((enrollment, action): (i64, i64)) -> String {
     format!("{enrollment}-{action}")
-}
-
-/// As [`Cursor`], of the list of dead letters.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "String")]
-pub struct LetterCursor(pub dead_letter::Place);
-
-impl TryFrom<String> for LetterCursor {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        let read = |text: &str| {
-            let (micros, id) = text.split_once('-')?;
-            let at = micros.parse().ok().and_then(Time::from_timestamp_micros);
-            let is_time = at.is_some() || micros.is_empty();
-            let id = Words::try_from(id.to_owned()).ok().filter(|_| is_time)?.0;
-            Some(dead_letter::Place { at, id })
-        };
-        read(&text).map(Self).ok_or("a cursor is taken from the Link of the page before")
-    }
-}
-
-/// The place of a dead letter as a cursor.
-pub fn letter_cursor(place: &dead_letter::Place) -> String {
-    let micros = place.at.map(|at| at.timestamp_micros().to_string()).unwrap_or_default();
-    format!("{micros}-{}", place.id)
 }
 
 /// A number that was typed to be sure. JSON knows no integers: 2.0 is 2.

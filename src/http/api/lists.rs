@@ -6,9 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use super::input::{
-    Asked, Cursor, HeldCursor, Id, LetterCursor, Limit, Named, Words, cursor, held_cursor, letter_cursor,
-};
+use super::input::{Asked, Cursor, HeldCursor, Id, Limit, Named, Words, cursor, held_cursor};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
@@ -109,7 +107,7 @@ pub struct HeldEnrollmentsQuery {
 pub struct DeadLettersQuery {
     #[serde(default)]
     limit: Limit,
-    cursor: Option<LetterCursor>,
+    cursor: Option<Id>,
     reason: Option<Words>,
 }
 
@@ -169,11 +167,6 @@ fn next_link(uri: &axum::http::Uri, cursor: &str) -> String {
     let kept = asked.filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
     let query: Vec<String> = kept.map(str::to_owned).chain([format!("cursor={cursor}")]).collect();
     format!("<{}?{}>; rel=\"next\"", uri.path(), query.join("&"))
-}
-
-/// A text as a query has it: the id of a dead letter may be anything that a producer made up.
-fn query_text(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 pub async fn trash(
@@ -294,8 +287,8 @@ pub async fn dead_letters(
         account_id: Some(caller.account_id),
         ids: Vec::new(),
     };
-    let behind = asked.cursor.map(|cursor| cursor.0);
-    let letters = operations.dead_letters(&selection, behind.as_ref(), asked.limit.and_one()).await?;
-    let (letters, next) = asked.limit.cut(letters, |last| query_text(&letter_cursor(&last.place())));
+    let before = asked.cursor.map(|cursor| cursor.0);
+    let letters = operations.dead_letters(&selection, before, asked.limit.and_one()).await?;
+    let (letters, next) = asked.limit.cut(letters, |last| last.id.to_string());
     Ok(going_on(&uri, letters.iter().map(dead_letters::row).collect::<Vec<_>>(), next))
 }

@@ -100,11 +100,11 @@ pub async fn workflow_preview(
 pub async fn dead_letter(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Words(id)): Named<Words>,
+    Named(Id(id)): Named<Id>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Answer {
-    let letter = operations.dead_letter(&id, Some(caller.account_id)).await?;
-    Ok(Json(dead_letters::whole(&letter)).into_response())
+    let (letter, body) = operations.dead_letter(id, Some(caller.account_id)).await?;
+    Ok(Json(dead_letters::whole(&letter, &body)).into_response())
 }
 
 pub async fn retention(

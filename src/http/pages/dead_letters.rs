@@ -9,7 +9,6 @@ use super::visit::{Asked, Sent, Trouble, Visit};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::permission::Scope;
 use crate::domain::time::format_time;
-use crate::http::api::input::letter_cursor;
 use crate::operations::Operations;
 
 /// Dead letters on a page.
@@ -19,13 +18,13 @@ const REPLAY_RATE: u32 = 500;
 
 pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
     let selection = Selection { account_id: Some(visit.account()), ..Selection::default() };
-    let behind = asked.letter_cursor().map_err(|says| visit.mistake(says))?;
-    let letters = operations.dead_letters(&selection, behind.as_ref(), ROWS + 1).await;
+    let before = asked.id("cursor").map_err(|says| visit.mistake(says))?;
+    let letters = operations.dead_letters(&selection, before, ROWS + 1).await;
     let mut letters = letters.map_err(|error| visit.operation_trouble(&error))?;
     let goes_on = letters.len() > ROWS;
     letters.truncate(ROWS);
     let next = letters.last().filter(|_| goes_on);
-    let next = next.map(|last| layout::with_cursor("/dead-letters", &[], &letter_cursor(&last.place())));
+    let next = next.map(|last| layout::with_cursor("/dead-letters", &[], &last.id.to_string()));
     let rows: Vec<Vec<Markup>> = letters.iter().map(row).collect();
     let replay = html! {
         input type="hidden" name="all" value="yes";
@@ -43,9 +42,9 @@ pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(as
 }
 
 fn row(letter: &DeadLetter) -> Vec<Markup> {
-    let link = format!("/dead-letters/show?{}", query(&letter.id));
+    let link = format!("/dead-letters/show?id={}", letter.id);
     vec![
-        layout::optional_time(letter.at.map(format_time).as_deref()),
+        layout::time(&format_time(letter.at)),
         html! { (letter.reason.replace('_', " ")) },
         html! { (letter.attempts) },
         html! { (letter.detail) },
@@ -53,34 +52,32 @@ fn row(letter: &DeadLetter) -> Vec<Markup> {
     ]
 }
 
-fn query(id: &str) -> String {
-    form_urlencoded::Serializer::new(String::new()).append_pair("id", id).finish()
-}
-
-fn id(visit: &Visit, fields: &Fields) -> Result<String, Trouble> {
-    let id = fields.words("id").map_err(|says| visit.mistake(says))?;
-    id.ok_or_else(|| visit.mistake("A dead letter is named by its id."))
+fn id(visit: &Visit, fields: &Fields) -> Result<i64, Trouble> {
+    fields.needed_id("id").map_err(|says| visit.mistake(says))
 }
 
 pub async fn show(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
     let id = id(&visit, &asked)?;
-    let letter = operations.dead_letter(&id, Some(visit.account())).await;
-    let letter = letter.map_err(|error| visit.operation_trouble(&error))?;
+    let letter = operations.dead_letter(id, Some(visit.account())).await;
+    let (letter, body) = letter.map_err(|error| visit.operation_trouble(&error))?;
     let named = html! { input type="hidden" name="id" value=(letter.id); };
     let replay = html! { (named) button { "Replay it" } };
     let discard = html! { (named) (layout::confirm("discard", 1)) button.danger { "Discard it" } };
     let content = html! {
         dl.facts {
             div { dt { "Id" } dd { (letter.id) } }
-            div { dt { "Set aside" } dd { (layout::optional_time(letter.at.map(format_time).as_deref())) } }
+            div { dt { "Set aside" } dd { (layout::time(&format_time(letter.at))) } }
             div { dt { "Reason" } dd { (letter.reason.replace('_', " ")) } }
             div { dt { "Detail" } dd { (letter.detail) } }
             div { dt { "Tries" } dd { (letter.attempts) } }
+            @if !letter.routing_key.is_empty() {
+                div { dt { "Published to" } dd { (letter.exchange) ", " (letter.routing_key) } }
+            }
         }
         h2 { "Body" }
-        @match std::str::from_utf8(&letter.body) {
+        @match std::str::from_utf8(&body) {
             Ok(text) => { pre tabindex="0" { (text) } }
-            Err(_) => { p { (letter.body.len()) " bytes that are no text" } }
+            Err(_) => { p { (body.len()) " bytes that are no text" } }
         }
         @if visit.caller.may_delete(Scope::Many) {
             div.offers {

@@ -1,8 +1,7 @@
 //! What a form or the query of a page says. A field that was left empty is as good as none.
 
-use crate::domain::dead_letter;
 use crate::domain::members::parse_id_text;
-use crate::http::api::input::{Cursor, HeldCursor, LetterCursor};
+use crate::http::api::input::{Cursor, HeldCursor};
 use crate::store::read::Place;
 
 /// Names and values, in their order.
@@ -54,12 +53,6 @@ impl Fields {
     pub fn confirm(&self) -> Result<u64, String> {
         let typed = self.text("confirm").and_then(|text| text.parse().ok());
         typed.ok_or_else(|| "type the number to be sure; nothing was done".to_owned())
-    }
-
-    /// Where the list of dead letters goes on.
-    pub fn letter_cursor(&self) -> Result<Option<dead_letter::Place>, String> {
-        let read = |text: &str| LetterCursor::try_from(text.to_owned()).map(|cursor| cursor.0);
-        self.text("cursor").map(read).transpose().map_err(str::to_owned)
     }
 
     /// Where the list of held enrollments goes on.

@@ -1,8 +1,6 @@
-//! What could not be processed: looked at, replayed, discarded. On the broker it is in the dead-letter queue, for the
-//! embedded feed in the store; the operations are the same.
+//! Dead letters: looked at, replayed, discarded. They are in the store whatever the feed; only a replay asks the broker.
 
-mod in_store;
-mod on_broker;
+mod replay;
 
 use std::time::Duration;
 
@@ -12,17 +10,17 @@ use tokio::time::{Instant, sleep};
 
 use super::{Error, Operations};
 use crate::broker;
-use crate::domain::dead_letter::{DeadLetter, Place, Selection};
+use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::time::format_time;
 use crate::pipeline;
 use crate::store::{Actor, Operator};
 
-/// Where dead letters are.
-pub enum Home {
-    /// In a queue of the broker.
-    Broker(Box<broker::Options>),
-    /// In the store; replayed ones are decided here, in a pipeline like this.
-    Store(pipeline::Options),
+/// How dead letters are replayed.
+pub enum Replay {
+    /// To the work queue of a broker.
+    Publish(Box<broker::Options>),
+    /// Here, in a pipeline like this.
+    Decide(pipeline::Options),
 }
 
 /// What a replay did.
@@ -44,35 +42,32 @@ struct Order<'a> {
 }
 
 impl Operations {
-    /// The newest of a selection, or the newest behind a place of its list, newest first.
+    /// The newest of a selection with an id below this one, newest first.
     ///
     /// # Errors
     ///
-    /// Where the broker or the store does not answer.
+    /// Where the store does not answer.
     pub async fn dead_letters(
         &self,
         selection: &Selection,
-        behind: Option<&Place>,
+        before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, Error> {
-        match &self.options.dead_letters {
-            Home::Broker(options) => on_broker::newest(options, selection, behind, limit).await,
-            Home::Store(_) => {
-                // Whatever is no number is no id of the store's: there is nothing behind it.
-                let before = behind.map_or(i64::MAX, |place| place.id.parse().unwrap_or(0));
-                Ok(self.store.dead_letters(selection, before, limit).await?)
-            }
-        }
+        Ok(self.store.dead_letters(selection, before.unwrap_or(i64::MAX), limit).await?)
     }
 
-    /// One of them.
+    /// One of them, with its body.
     ///
     /// # Errors
     ///
     /// Where there is none with this id, in this account where one is named.
-    pub async fn dead_letter(&self, id: &str, account_id: Option<i64>) -> Result<DeadLetter, Error> {
-        let selection = Selection { ids: vec![id.to_owned()], account_id, ..Selection::default() };
-        self.dead_letters(&selection, None, 1).await?.pop().ok_or_else(|| {
+    pub async fn dead_letter(
+        &self,
+        id: i64,
+        account_id: Option<i64>,
+    ) -> Result<(DeadLetter, Vec<u8>), Error> {
+        let selection = Selection { ids: vec![id], account_id, ..Selection::default() };
+        self.store.dead_letters_after(0, &selection).await?.pop().ok_or_else(|| {
             Error::NotFound(format!(
                 "no dead letter has the id {id}: the list of dead letters shows those there are"
             ))
@@ -91,12 +86,9 @@ impl Operations {
         rate: u32,
     ) -> Result<Replayed, Error> {
         let order = self.order(selection, operator).await?;
-        match &self.options.dead_letters {
-            Home::Broker(options) => {
-                let replayed = on_broker::replay(&order, options, Tempo::of(rate)).await?;
-                Ok(Replayed { replayed, set_aside_again: None })
-            }
-            Home::Store(options) => in_store::replay(&order, options, Tempo::of(rate)).await,
+        match &self.options.replay {
+            Replay::Publish(options) => replay::publish(&order, options, Tempo::of(rate)).await,
+            Replay::Decide(options) => replay::decide(&order, options, Tempo::of(rate)).await,
         }
     }
 
@@ -112,10 +104,7 @@ impl Operations {
         confirm: u64,
     ) -> Result<Value, Error> {
         let order = self.order(selection, operator).await?;
-        match &self.options.dead_letters {
-            Home::Broker(options) => on_broker::discard(&order, options, confirm).await?,
-            Home::Store(_) => self.store.discard_dead_letters(selection, confirm, &order.actor).await?,
-        }
+        self.store.discard_dead_letters(selection, confirm, &order.actor).await?;
         Ok(json!({ "discarded": confirm }))
     }
 
@@ -146,14 +135,18 @@ impl Tempo {
 
 /// A dead letter in a list.
 pub fn row(letter: &DeadLetter) -> Value {
-    json!({"id": letter.id, "at": letter.at.map(format_time), "reason": letter.reason, "detail": letter.detail,
-        "attempts": letter.attempts, "accountId": letter.account_id().map(|id| id.to_string()),
-        "bytes": letter.body.len()})
+    json!({"id": letter.id.to_string(), "at": format_time(letter.at), "reason": letter.reason,
+        "detail": letter.detail, "attempts": letter.attempts,
+        "accountId": letter.account_id.map(|id| id.to_string()), "bytes": letter.bytes})
 }
 
-/// A dead letter with its body; null where that is no text.
-pub fn whole(letter: &DeadLetter) -> Value {
+/// A dead letter with where it came from and its body; null where that is no text.
+pub fn whole(letter: &DeadLetter, body: &[u8]) -> Value {
     let mut document = row(letter);
-    document["body"] = json!(std::str::from_utf8(&letter.body).ok());
+    document["exchange"] = json!(letter.exchange);
+    document["routingKey"] = json!(letter.routing_key);
+    document["contentType"] = json!(letter.content_type);
+    document["traceparent"] = json!(letter.trace.map(|trace| trace.to_string()));
+    document["body"] = json!(std::str::from_utf8(body).ok());
     document
 }

@@ -5,6 +5,7 @@ pub mod delete_quotes;
 pub mod expire_notifications;
 pub mod expire_unlinked;
 pub mod prune_audit;
+pub mod prune_dead_letters;
 pub mod prune_ledger;
 pub mod prune_outbox;
 pub mod purge_trash;

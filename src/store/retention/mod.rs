@@ -42,6 +42,8 @@ pub enum Target {
     Audit,
     /// Events that nobody took; none that tells of an erasure.
     Outbox,
+    /// Dead letters, by the time they were set aside.
+    DeadLetters,
     /// Enrollments that wait no longer than until now; they are decided anew by these rules.
     Waiting(Rules),
 }
@@ -54,7 +56,7 @@ impl Target {
             Self::Notifications => "expire",
             Self::Quotes => "delete_quotes",
             Self::Unlinked => "unlist",
-            Self::Ledger | Self::Audit | Self::Outbox => "prune",
+            Self::Ledger | Self::Audit | Self::Outbox | Self::DeadLetters => "prune",
             Self::Waiting(_) => "wake",
         }
     }
@@ -69,13 +71,14 @@ impl Target {
             Self::Ledger => "decisions",
             Self::Audit => "audit",
             Self::Outbox => "events",
+            Self::DeadLetters => "dead letters",
             Self::Waiting(_) => "enrollments",
         }
     }
 
     /// Is the audit told the ids? Of what only looked back it would grow as fast as it shrinks.
     fn names_ids(self) -> bool {
-        !matches!(self, Self::Ledger | Self::Audit | Self::Outbox | Self::Waiting(_))
+        !matches!(self, Self::Ledger | Self::Audit | Self::Outbox | Self::DeadLetters | Self::Waiting(_))
     }
 }
 

@@ -101,6 +101,7 @@ pub(super) const fn of(target: Target) -> Rows {
             "created_at",
             "{t}.type IN ('contact.deletion', 'contact.restore', 'guard.tripped')",
         ),
+        Target::DeadLetters => rows("dead_letters", &["dead_letter_id"], "at", ALL),
         Target::Waiting(_) => rows("waiting_enrollments", &["enrollment_id", "action_id"], "ready_at", ALL),
     }
 }

@@ -1,7 +1,8 @@
 //! A producer that goes on until the broker has confirmed everything.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -14,6 +15,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Published at a time in a hurry.
 const MANY: usize = 200;
 
+/// How often each body was sent, whether or not it arrived.
+pub type Sent = Arc<Mutex<BTreeMap<Vec<u8>, usize>>>;
+
 pub struct Load {
     task: JoinHandle<()>,
     hurry: Arc<AtomicBool>,
@@ -21,9 +25,9 @@ pub struct Load {
 
 impl Load {
     /// Starts at an easy pace, so that it lasts.
-    pub fn start(broker: Arc<Broker>, bodies: Vec<Vec<u8>>) -> Self {
+    pub fn start(broker: Arc<Broker>, bodies: Vec<Vec<u8>>, sent: Sent) -> Self {
         let hurry = Arc::new(AtomicBool::new(false));
-        Self { task: tokio::spawn(publish(broker, bodies, Arc::clone(&hurry))), hurry }
+        Self { task: tokio::spawn(publish(broker, bodies, sent, Arc::clone(&hurry))), hurry }
     }
 
     /// As fast as it goes from now on.
@@ -38,11 +42,14 @@ impl Load {
     }
 }
 
-async fn publish(broker: Arc<Broker>, mut bodies: Vec<Vec<u8>>, hurry: Arc<AtomicBool>) {
+async fn publish(broker: Arc<Broker>, mut bodies: Vec<Vec<u8>>, sent: Sent, hurry: Arc<AtomicBool>) {
     while !bodies.is_empty() {
         let hurried = hurry.load(Ordering::Relaxed);
         let count = if hurried { MANY } else { FEW };
         let rest = bodies.split_off(count.min(bodies.len()));
+        for body in &bodies {
+            *sent.lock().expect("ours").entry(body.clone()).or_default() += 1;
+        }
         // What was not confirmed may have arrived: then it is one more duplicate.
         let unconfirmed = broker.unconfirmed(std::mem::replace(&mut bodies, rest)).await;
         if !hurried || !unconfirmed.is_empty() {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::load::Sent;
 use super::plan::{self, Plan, RESTORED};
 use super::whole;
 use crate::support::{Broker, Database, Worker};
@@ -18,13 +19,13 @@ pub const RUNGS: [&str; 5] = ["200ms", "500ms", "1s", "2s", "5s"];
 /// What left the service.
 pub enum Outside {
     /// To a broker: what has arrived so far.
-    Broker { broker: Arc<Broker>, listener: String, letters: Letters, events: Vec<Value> },
-    /// Nothing: dead letters and events are in the store.
+    Broker { broker: Arc<Broker>, listener: String, sent: Sent, events: Vec<Value> },
+    /// Nothing: events are in the store.
     Nothing,
 }
 
-/// Dead letters: the reasons by body.
-pub type Letters = BTreeMap<Vec<u8>, BTreeSet<String>>;
+/// The reasons of the dead letters, by body.
+pub type Letters = BTreeMap<Vec<u8>, Vec<String>>;
 
 /// By contact the enrollment that deleted it.
 type Deleted = BTreeMap<i64, i64>;
@@ -33,13 +34,14 @@ type Deleted = BTreeMap<i64, i64>;
 pub async fn check(plan: &Plan, known: i64, database: &Database, outside: &mut Outside, workers: &[Worker]) {
     let deleted = check_ledger(plan, database).await;
     check_deeds(database, &deleted, known).await;
-    let (letters, events) = outside.take(database).await;
-    let expected = plan.dead_letters();
+    let (letters, expected) = (letters(database).await, plan.dead_letters());
     for (body, reasons) in &letters {
-        let reason = expected.get(body).map(|reason| BTreeSet::from([(*reason).to_owned()]));
-        assert_eq!(Some(reasons), reason.as_ref(), "set aside: {}", String::from_utf8_lossy(body));
+        let (text, reason) = (String::from_utf8_lossy(body), expected.get(body));
+        assert!(reasons.iter().all(|it| Some(&it.as_str()) == reason), "set aside: {text}: {reasons:?}");
+        assert!(reasons.len() <= outside.sent(body), "set aside more often than sent: {text}");
     }
     assert_eq!(letters.len(), expected.len(), "dead letters are lost");
+    let events = outside.take(database).await;
     check_told(&events, &deleted);
     check_metrics(database, workers).await;
 }
@@ -148,54 +150,54 @@ async fn check_metrics(database: &Database, workers: &[Worker]) {
 }
 
 impl Outside {
-    /// How many bodies were set aside so far.
-    pub async fn set_aside(&mut self) -> usize {
-        let Self::Broker { broker, letters, .. } = self else { panic!("there is no broker to ask") };
-        collect(broker, letters).await;
-        letters.len()
+    /// How often a body may have arrived. A plan has none more than twice.
+    fn sent(&self, body: &[u8]) -> usize {
+        match self {
+            Self::Broker { sent, .. } => sent.lock().expect("ours").get(body).copied().unwrap_or(0),
+            Self::Nothing => 2,
+        }
     }
 
-    /// All dead letters and events so far; in a broker nothing else may be left, and in the outbox nothing at all.
-    async fn take(&mut self, database: &Database) -> (Letters, Vec<Value>) {
-        let Self::Broker { broker, listener, letters, events } = self else {
+    /// All events so far; in a broker nothing else may be left, and in the outbox nothing at all.
+    async fn take(&mut self, database: &Database) -> Vec<Value> {
+        let Self::Broker { broker, listener, events, .. } = self else {
             return in_store(database).await;
         };
         assert_eq!(database.count("outbox", "TRUE").await, 0, "left in the outbox");
         assert_eq!(waiting(broker).await, 0, "left in the queues");
-        collect(broker, letters).await;
         let told = broker.drain(listener).await.into_iter();
         events.extend(told.map(|event| serde_json::from_slice::<Value>(&event.body).expect("a CloudEvent")));
-        (letters.clone(), events.clone())
+        events.clone()
     }
 }
 
-/// How many messages wait in the queues of the retries and in the work queue, in the order in which they wander.
+/// How many messages wait in the queues of the retries, in the work queue and in the dead letters, in the order in which
+/// they wander.
 pub async fn waiting(broker: &Broker) -> u32 {
     let mut waiting = 0;
     for rung in RUNGS {
         waiting += broker.count(&broker.own_name(&format!("contact-reaper.retry.{rung}"))).await;
     }
-    waiting + broker.count(&broker.queue()).await
+    waiting + broker.count(&broker.queue()).await + broker.count(&broker.dead_letter_queue()).await
 }
 
-async fn collect(broker: &Broker, letters: &mut Letters) {
-    for letter in broker.drain(&broker.dead_letter_queue()).await {
-        assert!(!letter.headers["x-detail"].is_empty(), "nothing says why");
-        letters.entry(letter.body).or_default().insert(letter.headers["x-reason"].clone());
-    }
-}
-
-async fn in_store(database: &Database) -> (Letters, Vec<Value>) {
+/// The dead letters so far.
+pub async fn letters(database: &Database) -> Letters {
     let mut letters = Letters::new();
-    for row in database.rows("SELECT CAST(body AS text), reason FROM dead_letters").await {
-        letters.entry(row[0].clone().into_bytes()).or_default().insert(row[1].clone());
+    for letter in database.letters().await {
+        assert!(!letter.detail.is_empty(), "nothing says why");
+        letters.entry(letter.body).or_default().push(letter.reason);
     }
+    letters
+}
+
+async fn in_store(database: &Database) -> Vec<Value> {
     let sql = "SELECT CAST(message_id AS text), type, CAST(data AS text) FROM outbox ORDER BY message_id";
     let event = |row: Vec<String>| {
         let data: Value = serde_json::from_str(&row[2]).expect("JSON");
         serde_json::json!({"id": row[0], "type": row[1], "data": data})
     };
-    (letters, database.rows(sql).await.into_iter().map(event).collect())
+    database.rows(sql).await.into_iter().map(event).collect()
 }
 
 async fn sum(database: &Database, table: &str, column: &str, condition: &str) -> i64 {

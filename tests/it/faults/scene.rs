@@ -1,13 +1,12 @@
 //! Workers on a store and a broker, with events coming in.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lapin::types::AMQPValue;
 use sqlx::{Executor as _, PgConnection};
 
-use super::load::Load;
+use super::load::{Load, Sent};
 use super::oracle::{self, Outside, RUNGS};
 use super::plan::{self, ACCOUNT, Mix, POISON, Plan, RESTORED};
 use super::{LONG, recovery, whole};
@@ -19,6 +18,7 @@ pub struct Scene {
     pub reaper: Reaper,
     pub workers: Vec<Worker>,
     pub plan: Plan,
+    sent: Sent,
     outside: Outside,
     known: i64,
 }
@@ -41,14 +41,16 @@ impl Scene {
             .setting("feed.rabbitmq.max_reconnect_delay", "1s");
         prepare(&database, &reaper, events).await;
         let broker = Arc::new(broker);
+        let (events_told, sent) = (Vec::new(), Sent::default());
         let outside = Outside::Broker {
             broker: Arc::clone(&broker),
             listener,
-            letters: BTreeMap::new(),
-            events: Vec::new(),
+            sent: sent.clone(),
+            events: events_told,
         };
         let known = whole(plan::known(events).count());
-        Self { database, broker, reaper, workers: Vec::new(), plan: Plan::new(mix, seed), outside, known }
+        let (workers, plan) = (Vec::new(), Plan::new(mix, seed));
+        Self { database, broker, reaper, workers, plan, sent, outside, known }
     }
 
     pub async fn start(&mut self, workers: usize) {
@@ -61,7 +63,7 @@ impl Scene {
 
     /// Publishes the next events, at an easy pace.
     pub fn load(&mut self, events: usize) -> Load {
-        Load::start(Arc::clone(&self.broker), self.plan.take(events))
+        Load::start(Arc::clone(&self.broker), self.plan.take(events), self.sent.clone())
     }
 
     /// How many are decided; while the database is away, nobody knows.
@@ -106,7 +108,10 @@ impl Scene {
     pub async fn settle(&mut self) {
         self.wait_decided(self.plan.decided()).await;
         let bad = self.plan.dead_letters().len();
-        wait_until("the bad ones are set aside", LONG, async || self.outside.set_aside().await >= bad).await;
+        wait_until("the bad ones are set aside", LONG, async || {
+            oracle::letters(&self.database).await.len() >= bad
+        })
+        .await;
         wait_until("every event is out", LONG, async || self.database.count("outbox", "TRUE").await == 0)
             .await;
         wait_until("nothing is in a queue or in hand", LONG, async || self.is_idle().await).await;

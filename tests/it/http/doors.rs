@@ -16,8 +16,8 @@ pub async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
     paths
         .flat_map(|(path, its)| methods(its).into_iter().map(|method| (method, path.clone())))
         .map(|(method, path)| {
-            let path = path.replace("{name}", "calls").replace("{deadLetterId}", "x");
-            let ids = ["{contactId}", "{enrollmentId}", "{erasureId}", "{workflowId}"];
+            let path = path.replace("{name}", "calls");
+            let ids = ["{contactId}", "{deadLetterId}", "{enrollmentId}", "{erasureId}", "{workflowId}"];
             (method, ids.iter().fold(path, |path, id| path.replace(id, "1")))
         })
         .collect()
@@ -118,7 +118,8 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
         "/trash?search=%00",
         "/trash?search=%25",
         "/trash?search=ada&contact=1",
-        "/dead-letters?cursor=1",
+        "/dead-letters/x",
+        "/dead-letters?cursor=0",
         "/dead-letters?cursor=x-1",
         "/legal-holds?cursor=0",
         "/workflows/6/holds?cursor=1",

@@ -16,7 +16,7 @@ use super::graph::{self, COMPANIES, CONTACTS, DEALS, ONCE, SEGMENTS, TICKETS};
 use super::model::{Account, Object};
 use super::rows::stored;
 use crate::support::records::{ADMIN, event, seconds_ago};
-use crate::support::{Database, UNGUARDED, import};
+use crate::support::{Database, import};
 
 /// Both have the same ids.
 pub const ACCOUNTS: [i64; 2] = [1, 2];
@@ -152,7 +152,7 @@ impl Scene {
                 event["data"]["cause"] = json!("MANUAL");
                 event["data"]["enrolledAt"] = json!(seconds_ago(if *lately { -240 } else { 3600 }));
                 let event = parse_event(event.to_string().as_bytes()).expect("well-formed");
-                store.decide(&[event], &UNGUARDED).await.map(drop)
+                crate::support::decide(store, &[event]).await.map(drop)
             }
             Step::Restore(account, contact) => store.restore_contact(*account, user, *contact).await,
             Step::RestoreAll(account, contacts) => {

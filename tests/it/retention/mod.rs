@@ -36,8 +36,15 @@ fn done(job: &str, deleted: u64) -> Value {
 
 /// The report of all jobs, of which these two had something to do.
 fn all_done(purged: u64, expired: u64) -> Value {
-    let rest =
-        ["delete_quotes", "expire_unlinked", "prune_ledger", "prune_audit", "prune_outbox", "wake_deferred"];
+    let rest = [
+        "delete_quotes",
+        "expire_unlinked",
+        "prune_ledger",
+        "prune_audit",
+        "prune_outbox",
+        "prune_dead_letters",
+        "wake_deferred",
+    ];
     let mut jobs = vec![done("purge_trash", purged), done("expire_notifications", expired)];
     jobs.extend(rest.map(|job| done(job, 0)));
     json!({ "jobs": jobs })

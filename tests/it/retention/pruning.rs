@@ -105,6 +105,24 @@ on_both!(
     }
 );
 
+on_both!(dead_letters_go_thirty_days_after_they_were_set_aside, async |db: Database| {
+    let reaper = with(&db, &[]).await;
+    for (body, at) in [("old", days_ago(31)), ("young", days_ago(29))] {
+        db.execute(&format!(
+            "INSERT INTO dead_letters (feed, at, reason, detail, body) VALUES ('f', '{at}', 'malformed', 'body: no', '{body}')"
+        ))
+        .await;
+    }
+    assert_eq!(run(&reaper, "prune_dead_letters").await, json!(1));
+    let bodies: Vec<Vec<u8>> = db.letters().await.into_iter().map(|letter| letter.body).collect();
+    assert_eq!(bodies, [b"young"]);
+    let told =
+        db.rows("SELECT actor, CAST(ids AS text), CAST(count AS text) FROM audit WHERE action = 'prune'");
+    assert_eq!(told.await, [["job:prune_dead_letters", "[]", "1"]]);
+    let longer = reaper.setting("dead_letters.retention", "20d");
+    assert_eq!(run(&longer, "prune_dead_letters").await, json!(1));
+});
+
 on_both!(
     feedback_and_submissions_leave_their_pages_after_ninety_days_though_a_hold_keeps_the_contact,
     async |db: Database| {

@@ -3,10 +3,11 @@
 use std::sync::MutexGuard;
 use std::time::Duration;
 
-use contact_reaper::domain::enrollment::NewEnrollment;
+use contact_reaper::domain::dead_letter::{Arrived, Origin};
+use contact_reaper::domain::enrollment::Rejection;
 use contact_reaper::domain::time::parse_time;
 use contact_reaper::ports::{
-    DecideError, Decided, Decider, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict,
+    self, DecideError, Decided, Decider, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict,
 };
 use tokio::time::sleep;
 
@@ -32,26 +33,39 @@ fn lost() -> FeedError {
 pub struct ModelDecider(pub Shared);
 
 impl Decider for ModelDecider {
-    async fn decide(&self, batch: &[NewEnrollment]) -> Result<Vec<Decided>, DecideError> {
+    async fn decide(&self, batch: &[ports::Message<'_>]) -> Result<Vec<Decided>, DecideError> {
         wait_a_bit(&self.0).await;
         let decided = locked(&self.0).decide(batch);
-        if matches!(decided, Err(DecideError::Away(_))) {
-            sleep(NO_ANSWER).await;
-        }
-        wait_a_bit(&self.0).await;
-        let answer_is_lost = locked(&self.0).strikes(30);
+        let decisions = self.answered(decided).await?;
         let at = parse_time("2026-11-21T10:00:00Z").expect("a time");
-        match decided {
-            Ok(_) if answer_is_lost => Err(DecideError::Away("the answer was lost".to_owned())),
-            Ok(decisions) => Ok(decisions.into_iter().map(|decision| Decided { decision, at }).collect()),
-            Err(error) => Err(error),
-        }
+        Ok(decisions.into_iter().map(|decision| Decided { decision, at }).collect())
+    }
+
+    async fn set_aside(&self, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), DecideError> {
+        wait_a_bit(&self.0).await;
+        let set_aside = locked(&self.0).set_aside_alone(arrived, rejection.reason);
+        self.answered(set_aside).await
     }
 
     async fn answers(&self) -> bool {
         let away = locked(&self.0).is_away();
         sleep(if away { NO_ANSWER } else { Duration::ZERO }).await;
         !away
+    }
+}
+
+impl ModelDecider {
+    /// What the store answers, if the answer arrives.
+    async fn answered<T>(&self, answer: Result<T, DecideError>) -> Result<T, DecideError> {
+        if matches!(answer, Err(DecideError::Away(_))) {
+            sleep(NO_ANSWER).await;
+        }
+        wait_a_bit(&self.0).await;
+        let is_lost = locked(&self.0).strikes(30);
+        if answer.is_ok() && is_lost {
+            return Err(DecideError::Away("the answer was lost".to_owned()));
+        }
+        answer
     }
 }
 
@@ -103,14 +117,13 @@ impl Session for ModelSession {
                     return Err(lost());
                 }
                 if let Some((tag, message, body)) = world.deliver() {
-                    let Message { attempt, redelivered, .. } = message;
-                    return Ok(Some(Delivery {
-                        body,
-                        redelivered,
-                        attempt,
-                        trace: None,
-                        receipt: (tag, message),
-                    }));
+                    let Message { attempt, redelivered, copy, .. } = message;
+                    let origin = Origin {
+                        may_repeat: redelivered || attempt > 0,
+                        ..Origin::place("model".into(), copy.to_string())
+                    };
+                    let (trace, receipt) = (None, (tag, message));
+                    return Ok(Some(Delivery { body, redelivered, attempt, trace, origin, receipt }));
                 }
                 if world.is_away() { NO_ANSWER } else { Duration::from_millis(7) }
             };
@@ -137,23 +150,20 @@ impl Settler for ModelSettler {
         let mut sent_on = Vec::new();
         for Settlement { delivery, verdict } in settlements {
             match verdict {
-                Verdict::Ack => decided.push(delivery.receipt.0),
-                verdict => sent_on.push((delivery.receipt, verdict)),
+                Verdict::Ack | Verdict::DeadLetter(_) => decided.push(delivery.receipt.0),
+                Verdict::Retry => sent_on.push(delivery.receipt),
             }
         }
         wait_a_bit(&self.world).await;
         locked(&self.world).acknowledge(self.number, &decided);
-        let tags: Vec<u64> = sent_on.iter().map(|((tag, _), _)| *tag).collect();
-        for ((_, message), verdict) in sent_on {
+        let tags: Vec<u64> = sent_on.iter().map(|(tag, _)| *tag).collect();
+        for (_, message) in sent_on {
             wait_a_bit(&self.world).await;
             let mut world = locked(&self.world);
             if world.strikes(30) {
                 return Err(lost());
             }
-            match verdict {
-                Verdict::DeadLetter(rejection) => world.set_aside(message, rejection.reason),
-                _ => world.put_off(message),
-            }
+            world.put_off(message);
         }
         wait_a_bit(&self.world).await;
         let mut world = locked(&self.world);

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use contact_reaper::domain::dead_letter::Arrived;
 use contact_reaper::domain::decision::Decision;
-use contact_reaper::domain::enrollment::{DeadLetterReason, NewEnrollment};
+use contact_reaper::domain::enrollment::DeadLetterReason;
 use contact_reaper::domain::progress::{Acks, Progress};
-use contact_reaper::ports::{DecideError, Obstacle};
+use contact_reaper::ports::{self, DecideError, Obstacle};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -42,8 +43,20 @@ pub enum Planted {
 #[derive(Clone, Copy, Debug)]
 pub struct Message {
     event: usize,
+    /// Which of the messages that say the same: on the ladder too it stays the one it is.
+    pub copy: usize,
     pub attempt: u32,
     pub redelivered: bool,
+}
+
+/// What the store keeps of a dead letter.
+#[derive(Clone, Copy, Debug)]
+struct Letter {
+    event: usize,
+    copy: usize,
+    may_repeat: bool,
+    reason: DeadLetterReason,
+    attempts: u32,
 }
 
 /// All there is outside of the pipeline; it outlives its crashes.
@@ -57,7 +70,7 @@ pub struct World {
     session: Option<Open>,
     sessions: u64,
     ledger: BTreeSet<usize>,
-    dead: BTreeMap<usize, Vec<(DeadLetterReason, u32)>>,
+    dead: Vec<Letter>,
     away_until: Instant,
     pub complaints: Vec<String>,
 }
@@ -80,8 +93,8 @@ impl World {
         let mut events: Vec<usize> = (0..natures.len()).collect();
         events.extend((0..dice.roll(6)).map(|_| dice.roll(natures.len())).collect::<Vec<_>>());
         dice.shuffle(&mut events);
-        let queue =
-            events.into_iter().map(|event| Message { event, attempt: 0, redelivered: false }).collect();
+        let message = |(copy, event)| Message { event, copy, attempt: 0, redelivered: false };
+        let queue = events.into_iter().enumerate().map(message).collect();
         Arc::new(Mutex::new(Self {
             dice,
             faulty: true,
@@ -92,7 +105,7 @@ impl World {
             session: None,
             sessions: 0,
             ledger: BTreeSet::new(),
-            dead: BTreeMap::new(),
+            dead: Vec::new(),
             away_until: Instant::now(),
             complaints: Vec::new(),
         }))
@@ -166,18 +179,9 @@ impl World {
     }
 
     /// Decides a batch, all of it or nothing.
-    pub fn decide(&mut self, batch: &[NewEnrollment]) -> Result<Vec<Decision>, DecideError> {
-        if self.strikes(25) {
-            let seconds = if self.dice.roll(10) == 0 { 3600 } else { self.dice.roll(20) };
-            self.away_until = Instant::now() + Duration::from_secs(seconds as u64);
-        }
-        if self.is_away() {
-            return Err(DecideError::Away("away".to_owned()));
-        }
-        let events: Vec<usize> = batch
-            .iter()
-            .map(|enrollment| usize::try_from(enrollment.key.enrollment_id).unwrap() - 1)
-            .collect();
+    pub fn decide(&mut self, batch: &[ports::Message<'_>]) -> Result<Vec<Decision>, DecideError> {
+        self.be_there()?;
+        let events: Vec<usize> = batch.iter().map(|message| event_of(&message.arrived)).collect();
         self.complain_of_company(&events);
         if events.iter().any(|event| self.natures[*event] == Nature::Poison) {
             return Err(DecideError::Unfit("never".to_owned()));
@@ -185,9 +189,54 @@ impl World {
         if self.obstructed(&events) {
             return Err(DecideError::InTheWay { obstacle: Obstacle::TimedOut, problem: "a lock".to_owned() });
         }
-        let decide =
-            |event: &usize| if self.ledger.insert(*event) { Decision::Delete } else { Decision::Duplicate };
-        Ok(events.iter().map(decide).collect())
+        let mut decisions = Vec::new();
+        for (event, message) in events.into_iter().zip(batch) {
+            decisions.push(match &message.event {
+                Err(rejection) => {
+                    self.set_aside(message.arrived, rejection.reason);
+                    Decision::DeadLetter(rejection.clone())
+                }
+                Ok(_) if self.ledger.insert(event) => Decision::Delete,
+                Ok(_) => Decision::Duplicate,
+            });
+        }
+        Ok(decisions)
+    }
+
+    /// Writes a dead letter by itself.
+    pub fn set_aside_alone(
+        &mut self,
+        arrived: Arrived<'_>,
+        reason: DeadLetterReason,
+    ) -> Result<(), DecideError> {
+        self.be_there()?;
+        self.set_aside(arrived, reason);
+        Ok(())
+    }
+
+    /// As the store does: where either may be another delivery of the same message, there is one letter.
+    fn set_aside(&mut self, arrived: Arrived<'_>, reason: DeadLetterReason) {
+        let letter = Letter {
+            event: event_of(&arrived),
+            copy: arrived.origin.message_id.parse().expect("the number of a copy"),
+            may_repeat: arrived.may_repeat,
+            reason,
+            attempts: arrived.attempts,
+        };
+        let is_there = |it: &Letter| {
+            it.event == letter.event && it.copy == letter.copy && (it.may_repeat || letter.may_repeat)
+        };
+        if !self.dead.iter().any(is_there) {
+            self.dead.push(letter);
+        }
+    }
+
+    fn be_there(&mut self) -> Result<(), DecideError> {
+        if self.strikes(25) {
+            let seconds = if self.dice.roll(10) == 0 { 3600 } else { self.dice.roll(20) };
+            self.away_until = Instant::now() + Duration::from_secs(seconds as u64);
+        }
+        if self.is_away() { Err(DecideError::Away("away".to_owned())) } else { Ok(()) }
     }
 
     /// Is something in the way of one of them? What is in the way for a time goes when its message stands alone.
@@ -219,14 +268,10 @@ impl World {
         }
     }
 
-    /// Where it waits, or lies for good, a message is safe.
+    /// Where it waits a message is safe.
     pub fn put_off(&mut self, message: Message) {
         let due = Instant::now() + Duration::from_millis(500 + self.dice.roll(500) as u64);
         self.ladder.push((due, Message { attempt: message.attempt + 1, redelivered: false, ..message }));
-    }
-
-    pub fn set_aside(&mut self, message: Message, reason: DeadLetterReason) {
-        self.dead.entry(message.event).or_default().push((reason, message.attempt));
     }
 
     /// Acknowledges as the pipeline's feeds do; what belongs to a session that is over is acknowledged by nobody.
@@ -258,7 +303,7 @@ impl World {
         };
         let put_off = self.ladder.iter().map(|(_, waiting)| waiting).chain(&self.queue);
         let safe = self.ledger.contains(&message.event)
-            || self.dead.contains_key(&message.event)
+            || self.dead.iter().any(|letter| letter.event == message.event)
             || put_off.into_iter().any(|it| it.event == message.event && it.attempt > message.attempt)
             || self
                 .session
@@ -281,9 +326,15 @@ impl World {
     pub fn check(&mut self) {
         for (event, nature) in self.natures.iter().enumerate() {
             let decided = self.ledger.contains(&event);
-            let dead = self.dead.get(&event).map_or(&[][..], Vec::as_slice);
+            let dead: Vec<&Letter> = self.dead.iter().filter(|letter| letter.event == event).collect();
+            let copies: BTreeSet<usize> = dead.iter().map(|letter| letter.copy).collect();
+            if copies.len() < dead.len() {
+                self.complaints.push(format!("event {event} was set aside twice: {dead:?}"));
+            }
             let aside = |reason, attempts| {
-                !decided && !dead.is_empty() && dead.iter().all(|letter| *letter == (reason, attempts))
+                !decided
+                    && !dead.is_empty()
+                    && dead.iter().all(|letter| (letter.reason, letter.attempts) == (reason, attempts))
             };
             let right = match nature {
                 Nature::Decidable(_) => decided && dead.is_empty(),
@@ -309,9 +360,20 @@ fn nature(dice: &mut Dice) -> Nature {
     }
 }
 
+/// The event that a message is about, whether or not it can be read.
+fn event_of(arrived: &Arrived<'_>) -> usize {
+    let number =
+        arrived.body.strip_prefix(b"{ no JSON ").map(|number| String::from_utf8_lossy(number).into_owned());
+    let number = number.unwrap_or_else(|| {
+        let event: serde_json::Value = serde_json::from_slice(arrived.body).expect("JSON");
+        event["data"]["enrollmentId"].to_string()
+    });
+    number.parse::<usize>().expect("a number") - 1
+}
+
 fn body(event: usize, nature: Nature) -> Vec<u8> {
     if nature == Nature::Malformed {
-        return b"{".to_vec();
+        return format!("{{ no JSON {}", event + 1).into_bytes();
     }
     let data = json!({"accountId": "1", "workflowId": "5", "actionId": "1", "enrollmentId": event + 1,
         "objectTypeId": "0-1", "objectId": "7", "enrolledAt": "2026-11-21T10:00:00Z", "cause": "MANUAL"});

@@ -117,11 +117,11 @@ impl Broker {
     }
 
     /// Puts messages straight into a queue, each with these headers, as [`Broker::publish`].
-    pub async fn put(&self, queue: &str, messages: &[(String, Vec<(&str, String)>)]) {
-        let properties = |headers: &[(&str, String)]| {
+    pub async fn put(&self, queue: &str, messages: &[(String, Vec<(&str, AMQPValue)>)]) {
+        let properties = |headers: &[(&str, AMQPValue)]| {
             let mut table = FieldTable::default();
             for (name, value) in headers {
-                table.insert((*name).into(), AMQPValue::LongString(value.as_str().into()));
+                table.insert((*name).into(), value.clone());
             }
             BasicProperties::default().with_delivery_mode(2).with_headers(table)
         };

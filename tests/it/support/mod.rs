@@ -32,9 +32,13 @@ pub use worker::Worker;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use contact_reaper::domain::dead_letter::{Arrived, Origin};
+use contact_reaper::domain::enrollment::NewEnrollment;
 use contact_reaper::domain::guard::{AccountLimits, Limits, WorkflowLimits};
+use contact_reaper::ports::{Decided, Message};
 use contact_reaper::store::import::{Import, ImportReport, Pace, Progress, Source};
 use contact_reaper::store::retention::{Locked, Sweep, Target};
 use contact_reaper::store::{Rules, Store, StoreError};
@@ -68,6 +72,14 @@ pub async fn import_at(
 ) -> Result<ImportReport, StoreError> {
     let source = Source::copy(records::lines(records).as_bytes()).expect("a copy of the records");
     store.import(Import { source: &source, operator: "me", pace }, between).await
+}
+
+/// Decides as the pipeline does; nothing is known of the messages that these came in.
+pub async fn decide(store: &Store, batch: &[NewEnrollment]) -> Result<Vec<Decided>, StoreError> {
+    static NOWHERE: LazyLock<Origin> = LazyLock::new(|| Origin::place("test".into(), String::new()));
+    let arrived = Arrived { body: b"", origin: &NOWHERE, attempts: 0, trace: None, may_repeat: false };
+    let message = |enrollment: &NewEnrollment| Message { event: Ok(enrollment.clone()), arrived };
+    store.decide(&batch.iter().map(message).collect::<Vec<_>>(), &UNGUARDED).await
 }
 
 /// How often a condition is looked at again.

@@ -2,12 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use contact_reaper::domain::hex::unhex;
+
 use super::Database;
 
 /// Every row of the tables that were looked at.
 pub struct Dump {
     left_out: Vec<String>,
     tables: BTreeMap<String, Vec<String>>,
+}
+
+/// A dead letter as the store has it.
+pub struct Letter {
+    pub reason: String,
+    pub detail: String,
+    pub attempts: String,
+    pub exchange: String,
+    pub routing_key: String,
+    pub traceparent: String,
+    /// Byte for byte.
+    pub body: Vec<u8>,
 }
 
 impl Database {
@@ -84,6 +98,22 @@ impl Database {
             return String::from_utf8_lossy(&bytes.collect::<Vec<u8>>()).into_owned();
         }
         self.dump(&[]).await.tables.into_values().flatten().collect()
+    }
+
+    /// The dead letters, oldest first.
+    pub async fn letters(&self) -> Vec<Letter> {
+        let body = self.in_its_words("encode(body, 'hex')", "lower(hex(body))");
+        let sql = format!(
+            "SELECT reason, detail, CAST(attempts AS text), exchange, routing_key, coalesce(traceparent, ''), {body} \
+             FROM dead_letters ORDER BY dead_letter_id"
+        );
+        let letter = |row: Vec<String>| {
+            let [reason, detail, attempts, exchange, routing_key, traceparent, body] =
+                row.try_into().expect("seven columns");
+            let body = unhex(&body).expect("hexadecimal");
+            Letter { reason, detail, attempts, exchange, routing_key, traceparent, body }
+        };
+        self.rows(&sql).await.into_iter().map(letter).collect()
     }
 
     /// How many rows of a table meet a condition.

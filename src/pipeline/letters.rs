@@ -1,0 +1,84 @@
+//! Dead letters that wait with the broker: taken into the store, one by one, beside all other work.
+//!
+//! Every worker does it; the broker gives each letter to one of them. A letter is acknowledged once it is committed, and
+//! one that comes again is known by its identity. Whatever goes wrong, the letter stays where it is, and the enrollments
+//! do not wait for it.
+
+use std::time::Duration;
+
+use metrics::counter;
+use tracing::{info, warn};
+
+use super::open;
+use crate::backoff::Backoff;
+use crate::domain::enrollment::Rejection;
+use crate::ports::{DecideError, Decider, Feed, FeedError, Session, Settlement, Settler, Stop, Verdict};
+use crate::telemetry;
+
+/// Takes them in until asked to stop. A letter's receipt says why it was set aside.
+pub async fn run<F, D>(mut feed: F, decider: D, max_reconnect_delay: Duration, mut stop: Stop)
+where
+    F: Feed,
+    <F::Session as Session>::Receipt: AsRef<Rejection>,
+    D: Decider,
+{
+    let mut backoff = Backoff::new(max_reconnect_delay);
+    while !stop.is_requested() {
+        let taken_in = match open(&mut feed, &decider).await {
+            Ok(session) => {
+                backoff.reset();
+                take_in(session, &decider, &mut stop).await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = taken_in {
+            let delay = backoff.pause();
+            warn!(%error, retry_in = ?delay, "dead letters of the broker not taken in");
+            tokio::select! {
+                () = stop.requested() => {}
+                () = tokio::time::sleep(delay) => {}
+            }
+        }
+    }
+}
+
+/// All of one session.
+async fn take_in<S, D>(mut session: S, decider: &D, stop: &mut Stop) -> Result<(), FeedError>
+where
+    S: Session,
+    S::Receipt: AsRef<Rejection>,
+    D: Decider,
+{
+    let settler = session.settler();
+    let ended = loop {
+        let next = tokio::select! {
+            biased;
+            () = stop.requested() => Ok(None),
+            next = session.next() => next,
+        };
+        let delivery = match next {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        };
+        let rejection = delivery.receipt.as_ref().clone();
+        match decider.set_aside(delivery.arrived(), &rejection).await {
+            Ok(()) => {}
+            // Left in hand it does not hold up the others.
+            Err(DecideError::Unfit(problem)) => {
+                warn!(error = problem, "a dead letter stays with the broker");
+                continue;
+            }
+            Err(error) => break Err(FeedError::Transient(error.to_string())),
+        }
+        let reason = rejection.reason.as_str();
+        info!(reason, detail = rejection.detail, "dead letter of the broker taken in");
+        let verdict = Verdict::DeadLetter(rejection);
+        if let Err(error) = settler.settle(vec![Settlement { delivery, verdict }]).await {
+            break Err(error);
+        }
+        counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => reason).increment(1);
+    };
+    session.close().await;
+    ended
+}
