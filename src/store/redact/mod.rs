@@ -4,24 +4,25 @@
 //! something to redact is locked, read again, and rewritten.
 
 mod columns;
+mod contacts;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::batch::{List, Lists};
 use super::db::Tx;
 use super::values::{Arg, Row, args};
-use super::{StoreError, batch_text, identifiers};
+use super::{StoreError, identifiers};
 use crate::domain::address::address_key;
-use crate::domain::effects::Category;
 use crate::domain::identifiers::{FullName, Identifiers};
 use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 use crate::domain::redaction::{REDACTED, Redactor, Style};
 
-use columns::{ACTIVITIES, KeyWords, Kind, Links};
+use columns::{ACTIVITIES, KeyWords, Links};
 pub use columns::{Content, KEY_WORDS, NO_WORDS, Reach, WORDS, Words};
+use contacts::{HeldRows, contacts_on, held_rows};
 
 /// How many rows are read at once: a page is held in memory.
 const PAGE: i64 = 1000;
@@ -153,7 +154,7 @@ struct Work {
     account_id: i64,
     addresses: Redactor,
     /// Rows that a contact under a legal hold is linked with: they stay whole.
-    held: BTreeMap<&'static str, BTreeSet<Vec<String>>>,
+    held: HeldRows,
     done: Redacted,
 }
 
@@ -351,66 +352,6 @@ impl Work {
     }
 }
 
-/// The contacts on shared rows, by row.
-async fn contacts_on(
-    tx: &mut Tx,
-    account_id: i64,
-    words: &Words,
-    links: Links,
-    ids: &BTreeSet<i64>,
-) -> Result<BTreeMap<i64, Vec<i64>>, StoreError> {
-    let sql = format!(
-        "SELECT b.id, l.{contact} AS contact_id FROM {} JOIN {} l ON l.account_id = b.account_id AND l.{} = b.id{} \
-         WHERE l.{contact} IS NOT NULL",
-        tx.dialect().ids(1, &["account_id", "id"]),
-        links.table,
-        words.id[0],
-        links.condition,
-        contact = links.contact
-    );
-    let batch = Lists::ids(ids.iter().map(|id| [account_id, *id]));
-    let mut on_rows: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-    for row in tx.rows(&sql, args![batch]).await? {
-        on_rows.entry(row.int("id")?).or_default().push(row.int("contact_id")?);
-    }
-    Ok(on_rows)
-}
-
-/// The rows that contacts under a legal hold are linked with (rule 9), as the ids of their records.
-async fn held_rows(
-    tx: &mut Tx,
-    account_id: i64,
-) -> Result<BTreeMap<&'static str, BTreeSet<Vec<String>>>, StoreError> {
-    const HELD: &str = "(SELECT h.contact_id FROM legal_holds h WHERE h.account_id = $1)";
-    let mut held: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-    let any = "SELECT 1 AS one FROM legal_holds WHERE account_id = $1 LIMIT 1";
-    if tx.row(any, args![account_id]).await?.is_none() {
-        return Ok(held);
-    }
-    for (words, links) in shared() {
-        let sql = format!(
-            "SELECT l.{} AS id FROM {} l WHERE l.account_id = $1 AND l.{} IN {HELD}{}",
-            words.id[0], links.table, links.contact, links.condition
-        );
-        for row in tx.rows(&sql, args![account_id]).await? {
-            held.entry(words.table).or_default().insert(vec![row.int("id")?.to_string()]);
-        }
-    }
-    let objects = format!(
-        "SELECT a.to_id AS id FROM associations a \
-           WHERE a.account_id = $1 AND a.from_type = 'contact' AND a.to_type <> 'contact' AND a.from_id IN {HELD} \
-         UNION SELECT a.from_id FROM associations a \
-           WHERE a.account_id = $1 AND a.to_type = 'contact' AND a.from_type <> 'contact' AND a.to_id IN {HELD} \
-         UNION SELECT t.ticket_id FROM conversations v \
-           JOIN conversation_tickets t ON t.account_id = v.account_id AND t.conversation_id = v.conversation_id \
-           WHERE v.account_id = $1 AND v.contact_id IN {HELD}"
-    );
-    for row in tx.rows(&objects, args![account_id]).await? {
-        held.entry("objects").or_default().insert(vec![row.int("id")?.to_string()]);
-    }
-    Ok(held)
-}
-
 /// Row 10: the header of an e-mail, and what was derived from it, tells who wrote to whom. The properties without them, and how
 /// many there were; an activity without any is no e-mail, and stays as it is.
 fn redact_headers(properties: String) -> (String, u64) {
@@ -441,143 +382,6 @@ pub(super) fn redact_header_values(properties: &mut Value) -> u64 {
         }
     }
     count
-}
-
-impl Content {
-    /// Redacts a text of this column; the new text, and how many places.
-    pub(super) fn redact(self, redactor: &Redactor, text: &str) -> Option<(String, u64)> {
-        match self {
-            Self::Json => redactor.redact_json(text),
-            Self::Prose => redactor.redact(text, Style::Prose),
-            Self::FileName => redactor.redact(text, Style::FileName),
-        }
-    }
-}
-
-impl Words {
-    /// The key and the columns of a row, with JSON as text.
-    fn selected(&self) -> String {
-        let keys = self.key.iter().map(|(column, _)| format!("t.{column}"));
-        let texts =
-            self.columns.iter().map(|(column, _)| format!("CAST(t.{column} AS text) AS {column}_text"));
-        let kind = (self.table == ACTIVITIES.table).then(|| "t.type".to_owned());
-        keys.chain(texts).chain(kind).collect::<Vec<_>>().join(", ")
-    }
-
-    fn key_of(&self, row: &Row) -> Result<JsonRow, StoreError> {
-        let mut key = Map::new();
-        for (column, kind) in self.key {
-            let value: Value =
-                if *kind == ColumnType::Int { row.int(column)?.into() } else { row.text(column)?.into() };
-            key.insert((*column).to_owned(), value);
-        }
-        Ok(key)
-    }
-
-    /// What tells the record of a key, for a receipt.
-    fn id_of(&self, key: &JsonRow) -> Vec<String> {
-        let text = |column: &&str| {
-            key.get(*column).map(|value| value.as_str().map_or(value.to_string(), str::to_owned))
-        };
-        self.id.iter().filter_map(text).collect()
-    }
-
-    fn kind_of(&self, key: &JsonRow) -> String {
-        match self.kind {
-            Kind::Named(name) => name.to_owned(),
-            Kind::Column(column) => key.get(column).and_then(Value::as_str).unwrap_or_default().to_owned(),
-        }
-    }
-
-    fn found(&self, key: &JsonRow) -> Option<Found> {
-        let id = self.id_of(key).join(":");
-        (!id.is_empty()).then(|| Found { kind: self.kind_of(key), id })
-    }
-
-    /// Calls and e-mails are categories of their own.
-    fn category_of(&self, row: &Row) -> Result<Category, StoreError> {
-        if self.table != ACTIVITIES.table {
-            return Ok(self.category);
-        }
-        Ok(match row.text("type")?.as_str() {
-            "call" => Category::Calls,
-            "email" => Category::Emails,
-            _ => Category::Activities,
-        })
-    }
-
-    /// The texts of a row.
-    fn texts_of(&self, row: &Row) -> Result<Vec<(Content, String)>, StoreError> {
-        let text = |(column, content): &(&str, Content)| -> Result<_, StoreError> {
-            Ok((*content, row.optional_text(&format!("{column}_text"))?.unwrap_or_default()))
-        };
-        self.columns.iter().map(text).collect()
-    }
-
-    /// Locks rows by their keys, and reads them.
-    async fn lock(&self, tx: &mut Tx, keys: Vec<JsonRow>) -> Result<Vec<Row>, StoreError> {
-        let order: Vec<String> = self.key.iter().map(|(column, _)| format!("t.{column}")).collect();
-        let sql = format!(
-            "SELECT {} FROM {} JOIN {} t ON {} ORDER BY {}{}",
-            self.selected(),
-            tx.dialect().batch(1, self.key),
-            self.table,
-            self.same_key("t"),
-            order.join(", "),
-            tx.dialect().for_update("t")
-        );
-        tx.rows(&sql, args![batch_text(keys)]).await
-    }
-
-    fn same_key(&self, alias: &str) -> String {
-        let columns = self.key.iter().map(|(column, _)| format!("{alias}.{column} = b.{column}"));
-        columns.collect::<Vec<_>>().join(" AND ")
-    }
-
-    /// Writes texts back, by key, each a list per column.
-    async fn write(
-        &self,
-        tx: &mut Tx,
-        keys: Vec<Vec<Value>>,
-        texts: Vec<Vec<String>>,
-    ) -> Result<(), StoreError> {
-        if keys.first().is_none_or(Vec::is_empty) {
-            return Ok(());
-        }
-        let dialect = tx.dialect();
-        let columns: Vec<Column> = self
-            .key
-            .iter()
-            .copied()
-            .chain(self.columns.iter().map(|(name, _)| (*name, ColumnType::Text)))
-            .collect();
-        let assignments: Vec<String> = self
-            .columns
-            .iter()
-            .map(|(column, content)| match content {
-                Content::Json => format!("{column} = {}", dialect.json(&format!("b.{column}"))),
-                // A column that has no text yet keeps none.
-                _ => format!(
-                    "{column} = CASE WHEN {}.{column} IS NULL THEN NULL ELSE b.{column} END",
-                    self.table
-                ),
-            })
-            .collect();
-        let sql = format!(
-            "UPDATE {} SET {} FROM {} WHERE {}",
-            self.table,
-            assignments.join(", "),
-            dialect.lists(1, &columns),
-            self.same_key(self.table)
-        );
-        let key_list = |((_, kind), values): (&Column, Vec<Value>)| match kind {
-            ColumnType::Int => List::Ids(values.iter().filter_map(Value::as_i64).collect()),
-            _ => List::texts(values.iter().filter_map(Value::as_str).map(str::to_owned)),
-        };
-        let keys = self.key.iter().zip(keys).map(key_list);
-        let lists: Vec<List> = keys.chain(texts.into_iter().map(List::texts)).collect();
-        tx.execute(&sql, args![Lists::new(lists)]).await.map(drop)
-    }
 }
 
 #[cfg(test)]

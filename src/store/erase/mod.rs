@@ -1,35 +1,36 @@
 //! Erasing for good, for privacy: everything of a contact goes at once, the receipt says what did, and what was
 //! counted as gone is looked for once more.
 
+mod letters;
+mod preview;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::audit::{self, Actor};
-use super::batch::Lists;
-use super::contact::not_there;
-use super::db::Tx;
-use super::mail::{self, Confirmation, ConfirmedErasure};
-use super::outbox::write_outbox;
-use super::plan::{self, Deed};
-use super::receipts::{self, CategoryEffect, Counts, Effect, NewReceipt, Receipt};
-use super::redact::{self, Changed, Found, Redacted};
-use super::trash::DeletedBy;
-use super::users::user_who_may_erase;
-use super::values::{Arg, args};
-use super::{
-    Store, StoreError, contact_counts, count_by_user, dead_letters, identifiers, import, lifecycle, scrubs,
-    suppressions, transaction, trying_out,
-};
 use crate::domain::address::{address_key, is_plain_address};
-use crate::domain::dead_letter::Selection;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::identifiers::Identifiers;
-use crate::domain::members::parse_id;
-use crate::domain::redaction::{Redactor, Style};
 use crate::domain::suppression::{ERASED, HashKeys};
 use crate::domain::time::{Time, format_time};
+use crate::store::audit::{self, Actor};
+use crate::store::batch::Lists;
+use crate::store::contact::not_there;
+use crate::store::db::Tx;
+use crate::store::mail::{self, Confirmation, ConfirmedErasure};
+use crate::store::outbox::write_outbox;
+use crate::store::plan::{self, Deed};
+use crate::store::receipts::{self, Counts, Effect, NewReceipt, Receipt};
+use crate::store::redact::{self, Redacted};
+use crate::store::trash::DeletedBy;
+use crate::store::users::user_who_may_erase;
+use crate::store::values::{Arg, args};
+use crate::store::{
+    Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle, scrubs, suppressions,
+    transaction,
+};
+
+pub use preview::{Preview, ToBeErased};
 
 /// Whom to erase.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,28 +55,6 @@ struct LockedContact {
     contact_id: i64,
     live: bool,
     entry_id: Option<i64>,
-}
-
-/// What an erasure would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Preview {
-    pub contacts: Vec<ToBeErased>,
-    pub categories: Vec<CategoryEffect>,
-    /// Records that stay and would be changed.
-    pub others: Vec<Changed>,
-    /// Records that have an address of the person and would be left alone.
-    pub found: BTreeSet<Found>,
-}
-
-/// A contact that an erasure would take.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToBeErased {
-    pub id: String,
-    pub name: String,
-    pub emails: Vec<String>,
-    /// Since when a legal hold forbids the erasure.
-    pub legal_hold: Option<String>,
 }
 
 /// What an erasure did to one person.
@@ -103,20 +82,6 @@ impl Store {
         let contacts = receipts.iter().filter(|receipt| receipt.contact_id.is_some()).count();
         count_by_user(Transition::Erase, contacts);
         Ok(Erased { receipts, scrubbed: self.scrub().await })
-    }
-
-    /// What an erasure would do: it is done in a transaction that is rolled back.
-    ///
-    /// # Errors
-    ///
-    /// Refused: an unknown user, no permission, a text that is no plain address, a contact that is not there.
-    pub async fn preview_erasure(
-        &self,
-        account_id: i64,
-        user: &str,
-        target: &ErasureTarget,
-    ) -> Result<Preview, StoreError> {
-        trying_out!(self, tx => preview(tx, self, account_id, user, target))
     }
 }
 
@@ -156,60 +121,6 @@ async fn erase(
     audit::write(tx, at, account_id, &Actor::User(user_id), "erase", &ids, count).await?;
     mail::confirm(tx, at, account_id, &confirmation(user_id, at, &receipts)).await?;
     Ok(receipts)
-}
-
-async fn preview(
-    tx: &mut Tx,
-    store: &Store,
-    account_id: i64,
-    user: &str,
-    target: &ErasureTarget,
-) -> Result<Preview, StoreError> {
-    let user_id = user_who_may_erase(tx, account_id, user).await?;
-    let locked = targeted(tx, account_id, target).await?;
-    let at = tx.now().await?;
-    // A transaction that is rolled back must not leave a key file behind.
-    let keys =
-        suppressions::existing_keys(tx, store.hash_key_home()).await?.unwrap_or_else(HashKeys::throwaway);
-    let by = By { keys: &keys, actor: Actor::User(user_id), user_id, first_at: None };
-    let (mut contacts, mut counts, mut redacted) = (Vec::new(), BTreeMap::new(), Redacted::default());
-    if let (true, ErasureTarget::Address(address)) = (locked.is_empty(), target) {
-        let erasure = erase_address(tx, &by, account_id, &address_key(address), at).await?;
-        (counts, redacted) = (erasure.counts, erasure.redacted);
-    }
-    for contact in &locked {
-        contacts.push(to_be_erased(tx, account_id, contact.contact_id).await?);
-    }
-    for contact in &locked {
-        let erasure = erase_one(tx, &by, account_id, contact, at).await?;
-        for (category, more) in erasure.counts {
-            let counts: &mut Counts = counts.entry(category).or_default();
-            counts.deleted += more.deleted;
-            counts.unlinked += more.unlinked;
-            counts.redacted += more.redacted;
-        }
-        redacted.changed.extend(erasure.redacted.changed);
-        redacted.found.extend(erasure.redacted.found);
-    }
-    let Effect { categories, found, .. } = Effect::new(counts, &redacted);
-    let others = redacted.changed.into_iter().filter(|it| it.id.is_some()).collect();
-    Ok(Preview { contacts, categories, others, found })
-}
-
-/// A contact as the preview shows it.
-async fn to_be_erased(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<ToBeErased, StoreError> {
-    let sql = "SELECT coalesce(properties ->> 'firstname', '') AS first, coalesce(properties ->> 'lastname', '') AS last \
-               FROM contacts WHERE account_id = $1 AND contact_id = $2";
-    let row = tx.row(sql, args![account_id, contact_id]).await?;
-    let name = row.map(|row| Ok::<_, StoreError>(format!("{} {}", row.text("first")?, row.text("last")?)));
-    let sql = "SELECT email FROM contact_emails WHERE account_id = $1 AND contact_id = $2 ORDER BY email_key";
-    let emails = tx.rows(sql, args![account_id, contact_id]).await?;
-    Ok(ToBeErased {
-        id: contact_id.to_string(),
-        name: name.transpose()?.unwrap_or_default().trim().to_owned(),
-        emails: emails.iter().map(|row| row.text("email")).collect::<Result<_, _>>()?,
-        legal_hold: held_since(tx, account_id, contact_id).await?.map(format_time),
-    })
 }
 
 /// In whose name, and with which keys.
@@ -444,45 +355,13 @@ async fn erase_beside(
 ) -> Result<(), StoreError> {
     let notifications = redact::delete_notifications(tx, account_id, &person.addresses).await?;
     of(counts, Category::Notifications).deleted += notifications;
-    let letters = delete_dead_letters(tx, account_id, contact_id, person).await?;
+    let letters = letters::delete_dead_letters(tx, account_id, contact_id, person).await?;
     if !letters.is_empty() {
         counts.entry("dead letters".to_owned()).or_default().deleted += letters.len() as u64;
         let ids: Vec<String> = letters.iter().map(i64::to_string).collect();
         audit::write_texts(tx, at, account_id, &by.actor, "discard_dead_letters", &ids).await?;
     }
     Ok(())
-}
-
-/// Deletes the dead letters of an account, or of none that can be told, that name a person; which ones.
-async fn delete_dead_letters(
-    tx: &mut Tx,
-    account_id: i64,
-    contact_id: Option<i64>,
-    person: &Identifiers,
-) -> Result<Vec<i64>, StoreError> {
-    let addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
-    let redactor = Redactor::new(&addresses);
-    let is_about = |body: &[u8]| {
-        let event: Value = serde_json::from_slice(body).unwrap_or_default();
-        contact_id.is_some() && event.pointer("/data/objectId").and_then(parse_id) == contact_id
-    };
-    let (mut named, mut last) = (Vec::new(), 0);
-    loop {
-        let page = dead_letters::bodies_after(tx, last, &Selection::default()).await?;
-        let Some((end, _)) = page.last() else { break };
-        last = end.id;
-        for (letter, body) in page {
-            let is_own = letter.account_id.is_some() && is_about(&body);
-            let text = String::from_utf8_lossy(&body);
-            if letter.account_id.is_none_or(|it| it == account_id)
-                && (is_own || redactor.redact(&text, Style::Prose).is_some())
-            {
-                named.push(letter.id);
-            }
-        }
-    }
-    dead_letters::delete(tx, &named).await?;
-    Ok(named)
 }
 
 /// The contact's quotes stay for now; the schedule deletes them unless another contact is on them. How many.
