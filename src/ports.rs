@@ -208,12 +208,13 @@ impl Obstacle {
 /// Whoever decides enrollments and carries out what was decided.
 pub trait Decider: Clone + Send + Sync + 'static {
     /// Decides a batch in one transaction, which also writes its dead letters: what was not read, and what contradicts
-    /// an earlier event. The answers are in its order. All of it is committed, or none. Never dropped half-way.
+    /// an earlier event. The answers are in its order. All of it is committed, or none. Never dropped before it
+    /// ends.
     fn decide(&self, batch: &[Message<'_>])
     -> impl Future<Output = Result<Vec<Decided>, DecideError>> + Send;
 
     /// Writes one dead letter in a transaction of its own, unless another delivery of the message was written already.
-    /// Never dropped half-way.
+    /// Never dropped before it ends.
     fn set_aside(
         &self,
         arrived: Arrived<'_>,

@@ -138,7 +138,7 @@ impl Incoming<'_> {
     }
 }
 
-/// Properties with which a dead letter goes back to work, as a message that nobody tried yet. Two replays of one letter
+/// Properties with which a dead letter goes back to work, as a message that was not tried yet. Two replays of one letter
 /// have the same name, so that they do not become two.
 pub(super) fn replay(letter: &DeadLetter) -> BasicProperties {
     let mut headers = FieldTable::default();

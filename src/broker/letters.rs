@@ -122,7 +122,7 @@ impl Settler for LetterSettler {
     }
 }
 
-/// Publishes dead letters to the work queue, as messages that nobody tried yet.
+/// Publishes dead letters to the work queue, as messages that were not tried yet.
 pub struct Requeue {
     publisher: Publisher,
     work_queue: ShortString,

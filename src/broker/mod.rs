@@ -3,7 +3,7 @@
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
 //! connection and turns its errors into sentences, `subscription` consumes a queue, `consumer` is the feed (one generation
 //! of connections per session), `envelope` builds what goes on and `ladder` says where it waits, `publisher` publishes with
-//! confirms, `events` takes what happened to whoever listens, `letters` is the dead-letter queue as a feed and the way back
+//! confirms, `events` publishes what happened, `letters` is the dead-letter queue as a feed and the way back
 //! from the dead letters, `queue_lag` says how many enrollments wait.
 //!
 //! What is not here: no back-off (whoever opens the feed waits between tries), no automatic recovery (delivery

@@ -18,7 +18,7 @@ pub(super) struct Subscription {
     connection: Arc<Connection>,
     channel: Channel,
     consumer: Consumer,
-    /// Why there is no more: a stream that has ended would be silent for ever if it were asked again.
+    /// Why there is no more: a stream that has ended would never answer if it were asked again.
     ended: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use crate::ports::{Decided, Obstacle, Verdict};
 
 /// What one message came to.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
 pub enum Judged {
     /// It stands in the ledger.
     Decided(NewEnrollment, Decided),

@@ -153,7 +153,7 @@ async fn decide<D: Decider>(
             }
             Err(error) => {
                 let problem = error.to_string();
-                // Whatever the store takes may have been committed all the same.
+                // Without an answer from the store it may have been committed all the same.
                 if !matches!(error, DecideError::Unfit(_)) {
                     messages[part].iter_mut().for_each(|message| message.arrived.may_repeat = true);
                 }
@@ -166,8 +166,8 @@ async fn decide<D: Decider>(
     Ok(parts.into_answers())
 }
 
-/// Writes the dead letter of a message that is given up. Whatever keeps the store from it, the lane waits: the message has
-/// nowhere else to go.
+/// Writes the dead letter of a message that is given up. If the store does not take it the lane waits: the message has nowhere
+/// else to go.
 async fn set_aside<D: Decider>(
     mut arrived: Arrived<'_>,
     rejection: &Rejection,

@@ -1,8 +1,8 @@
 //! Dead letters that wait with the broker: taken into the store, one by one, beside all other work.
 //!
 //! Every worker does it; the broker gives each letter to one of them. A letter is acknowledged once it is committed, and
-//! one that comes again is known by its identity. Whatever goes wrong, the letter stays where it is, and the enrollments
-//! do not wait for it.
+//! one that comes again is known by its identity. After any failure the letter stays where it is, and the
+//! enrollments do not wait for it.
 
 use std::time::Duration;
 

@@ -252,21 +252,21 @@ pub(super) async fn delete(tx: &mut Tx, ids: &[i64]) -> Result<u64, StoreError> 
 /// What a selection asks for, as more conditions behind the first parameters, and all parameters.
 fn selected(tx: &Tx, selection: &Selection, first: &[i64]) -> (String, Vec<Arg>) {
     let mut parameters: Vec<Arg> = first.iter().map(|value| Arg::from(*value)).collect();
-    let mut conditions = String::new();
+    let mut conditions = Vec::new();
     if let Some(reason) = &selection.reason {
         parameters.push(storable(reason).into());
-        conditions += &format!(" AND reason = ${}", parameters.len());
+        conditions.push(format!(" AND reason = ${}", parameters.len()));
     }
     if let Some(account_id) = selection.account_id {
         parameters.push(account_id.into());
-        conditions += &format!(" AND account_id = ${}", parameters.len());
+        conditions.push(format!(" AND account_id = ${}", parameters.len()));
     }
     if !selection.ids.is_empty() {
         parameters.push(Lists::ids(selection.ids.iter().map(|id| [*id])).into());
         let batch = tx.dialect().ids(parameters.len(), &["dead_letter_id"]);
-        conditions += &format!(" AND dead_letter_id IN (SELECT b.dead_letter_id FROM {batch})");
+        conditions.push(format!(" AND dead_letter_id IN (SELECT b.dead_letter_id FROM {batch})"));
     }
-    (conditions, parameters)
+    (conditions.concat(), parameters)
 }
 
 fn letter(row: &Row) -> Result<DeadLetter, StoreError> {

@@ -29,9 +29,10 @@ impl Store {
 
 impl Decider for Deciding {
     async fn decide(&self, batch: &[Message<'_>]) -> Result<Vec<Decided>, DecideError> {
-        let decided = match self.again {
-            false => self.store.decide(batch, &self.rules).await,
-            true => self.store.decide_again(batch, &self.rules).await,
+        let decided = if self.again {
+            self.store.decide_again(batch, &self.rules).await
+        } else {
+            self.store.decide(batch, &self.rules).await
         };
         decided.map_err(|error| sorted(error, self.store.db.dialect()))
     }

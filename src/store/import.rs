@@ -107,7 +107,7 @@ pub struct Import<'a> {
 }
 
 impl Store {
-    /// Imports records. `progress` is told how far it is, outside of any transaction.
+    /// Imports records. `progress` is called between transactions with how far it is.
     ///
     /// # Errors
     ///

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::records::{account, contact, days_ago, entitled_account, user};
+use crate::support::records::{account, contact, days_ago, entitled_account, lines, user};
 use crate::support::{Database, Output, Reaper, on_both};
 
 const ADMINISTRATOR: &str = "1";
@@ -685,7 +685,7 @@ on_both!(erased_stays_erased_when_the_same_file_comes_again, async |db: Database
     assert_eq!(erased[1], ["cv_[redacted].pdf"]);
     assert_eq!(erased[2], ["[redacted]"], "quote 70 is deleted");
     assert_eq!(erased[4], ["by [redacted]"]);
-    let lines: String = file.iter().map(|record| format!("{record}\n")).collect();
+    let lines = lines(&file);
     let output = reaper.run_with_input(&["--json", "import", "-"], &lines).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(kept().await, erased);

@@ -206,7 +206,7 @@ on_both!(each_chunk_sees_what_was_erased_and_deleted_before_it, async |db: Datab
     })
     .await;
     // Its association, event, integration and enrollment; and the note, which the erasure has redacted. The address alone
-    // names nobody.
+    // tells of no contact.
     assert_eq!(report["skipped"], json!(4 + 1), "{report}");
     for (table, condition) in OF_CONTACT_1 {
         assert_eq!(db.count(table, condition).await, 0, "{table}");
@@ -218,7 +218,7 @@ on_both!(each_chunk_sees_what_was_erased_and_deleted_before_it, async |db: Datab
     store.close().await;
 });
 
-on_both!(an_address_that_somebody_else_was_given_meanwhile_is_left_there, async |db: Database| {
+on_both!(an_address_given_to_another_contact_meanwhile_stays_there, async |db: Database| {
     let store = db.open();
     store.migrate().await.unwrap();
     let of = |id: i64, address: &str| contact(1, id, json!({ "email": address }));
@@ -244,7 +244,7 @@ on_both!(an_address_that_somebody_else_was_given_meanwhile_is_left_there, async 
     assert_eq!(reaper.contact(1, 3).await["properties"]["email"], "new@x.example");
     assert_eq!(reaper.contact(1, 4).await["visible"]["customEvents"], json!(["4"]));
     assert_eq!(db.count("contact_emails", "NOT live").await, 0);
-    // The next import is told before anything is written.
+    // The next import is refused before anything is written.
     let said = reaper.refused_with_input(&["import", "-"], &lines(&records)).await;
     assert!(said.contains("line 2: ") && said.contains("nothing was imported"), "{said}");
     store.close().await;
@@ -308,7 +308,7 @@ on_both!(a_line_that_is_too_long_is_refused_with_its_number_and_the_limit, async
 });
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_import_that_waited_for_a_deletion_enrolls_nobody() {
+async fn an_import_that_waited_for_a_deletion_adds_no_membership_and_no_enrollment() {
     let db = Database::postgres().await;
     let reaper = Reaper::new(&db);
     reaper.import(&[&entitled_account(1)[..], &[contact(1, 1, json!({}))]].concat()).await;

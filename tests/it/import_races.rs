@@ -105,7 +105,7 @@ async fn assert_gone(db: &Database, id: i64) {
     assert_eq!(db.count("activity_associations", &activity).await, 0, "an activity of {id}");
     let address = format!("email_key = 'p{id}@x.example'");
     assert_eq!(db.count("deliverability", &address).await, 0, "the address of {id}");
-    // Whoever has the address next is still unsubscribed.
+    // The next contact with the address is still unsubscribed.
     assert!(db.count("address_hashes", "status = 'unsubscribed'").await >= 1);
 }
 

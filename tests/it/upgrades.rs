@@ -207,7 +207,7 @@ on_both!(users_go_on_doing_what_they_did_when_permissions_become_finer, async |d
     assert_eq!(reaper.run(&["migrate"]).await.stdout, "the schema is up to date\n");
 });
 
-on_both!(dead_letters_of_an_earlier_version_learn_whose_they_are, async |db: Database| {
+on_both!(dead_letters_of_an_earlier_version_get_their_accounts, async |db: Database| {
     let migrations = migrations(&db);
     let ours = migrations.iter().position(|(name, _)| name.ends_with("_dead_letters")).unwrap();
     store_of(ours, &migrations, &db).await;

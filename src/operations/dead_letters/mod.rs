@@ -1,4 +1,4 @@
-//! Dead letters: looked at, replayed, discarded. They are in the store whatever the feed; only a replay asks the broker.
+//! Dead letters: looked at, replayed, discarded. They are in the store with either feed; only a replay asks the broker.
 
 mod replay;
 

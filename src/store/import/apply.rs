@@ -135,7 +135,7 @@ impl<'a> Apply<'a> {
             if !entries.is_empty() {
                 return Ok(Some(Piece::Records { entries, members_done: 0 }));
             }
-            // Whoever held an address of another contact of the file has given it up by now.
+            // All contacts are there: those that hand an address on to another one have done so.
             let contested = std::mem::replace(&mut self.contested, Sorter::new());
             self.claim_again(&contested.finish().map_err(temporary_failed)?)?;
             if self.first.is_empty() {
@@ -326,7 +326,7 @@ impl<'a> Apply<'a> {
     }
 
     /// PostgreSQL plans with what it knows of the tables, and knows nothing yet of what an import brings: until its next
-    /// autovacuum each batch, of this import and of the deeds after it, would be held against all the rows of an account.
+    /// autovacuum each batch, of this import and of the deletions after it, would be held against all the rows of an account.
     async fn analyze(&self) -> Result<(), StoreError> {
         let tables: Vec<&str> = self.tables.iter().copied().collect();
         let Some(sql) = self.store.db.dialect().analyze(&tables).filter(|_| !tables.is_empty()) else {

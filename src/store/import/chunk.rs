@@ -130,12 +130,12 @@ impl Chunk {
         }
     }
 
-    /// Claims addresses that other contacts of the file have given up by now. One that has not was given it by somebody else.
+    /// Claims addresses that other contacts of the file have given up by now. One that has not was given it by another transaction.
     async fn claim_again(&mut self, claims: &[[i64; 3]]) -> Result<(), StoreError> {
         let claims = claims
             .iter()
             .map(|[account_id, contact_id, line]| ((*account_id, *contact_id), line.unsigned_abs()));
-        let held = self.claim_addresses(&claims.collect()).await?;
+        let held = self.claim_addresses(&claims.collect(), false).await?;
         self.drop_held_addresses(held.keys().map(|(contact, _)| *contact)).await?;
         self.refused.extend(held.into_iter().map(|(((_, contact_id), line), holder)| Refusal {
             line,

@@ -43,7 +43,7 @@ impl Chunk {
         Ok(())
     }
 
-    /// What is told of an address whose person is gone is kept, but not by the address.
+    /// The status of an address whose person is gone is kept under the hash of the address.
     pub(super) async fn hash_gone_addresses(&mut self, records: &[Numbered]) -> Result<(), StoreError> {
         let gone = suppressions::gone(&mut self.tx, &self.hash_keys, &addresses_in(records)).await?;
         if gone.is_empty() {
@@ -137,7 +137,7 @@ impl Chunk {
     }
 
     /// Drops the records of live contacts with an address that another live contact has, unless the file takes it from that one:
-    /// somebody else gave it away since the file was checked. A contact keeps what it has rather than lose its address, which
+    /// another transaction gave it away since the file was checked. A contact keeps what it has rather than lose its address, which
     /// a workflow may be looking for.
     pub(super) async fn refuse_held_addresses(
         &mut self,

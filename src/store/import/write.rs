@@ -51,7 +51,7 @@ impl Chunk {
                 let claiming = records.iter().flat_map(|(entry, record)| {
                     record.contacts.iter().map(|id| ((record.account_id, *id), entry.line))
                 });
-                for (contact, line) in self.claim_addresses(&claiming.collect()).await?.into_keys() {
+                for (contact, line) in self.claim_addresses(&claiming.collect(), true).await?.into_keys() {
                     let row = [contact.0, contact.1, i64::try_from(line).unwrap_or(i64::MAX)];
                     contested.push(row).map_err(temporary_failed)?;
                 }
@@ -242,33 +242,45 @@ impl Chunk {
     }
 
     /// Claims the addresses of these contacts, where they live; those with an address that another live contact holds
-    /// are left as they are and come back with their lines, each with the holder.
+    /// are left as they are and come back with their lines, each with a holder.
+    ///
+    /// # Errors
+    ///
+    /// Contended where `is_checked` and a holder is not one of those who give their addresses up in this file: it came
+    /// after the records were checked, and the next try finds it.
     pub(super) async fn claim_addresses(
         &mut self,
         contacts: &BTreeMap<(i64, i64), u64>,
+        is_checked: bool,
     ) -> Result<BTreeMap<((i64, i64), u64), i64>, StoreError> {
         let ids = |(account_id, contact_id): &(i64, i64)| [*account_id, *contact_id];
         let sql = format!(
-            "SELECT e.account_id, e.contact_id, min(e.holder) AS holder FROM \
+            "SELECT e.account_id, e.contact_id, e.holder FROM \
              (SELECT e.account_id, e.contact_id, {HOLDER} AS holder FROM {} \
               JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
               JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
               WHERE c.deleted_at IS NULL) e \
-             WHERE e.holder IS NOT NULL GROUP BY e.account_id, e.contact_id",
+             WHERE e.holder IS NOT NULL",
             self.tx.dialect().ids(1, &batch::CONTACT)
         );
         let mut contested = BTreeMap::new();
         for row in self.tx.rows(&sql, args![Lists::ids(contacts.keys().map(ids))]).await? {
-            let contact = (row.int("account_id")?, row.int("contact_id")?);
-            let line = contacts.get(&contact).copied().unwrap_or_default();
-            contested.insert((contact, line), row.int("holder")?);
+            let (account_id, contact_id, holder) =
+                (row.int("account_id")?, row.int("contact_id")?, row.int("holder")?);
+            if is_checked && !self.readdressed.contains(&[account_id, holder]).map_err(temporary_failed)? {
+                return Err(StoreError::Contended(
+                    "an address was given to another contact meanwhile".into(),
+                ));
+            }
+            let line = contacts.get(&(account_id, contact_id)).copied().unwrap_or_default();
+            contested.insert(((account_id, contact_id), line), holder);
         }
         let theirs = contacts.iter().filter(|(contact, line)| !contested.contains_key(&(**contact, **line)));
         addresses::claim(&mut self.tx, &Lists::ids(theirs.map(|(contact, _)| ids(contact)))).await?;
         Ok(contested)
     }
 
-    /// Takes from live contacts what another one holds.
+    /// Takes from live contacts what another one holds, and gives them the rest of their addresses.
     pub(super) async fn drop_held_addresses(
         &mut self,
         contacts: impl Iterator<Item = (i64, i64)>,
@@ -281,7 +293,8 @@ impl Chunk {
             self.tx.dialect().ids(1, &batch::CONTACT)
         );
         let ids = Lists::ids(contacts.map(|(account_id, contact_id)| [account_id, contact_id]));
-        self.tx.execute(&sql, args![ids]).await.map(drop)
+        self.tx.execute(&sql, args![&ids]).await?;
+        addresses::claim(&mut self.tx, &ids).await
     }
 
     /// The rows of records as the store has them, locked.

@@ -37,7 +37,7 @@ pub async fn all(servers: &Servers) {
         })
         .await;
     scene
-        .survives("workers are killed while the broker takes no dead letters", EVENTS, async |scene| {
+        .survives("workers are killed while the broker takes nothing", EVENTS, async |scene| {
             let mut rival = scene.database.connect_postgres().await;
             lock_all(&mut rival).await;
             // Held up, they have messages in hand before the alarm.

@@ -1,9 +1,10 @@
 //! SIGKILL at every step of a batch: each is held up where it is, by a lock or on the way, so that the kill hits it.
 
-use sqlx::PgConnection;
+use sqlx::{Executor as _, PgConnection};
 
 use super::load::Load;
-use super::scene::{Scene, in_flight, lock_all, wait};
+use super::plan::Mix;
+use super::scene::{Scene, in_flight, lock_all};
 use super::{LONG, MIX, seed};
 use crate::support::{Broker, Database, Direction, Proxy, wait_until};
 
@@ -14,7 +15,7 @@ async fn a_worker_is_killed_at_every_step() {
     let broker = Broker::new().await;
     let database = Database::postgres().await;
     let (mut to_broker, mut to_database) = (Proxy::new(&broker.host()), Proxy::new(&database.host()));
-    let mut scene = Scene::new(database, broker, 1000, MIX, seed()).await;
+    let mut scene = Scene::new(database, broker, 1000, Mix { bad: 20, ..MIX }, seed()).await;
     to_broker.open();
     to_database.open();
     scene.reaper = scene
@@ -27,8 +28,8 @@ async fn a_worker_is_killed_at_every_step() {
     steps.in_the_transaction().await;
     steps.after_the_commit().await;
     steps.after_the_acknowledgement().await;
-    steps.before_a_dead_letter_arrives().await;
-    steps.after_a_dead_letter_has_arrived().await;
+    steps.before_a_dead_letter_is_committed().await;
+    steps.after_a_dead_letter_is_committed().await;
     steps.while_it_drains().await;
     steps.scene.finish().await;
 }
@@ -81,23 +82,31 @@ impl Steps {
         self.check().await;
     }
 
-    async fn before_a_dead_letter_arrives(&mut self) {
-        self.dead_letter_on_its_way(Direction::ToServer).await;
+    async fn before_a_dead_letter_is_committed(&mut self) {
+        let mut lock = self.scene.database.connect_postgres().await;
+        lock.execute("BEGIN; LOCK TABLE dead_letters IN SHARE MODE").await.expect("locked");
+        let load = self.scene.load(EVENTS);
+        load.hurry();
+        let waits = "datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'INSERT INTO dead_letters%'";
+        wait_until("a dead letter waits for the lock", LONG, async || {
+            self.scene.database.count("pg_stat_activity", waits).await > 0
+        })
+        .await;
+        self.kill_and_go_on();
+        drop(lock);
+        load.finish().await;
+        self.check().await;
     }
 
-    /// What says so does not.
-    async fn after_a_dead_letter_has_arrived(&mut self) {
-        self.dead_letter_on_its_way(Direction::ToClient).await;
-    }
-
-    async fn dead_letter_on_its_way(&mut self, held: Direction) {
-        let (locks, load) = self.held_up_in_the_transaction().await;
-        // The rest of what is published does not reach the worker any more.
-        self.to_broker.hold(held);
-        let decided = self.scene.decided().await.expect("the database answers");
-        drop(locks);
-        self.scene.wait_decided(decided + 1).await;
-        wait(300).await;
+    async fn after_a_dead_letter_is_committed(&mut self) {
+        let written = self.scene.database.letters().await.len();
+        self.to_broker.hold(Direction::ToServer);
+        let load = self.scene.load(EVENTS);
+        load.hurry();
+        wait_until("a dead letter is written", LONG, async || {
+            self.scene.database.letters().await.len() > written
+        })
+        .await;
         self.kill_and_go_on();
         load.finish().await;
         self.check().await;
