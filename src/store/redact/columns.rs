@@ -11,6 +11,8 @@ use ColumnType::{Int, Text};
 pub enum Reach {
     /// Rule 4 b: in rows that were the contact's as well everything that identifies it, in others addresses.
     Shared(Links),
+    /// Rule 4 c, in rows of one other contact, named in `contact_id`: addresses.
+    Owned,
     /// Rule 4 c: addresses.
     Addresses,
     /// Rule 4 d: nothing is changed; records that have an address of the person are reported.
@@ -93,7 +95,7 @@ pub const ACTIVITIES: Words = words(
 #[rustfmt::skip]
 pub const WORDS: [Words; 21] = {
     use Content::{FileName, Json, Prose};
-    use Reach::{Addresses, Reported};
+    use Reach::{Addresses, Owned, Reported};
     [
     ACTIVITIES,
     words((Category::Conversations, "conversation", "conversations"), &["conversation_id"],
@@ -112,17 +114,17 @@ pub const WORDS: [Words; 21] = {
     Words { category: Category::Associations, kind: Kind::Column("object_type"), id: &["object_id"], table: "objects",
         key: &[ACCOUNT, ("object_type", Text), ("object_id", Int)], columns: &[("properties", Json)], reach: Addresses },
     words((Category::FormSubmissions, "formSubmission", "form_submissions"), &["submission_id"],
-        &[ACCOUNT, ("submission_id", Int)], &[("field_values", Json), ("form_id", Prose)], Addresses),
+        &[ACCOUNT, ("submission_id", Int)], &[("field_values", Json), ("form_id", Prose)], Owned),
     words((Category::CustomEvents, "customEvent", "custom_events"), &["event_id"],
-        &[ACCOUNT, ("event_id", Int)], &[("properties", Json), ("event_type_id", Prose)], Addresses),
+        &[ACCOUNT, ("event_id", Int)], &[("properties", Json), ("event_type_id", Prose)], Owned),
     words((Category::Integrations, "integration", "integrations"), &["contact_id"],
-        &[ACCOUNT, ("contact_id", Int), ("source", Text)], &[("payload", Json)], Addresses),
+        &[ACCOUNT, ("contact_id", Int), ("source", Text)], &[("payload", Json)], Owned),
     words((Category::Suppressions, "deliverability", "deliverability"), &[],
         &[ACCOUNT, ("email_key", Text), ("status", Text)], &[("subscription_id", Prose)], Addresses),
     words((Category::Suppressions, "suppression", "address_hashes"), &[],
         &[ACCOUNT, ("hash", Text), ("status", Text)], &[("subscription_id", Prose)], Addresses),
     words((Category::Workflows, "enrollment", "waiting_events"), &["enrollment_id"],
-        &[ACCOUNT, ("enrollment_id", Int), ("action_id", Int)], &[("event", Prose)], Addresses),
+        &[ACCOUNT, ("enrollment_id", Int), ("action_id", Int)], &[("event", Prose)], Owned),
     words((Category::ContactData, "contact", "contacts"), &["contact_id"],
         &[ACCOUNT, ("contact_id", Int)], &[("properties", Json), ("history", Json)], Reported),
     words((Category::Segments, "segment", "segments"), &["segment_id"],

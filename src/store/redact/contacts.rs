@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::columns::{Links, Words};
-use super::shared;
+use super::Found;
+use super::columns::{Kind, Links, Reach, WORDS, Words};
 use crate::store::StoreError;
 use crate::store::batch::Lists;
 use crate::store::db::Tx;
 use crate::store::values::args;
 
-/// Rows that stay whole, by table, as the ids of their records.
-pub(super) type HeldRows = BTreeMap<&'static str, BTreeSet<Vec<String>>>;
+/// Rows that stay whole, by table, as their records.
+pub(super) type HeldRows = BTreeMap<&'static str, BTreeSet<Found>>;
 
 /// The contacts on shared rows, by row.
 pub(super) async fn contacts_on(
@@ -37,7 +37,7 @@ pub(super) async fn contacts_on(
     Ok(on_rows)
 }
 
-/// The rows that contacts under a legal hold are linked with (rule 9), as the ids of their records.
+/// The rows of contacts under a legal hold, and the rows that they are linked with (rule 9).
 pub(super) async fn held_rows(tx: &mut Tx, account_id: i64) -> Result<HeldRows, StoreError> {
     const HELD: &str = "(SELECT h.contact_id FROM legal_holds h WHERE h.account_id = $1)";
     let mut held = HeldRows::new();
@@ -45,26 +45,34 @@ pub(super) async fn held_rows(tx: &mut Tx, account_id: i64) -> Result<HeldRows, 
     if tx.row(any, args![account_id]).await?.is_none() {
         return Ok(held);
     }
-    for (words, links) in shared() {
+    for words in &WORDS {
+        let (table, contact, condition) = match words.reach {
+            Reach::Shared(Links { table, contact, condition }) => (table, contact, condition),
+            Reach::Owned => (words.table, "contact_id", ""),
+            Reach::Addresses | Reach::Reported => continue,
+        };
         let sql = format!(
-            "SELECT l.{} AS id FROM {} l WHERE l.account_id = $1 AND l.{} IN {HELD}{}",
-            words.id[0], links.table, links.contact, links.condition
+            "SELECT l.{} AS id FROM {table} l WHERE l.account_id = $1 AND l.{contact} IN {HELD}{condition}",
+            words.id[0]
         );
         for row in tx.rows(&sql, args![account_id]).await? {
-            held.entry(words.table).or_default().insert(vec![row.int("id")?.to_string()]);
+            let Kind::Named(kind) = words.kind else { continue };
+            let record = Found { kind: kind.to_owned(), id: row.int("id")?.to_string() };
+            held.entry(words.table).or_default().insert(record);
         }
     }
     let objects = format!(
-        "SELECT a.to_id AS id FROM associations a \
+        "SELECT a.to_type AS kind, a.to_id AS id FROM associations a \
            WHERE a.account_id = $1 AND a.from_type = 'contact' AND a.to_type <> 'contact' AND a.from_id IN {HELD} \
-         UNION SELECT a.from_id FROM associations a \
+         UNION SELECT a.from_type, a.from_id FROM associations a \
            WHERE a.account_id = $1 AND a.to_type = 'contact' AND a.from_type <> 'contact' AND a.to_id IN {HELD} \
-         UNION SELECT t.ticket_id FROM conversations v \
+         UNION SELECT 'ticket', t.ticket_id FROM conversations v \
            JOIN conversation_tickets t ON t.account_id = v.account_id AND t.conversation_id = v.conversation_id \
            WHERE v.account_id = $1 AND v.contact_id IN {HELD}"
     );
     for row in tx.rows(&objects, args![account_id]).await? {
-        held.entry("objects").or_default().insert(vec![row.int("id")?.to_string()]);
+        let record = Found { kind: row.text("kind")?, id: row.int("id")?.to_string() };
+        held.entry("objects").or_default().insert(record);
     }
     Ok(held)
 }

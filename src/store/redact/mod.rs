@@ -153,7 +153,7 @@ pub async fn names_beside(
 struct Work {
     account_id: i64,
     addresses: Redactor,
-    /// Rows that a contact under a legal hold is linked with: they stay whole.
+    /// Rows of contacts under a legal hold, and rows that they share: they stay whole.
     held: HeldRows,
     done: Redacted,
 }
@@ -166,7 +166,8 @@ impl Work {
     }
 
     fn is_held(&self, words: &Words, key: &JsonRow) -> bool {
-        self.held.get(words.table).is_some_and(|held| held.contains(&words.id_of(key)))
+        let held = self.held.get(words.table);
+        held.is_some_and(|held| words.found(key).is_some_and(|record| held.contains(&record)))
     }
 
     /// Rule 4 b: everything that identifies the person and no other contact on the row.

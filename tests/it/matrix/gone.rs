@@ -333,13 +333,17 @@ impl Account {
         let activities = self.activities.values_mut().filter(|it| !it.ends.iter().any(is_held));
         texts.extend(activities.flat_map(|it| it.properties.values_mut()));
         texts.extend(self.conversations.values_mut().filter(|it| free(it.contact)).map(|it| &mut it.text));
-        texts.extend(self.custom_events.values_mut().map(|it| &mut it.text));
+        texts.extend(
+            self.custom_events.values_mut().filter(|it| free(Some(it.contact))).map(|it| &mut it.text),
+        );
         texts.extend(self.feedback.values_mut().filter(|it| free(Some(it.contact))).map(|it| &mut it.text));
         texts.extend(
             self.files.values_mut().filter(|it| it.contacts.is_disjoint(&held)).map(|it| &mut it.name),
         );
-        texts.extend(self.submissions.values_mut().map(|it| &mut it.text));
-        texts.extend(self.integrations.values_mut());
+        texts
+            .extend(self.submissions.values_mut().filter(|it| free(Some(it.contact))).map(|it| &mut it.text));
+        let integrations = self.integrations.iter_mut().filter(|((contact, _), _)| free(Some(*contact)));
+        texts.extend(integrations.map(|(_, text)| text));
         texts.extend(
             self.quotes.values_mut().filter(|it| it.contacts.is_disjoint(&held)).map(|it| &mut it.title),
         );
