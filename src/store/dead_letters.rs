@@ -6,9 +6,11 @@ use super::audit::{self, Actor};
 use super::batch::Lists;
 use super::db::Tx;
 use super::values::{Arg, Row, args};
-use super::{Operator, Store, StoreError, reading, transaction};
+use super::{KeyHome, Operator, Store, StoreError, reading, suppressions, transaction};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
 use crate::domain::enrollment::Rejection;
+use crate::domain::identifiers::Identifiers;
+use crate::domain::redaction::{Redactor, Style, addresses_in};
 use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
 use crate::ports::Replays;
@@ -83,13 +85,23 @@ impl Store {
         arrived: Arrived<'_>,
         rejection: &Rejection,
     ) -> Result<(), StoreError> {
-        transaction!(self, tx => write_one(tx, arrived, rejection))
+        transaction!(self, tx => write_one(tx, self.hash_key_home(), arrived, rejection))
     }
 }
 
-async fn write_one(tx: &mut Tx, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), StoreError> {
+async fn write_one(
+    tx: &mut Tx,
+    home: &KeyHome,
+    arrived: Arrived<'_>,
+    rejection: &Rejection,
+) -> Result<(), StoreError> {
     let now = tx.now().await?;
-    write(tx, &[(arrived, rejection)], now).await
+    write(tx, home, &[(arrived, rejection)], now).await
+}
+
+/// Waits for the transactions that write dead letters; those that come later see what this one commits.
+pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
+    tx.time(&tx.dialect().now_alone(LOCK)).await.map(drop)
 }
 
 /// Writes dead letters, but none of a message whose letter is there.
@@ -97,15 +109,22 @@ async fn write_one(tx: &mut Tx, arrived: Arrived<'_>, rejection: &Rejection) -> 
 /// Of two messages with the same identity both are written where both come for the first time: then there are two. If
 /// either may be a repetition they are taken for one. The writers take turns: otherwise two deliveries of
 /// one message, the first still in a transaction of a worker that has lost its connection, would not see each other.
+///
+/// The body is kept as it arrived, but for addresses of erased people, which are redacted: the message may have waited while
+/// its person was erased.
 pub(super) async fn write(
     tx: &mut Tx,
+    home: &KeyHome,
     letters: &[(Arrived<'_>, &Rejection)],
     now: Time,
 ) -> Result<(), StoreError> {
-    if !letters.is_empty() {
-        tx.time(&tx.dialect().now_alone(LOCK)).await?;
+    if letters.is_empty() {
+        return Ok(());
     }
+    lock(tx).await?;
+    let with_erasures = accounts_with_erasures(tx).await?;
     for (arrived, Rejection { reason, detail }) in letters {
+        let redacted = redact(tx, home, arrived, &with_erasures).await?;
         let origin = arrived.origin;
         let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
@@ -125,12 +144,38 @@ pub(super) async fn write(
             storable(&origin.routing_key),
             arrived.trace.map(|trace| trace.to_string()),
             origin.content_type.as_deref().map(storable),
-            arrived.body.to_vec(),
+            redacted.unwrap_or_else(|| arrived.body.to_vec()),
             arrived.identity()
         ];
         tx.execute(&sql, parameters).await?;
     }
     Ok(())
+}
+
+async fn accounts_with_erasures(tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
+    let rows = tx.rows("SELECT DISTINCT account_id FROM erasures ORDER BY account_id", &[]).await?;
+    rows.iter().map(|row| row.int("account_id")).collect()
+}
+
+/// The body without addresses of erased people of its account, or of any where it names none; `None` where it has none.
+async fn redact(
+    tx: &mut Tx,
+    home: &KeyHome,
+    arrived: &Arrived<'_>,
+    with_erasures: &[i64],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let text = String::from_utf8_lossy(arrived.body);
+    let mut asked = Vec::new();
+    if !with_erasures.is_empty() {
+        let named = arrived.account_id();
+        let accounts = with_erasures.iter().filter(|id| named.is_none_or(|named| named == **id));
+        let addresses = addresses_in(&text);
+        asked = accounts.flat_map(|id| addresses.iter().map(move |address| (*id, address.clone()))).collect();
+    }
+    let erased = suppressions::erased(tx, home, &asked).await?;
+    let addresses = erased.into_iter().map(|(_, address)| address).collect();
+    let redactor = Redactor::new(&Identifiers { addresses, ..Identifiers::default() });
+    Ok(redactor.redact(&text, Style::Prose).map(|(clean, _)| clean.into_bytes()))
 }
 
 /// PostgreSQL's texts take no U+0000; what a producer or an older version wrote into a header may have one.

@@ -43,8 +43,7 @@ impl Store {
     ///
     /// Transient ones leave nothing done that a repetition would not find in the ledger or among the dead letters.
     pub async fn decide(&self, batch: &[Message<'_>], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
-        let (decided, trips) =
-            transaction!(self, tx => decide_and_set_aside(tx, &self.compiled, batch, rules))?;
+        let (decided, trips) = transaction!(self, tx => decide_and_set_aside(tx, self, batch, rules))?;
         waiting::log(&trips);
         Ok(decided)
     }
@@ -64,18 +63,18 @@ impl Store {
 /// The dead letters are written last: the lock that they take is one that nothing else is waited for with.
 async fn decide_and_set_aside(
     tx: &mut Tx,
-    compiled: &Compiled,
+    store: &Store,
     batch: &[Message<'_>],
     rules: &Rules,
 ) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
-    let (decided, trips, now) = decide_batch(tx, compiled, batch, rules).await?;
+    let (decided, trips, now) = decide_batch(tx, &store.compiled, batch, rules).await?;
     let mut rejected = Vec::new();
     for (message, decided) in batch.iter().zip(&decided) {
         if let Decision::DeadLetter(rejection) = &decided.decision {
             rejected.push((message.arrived, rejection));
         }
     }
-    dead_letters::write(tx, &rejected, now).await?;
+    dead_letters::write(tx, store.hash_key_home(), &rejected, now).await?;
     Ok((decided, trips))
 }
 

@@ -208,11 +208,17 @@ fn keys_of(local: &str, domain: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// An address with its domain as Unicode and as `xn--`.
+/// The keys of an address: as it is, and with its domain as Unicode and as `xn--`.
+pub fn keys(address: &str) -> BTreeSet<String> {
+    let spelled = address.rsplit_once('@').map(|(local, domain)| {
+        domains(domain).into_iter().map(|domain| format!("{local}@{domain}")).collect::<Vec<_>>()
+    });
+    spelled.into_iter().flatten().chain([address.to_owned()]).collect()
+}
+
+/// The patterns of an address.
 fn spellings(address: &str) -> Vec<Vec<char>> {
-    let Some((local, domain)) = address.rsplit_once('@') else { return Vec::new() };
-    let spelled = domains(domain).into_iter().map(|domain| folded(&format!("{local}@{domain}")));
-    let spelled: BTreeSet<Vec<char>> = spelled.chain([folded(address)]).collect();
+    let spelled: BTreeSet<Vec<char>> = keys(address).iter().map(|key| folded(key)).collect();
     spelled.into_iter().collect()
 }
 

@@ -49,7 +49,7 @@ routes! {
     get "/enrollments" [contacts] => lists::enrollments,
     get "/enrollments/{enrollmentId}" [contacts] => looks::enrollment,
     post "/erase" => deeds::erase,
-    post "/erase/preview" => deeds::preview_erasure,
+    post "/erase/preview" [contacts] => deeds::preview_erasure,
     get "/erasures" [contacts] => lists::erasures,
     get "/erasures/{erasureId}" [contacts] => looks::erasure,
     get "/explain" [contacts] => looks::explain,

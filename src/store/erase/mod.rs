@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::effects::{Category, Transition};
 use crate::domain::identifiers::Identifiers;
+use crate::domain::redaction::keys;
 use crate::domain::suppression::{ERASED, HashKeys};
 use crate::domain::time::{Time, format_time};
 use crate::store::audit::{self, Actor};
@@ -201,13 +202,21 @@ async fn lock_contacts(
     target: &ErasureTarget,
     lock: bool,
 ) -> Result<Vec<LockedContact>, StoreError> {
-    let (condition, wanted) = match target {
-        ErasureTarget::Contact(contact_id) => ("c.contact_id = $2", Arg::from(*contact_id)),
-        ErasureTarget::Address(address) => (
-            "c.contact_id IN (SELECT e.contact_id FROM contact_emails e \
-             WHERE e.account_id = $1 AND e.email_key = $2)",
-            Arg::from(address_key(address)),
-        ),
+    let mut parameters = vec![Arg::from(account_id)];
+    let condition = match target {
+        ErasureTarget::Contact(contact_id) => {
+            parameters.push((*contact_id).into());
+            "c.contact_id = $2".to_owned()
+        }
+        ErasureTarget::Address(address) => {
+            parameters.extend(keys(&address_key(address)).into_iter().map(Arg::from));
+            let places: Vec<String> = (2..=parameters.len()).map(|place| format!("${place}")).collect();
+            format!(
+                "c.contact_id IN (SELECT e.contact_id FROM contact_emails e \
+                 WHERE e.account_id = $1 AND e.email_key IN ({}))",
+                places.join(", ")
+            )
+        }
     };
     let sql = format!(
         "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM contacts c \
@@ -215,7 +224,7 @@ async fn lock_contacts(
         if lock { tx.for_update("c") } else { String::new() }
     );
     let mut contacts = Vec::new();
-    for row in tx.rows(&sql, &[account_id.into(), wanted]).await? {
+    for row in tx.rows(&sql, &parameters).await? {
         contacts.push(LockedContact {
             contact_id: row.int("contact_id")?,
             live: row.optional_time("deleted_at")?.is_none(),

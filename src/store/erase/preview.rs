@@ -88,8 +88,7 @@ async fn preview(
         redacted.found.extend(erasure.redacted.found);
     }
     let Effect { categories, found, .. } = Effect::new(counts, &redacted);
-    let others = redacted.changed.into_iter().filter(|it| it.id.is_some()).collect();
-    Ok(Preview { contacts, categories, others, found })
+    Ok(Preview { contacts, categories, others: redacted.changed, found })
 }
 
 /// A contact as the preview shows it.

@@ -20,7 +20,7 @@ const SHARED: [&str; 3] = ["activity", "file", "quote"];
 
 impl Chunk {
     /// Drops records that an erasure deleted, and those of shared records that name an erased contact and are there: the file
-    /// knows nothing newer of them than the erasure. Redacts the rest.
+    /// knows nothing newer of them than the erasure.
     pub(super) async fn keep_erased(
         &mut self,
         kind: &Kind,
@@ -61,18 +61,24 @@ impl Chunk {
             super::filter::redact_headers_of(records, &erased);
         }
         records.retain(|(_, record)| key(record).is_none_or(|key| !dropped.contains(&key)));
-        self.redact(kind, records).await
+        Ok(())
     }
 
-    /// Redacts addresses of erased people whom no contact is by now.
-    async fn redact(&mut self, kind: &Kind, records: &mut [Numbered]) -> Result<(), StoreError> {
+    /// Redacts addresses of erased people that no contact has by now.
+    pub(super) async fn redact_erased(
+        &mut self,
+        kind: &Kind,
+        records: &mut [Numbered],
+    ) -> Result<(), StoreError> {
         let columns = columns(kind);
-        if columns.is_empty() {
+        if columns.is_empty() || !self.has_erasures {
             return Ok(());
         }
         let mut addresses = BTreeSet::new();
         for (_, record) in records.iter() {
-            for text in columns.iter().filter_map(|(name, _)| record.row.get(*name)).filter_map(text_of) {
+            let values =
+                columns.iter().filter_map(|(name, content)| Some((record.row.get(*name)?, *content)));
+            for text in values.filter_map(|(value, content)| text_of(value, content)) {
                 addresses.extend(addresses_in(&text).into_iter().map(|address| (record.account_id, address)));
             }
         }
@@ -88,7 +94,7 @@ impl Chunk {
             let mut redacted = false;
             for (name, content) in &columns {
                 let Some(value) = record.row.get_mut(*name) else { continue };
-                let clean = text_of(value).and_then(|text| content.redact(redactor, &text));
+                let clean = text_of(value, *content).and_then(|text| content.redact(redactor, &text));
                 if let Some((clean, _)) = clean {
                     *value = match content {
                         Content::Json => serde_json::from_str(&clean).unwrap_or_default(),
@@ -111,10 +117,10 @@ fn columns(kind: &Kind) -> Vec<(&'static str, Content)> {
     words.chain(keys.map(|words| (words.column, Content::Prose))).collect()
 }
 
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        json => Some(json.to_string()),
+fn text_of(value: &Value, content: Content) -> Option<String> {
+    match (value, content) {
+        (Value::Null, _) => None,
+        (Value::String(text), Content::Prose | Content::FileName) => Some(text.clone()),
+        (json, _) => Some(json.to_string()),
     }
 }

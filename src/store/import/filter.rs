@@ -34,6 +34,7 @@ impl Chunk {
         self.keep_erased(kind, records).await?;
         records.retain(|(_, record)| !is_of(&gone, record));
         drop_links(records, &gone);
+        self.redact_erased(kind, records).await?;
         self.report.skipped += (read - records.len()) as u64;
         match kind.name {
             "contact" => {}

@@ -146,6 +146,8 @@ pub const WORDS: [Words; 21] = {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyWords {
     pub category: Category,
+    /// What a receipt calls a record.
+    pub kind: &'static str,
     pub table: &'static str,
     pub column: &'static str,
     /// The columns of the key beside it and the account.
@@ -156,24 +158,28 @@ pub struct KeyWords {
 pub const KEY_WORDS: [KeyWords; 4] = [
     KeyWords {
         category: Category::Associations,
+        kind: "association",
         table: "associations",
         column: "label",
         rest: &["from_type", "from_id", "to_type", "to_id"],
     },
     KeyWords {
         category: Category::Integrations,
+        kind: "integration",
         table: "integrations",
         column: "source",
         rest: &["contact_id"],
     },
     KeyWords {
         category: Category::LifecycleStage,
+        kind: "lifecycleTransition",
         table: "lifecycle_transitions",
         column: "stage",
         rest: &["contact_id", "at"],
     },
     KeyWords {
         category: Category::FormSubmissions,
+        kind: "form",
         table: "deleted_form_submissions",
         column: "form_id",
         rest: &[],

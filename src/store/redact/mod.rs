@@ -342,7 +342,7 @@ impl Work {
             let delete = format!("DELETE FROM {table} WHERE account_id = $1 AND {column} = $2");
             rows += tx.execute(&delete, args![self.account_id, old]).await?;
             let changed = Changed {
-                kind: words.category.title().to_owned(),
+                kind: words.kind.to_owned(),
                 id: None,
                 redact: places,
                 category: words.category.title(),
