@@ -499,6 +499,9 @@ on_both!(what_a_contact_under_a_legal_hold_shares_stays_whole, async |db: Databa
         json!({"kind": "association", "accountId": "1", "from": {"type": "ticket", "id": "5"}, "to": {"type": "contact", "id": "2"}}),
         json!({"kind": "conversation", "accountId": "1", "id": "1", "channel": "chat", "contactId": "1",
             "ticketIds": ["5"], "messages": []}),
+        // A company of the ticket's number is not the held contact's.
+        json!({"kind": "company", "accountId": "1", "id": "5", "properties": {"about": "ann@x.example"}}),
+        json!({"kind": "integration", "accountId": "1", "contactId": "2", "source": "shop", "payload": {"friend": "ann@x.example"}}),
     ];
     reaper.import(&[entitled_account(1), records].concat()).await;
     reaper.json(&["legal-hold", "set", "--account", "1", "--contact", "2", "--reason", "case"]).await;
@@ -511,7 +514,7 @@ on_both!(what_a_contact_under_a_legal_hold_shares_stays_whole, async |db: Databa
             .iter()
             .map(|it| it.contains("ann@x.example"))
             .collect::<Vec<_>>(),
-        [false, true]
+        [false, false, true]
     );
     assert!(texts(&db, "payload", "integrations", "1").await[0].contains("ann@x.example"));
     assert_eq!(
