@@ -1,4 +1,4 @@
-//! What identifies a person: e-mail addresses, phone numbers and full names, current and former (rule 4 b of the matrix).
+//! A person's identifiers: e-mail addresses, phone numbers and full names, current and former (rule 4 b of the matrix).
 //!
 //! This is the only notion of it. Import, search, restore and suppression ask for the addresses of a contact
 //! ([`own_addresses`]), an erasure for everything ([`Identifiers`]), and [`redaction`](super::redaction) finds it in texts.

@@ -91,7 +91,7 @@ async fn unclaimed(
         batch_row(json!({"account_id": account_id, "contact_id": contact_id, "email_key": address}))
     };
     let contacts = tx.dialect().ids(2, &BATCH);
-    // Of former addresses and of those among the properties only what is told counts.
+    // For addresses among the properties only the given ones count, not those that the contact holds.
     let held = if also.is_empty() {
         format!(
             "UNION SELECT e.account_id, e.contact_id, e.email_key FROM {contacts} \

@@ -14,7 +14,7 @@ const MAX_ENTITY: usize = 34;
 const TAGS: [&str; 16] =
     ["a", "b", "br", "div", "em", "font", "i", "li", "p", "s", "span", "strong", "td", "tr", "u", "wbr"];
 
-/// What a letter is in a comparison.
+/// The role of a letter in a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It has to match.

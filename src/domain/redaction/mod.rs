@@ -11,7 +11,7 @@ use unicode_normalization::char::is_combining_mark;
 use super::identifiers::{FullName, Identifiers};
 use letters::{Letter, Role, folded, readings};
 
-/// What stands where something was redacted.
+/// Replaces a redacted text.
 pub const REDACTED: &str = "[redacted]";
 
 /// From so many digits on a phone number is complete, and digits next to it after a blank belong to something else.
@@ -23,7 +23,7 @@ const FILE_EXTENSIONS: [&str; 20] = [
     "rtf", "txt", "vcf", "xls", "xlsx", "zip",
 ];
 
-/// What kind of text it is.
+/// The kind of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     Prose,
@@ -356,7 +356,7 @@ fn after(letters: &[Letter], place: usize) -> impl Iterator<Item = char> {
     visible.map(|it| if it.role == Role::Tag { ' ' } else { it.character })
 }
 
-/// Is it not part of a longer address, which may be somebody else's? `ann@x.example` is no part of `joann@x.example`.
+/// Is it not part of a longer address, which may belong to another person? `ann@x.example` is no part of `joann@x.example`.
 fn address_stands_alone(letters: &[Letter], start: usize, end: usize, style: Style) -> bool {
     let mut next = after(letters, end);
     let (sign, behind) = (next.next(), next.next());

@@ -4,8 +4,8 @@ DROP TABLE owed_searches;
 -- Not every address of a contact belongs to that contact alone: several may have one work_email.
 ALTER TABLE contact_emails ADD COLUMN exclusive BOOLEAN NOT NULL DEFAULT TRUE;
 
--- Purged people and erased ones are told apart: only of an erased one the address is redacted in texts that come in. A hash
--- has the time of what made it.
+-- Addresses of purged people get a mark of their own: only those of erased people are redacted in texts that come in. A hash
+-- has the time of the transaction that made it.
 UPDATE address_hashes SET status = 'purged' WHERE status = 'erased'
   AND EXISTS (SELECT 1 FROM gone_contacts g WHERE g.account_id = address_hashes.account_id
                 AND g.gone_at = address_hashes.at AND g.state = 'purged')
