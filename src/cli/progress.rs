@@ -1,4 +1,4 @@
-//! How far a long work is: a bar with the time left on a terminal, a line every ten seconds elsewhere.
+//! Progress of a long command: a bar with the time left on a terminal, a line every ten seconds elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,38 +7,39 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 
-/// Between two lines where there is no terminal.
-const SAID_EVERY: Duration = Duration::from_secs(10);
+/// The time between two lines where there is no terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A work that is under way.
+/// Shows the progress of one command.
 pub struct LongWork {
     bar: ProgressBar,
     reached: Arc<Mutex<Reached>>,
     lines: Option<JoinHandle<()>>,
 }
 
-/// How far it is.
+/// The step and how much of it is done.
 struct Reached {
     what: &'static str,
     done: u64,
     all: u64,
-    /// When this part of it began.
+    /// When the step began.
     since: Instant,
 }
 
 impl LongWork {
-    /// Begins to show it.
+    /// Starts the display.
     pub fn start() -> Self {
         let reached = Arc::new(Mutex::new(Reached { what: "", done: 0, all: 0, since: Instant::now() }));
         let bar = ProgressBar::no_length();
         if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent} % {msg}, {eta} left") {
             bar.set_style(style);
         }
-        let lines = (!std::io::stderr().is_terminal()).then(|| tokio::spawn(say(Arc::clone(&reached))));
+        let lines =
+            (!std::io::stderr().is_terminal()).then(|| tokio::spawn(print_lines(Arc::clone(&reached))));
         Self { bar, reached, lines }
     }
 
-    /// It has come so far.
+    /// Records that `done` of `all` are done in the step `what`.
     pub fn reached(&self, what: &'static str, done: u64, all: u64) {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         if reached.what != what {
@@ -51,7 +52,7 @@ impl LongWork {
         self.bar.set_position(done);
     }
 
-    /// It has ended.
+    /// Ends the display.
     pub fn end(self) {
         self.bar.finish_and_clear();
         if let Some(lines) = self.lines {
@@ -60,9 +61,9 @@ impl LongWork {
     }
 }
 
-async fn say(reached: Arc<Mutex<Reached>>) {
+async fn print_lines(reached: Arc<Mutex<Reached>>) {
     loop {
-        tokio::time::sleep(SAID_EVERY).await;
+        tokio::time::sleep(LINE_INTERVAL).await;
         let line = reached.lock().unwrap_or_else(PoisonError::into_inner).line();
         drop(writeln!(std::io::stderr().lock(), "{line}"));
     }

@@ -9,7 +9,7 @@ use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
 use crate::store::{StoreError, dead_letters};
 
-/// Deletes the dead letters of an account, or of none that can be told, that name a person; which ones.
+/// Deletes dead letters that name a person, of one account or without an account, and returns their ids.
 pub(super) async fn delete_dead_letters(
     tx: &mut Tx,
     account_id: i64,

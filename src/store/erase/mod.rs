@@ -149,7 +149,7 @@ async fn write_receipt(
     receipts::write(tx, new).await
 }
 
-/// What the user is told: whom it was about is in the ids alone.
+/// The confirmation to the user. It identifies contacts by their ids only.
 fn confirmation(user_id: i64, at: Time, receipts: &[Receipt]) -> Confirmation {
     let erasure = |receipt: &Receipt| ConfirmedErasure {
         erasure_id: receipt.erasure_id.clone(),
