@@ -122,9 +122,8 @@ pub(super) async fn write(
         return Ok(());
     }
     lock(tx).await?;
-    let with_erasures = accounts_with_erasures(tx).await?;
     for (arrived, Rejection { reason, detail }) in letters {
-        let redacted = redact(tx, home, arrived, &with_erasures).await?;
+        let redacted = redact(tx, home, arrived).await?;
         let origin = arrived.origin;
         let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
@@ -158,20 +157,18 @@ async fn accounts_with_erasures(tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
 }
 
 /// The body without addresses of erased people of its account, or of any where it names none; `None` where it has none.
-async fn redact(
-    tx: &mut Tx,
-    home: &KeyHome,
-    arrived: &Arrived<'_>,
-    with_erasures: &[i64],
-) -> Result<Option<Vec<u8>>, StoreError> {
+async fn redact(tx: &mut Tx, home: &KeyHome, arrived: &Arrived<'_>) -> Result<Option<Vec<u8>>, StoreError> {
     let text = String::from_utf8_lossy(arrived.body);
-    let mut asked = Vec::new();
-    if !with_erasures.is_empty() {
-        let named = arrived.account_id();
-        let accounts = with_erasures.iter().filter(|id| named.is_none_or(|named| named == **id));
-        let addresses = addresses_in(&text);
-        asked = accounts.flat_map(|id| addresses.iter().map(move |address| (*id, address.clone()))).collect();
+    let addresses = addresses_in(&text);
+    if addresses.is_empty() {
+        return Ok(None);
     }
+    let accounts = match arrived.account_id() {
+        Some(account_id) => vec![account_id],
+        None => accounts_with_erasures(tx).await?,
+    };
+    let asked: Vec<_> =
+        accounts.iter().flat_map(|id| addresses.iter().map(move |address| (*id, address.clone()))).collect();
     let erased = suppressions::erased(tx, home, &asked).await?;
     let addresses = erased.into_iter().map(|(_, address)| address).collect();
     let redactor = Redactor::new(&Identifiers { addresses, ..Identifiers::default() });
