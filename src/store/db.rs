@@ -67,11 +67,15 @@ impl Db {
 
     /// Connections open, and those of them at rest.
     pub fn connections(&self) -> (u32, usize) {
+        // The pool counts a connection as idle a moment after it was taken again: its counter may be below zero by then, and
+        // wraps.
+        let idle = |size: u32, idle: usize| if idle > size as usize { 0 } else { idle };
         match &self.pool {
-            Pool::Postgres(pool) => (pool.size(), pool.num_idle()),
-            Pool::Sqlite { writer, readers } => {
-                (writer.size() + readers.size(), writer.num_idle() + readers.num_idle())
-            }
+            Pool::Postgres(pool) => (pool.size(), idle(pool.size(), pool.num_idle())),
+            Pool::Sqlite { writer, readers } => (
+                writer.size() + readers.size(),
+                idle(writer.size(), writer.num_idle()) + idle(readers.size(), readers.num_idle()),
+            ),
         }
     }
 
