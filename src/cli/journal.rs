@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::data::Input;
 use super::{Context, Failure, operator, output};
-use crate::domain::journal::{End, Entry, Suppression};
+use crate::domain::journal::{End, Entry, ErasedRecord, Suppression};
 use crate::domain::members::Fault;
 use crate::store::erase_again::Again;
 use crate::store::journal::Export;
@@ -21,7 +21,7 @@ use crate::store::{Store, StoreError};
 
 /// The longest line that is read, in bytes: what `export` writes is far shorter.
 const MAX_LINE: u64 = 64 * 1024;
-/// Suppressions put back in one transaction.
+/// Suppressions, or erased records, put back in one transaction.
 const CHUNK: usize = 500;
 
 #[derive(Debug, Args)]
@@ -37,6 +37,8 @@ struct Lines {
     keys: u64,
     erasures: u64,
     suppressions: u64,
+    #[serde(rename = "erasedRecords")]
+    erased_records: u64,
 }
 
 /// What applying a journal did.
@@ -55,6 +57,10 @@ struct Report {
     suppressed: u64,
     /// Statuses in force again for addresses that contacts have.
     revived: u64,
+    /// Records with an erased address of nobody in their texts, now redacted or deleted.
+    redacted: u64,
+    /// Activities, tickets, files, conversations and quotes that went with an erased contact, and that no import brings back.
+    erased_records: u64,
     /// Accounts of the journal that the store does not have.
     absent_accounts: Vec<String>,
 }
@@ -132,12 +138,14 @@ async fn write_pages(export: &mut Export, out: &mut impl Write) -> Result<Lines,
             *match entry {
                 Entry::Key(_) => &mut lines.keys,
                 Entry::Erasure(_) => &mut lines.erasures,
+                Entry::ErasedRecord(_) => &mut lines.erased_records,
                 // The store has none: the end is known when it is reached.
                 Entry::Suppression(_) | Entry::End(_) => &mut lines.suppressions,
             } += 1;
         }
         if page.is_empty() {
-            let end = End { erasures: lines.erasures, suppressions: lines.suppressions };
+            let Lines { erasures, suppressions, erased_records, .. } = lines;
+            let end = End { erasures, suppressions, erased_records };
             writeln!(out, "{}", Entry::End(end).to_line())?;
             out.flush()?;
             return Ok(lines);
@@ -210,6 +218,10 @@ impl Survey {
                         return Err(at_line(number, "keyId", "is of no key that a line before it tells"));
                     }
                 }
+                Entry::ErasedRecord(record) => {
+                    read.erased_records += 1;
+                    survey.accounts.insert(record.account_id);
+                }
                 Entry::Key(key) => {
                     let known = survey.keys.entry(key.key_id).or_insert_with(|| key.check.clone());
                     if *known != key.check {
@@ -221,8 +233,7 @@ impl Survey {
             }
         }
         if end != Some(read) {
-            let problem =
-                "the journal is not whole: its last line must say how many erasures and suppressions it has";
+            let problem = "the journal is not whole: its last line must say how many erasures, suppressions and erased records it has";
             return Err(Failure::Failed(anyhow!("{problem}; export it again; nothing was done")));
         }
         if survey.keys.is_empty() {
@@ -282,11 +293,12 @@ async fn apply_all(
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
     let operator = operator();
-    let mut chunk = Vec::with_capacity(CHUNK);
+    let (mut suppressions, mut records) = (Vec::new(), Vec::new());
     for (_, entry) in entries(file)? {
         match entry? {
             Entry::Key(_) | Entry::End(_) => {}
-            Entry::Suppression(suppression) => chunk.push(suppression),
+            Entry::Suppression(suppression) => suppressions.push(suppression),
+            Entry::ErasedRecord(record) => records.push(record),
             Entry::Erasure(erasure) => match store.erase_again(&erasure, &operator).await? {
                 Again::Erased => report.erased += 1,
                 Again::Recorded => report.recorded += 1,
@@ -297,13 +309,18 @@ async fn apply_all(
                 }),
             },
         }
-        if chunk.len() == CHUNK {
-            report.suppressed += suppress(store, &mut chunk, &operator).await?;
+        if suppressions.len() == CHUNK {
+            report.suppressed += suppress(store, &mut suppressions, &operator).await?;
+        }
+        if records.len() == CHUNK {
+            report.erased_records += record_erased(store, &mut records).await?;
         }
         bar.inc(1);
     }
-    report.suppressed += suppress(store, &mut chunk, &operator).await?;
+    report.suppressed += suppress(store, &mut suppressions, &operator).await?;
+    report.erased_records += record_erased(store, &mut records).await?;
     for account_id in accounts {
+        report.redacted += store.redact_again(*account_id, &operator).await?;
         let mut after = String::new();
         while let Some((last, revived)) = store.revive_again(*account_id, &after, &operator).await? {
             report.revived += revived;
@@ -318,6 +335,11 @@ async fn suppress(store: &Store, chunk: &mut Vec<Suppression>, operator: &str) -
     if hashes.is_empty() { Ok(0) } else { store.suppress_again(&hashes, operator).await }
 }
 
+async fn record_erased(store: &Store, chunk: &mut Vec<ErasedRecord>) -> Result<u64, StoreError> {
+    let records = std::mem::take(chunk);
+    if records.is_empty() { Ok(0) } else { store.record_erased_again(&records).await }
+}
+
 fn print_report(report: &Report) -> Result<(), Failure> {
     output::line(&format!(
         "{} contacts were back and are erased again; {} erasures recorded, {} known already",
@@ -326,6 +348,11 @@ fn print_report(report: &Report) -> Result<(), Failure> {
     output::line(&format!(
         "{} statuses of addresses put on the suppression list; {} in force again for contacts that are there",
         report.suppressed, report.revived
+    ))?;
+    output::line(&format!(
+        "{} records with an erased address in them redacted or deleted; {} deleted records noted, so that no import \
+         brings them back",
+        report.redacted, report.erased_records
     ))?;
     match &report.absent_accounts[..] {
         [] => Ok(()),

@@ -14,6 +14,7 @@ pub enum Entry {
     Key(Key),
     Erasure(Erasure),
     Suppression(Suppression),
+    ErasedRecord(ErasedRecord),
     End(End),
 }
 
@@ -22,6 +23,8 @@ pub enum Entry {
 pub struct End {
     pub erasures: u64,
     pub suppressions: u64,
+    /// None in a journal of a version that did not write them.
+    pub erased_records: u64,
 }
 
 /// A key that hashes were made with: enough to tell it from another of the same id, useless to make hashes.
@@ -54,6 +57,18 @@ pub struct Suppression {
     pub subscription_id: Option<String>,
 }
 
+/// The kinds of records that an erasure deletes with the contact.
+const RECORD_KINDS: [&str; 5] = ["activity", "ticket", "file", "conversation", "quote"];
+
+/// A record of another kind that an erasure deleted: no import brings it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErasedRecord {
+    pub account_id: i64,
+    /// One of the kinds of the import: `activity`, `ticket`, `file`, `conversation` or `quote`.
+    pub kind: String,
+    pub record_id: i64,
+}
+
 impl Entry {
     /// The line, without its end.
     pub fn to_line(&self) -> String {
@@ -67,9 +82,12 @@ impl Entry {
                 "accountId": suppression.account_id.to_string(), "hash": suppression.hash,
                 "keyId": suppression.key_id, "status": suppression.status, "at": format_time(suppression.at),
                 "subscriptionId": suppression.subscription_id}),
-            Self::End(End { erasures, suppressions }) => {
-                json!({"kind": "end", "erasures": erasures, "suppressions": suppressions})
+            Self::ErasedRecord(ErasedRecord { account_id, kind, record_id }) => {
+                json!({"kind": "erasedRecord",
+                "accountId": account_id.to_string(), "recordKind": kind, "recordId": record_id.to_string()})
             }
+            Self::End(End { erasures, suppressions, erased_records }) => json!({"kind": "end",
+                "erasures": erasures, "suppressions": suppressions, "erasedRecords": erased_records}),
         }
         .to_string()
     }
@@ -97,15 +115,35 @@ impl Entry {
                 erased_by: members.id("erasedBy")?,
             })),
             "suppression" => suppression(&members).map(Self::Suppression),
+            "erasedRecord" => Ok(Self::ErasedRecord(ErasedRecord {
+                account_id: members.id("accountId")?,
+                kind: record_kind(&members)?,
+                record_id: members.id("recordId")?,
+            })),
             "end" => {
                 let count = |name: &str| {
                     let count = value.get(name).and_then(Value::as_u64);
                     count.ok_or_else(|| members.fault(name, "must be a whole number"))
                 };
-                Ok(Self::End(End { erasures: count("erasures")?, suppressions: count("suppressions")? }))
+                Ok(Self::End(End {
+                    erasures: count("erasures")?,
+                    suppressions: count("suppressions")?,
+                    erased_records: members
+                        .optional("erasedRecords")
+                        .map_or(Ok(0), |_| count("erasedRecords"))?,
+                }))
             }
-            _ => Err(members.fault("kind", "must be key, erasure, suppression or end")),
+            _ => Err(members.fault("kind", "must be key, erasure, suppression, erasedRecord or end")),
         }
+    }
+}
+
+fn record_kind(members: &Members<'_>) -> Result<String, Fault> {
+    let kind = members.text("recordKind")?;
+    if RECORD_KINDS.contains(&kind) {
+        Ok(kind.to_owned())
+    } else {
+        Err(members.fault("recordKind", &format!("must be one of {}", RECORD_KINDS.join(", "))))
     }
 }
 
@@ -153,7 +191,8 @@ mod tests {
             Entry::Key(Key { key_id: "k1".to_owned(), check: "00ff".to_owned() }),
             Entry::Erasure(erasure.clone()),
             Entry::Erasure(Erasure { contact_id: None, ..erasure }),
-            Entry::End(End { erasures: 2, suppressions: 1 }),
+            Entry::ErasedRecord(ErasedRecord { account_id: 1, kind: "ticket".to_owned(), record_id: 31 }),
+            Entry::End(End { erasures: 2, suppressions: 1, erased_records: 3 }),
             Entry::Suppression(suppression.clone()),
             Entry::Suppression(Suppression {
                 status: MARKS[0].to_owned(),
@@ -195,6 +234,10 @@ mod tests {
                     r#"{{"kind":"suppression","accountId":"1","hash":"{hash}","keyId":"k","status":"sad","at":"{AT}"}}"#
                 ),
                 "status",
+            ),
+            (
+                r#"{"kind":"erasedRecord","accountId":"1","recordKind":"contact","recordId":"5"}"#.to_owned(),
+                "recordKind",
             ),
         ] {
             assert_eq!(Entry::parse(&line).unwrap_err().place, place, "{line}");

@@ -261,10 +261,27 @@ pub(super) async fn bodies_after(
     selection: &Selection,
 ) -> Result<Vec<(DeadLetter, Vec<u8>)>, StoreError> {
     let (selected, parameters) = selected(tx, selection, &[after, PAGE]);
+    bodies(tx, &selected, &parameters).await
+}
+
+/// The same of the dead letters that may name a person of an account: its own, and those without an account.
+pub(super) async fn bodies_for(
+    tx: &mut Tx,
+    after: i64,
+    account_id: i64,
+) -> Result<Vec<(DeadLetter, Vec<u8>)>, StoreError> {
+    bodies(tx, " AND account_id IN (0, $3)", args![after, PAGE, account_id]).await
+}
+
+async fn bodies(
+    tx: &mut Tx,
+    condition: &str,
+    parameters: &[Arg],
+) -> Result<Vec<(DeadLetter, Vec<u8>)>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS}, body FROM dead_letters WHERE dead_letter_id > $1{selected} ORDER BY dead_letter_id LIMIT $2"
+        "SELECT {COLUMNS}, body FROM dead_letters WHERE dead_letter_id > $1{condition} ORDER BY dead_letter_id LIMIT $2"
     );
-    let rows = tx.rows(&sql, &parameters).await?;
+    let rows = tx.rows(&sql, parameters).await?;
     rows.iter().map(|row| Ok((letter(row)?, row.bytes("body")?))).collect()
 }
 

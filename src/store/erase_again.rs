@@ -9,14 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::audit::{self, Actor};
+use super::batch::{List, Lists};
 use super::db::Tx;
+use super::dialect::names;
 use super::erase::{self, By};
 use super::import::{absent_accounts, take_turn};
 use super::receipts::{self, Effect, NewReceipt};
 use super::values::{Arg, args};
 use super::{KeyHome, Store, StoreError, batch_row, batch_text, reading, suppressions, transaction};
-use crate::domain::journal::{Erasure, Suppression};
-use crate::domain::record::ColumnType;
+use crate::domain::journal::{ErasedRecord, Erasure, Suppression};
+use crate::domain::record::{Column, ColumnType};
 use crate::domain::suppression::{HashKeys, PURGED};
 use crate::domain::time::Time;
 
@@ -71,6 +73,30 @@ impl Store {
     /// Where the database does not answer.
     pub async fn suppress_again(&self, hashes: &[Suppression], operator: &str) -> Result<u64, StoreError> {
         transaction!(self, tx => suppress(tx, hashes, operator))
+    }
+
+    /// Keeps which records of other kinds an erasure deleted, so that no import brings them back; how many were not known.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn record_erased_again(&self, records: &[ErasedRecord]) -> Result<u64, StoreError> {
+        transaction!(self, tx => erased_records(tx, records))
+    }
+
+    /// Redacts the addresses of erased people, told by their hashes, wherever an erasure would; how many records were
+    /// redacted or deleted.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn redact_again(&self, account_id: i64, operator: &str) -> Result<u64, StoreError> {
+        let (home, actor) = (self.hash_key_home(), Actor::Operator(operator.to_owned()));
+        let mut redacted = 0;
+        for address in transaction!(self, tx => erase::erased_addresses(tx, home, account_id))? {
+            redacted += transaction!(self, tx => erase::redact_address_again(tx, home, account_id, &address, &actor))?;
+        }
+        Ok(redacted)
     }
 
     /// Puts what is kept by hash into force again for addresses that the account has, and takes away what it still has
@@ -160,6 +186,20 @@ async fn suppress(tx: &mut Tx, hashes: &[Suppression], operator: &str) -> Result
     // Account 0: the hashes may be of many.
     audit_statuses(tx, 0, operator, "suppress_again", new).await?;
     Ok(new)
+}
+
+async fn erased_records(tx: &mut Tx, records: &[ErasedRecord]) -> Result<u64, StoreError> {
+    const COLUMNS: [Column; 3] =
+        [("account_id", ColumnType::Int), ("kind", ColumnType::Text), ("record_id", ColumnType::Int)];
+    let ids = |of: fn(&ErasedRecord) -> i64| List::Ids(records.iter().map(of).collect());
+    let kinds = List::texts(records.iter().map(|it| it.kind.clone()));
+    let batch = Lists::new([ids(|it| it.account_id), kinds, ids(|it| it.record_id)]);
+    let columns = names(&COLUMNS);
+    let sql = format!(
+        "INSERT INTO erased_records ({columns}) SELECT {columns} FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
+        tx.dialect().lists(1, &COLUMNS)
+    );
+    tx.execute(&sql, args![batch]).await
 }
 
 async fn audit_statuses(

@@ -3,7 +3,7 @@
 use super::db::Tx;
 use super::values::args;
 use super::{KeyHome, Store, StoreError, suppressions, transaction};
-use crate::domain::journal::{Entry, Erasure, Key, Suppression};
+use crate::domain::journal::{Entry, ErasedRecord, Erasure, Key, Suppression};
 use crate::domain::suppression::HashKeys;
 
 /// Lines read at a time.
@@ -23,6 +23,7 @@ enum Next {
     Keys,
     Erasures(i64, i64),
     Suppressions(i64, String, String),
+    ErasedRecords(i64, String, i64),
 }
 
 impl Store {
@@ -40,7 +41,7 @@ impl Store {
 }
 
 impl Export {
-    /// The next entries, in an order that stays the same: keys, erasures, suppressions. None: that was all.
+    /// The next entries, in an order that stays the same: keys, erasures, suppressions, erased records. None: that was all.
     ///
     /// # Errors
     ///
@@ -61,11 +62,19 @@ impl Export {
             }
             self.next = Next::Suppressions(0, String::new(), String::new());
         }
-        let suppressions = self.suppressions().await?;
-        if let Some(last) = suppressions.last() {
-            self.next = Next::Suppressions(last.account_id, last.hash.clone(), last.status.clone());
+        if matches!(self.next, Next::Suppressions(..)) {
+            let suppressions = self.suppressions().await?;
+            if let Some(last) = suppressions.last() {
+                self.next = Next::Suppressions(last.account_id, last.hash.clone(), last.status.clone());
+                return Ok(suppressions.into_iter().map(Entry::Suppression).collect());
+            }
+            self.next = Next::ErasedRecords(0, String::new(), 0);
         }
-        Ok(suppressions.into_iter().map(Entry::Suppression).collect())
+        let records = self.erased_records().await?;
+        if let Some(last) = records.last() {
+            self.next = Next::ErasedRecords(last.account_id, last.kind.clone(), last.record_id);
+        }
+        Ok(records.into_iter().map(Entry::ErasedRecord).collect())
     }
 
     /// Ends the export.
@@ -114,6 +123,22 @@ impl Export {
                     status: row.text("status")?,
                     at: row.time("at")?,
                     subscription_id: row.optional_text("subscription_id")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn erased_records(&mut self) -> Result<Vec<ErasedRecord>, StoreError> {
+        let Next::ErasedRecords(account_id, kind, record_id) = &self.next else { return Ok(Vec::new()) };
+        let sql = "SELECT account_id, kind, record_id FROM erased_records \
+                   WHERE (account_id, kind, record_id) > ($1, $2, $3) ORDER BY account_id, kind, record_id LIMIT $4";
+        let rows = self.tx.rows(sql, args![*account_id, kind.as_str(), *record_id, PAGE]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ErasedRecord {
+                    account_id: row.int("account_id")?,
+                    kind: row.text("kind")?,
+                    record_id: row.int("record_id")?,
                 })
             })
             .collect()

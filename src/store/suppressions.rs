@@ -2,6 +2,7 @@
 //! force again when the address comes back. Suppression outlives the person.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,6 +17,7 @@ use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
+use crate::domain::redaction::addresses_in;
 use crate::domain::suppression::{AddressHash, ERASED, HashKeys, MARKS, PURGED};
 use crate::domain::time::Time;
 
@@ -268,6 +270,18 @@ pub async fn erased(
     addresses: &[(i64, String)],
 ) -> Result<Vec<(i64, String)>, StoreError> {
     marked(tx, home, addresses, &[ERASED]).await
+}
+
+/// The addresses of erased people in texts of an account.
+pub async fn erased_in(
+    tx: &mut Tx,
+    home: &KeyHome,
+    account_id: i64,
+    texts: &[String],
+) -> Result<BTreeSet<String>, StoreError> {
+    let addresses: BTreeSet<String> = texts.iter().flat_map(|text| addresses_in(text)).collect();
+    let addresses: Vec<(i64, String)> = addresses.into_iter().map(|address| (account_id, address)).collect();
+    Ok(erased(tx, home, &addresses).await?.into_iter().map(|(_, address)| address).collect())
 }
 
 async fn marked(

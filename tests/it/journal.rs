@@ -105,9 +105,10 @@ on_both!(a_backup_that_was_restored_is_erased_again, async |db: Database| {
 
     let output = story.apply(&story.journal).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
-    // Not from erasing 11 and 13 again: Bea's unsubscribe, the mark of 14's address, and the stranger's three.
+    // Not from erasing 11 and 13 again: Bea's unsubscribe, the mark of 14's address, and the stranger's three. What else
+    // went with 11 is known from erasing 11 again.
     let expected = json!({"erased": 2, "recorded": 2, "known": 0, "held": [], "suppressed": 5, "revived": 1,
-        "absentAccounts": []});
+        "redacted": 0, "erasedRecords": 0, "absentAccounts": []});
     assert_eq!(report(&output), expected);
     assert_eq!(found(&story.backup, &output.stdout).await, Vec::<&str>::new());
     assert!(!story.backup.everything().await.contains(LATER));
@@ -128,7 +129,7 @@ on_both!(a_backup_that_was_restored_is_erased_again, async |db: Database| {
     let before = story.backup.dump(&[]).await;
     let again = report(&story.apply(&story.journal).await);
     let expected = json!({"erased": 0, "recorded": 0, "known": 4, "held": [], "suppressed": 0, "revived": 0,
-        "absentAccounts": []});
+        "redacted": 0, "erasedRecords": 0, "absentAccounts": []});
     assert_eq!(again, expected);
     story.backup.assert_unchanged_since(&before).await;
 
@@ -191,6 +192,50 @@ on_both!(what_cannot_be_understood_does_nothing, async |db: Database| {
     assert!(output.stdout.starts_with("2 contacts were back and are erased again; 2 erasures recorded"));
 });
 
+on_both!(
+    an_address_erased_after_the_backup_is_redacted_again_where_no_contact_had_it,
+    async |db: Database| {
+        const WANDERER: &str = "wim.wanderer@x.example";
+        let dir = TempDir::new();
+        let key = dir.path().join("hash.key");
+        std::fs::write(&key, KEY).unwrap();
+        let reaper = Reaper::new(&db).setting("privacy.hash_key_file", key.to_str().unwrap());
+        let note = |id: &str, body: &str| {
+            json!({"kind": "activity", "accountId": "1", "id": id, "type": "note", "timestamp": days_ago(3),
+            "properties": {"body": body}, "associations": [{"type": "contact", "id": "12"}]})
+        };
+        let mut records = graph();
+        records.push(note("81", "Ask Wim (WIM.WANDERER%40x.example) and Zebulon Quirke, zq@old.example"));
+        records.push(note("82", "Wim is not at x.example any more"));
+        let submission = json!({"kind": "formSubmission", "accountId": "1", "contactId": "12", "id": "83",
+        "formId": WANDERER, "submittedAt": days_ago(1), "values": {"friend": WANDERER}});
+        records.push(submission);
+        records.push(contact(1, 13, json!({"email": "trish@x.example", "friend": WANDERER})));
+        reaper.import(&records).await;
+        let backup = db.copy().await;
+        reaper.json(&["erase", "--account", "1", "--as", "1", "--email", WANDERER, "--confirm", "0"]).await;
+        let journal = reaper.run(&["erasures", "export"]).await.stdout;
+
+        let restored = reaper.clone().setting("store.url", backup.url());
+        assert!(backup.everything().await.contains("WIM.WANDERER%40x.example"));
+        let applied = || restored.run_with_input(&["--json", "erasures", "apply", "-"], &journal);
+        let output = applied().await;
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert_eq!(report(&output)["recorded"], 1);
+        assert_eq!(report(&output)["redacted"], 2, "note 81 and submission 83");
+        let texts = backup.everything().await;
+        assert!(!texts.contains("WIM.WANDERER"), "the note still has it");
+        assert!(texts.contains("Ask Wim ([redacted]) and Zebulon Quirke, zq@old.example"));
+        assert!(texts.contains("Wim is not at x.example any more"));
+        assert_eq!(texts.matches(WANDERER).count(), 1, "the property of contact 13 is another contact's");
+        assert_eq!(restored.contact(1, 13).await["properties"]["friend"], WANDERER);
+        assert_eq!(backup.count("audit", "action = 'redact_again' AND count = 2").await, 1);
+        let before = backup.dump(&[]).await;
+        assert_eq!(report(&applied().await)["redacted"], 0);
+        backup.assert_unchanged_since(&before).await;
+    }
+);
+
 on_both!(whoever_was_erased_stays_away_from_a_store_that_never_knew_them, async |db: Database| {
     let story = Story::of(&db).await;
     let fresh = if db.is_sqlite() { Database::sqlite() } else { Database::postgres().await };
@@ -200,7 +245,18 @@ on_both!(whoever_was_erased_stays_away_from_a_store_that_never_knew_them, async 
     std::fs::write(&file, &story.journal).unwrap();
     let applied = empty.json(&["erasures", "apply", file.to_str().unwrap()]).await;
     assert_eq!((&applied["recorded"], &applied["absentAccounts"]), (&json!(4), &json!(["1"])));
+    assert_eq!(applied["erasedRecords"], 5);
     empty.import(&[account(1), thirteen(), fourteen(), contact(1, 15, json!({"email": STRANGER}))]).await;
+    let ticket =
+        |id: &str| json!({"kind": "ticket", "accountId": "1", "id": id, "properties": {"subject": "old"}});
+    let note = |id: &str| {
+        json!({"kind": "activity", "accountId": "1", "id": id, "type": "note", "timestamp": days_ago(3),
+            "properties": {"body": "typed"}, "associations": [{"type": "contact", "id": "11"}]})
+    };
+    empty.import(&[ticket("32"), ticket("33"), note("42")]).await;
+    assert_eq!(fresh.count("objects", "object_id = 32").await, 0, "it went with contact 11");
+    assert_eq!(fresh.count("objects", "object_id = 33").await, 1);
+    assert_eq!(fresh.count("activities", "TRUE").await, 0, "the note was of contact 11 alone");
     assert_eq!((empty.state(1, 13).await, empty.state(1, 15).await), ("erased".into(), "live".into()));
     let receipts = empty.json(&["erasures", "list", "--account", "1"]).await;
     assert_eq!(receipts.as_array().unwrap().len(), 4);
@@ -210,7 +266,8 @@ on_both!(a_journal_in_a_file_is_whole_or_not_there, async |db: Database| {
     let story = Story::of(&db).await;
     let path = |name: &str| story.dir.path().join(name).to_str().unwrap().to_owned();
     let written = story.reaper.json(&["erasures", "export", &path("journal.jsonl")]).await;
-    assert_eq!(written, json!({"keys": 1, "erasures": 4, "suppressions": 11}));
+    // Note 42, ticket 32, the conversations 51 and 52, and file 72, which came with a form.
+    assert_eq!(written, json!({"keys": 1, "erasures": 4, "suppressions": 11, "erasedRecords": 5}));
     assert_eq!(std::fs::read_to_string(path("journal.jsonl")).unwrap(), story.journal);
     let lost = story.reaper.run(&["erasures", "export", &path("nowhere/journal.jsonl")]).await;
     assert_eq!(lost.code, 1);

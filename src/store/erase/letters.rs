@@ -1,13 +1,14 @@
 //! Dead letters that name a person.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
-use crate::domain::dead_letter::Selection;
 use crate::domain::identifiers::Identifiers;
 use crate::domain::members::parse_id;
 use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
-use crate::store::{StoreError, dead_letters};
+use crate::store::{KeyHome, StoreError, dead_letters, suppressions};
 
 /// Deletes dead letters that name a person, of one account or without an account, and returns their ids.
 pub(super) async fn delete_dead_letters(
@@ -26,19 +27,34 @@ pub(super) async fn delete_dead_letters(
     dead_letters::lock(tx).await?;
     let (mut named, mut last) = (Vec::new(), 0);
     loop {
-        let page = dead_letters::bodies_after(tx, last, &Selection::default()).await?;
+        let page = dead_letters::bodies_for(tx, last, account_id).await?;
         let Some((end, _)) = page.last() else { break };
         last = end.id;
         for (letter, body) in page {
             let is_own = letter.account_id.is_some() && is_about(&body);
             let text = String::from_utf8_lossy(&body);
-            if letter.account_id.is_none_or(|it| it == account_id)
-                && (is_own || redactor.redact(&text, Style::Prose).is_some())
-            {
+            if is_own || redactor.redact(&text, Style::Prose).is_some() {
                 named.push(letter.id);
             }
         }
     }
     dead_letters::delete(tx, &named).await?;
     Ok(named)
+}
+
+/// The addresses of erased people in dead letters of one account or without an account.
+pub(super) async fn erased_addresses(
+    tx: &mut Tx,
+    home: &KeyHome,
+    account_id: i64,
+) -> Result<BTreeSet<String>, StoreError> {
+    let (mut erased, mut last) = (BTreeSet::new(), 0);
+    loop {
+        let page = dead_letters::bodies_for(tx, last, account_id).await?;
+        let Some((end, _)) = page.last() else { return Ok(erased) };
+        last = end.id;
+        let texts: Vec<String> =
+            page.iter().map(|(_, body)| String::from_utf8_lossy(body).into_owned()).collect();
+        erased.extend(suppressions::erased_in(tx, home, account_id, &texts).await?);
+    }
 }

@@ -27,8 +27,8 @@ use crate::store::trash::DeletedBy;
 use crate::store::users::user_who_may_erase;
 use crate::store::values::{Arg, args};
 use crate::store::{
-    Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle, scrubs, suppressions,
-    transaction,
+    KeyHome, Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle, scrubs,
+    suppressions, transaction,
 };
 
 pub use preview::{Preview, ToBeErased};
@@ -309,7 +309,7 @@ async fn erase_one(
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
-    erase_beside(tx, by, account_id, Some(contact_id), &person, at, &mut counts).await?;
+    erase_beside(tx, &by.actor, account_id, Some(contact_id), &person, at, &mut counts).await?;
     let redacted = redact::contact(tx, account_id, &person, &shared).await?;
     let mut survivors = 0;
     for step in steps.iter().filter(|step| matches!(step.deed, Deed::Delete | Deed::Unlink(_))) {
@@ -335,16 +335,60 @@ async fn erase_address(
     address: &str,
     at: Time,
 ) -> Result<Erasure, StoreError> {
-    let mut counts = BTreeMap::new();
     suppressions::suppress_unknown(tx, by.keys, account_id, address, at).await?;
+    redact_address(tx, &by.actor, account_id, address, at).await
+}
+
+/// Whatever names an erased address goes, or is redacted.
+async fn redact_address(
+    tx: &mut Tx,
+    actor: &Actor,
+    account_id: i64,
+    address: &str,
+    at: Time,
+) -> Result<Erasure, StoreError> {
+    let mut counts = BTreeMap::new();
     // Notifications of a contact who was purged show the name beside the address.
     let names = redact::names_beside(tx, account_id, address).await?;
     let person =
         Identifiers { addresses: BTreeSet::from([address.to_owned()]), names, ..Identifiers::default() };
-    erase_beside(tx, by, account_id, None, &person, at, &mut counts).await?;
+    erase_beside(tx, actor, account_id, None, &person, at, &mut counts).await?;
     let redacted = redact::address(tx, account_id, &person).await?;
     scrubs::owe(tx, at).await?;
     Ok(Erasure { counts, redacted, addresses: person.addresses })
+}
+
+/// The addresses of erased people that still stand somewhere in an account, told by their hashes.
+pub(super) async fn erased_addresses(
+    tx: &mut Tx,
+    home: &KeyHome,
+    account_id: i64,
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut addresses = redact::erased_addresses(tx, home, account_id).await?;
+    addresses.extend(letters::erased_addresses(tx, home, account_id).await?);
+    Ok(addresses)
+}
+
+/// Redacts whatever names an address that was erased before; how many records changed or went. Nothing, where a contact has
+/// the address by now.
+pub(super) async fn redact_address_again(
+    tx: &mut Tx,
+    home: &KeyHome,
+    account_id: i64,
+    address: &str,
+    actor: &Actor,
+) -> Result<u64, StoreError> {
+    let at = import::take_turn(tx).await?;
+    if suppressions::erased(tx, home, &[(account_id, address.to_owned())]).await?.is_empty() {
+        return Ok(0);
+    }
+    let Erasure { counts, redacted, .. } = redact_address(tx, actor, account_id, address, at).await?;
+    let records = redacted.changed.len() as u64 + counts.values().map(|counts| counts.deleted).sum::<u64>();
+    if records > 0 {
+        let count = i64::try_from(records).unwrap_or(i64::MAX);
+        audit::write(tx, at, account_id, actor, "redact_again", &[], count).await?;
+    }
+    Ok(records)
 }
 
 /// The counts of a category.
@@ -355,7 +399,7 @@ fn of(counts: &mut BTreeMap<String, Counts>, category: Category) -> &mut Counts 
 /// Deletes what is of the person and linked with no contact: notifications to its addresses, dead letters that name it.
 async fn erase_beside(
     tx: &mut Tx,
-    by: &By<'_>,
+    actor: &Actor,
     account_id: i64,
     contact_id: Option<i64>,
     person: &Identifiers,
@@ -368,7 +412,7 @@ async fn erase_beside(
     if !letters.is_empty() {
         counts.entry("dead letters".to_owned()).or_default().deleted += letters.len() as u64;
         let ids: Vec<String> = letters.iter().map(i64::to_string).collect();
-        audit::write_texts(tx, at, account_id, &by.actor, "discard_dead_letters", &ids).await?;
+        audit::write_texts(tx, at, account_id, actor, "discard_dead_letters", &ids).await?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::db::Tx;
 use super::values::{Arg, Row, args};
-use super::{StoreError, identifiers};
+use super::{KeyHome, StoreError, identifiers, suppressions};
 use crate::domain::address::address_key;
 use crate::domain::identifiers::{FullName, Identifiers};
 use crate::domain::record::{Column, ColumnType, Row as JsonRow};
@@ -149,6 +149,67 @@ pub async fn names_beside(
     Ok(shown.iter().filter_map(parts).collect())
 }
 
+/// The addresses of erased people in the texts of an account that an erasure changes, told by their hashes. Addresses that a
+/// contact has are not among them.
+pub async fn erased_addresses(
+    tx: &mut Tx,
+    home: &KeyHome,
+    account_id: i64,
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut erased = BTreeSet::new();
+    for words in WORDS.iter().filter(|words| words.reach != Reach::Reported) {
+        let mut after = None;
+        loop {
+            let (rows, last) = page(tx, account_id, words, after).await?;
+            let mut texts = Vec::new();
+            for row in &rows {
+                texts.extend(words.texts_of(row)?.into_iter().map(|(_, text)| text));
+            }
+            erased.extend(suppressions::erased_in(tx, home, account_id, &texts).await?);
+            match last {
+                Some(last) => after = Some(last),
+                None => break,
+            }
+        }
+    }
+    for KeyWords { table, column, .. } in &KEY_WORDS {
+        let sql = format!("SELECT DISTINCT t.{column} AS text FROM {table} t WHERE t.account_id = $1");
+        let rows = tx.rows(&sql, args![account_id]).await?;
+        let texts: Vec<String> = rows.iter().map(|row| row.text("text")).collect::<Result<_, _>>()?;
+        erased.extend(suppressions::erased_in(tx, home, account_id, &texts).await?);
+    }
+    Ok(erased)
+}
+
+/// One page of a table, and where the next begins.
+async fn page(
+    tx: &mut Tx,
+    account_id: i64,
+    words: &Words,
+    after: Option<Vec<Arg>>,
+) -> Result<(Vec<Row>, Option<Vec<Arg>>), StoreError> {
+    let names: Vec<String> = words.key.iter().map(|(column, _)| format!("t.{column}")).collect();
+    let places: Vec<String> = (2..).take(names.len()).map(|place| format!("${place}")).collect();
+    let sql = format!(
+        "SELECT {} FROM {} t WHERE t.account_id = $1 AND ({names}) > ({}) ORDER BY {names} LIMIT {PAGE}",
+        words.selected(),
+        words.table,
+        places.join(", "),
+        names = names.join(", ")
+    );
+    let first = |(_, kind): &Column| if *kind == ColumnType::Int { Arg::from(0) } else { Arg::from("") };
+    let after = after.unwrap_or_else(|| words.key.iter().map(first).collect());
+    let rows = tx.rows(&sql, &[vec![account_id.into()], after].concat()).await?;
+    let last = |row: &Row| -> Result<Vec<Arg>, StoreError> {
+        let column = |(column, kind): &Column| -> Result<Arg, StoreError> {
+            Ok(if *kind == ColumnType::Int { row.int(column)?.into() } else { row.text(column)?.into() })
+        };
+        words.key.iter().map(column).collect()
+    };
+    let last = rows.last().map(last).transpose()?;
+    Ok((rows, last))
+}
+
 /// A redaction under way.
 struct Work {
     account_id: i64,
@@ -210,7 +271,8 @@ impl Work {
             let addresses = self.addresses.clone();
             let mut after = None;
             loop {
-                let (mut keys, last) = self.page(tx, words, after).await?;
+                let (rows, last) = page(tx, self.account_id, words, after).await?;
+                let mut keys = self.keys_with_addresses(words, &rows)?;
                 let held: Vec<JsonRow> = keys.extract_if(.., |key| self.is_held(words, key)).collect();
                 self.done.found.extend(held.iter().filter_map(|key| words.found(key)));
                 match (words.reach, whole) {
@@ -235,42 +297,16 @@ impl Work {
         Ok(())
     }
 
-    /// One page of a table: the keys of rows that have an address, and where the next page begins.
-    async fn page(
-        &self,
-        tx: &mut Tx,
-        words: &Words,
-        after: Option<Vec<Arg>>,
-    ) -> Result<(Vec<JsonRow>, Option<Vec<Arg>>), StoreError> {
-        let names: Vec<String> = words.key.iter().map(|(column, _)| format!("t.{column}")).collect();
-        let places: Vec<String> = (2..).take(names.len()).map(|place| format!("${place}")).collect();
-        let sql = format!(
-            "SELECT {} FROM {} t WHERE t.account_id = $1 AND ({names}) > ({}) ORDER BY {names} LIMIT {PAGE}",
-            words.selected(),
-            words.table,
-            places.join(", "),
-            names = names.join(", ")
-        );
-        let first = |(_, kind): &Column| if *kind == ColumnType::Int { Arg::from(0) } else { Arg::from("") };
-        let after = after.unwrap_or_else(|| words.key.iter().map(first).collect());
-        let page = tx.rows(&sql, &[vec![self.account_id.into()], after].concat()).await?;
-        let last = |row: &Row| -> Result<Vec<Arg>, StoreError> {
-            let column = |(column, kind): &Column| -> Result<Arg, StoreError> {
-                Ok(if *kind == ColumnType::Int { row.int(column)?.into() } else { row.text(column)?.into() })
-            };
-            words.key.iter().map(column).collect()
-        };
+    /// The keys of those rows that have an address.
+    fn keys_with_addresses(&self, words: &Words, rows: &[Row]) -> Result<Vec<JsonRow>, StoreError> {
         let mut keys = Vec::new();
-        for row in &page {
-            if words
-                .texts_of(row)?
-                .iter()
-                .any(|(content, text)| content.redact(&self.addresses, text).is_some())
-            {
+        for row in rows {
+            let has = |(content, text): &(Content, String)| content.redact(&self.addresses, text).is_some();
+            if words.texts_of(row)?.iter().any(has) {
                 keys.push(words.key_of(row)?);
             }
         }
-        Ok((keys, page.last().map(last).transpose()?))
+        Ok(keys)
     }
 
     /// Locks rows, by their keys, and writes back what is redacted in them; with `headers`, those of e-mails too (row 10).
