@@ -54,13 +54,21 @@ pub struct FullName {
     pub last: String,
 }
 
+/// A phone number, as its digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Phone {
+    /// Without `+` and `00`.
+    pub digits: String,
+    /// Do they begin with a country code?
+    pub is_international: bool,
+}
+
 /// Everything that identifies one person.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identifiers {
     /// Address keys.
     pub addresses: BTreeSet<String>,
-    /// Digits of phone numbers, without `+` or `00`.
-    pub phones: BTreeSet<String>,
+    pub phones: BTreeSet<Phone>,
     pub names: BTreeSet<FullName>,
 }
 
@@ -73,11 +81,50 @@ impl Identifiers {
     #[must_use]
     pub fn without_shared(&self, other: &Self) -> Self {
         let folded: BTreeSet<_> = other.names.iter().map(FullName::folded).collect();
+        let has = |phone: &&Phone| !other.phones.iter().any(|it| it.may_be(phone));
         Self {
             addresses: self.addresses.clone(),
-            phones: self.phones.difference(&other.phones).cloned().collect(),
+            phones: self.phones.iter().filter(has).cloned().collect(),
             names: self.names.iter().filter(|name| !folded.contains(&name.folded())).cloned().collect(),
         }
+    }
+}
+
+impl Phone {
+    /// Of a value that is a phone number.
+    pub fn of(value: &str) -> Self {
+        let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+        match digits.strip_prefix("00") {
+            Some(international) => Self { digits: international.to_owned(), is_international: true },
+            None => Self { is_international: value.starts_with('+'), digits },
+        }
+    }
+
+    /// The digits that are dialled within the country, without a leading 0.
+    pub fn national(&self) -> &str {
+        let code = if self.is_international { country_code(&self.digits) } else { 0 };
+        self.digits.get(code..).unwrap_or_default().trim_start_matches('0')
+    }
+
+    /// May the two be one number? One that is written without its country may be of any.
+    fn may_be(&self, other: &Self) -> bool {
+        self.national() == other.national()
+            && (self.digits == other.digits || !self.is_international || !other.is_international)
+    }
+}
+
+/// How many digits of an international number are its country code. Source: ITU-T E.164; codes of the zones 1 and 7 have one
+/// digit, these two, all others three.
+pub fn country_code(digits: &str) -> usize {
+    const TWO_DIGITS: [&str; 44] = [
+        "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48",
+        "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81",
+        "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
+    ];
+    match digits.as_bytes() {
+        [b'1' | b'7', ..] => 1,
+        [_, _, ..] if TWO_DIGITS.contains(&&digits[..2]) => 2,
+        _ => 3,
     }
 }
 
@@ -140,13 +187,12 @@ impl ContactProperties {
         parts.filter(|part| has_address_shape(part)).map(address_key).collect()
     }
 
-    /// The digits of the phone numbers.
-    pub fn phones(&self) -> BTreeSet<String> {
+    pub fn phones(&self) -> BTreeSet<Phone> {
         let mut phones = BTreeSet::new();
         for name in self.names() {
             let is_phone = if is_phone_property(name) { may_be_phone } else { has_phone_shape };
             let values = self.values(name).flat_map(|value| value.split([';', ',']));
-            phones.extend(values.map(str::trim).filter(|value| is_phone(value)).map(phone_digits));
+            phones.extend(values.map(str::trim).filter(|value| is_phone(value)).map(Phone::of));
         }
         phones
     }
@@ -167,18 +213,15 @@ fn is_phone_property(name: &str) -> bool {
     name.split('_').any(|word| PHONE_WORDS.contains(&word.to_lowercase().as_str()))
 }
 
-/// The digits of a phone number, without the international prefix `00`.
-fn phone_digits(value: &str) -> String {
-    let digits: String = value.chars().filter(char::is_ascii_digit).collect();
-    digits.strip_prefix("00").map_or_else(|| digits.clone(), str::to_owned)
-}
-
 /// May the value of a phone property be a number? A date, a flag and a short number are none.
 fn may_be_phone(value: &str) -> bool {
     let number = value.split_once(['x', '#', 'e']).map_or(value, |(number, _extension)| number);
     let only_signs =
         number.chars().all(|it| it.is_ascii_digit() || it.is_whitespace() || "+()-./".contains(it));
-    only_signs && PHONE_DIGITS.contains(&phone_digits(number).len()) && !is_date(number) && !is_amount(number)
+    only_signs
+        && PHONE_DIGITS.contains(&Phone::of(number).digits.len())
+        && !is_date(number)
+        && !is_amount(number)
 }
 
 /// Is it a phone number whatever property it stands in? It begins with `+` or `00`, or is written in a way that only phone
@@ -285,7 +328,7 @@ mod tests {
     fn phone_numbers_are_known_by_their_property() {
         for name in ["phone", "mobilephone", "fax", "hs_whatsapp_phone_number", "home_Phone"] {
             let phones = contact(&[(name, "600 700 800")], &[]).phones();
-            assert_eq!(texts(phones), ["600700800"], "{name}");
+            assert_eq!(phones, BTreeSet::from([Phone::of("600700800")]), "{name}");
         }
         for (name, value) in [
             ("phone_verified_on", "2026-11-28"),
@@ -303,12 +346,13 @@ mod tests {
     #[test]
     fn phone_numbers_are_known_by_their_shape() {
         for (value, digits) in [
-            ("+48 600 111 222", "48600111222"),
-            ("0048 600-111-222", "48600111222"),
+            ("+48 600 111 222", "+48600111222"),
+            ("0048 600-111-222", "+48600111222"),
             ("(212) 555-0199", "2125550199"),
             ("212.555.0199", "2125550199"),
         ] {
-            assert_eq!(texts(contact(&[("reach_me_at", value)], &[]).phones()), [digits], "{value}");
+            let phones = contact(&[("reach_me_at", value)], &[]).phones();
+            assert_eq!(phones, BTreeSet::from([Phone::of(digits)]), "{value}");
         }
         for value in [
             "600 111 222",
@@ -331,6 +375,23 @@ mod tests {
     }
 
     #[test]
+    fn a_number_without_its_country_may_be_the_one_with_it() {
+        let number = Phone::of;
+        for (value, national) in [
+            ("+48 600 111 222", "600111222"),
+            ("+1 212 555 0199", "2125550199"),
+            ("00358 40 1234567", "401234567"),
+            ("020 7946 0958", "2079460958"),
+            ("600 111 222", "600111222"),
+        ] {
+            assert_eq!(number(value).national(), national, "{value}");
+        }
+        assert!(number("+44 20 7946 0958").may_be(&number("020 7946 0958")));
+        assert!(number("600111222").may_be(&number("+48600111222")));
+        assert!(!number("+49600111222").may_be(&number("+48600111222")));
+    }
+
+    #[test]
     fn a_former_name_stands_with_a_current_one() {
         let contact = contact(&[("firstname", "Zoë"), ("lastname", "Strauß")], &[("lastname", &["Lindt"])]);
         let names: Vec<String> =
@@ -342,11 +403,11 @@ mod tests {
     fn names_and_numbers_that_another_person_has_are_not_identifiers() {
         let person = |first: &str, phone: &str| Identifiers {
             addresses: BTreeSet::from([format!("{first}@x.example")]),
-            phones: BTreeSet::from([phone.to_owned(), "1234567".to_owned()]),
+            phones: BTreeSet::from([phone, "1234567"].map(Phone::of)),
             names: BTreeSet::from([FullName { first: first.to_owned(), last: "Lee".to_owned() }]),
         };
         let left = person("Ann", "5550199").without_shared(&person("ANN", "5550100"));
-        assert_eq!(left.phones, BTreeSet::from(["5550199".to_owned()]));
+        assert_eq!(left.phones, BTreeSet::from([Phone::of("5550199")]));
         assert!(left.names.is_empty() && left.addresses.contains("Ann@x.example"));
     }
 }

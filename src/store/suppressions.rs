@@ -17,7 +17,7 @@ use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
-use crate::domain::redaction::addresses_in;
+use crate::domain::redaction::{self, addresses_in};
 use crate::domain::suppression::{AddressHash, ERASED, HashKeys, MARKS, PURGED};
 use crate::domain::time::Time;
 
@@ -308,9 +308,12 @@ async fn marked(
 
 fn lookups(keys: &HashKeys, addresses: &[(i64, String)]) -> String {
     let rows = addresses.iter().flat_map(|(account_id, address)| {
-        keys.hashes(*account_id, address).map(move |hash| {
-            batch_row(json!({"account_id": account_id, "hash": hash.hash, "email_key": address}))
-        })
+        // Either spelling of an internationalized domain is the same address.
+        let hashes = redaction::keys(address)
+            .into_iter()
+            .flat_map(|key| keys.hashes(*account_id, &key).map(|hash| hash.hash).collect::<Vec<_>>());
+        hashes
+            .map(move |hash| batch_row(json!({"account_id": account_id, "hash": hash, "email_key": address})))
     });
     batch_text(rows)
 }

@@ -138,6 +138,37 @@ on_both!(an_internationalized_domain_is_found_in_either_spelling, async |db: Dat
     for (address, id) in [("zoe@xn--mller-kva.example", "1"), ("bo@MÜLLER.example", "2")] {
         assert_eq!(preview(&reaper, &["--email", address]).await["contacts"][0]["id"], id, "{address}");
     }
+    let unsubscribed = json!({"kind": "deliverability", "accountId": "1", "email": "zoe@müller.example",
+        "status": "unsubscribed", "at": days_ago(3)});
+    reaper.import(&[unsubscribed]).await;
+    receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
+    reaper.import(&[person(3, "zoe@XN--mller-kva.example", "Zoe", "C", "")]).await;
+    assert_eq!(
+        reaper.contact(1, 3).await["visible"]["suppressions"],
+        json!(["unsubscribed:zoe@xn--mller-kva.example"])
+    );
+});
+
+on_both!(a_phone_number_without_its_country_is_the_persons_in_shared_records_only, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let with = |id: &str, body: &str, contacts: &[&str]| {
+        let ends: Vec<(&str, &str)> = contacts.iter().map(|id| ("contact", *id)).collect();
+        activity(id, "note", body, &ends)
+    };
+    let records = vec![
+        person(1, "ada@x.example", "Ada", "Lee", "+48 601 602 603"),
+        person(2, "bo@x.example", "Bo", "Lee", "601 602 604"),
+        with("11", "601-602-603 or 0048601602604", &["1", "2"]),
+        with("12", "601-602-603", &["2"]),
+        with("13", "+49 601 602 603", &["1", "2"]),
+    ];
+    reaper.import(&[entitled_account(1), records].concat()).await;
+    receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
+    assert_eq!(
+        bodies(&db).await,
+        ["[redacted] or 0048601602604", "601-602-603", "+49 601 602 603"],
+        "contact 2 has a number of its own, note 12 was not the person's, and 13 has another country's"
+    );
 });
 
 on_both!(an_address_in_a_property_belongs_to_one_live_contact, async |db: Database| {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use unicode_normalization::char::is_combining_mark;
 
-use super::identifiers::{FullName, Identifiers};
+use super::identifiers::{FullName, Identifiers, Phone, country_code};
 use letters::{Letter, Role, folded, readings};
 
 /// Replaces a redacted text.
@@ -35,8 +35,26 @@ pub enum Style {
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
     addresses: Vec<Vec<char>>,
-    phones: Vec<Vec<char>>,
+    phones: Vec<Number>,
     names: Vec<Name>,
+}
+
+/// A phone number in one of its spellings.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Number {
+    digits: Vec<char>,
+    prefix: Prefix,
+}
+
+/// What may stand before the digits of a phone number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Prefix {
+    /// The 0, or the code of any country: the person's number was written without one.
+    AnyCountry,
+    /// `+` or `00`: the digits begin with the country code.
+    International,
+    /// The 0 of calls within the country. A country code there is another country's.
+    National,
 }
 
 /// A full name in one of its orders, as words.
@@ -53,7 +71,9 @@ impl Redactor {
             identifiers.addresses.iter().flat_map(|it| spellings(it)).collect();
         // The longest first: a match is taken whole.
         addresses.sort_by_key(|it| std::cmp::Reverse(it.len()));
-        let phones = identifiers.phones.iter().map(|digits| digits.chars().collect()).collect();
+        let phones: BTreeSet<Number> = identifiers.phones.iter().flat_map(numbers).collect();
+        let mut phones: Vec<Number> = phones.into_iter().collect();
+        phones.sort_by_key(|number| std::cmp::Reverse(number.digits.len()));
         let names: BTreeSet<Name> = identifiers.names.iter().flat_map(orders).collect();
         let mut names: Vec<Name> = names.into_iter().collect();
         names.sort_by_key(|name| std::cmp::Reverse(name.words.concat().len()));
@@ -108,7 +128,7 @@ impl Redactor {
             return None;
         }
         let is_phone =
-            |number: &str| self.phones.iter().any(|digits| number.chars().eq(digits.iter().copied()));
+            |number: &str| self.phones.iter().any(|it| number.chars().eq(it.digits.iter().copied()));
         json::redact(document, &|text| self.redact(text, Style::Prose), &is_phone)
     }
 
@@ -149,8 +169,9 @@ impl Redactor {
             }
         }
         if first.character.is_ascii_digit() {
-            return self.phones.iter().find_map(|digits| phone_at(letters, place, digits));
+            return self.phones.iter().find_map(|number| phone_at(letters, place, number));
         }
+        let begins = |word: &[char]| word.first() == Some(&in_names(first.character));
         self.names.iter().filter(|name| begins(&name.words[0])).find_map(|name| {
             let end = name_at(letters, place, name, style)?;
             word_stands_alone(letters, place, end).then_some((place, end))
@@ -224,6 +245,9 @@ fn spellings(address: &str) -> Vec<Vec<char>> {
 
 /// A domain in the spellings of IDNA.
 fn domains(domain: &str) -> BTreeSet<String> {
+    if domain.is_ascii() && !domain.contains("xn--") {
+        return BTreeSet::new();
+    }
     let (unicode, valid) = idna::domain_to_unicode(domain);
     let ascii = idna::domain_to_ascii(domain);
     let unicode = valid.is_ok().then_some(unicode);
@@ -233,7 +257,9 @@ fn domains(domain: &str) -> BTreeSet<String> {
 /// First name first, and last name first.
 fn orders(name: &FullName) -> Vec<Name> {
     let words = |text: &str| -> Vec<Vec<char>> {
-        text.split_whitespace().map(folded).filter(|word| !word.is_empty()).collect()
+        let word =
+            |word: &str| folded(word).into_iter().filter(|it| *it != DOT_ABOVE).map(in_names).collect();
+        text.split_whitespace().map(word).filter(|word: &Vec<char>| !word.is_empty()).collect()
     };
     let (first, last) = (words(&name.first), words(&name.last));
     if first.is_empty() || last.is_empty() {
@@ -245,14 +271,44 @@ fn orders(name: &FullName) -> Vec<Name> {
     ]
 }
 
+/// What is left over the `i` of a lower-cased `İ`.
+const DOT_ABOVE: char = '\u{307}';
+
+/// A letter as it is compared in names. Turkish names in capitals lose the difference between `ı` and `i`.
+fn in_names(letter: char) -> char {
+    match letter {
+        'ı' => 'i',
+        '\u{2013}' => '-',
+        other => other,
+    }
+}
+
 /// Where a pattern that begins here ends. Tags and invisible letters within it do not count.
 fn literal(letters: &[Letter], start: usize, pattern: &[char]) -> Option<usize> {
+    pattern_at(letters, start, pattern, |it| it.role != Role::Letter, |it| it)
+}
+
+/// Where a word of a name that begins here ends.
+fn name_word(letters: &[Letter], start: usize, word: &[char]) -> Option<usize> {
+    let passed_over = |it: &Letter| it.role != Role::Letter || it.character == DOT_ABOVE;
+    let end = pattern_at(letters, start, word, passed_over, in_names)?;
+    Some(end + letters[end..].iter().take_while(|it| it.character == DOT_ABOVE).count())
+}
+
+fn pattern_at(
+    letters: &[Letter],
+    start: usize,
+    pattern: &[char],
+    passed_over: impl Fn(&Letter) -> bool,
+    compared: impl Fn(char) -> char,
+) -> Option<usize> {
     let mut place = start;
     for expected in pattern {
-        while letters.get(place).is_some_and(|it| it.role != Role::Letter) && place > start {
+        while letters.get(place).is_some_and(&passed_over) && place > start {
             place += 1;
         }
-        if letters.get(place).is_none_or(|it| it.character != *expected || it.role != Role::Letter) {
+        let matches = |it: &Letter| it.role == Role::Letter && compared(it.character) == *expected;
+        if !letters.get(place).is_some_and(matches) {
             return None;
         }
         place += 1;
@@ -262,15 +318,15 @@ fn literal(letters: &[Letter], start: usize, pattern: &[char]) -> Option<usize> 
 
 /// Where a name that begins here ends.
 fn name_at(letters: &[Letter], start: usize, name: &Name, style: Style) -> Option<usize> {
-    let mut place = literal(letters, start, &name.words[0])?;
+    let mut place = name_word(letters, start, &name.words[0])?;
     for (index, pair) in (1..).zip(name.words.windows(2)) {
         let comma = name.comma_after == Some(index);
         let is_separator = |it: &Letter| {
             it.role != Role::Letter
                 || it.character.is_whitespace()
-                || it.character == '+'
+                || "+_".contains(it.character)
                 || (comma && it.character == ',')
-                || (style == Style::FileName && "_-.".contains(it.character))
+                || (style == Style::FileName && "-.".contains(it.character))
                 || "\u{b7}\u{30fb}".contains(it.character)
         };
         let separators = letters[place..].iter().take_while(|it| is_separator(it)).count();
@@ -278,32 +334,89 @@ fn name_at(letters: &[Letter], start: usize, name: &Name, style: Style) -> Optio
         if separators == 0 && !joined {
             return None;
         }
-        place = literal(letters, place + separators, &pair[1])?;
+        place = name_word(letters, place + separators, &pair[1])?;
     }
     Some(place)
 }
 
-/// Where a phone number that begins here begins with its sign, and ends: its digits, with the usual signs between them.
-fn phone_at(letters: &[Letter], start: usize, digits: &[char]) -> Option<(usize, usize)> {
-    /// Signs between two digits, `) (` the most.
-    const SIGNS: usize = 4;
-    let is_sign = |it: &Letter| {
-        it.role != Role::Letter || it.character.is_whitespace() || "-./()+\u{2013}".contains(it.character)
-    };
-    let after = |mut place: usize, digits: &[char]| {
-        for (index, digit) in digits.iter().enumerate() {
-            if index > 0 {
-                place += letters[place..].iter().take(SIGNS).take_while(|it| is_sign(it)).count();
-            }
-            if letters.get(place).is_none_or(|it| it.character != *digit) {
-                return None;
-            }
+/// The spellings of a phone number: with its country, and as it is dialled within it.
+fn numbers(phone: &Phone) -> Vec<Number> {
+    /// Fewer digits may be a number of anything.
+    const NATIONAL: usize = 8;
+    let number = |digits: &str, prefix| Number { digits: digits.chars().collect(), prefix };
+    let prefix = if phone.is_international { Prefix::National } else { Prefix::AnyCountry };
+    let national = phone.national();
+    let within = (national.len() >= NATIONAL).then(|| number(national, prefix));
+    [Some(number(&phone.digits, Prefix::International)), within].into_iter().flatten().collect()
+}
+
+/// Stands between the digits of a phone number.
+fn is_phone_sign(it: &Letter) -> bool {
+    it.role != Role::Letter || it.character.is_whitespace() || "-./()+\u{2013}".contains(it.character)
+}
+
+/// How many letters from here on are signs between two digits of a phone number; the 0 of `+44 (0)20` is one.
+fn phone_signs(letters: &[Letter]) -> usize {
+    /// `) (0) (` the most.
+    const SIGNS: usize = 7;
+    let is = |place: usize, character: char| letters.get(place).is_some_and(|it| it.character == character);
+    let mut place = 0;
+    while place < SIGNS {
+        if is(place, '(') && is(place + 1, '0') && is(place + 2, ')') {
+            place += 3;
+        } else if letters.get(place).is_some_and(is_phone_sign) {
             place += 1;
+        } else {
+            break;
         }
-        Some(place)
-    };
-    let international = [&['0', '0'], digits].concat();
-    let end = after(start, &international).or_else(|| after(start, digits))?;
+    }
+    place
+}
+
+/// Where these digits end, that begin here, with the usual signs between them.
+fn digits_at(letters: &[Letter], mut place: usize, digits: &[char]) -> Option<usize> {
+    for (index, digit) in digits.iter().enumerate() {
+        if index > 0 {
+            place += phone_signs(&letters[place..]);
+        }
+        if letters.get(place).is_none_or(|it| it.character != *digit) {
+            return None;
+        }
+        place += 1;
+    }
+    Some(place)
+}
+
+/// Where a number with `+` or `00` begins whose first digits stand before this place, and are those a country code?
+fn international_before(letters: &[Letter], place: usize) -> Option<(usize, bool)> {
+    /// A `+`, some digits, and signs behind them, perhaps a 0 in parentheses.
+    const REACH: usize = 14;
+    (place.saturating_sub(REACH)..place).find_map(|start| {
+        let rest = &letters[start..place];
+        let prefix = match rest {
+            [plus, ..] if plus.character == '+' => 1,
+            [first, second, ..] if first.character == '0' && second.character == '0' => 2,
+            _ => return None,
+        };
+        let digits: String =
+            rest[prefix..].iter().map(|it| it.character).take_while(char::is_ascii_digit).collect();
+        let stands_alone = start
+            .checked_sub(1)
+            .and_then(|it| letters.get(it))
+            .is_none_or(|it| !it.character.is_ascii_digit());
+        let signs = rest.len() - prefix - digits.len();
+        let is_before =
+            !digits.is_empty() && stands_alone && phone_signs(&rest[prefix + digits.len()..]) == signs;
+        is_before.then_some((start, country_code(&digits) == digits.len()))
+    })
+}
+
+/// Where a phone number that begins here begins with its sign, and ends: its digits, with the usual signs between them.
+fn phone_at(letters: &[Letter], start: usize, number: &Number) -> Option<(usize, usize)> {
+    let Number { digits, prefix } = number;
+    let zeros = if *prefix == Prefix::International { "00" } else { "0" };
+    let prefixed: Vec<char> = zeros.chars().chain(digits.iter().copied()).collect();
+    let end = digits_at(letters, start, &prefixed).or_else(|| digits_at(letters, start, digits))?;
     let is_digit = |it: Option<&Letter>| it.is_some_and(|it| it.character.is_ascii_digit());
     let parted = |it: &Letter| {
         digits.len() >= COMPLETE_NUMBER && (it.role == Role::Tag || it.character.is_whitespace())
@@ -311,11 +424,17 @@ fn phone_at(letters: &[Letter], start: usize, digits: &[char]) -> Option<(usize,
     // A sign, and a digit behind it: the number goes on.
     let goes_on = |sign: Option<&Letter>, next: Option<&Letter>| {
         is_digit(sign)
-            || sign.is_some_and(|it| is_sign(it) && it.character != '+' && !parted(it)) && is_digit(next)
+            || sign.is_some_and(|it| is_phone_sign(it) && it.character != '+' && !parted(it))
+                && is_digit(next)
     };
     let before = |distance: usize| start.checked_sub(distance).and_then(|place| letters.get(place));
     if goes_on(letters.get(end), letters.get(end + 1)) {
         return None;
+    }
+    match (prefix, international_before(letters, start)) {
+        (_, None) => {}
+        (Prefix::AnyCountry, Some((from, true))) => return Some((from, end)),
+        (_, Some(_)) => return None,
     }
     let mut from = start;
     if before(1).is_some_and(|it| it.character == '(')

@@ -8,7 +8,7 @@ fn redactor(addresses: &[&str], phones: &[&str], names: &[(&str, &str)]) -> Reda
         |(first, last): &(&str, &str)| FullName { first: (*first).to_owned(), last: (*last).to_owned() };
     Redactor::new(&Identifiers {
         addresses: texts(addresses),
-        phones: texts(phones),
+        phones: phones.iter().map(|it| Phone::of(it)).collect(),
         names: names.iter().map(name).collect(),
     })
 }
@@ -16,7 +16,7 @@ fn redactor(addresses: &[&str], phones: &[&str], names: &[(&str, &str)]) -> Reda
 fn zoe() -> Redactor {
     redactor(
         &["zoe.s@example.org", "zoe+crm@persönlich.example"],
-        &["48600700800", "5550199"],
+        &["+48600700800", "5550199"],
         &[
             ("Zoë", "Strauß"),
             ("Zoë", "Lindt"),
@@ -75,6 +75,55 @@ fn every_usual_spelling_is_found() {
         ("ｚｏｅ.ｓ＠example.org", "[redacted]"),
     ] {
         assert_eq!(redacted(text).as_deref(), Some(clean), "{text}");
+    }
+}
+
+#[test]
+fn names_are_found_in_capitals_and_with_any_dash() {
+    let names = [("İbrahim", "Yıldız"), ("Anna", "Nowak-Kot")];
+    let person = redactor(&[], &[], &names);
+    let redacted = |text: &str| person.redact(text, Style::Prose).map(|(text, _)| text);
+    for (text, clean) in [
+        ("İBRAHİM YILDIZ", "[redacted]"),
+        ("IBRAHIM YILDIZ,", "[redacted],"),
+        ("İbrahim Yıldız", "[redacted]"),
+        ("yıldız, i\u{307}brahim", "[redacted]"),
+        ("Anna Nowak\u{2013}Kot", "[redacted]"),
+        ("ANNA NOWAK\u{2011}KOT", "[redacted]"),
+        ("see cv_anna_nowak-kot.pdf", "see cv_[redacted].pdf"),
+    ] {
+        assert_eq!(redacted(text).as_deref(), Some(clean), "{text}");
+    }
+    for text in ["Ibrahim Yildizoğlu", "Anna Nowak \u{2013} Kot", "Anna Nowak"] {
+        assert_eq!(redacted(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_phone_number_is_found_with_and_without_its_country() {
+    let person = redactor(&[], &["+44 20 7946 0958", "(212) 555-0199", "601 602 603"], &[]);
+    let redacted = |text: &str| person.redact(text, Style::Prose).map(|(text, _)| text);
+    for (text, clean) in [
+        ("020 7946 0958", "[redacted]"),
+        ("+44 (0)20 7946 0958", "[redacted]"),
+        ("(020) 7946-0958 or 2079460958", "[redacted] or [redacted]"),
+        ("0044 20 79460958", "[redacted]"),
+        ("+1 212-555-0199", "[redacted]"),
+        ("+1-212-555-0199, 212.555.0199", "[redacted], [redacted]"),
+        ("ring 0048601602603 or +48 601-602-603", "ring [redacted] or [redacted]"),
+        ("+420 601 602 603", "[redacted]"),
+    ] {
+        assert_eq!(redacted(text).as_deref(), Some(clean), "{text}");
+    }
+    for text in [
+        "+49 20 7946 0958",
+        "+449 601602603",
+        "1601602603",
+        "601 602 60",
+        "12 2079460958.5",
+        "+48-1-601602603",
+    ] {
+        assert_eq!(redacted(text), None, "{text}");
     }
 }
 
