@@ -245,9 +245,10 @@ impl Account {
                     .insert(key, Notification { contact: Some(contact), name, email, title, old });
             }
             "enrollment" => {
-                let live = self.contacts.get(&contact).is_none_or(|it| it.trash.is_none());
+                // Rule 12: every restore of a play is younger than the enrollments of its graph.
+                let may_be = self.contacts.get(&contact).is_none_or(|it| it.trash.is_none() && !it.restored);
                 let key = (id(record, "workflowId"), contact, text(record, "enrolledAt"));
-                self.enrollments.insert(key, record["active"] == true && live);
+                self.enrollments.insert(key, record["active"] == true && may_be);
             }
             other => panic!("the model knows no record of kind {other}"),
         }
