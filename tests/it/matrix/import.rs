@@ -25,7 +25,9 @@ impl Account {
     pub fn import(&mut self, records: &[Value]) -> Result<(), Refusal> {
         let mut after = self.clone();
         let mut wrong = Wrong::default();
-        for record in records {
+        // Kind by kind, whatever the order in the file: contacts are there when their records come.
+        let (contacts, others): (Vec<_>, Vec<_>) = records.iter().partition(|it| it["kind"] == "contact");
+        for record in contacts.into_iter().chain(others) {
             after.take(record, &mut wrong);
         }
         if let Some(contact) = wrong.unknown.iter().find(|id| !after.contacts.contains_key(*id)) {
