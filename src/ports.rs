@@ -190,17 +190,20 @@ pub enum Obstacle {
     Contended,
     /// A lock that was not released in time, or a statement that took too long.
     TimedOut,
+    /// The store does not support what it takes to decide it.
+    Unsupported,
 }
 
 impl Obstacle {
     /// Each of them, for counters that are born at zero.
-    pub const ALL: [Self; 2] = [Self::Contended, Self::TimedOut];
+    pub const ALL: [Self; 3] = [Self::Contended, Self::TimedOut, Self::Unsupported];
 
     /// As the metrics call it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Contended => "contended",
             Self::TimedOut => "timed_out",
+            Self::Unsupported => "unsupported",
         }
     }
 }

@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 
 use super::Options;
 use crate::backoff::chance;
+use crate::domain::network;
 use crate::ports::FeedError;
 
 /// The broker's code for a login it does not accept.
@@ -147,9 +148,13 @@ async fn until_over(is_connected: impl Fn() -> bool) {
 pub(super) fn reason(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::ProtocolError(refusal) => refusal.get_message().to_string(),
-        ErrorKind::IOError(cause) => cause.to_string(),
+        ErrorKind::IOError(cause) => explained(cause),
         _ => error.to_string(),
     }
+}
+
+fn explained(cause: &std::io::Error) -> String {
+    network::explain(cause).unwrap_or_else(|| cause.to_string())
 }
 
 /// A failure that a new session may not meet again.
@@ -189,8 +194,9 @@ impl Place {
                  access to it (in the URL the virtual host '/' is written %2f)."
             ),
             ErrorKind::IOError(cause) if *with_tls && may_be_of_tls(cause.kind()) => format!(
-                "RabbitMQ at {host} and this service do not agree on TLS ({cause}): check that the URL names the host \
-                 as its certificate does, and feed.rabbitmq.ca_file, client_certificate_file and client_key_file."
+                "RabbitMQ at {host} and this service do not agree on TLS ({}): check that the URL names the host \
+                 as its certificate does, and feed.rabbitmq.ca_file, client_certificate_file and client_key_file.",
+                explained(cause)
             ),
             _ => format!(
                 "RabbitMQ at {host}, virtual host '{vhost}', cannot be reached ({}): check that it runs and \

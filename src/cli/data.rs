@@ -14,6 +14,7 @@ use super::{Context, Failure, operator, output};
 use crate::broker;
 use crate::ports::FeedError;
 use crate::service;
+use crate::store::StoreError;
 use crate::store::import::{Import, Pace, Phase, Progress, Source};
 
 /// Where the lines come from.
@@ -66,7 +67,7 @@ pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
     };
     let imported = store.import(import, &mut reached).await;
     progress.end();
-    let report = imported?;
+    let report = imported.map_err(interrupted)?;
     if context.json {
         return output::document(&report);
     }
@@ -82,6 +83,14 @@ pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
     let more = more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
     let all = std::iter::once(format!("{} records imported", report.imported)).chain(more);
     output::line(&all.collect::<Vec<_>>().join(", "))
+}
+
+/// An import that the store ended goes on where it was.
+fn interrupted(error: StoreError) -> Failure {
+    if error.is_transient() {
+        return Failure::Failed(anyhow!("{error}: nothing was lost, run it again once that is mended"));
+    }
+    error.into()
 }
 
 pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {

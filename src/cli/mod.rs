@@ -209,6 +209,9 @@ impl Context {
 fn not_reached(error: StoreError) -> Failure {
     match error {
         error if error.is_refusal() => error.into(),
+        StoreError::NotSetUp(_) => Failure::Failed(anyhow::anyhow!(
+            "{error}: see that store.url names the right database and a user who may use it"
+        )),
         error => Failure::Failed(anyhow::anyhow!(
             "{error}: see that store.url names the right database, and that it is up"
         )),

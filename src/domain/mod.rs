@@ -21,6 +21,7 @@ pub mod lifecycle;
 pub mod lint;
 pub mod members;
 pub mod nearest;
+pub mod network;
 pub mod permission;
 
 pub mod progress;

@@ -18,8 +18,9 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::batch::{List, Lists};
+use super::conflict::Conflict;
 use super::dialect::Dialect;
-use super::error::{StoreError, is_read_only};
+use super::error::{StoreError, is_of_connection};
 use super::pool::{Options, Pool};
 use super::values::{Arg, Row};
 use crate::domain::time::{Time, format_time};
@@ -112,7 +113,7 @@ impl Db {
             // A checkpoint that readers kept from its end is no error to SQLite: it says so in its answer.
             let answer = connection.fetch_one("PRAGMA wal_checkpoint(TRUNCATE)").await?;
             if answer.try_get::<i64, _>(0)? != 0 {
-                return Err(StoreError::Contended("the write-ahead log is being read".into()));
+                return Err(StoreError::Contended(Conflict::Reader));
             }
         }
         Ok(())
@@ -151,15 +152,15 @@ pub struct Tx {
 }
 
 /// What PostgreSQL answered in time. Of a machine that is gone nothing is heard, not even an end: then the connection
-/// is closed, and what was dropped half-way goes with it instead of back into the pool. One to a server that takes no
-/// writes is closed as well: the next one may lead to another, that does.
+/// is closed, and what was dropped half-way goes with it instead of back into the pool. One that fails where another may not is
+/// closed as well.
 fn heard<T>(
     answer: Result<Result<T, sqlx::Error>, Elapsed>,
     connection: &mut PoolConnection<Postgres>,
     is_silent: &mut bool,
 ) -> Result<T, StoreError> {
     if let Ok(answer) = answer {
-        if answer.as_ref().is_err_and(is_read_only) {
+        if answer.as_ref().is_err_and(is_of_connection) {
             connection.close_on_drop();
         }
         return Ok(answer?);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::audit::{self, Actor};
 use super::compiled::Compiled;
+use super::conflict::Conflict;
 use super::db::Tx;
 use super::facts::Known;
 use super::guard::{self, Guard};
@@ -194,7 +195,7 @@ impl Last {
         if !self.is_guarded {
             guard::lock(tx, &self.accounts()).await?;
             if !self.is_admitted(tx, rules, now).await? {
-                return Err(StoreError::Contended("guard".into()));
+                return Err(StoreError::Contended(Conflict::Guard));
             }
         }
         contact_counts::moved(tx, self.contacts.iter().map(|(account_id, _)| *account_id), -1).await?;

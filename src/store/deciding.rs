@@ -51,17 +51,18 @@ impl Decider for Deciding {
 }
 
 /// Is it the store, the message, or neither? SQLite has one writer: whoever keeps it is in everybody's way, and no message
-/// pays for that with its attempts.
+/// pays for that with its attempts. A store that is not set up fails all of them. What it does not support may be what only
+/// some of them take: others pass, and these wait in the retry queues.
 fn sorted(error: StoreError, dialect: Dialect) -> DecideError {
     let problem = error.to_string();
     match (error, dialect) {
-        (StoreError::Unavailable(_), _) | (StoreError::Contended(_), Dialect::Sqlite) => {
-            DecideError::Away(problem)
-        }
+        (StoreError::Unavailable(_) | StoreError::NotSetUp(_), _)
+        | (StoreError::Contended(_), Dialect::Sqlite) => DecideError::Away(problem),
         (StoreError::Contended(_), Dialect::Postgres) => {
             DecideError::InTheWay { obstacle: Obstacle::Contended, problem }
         }
         (StoreError::TimedOut(_), _) => DecideError::InTheWay { obstacle: Obstacle::TimedOut, problem },
+        (StoreError::Unsupported(_), _) => DecideError::InTheWay { obstacle: Obstacle::Unsupported, problem },
         _ => DecideError::Unfit(problem),
     }
 }

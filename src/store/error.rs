@@ -2,22 +2,33 @@
 
 use std::borrow::Cow;
 
+use sqlx::postgres::PgDatabaseError;
+
+use super::conflict::Conflict;
 use super::dialect::OWN_SESSION;
+use crate::domain::network;
 
 /// Why a verb of the store did nothing.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another transaction was in the way: the same again, at once, will do.
     #[error("another transaction was in the way ({0}); try again")]
-    Contended(Cow<'static, str>),
+    Contended(Conflict),
     /// A lock was not released in time, or a statement took too long: the same again may do, alone rather than among
     /// many. Whether the transaction took effect is unknown.
     #[error("a statement or a lock took longer than store.statement_timeout allows ({0})")]
     TimedOut(Cow<'static, str>),
-    /// The database is away, full, not permitted or not as it should be, or an answer was lost on the way: the
-    /// same again will do once that is mended. Whether the transaction took effect is unknown.
+    /// The database is away or full, or an answer was lost on the way: the same again will do once the outage is over.
+    /// Whether the transaction took effect is unknown.
     #[error("the store cannot be used: {0}")]
     Unavailable(String),
+    /// The database answers, but lacks a login, a permission, a table or a column that this program needs. No transaction
+    /// fares better until a person has set it up.
+    #[error("the store is not set up for this program: {0}")]
+    NotSetUp(String),
+    /// The database does not do what this statement asks for. Other transactions may pass.
+    #[error("the store does not support what it was asked to do: {0}")]
+    Unsupported(String),
     /// Somebody asked for what must not be; nothing is wrong with the store.
     #[error("{0}")]
     Refused(String),
@@ -38,7 +49,7 @@ pub enum StoreError {
 impl StoreError {
     /// Would the same call succeed later?
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Contended(_) | Self::TimedOut(_) | Self::Unavailable(_))
+        matches!(self, Self::Contended(_) | Self::TimedOut(_) | Self::Unavailable(_) | Self::NotSetUp(_))
     }
 
     /// Was it asked for in vain, with nothing wrong and nothing done?
@@ -47,9 +58,8 @@ impl StoreError {
     }
 }
 
-/// Sorts a database's own error. Only what data can cause counts as the data's fault: of anything else a person
-/// has to mend the database, and until then every message would fail. A message about data is not repeated: it
-/// may quote a row, and a row is a person.
+/// Sorts a database's own error: [`StoreError::Unavailable`] is only what an outage causes. A message about data is not
+/// repeated: it may quote a row, and a row is a person.
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
@@ -62,15 +72,13 @@ impl From<sqlx::Error> for StoreError {
                     sqlite(&code, database.message())
                 }
             }
-            // As bad data the library of TLS speaks of what it does not accept, certificates above all.
-            sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => {
-                Self::Unavailable(format!("TLS failed: {io}"))
+            sqlx::Error::Io(io) => {
+                Self::Unavailable(network::explain(io).unwrap_or_else(|| io.kind().to_string()))
             }
-            sqlx::Error::Io(io) => Self::Unavailable(io.kind().to_string()),
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection was free in time".to_owned()),
             sqlx::Error::PoolClosed => Self::Unavailable("its connections are closed".to_owned()),
             sqlx::Error::WorkerCrashed => Self::Unavailable("its thread ended".to_owned()),
-            sqlx::Error::Tls(cause) => Self::Unavailable(format!("TLS failed: {cause}")),
+            sqlx::Error::Tls(cause) => Self::Unavailable(network::explain_tls(&cause.to_string())),
             sqlx::Error::Protocol(_) => Self::Unavailable("the connection broke in the middle".to_owned()),
             other => Self::Failed(other.to_string()),
         }
@@ -79,28 +87,74 @@ impl From<sqlx::Error> for StoreError {
 
 /// A server that is no primary, or not any more, does not write.
 const READ_ONLY: &str = "25006";
+/// Not supported.
+const NOT_SUPPORTED: &str = "0A000";
 
-/// Is it the server that takes no writes?
-pub(super) fn is_read_only(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some(READ_ONLY))
+/// Is it the connection that another one may do better than: one to a server that takes no writes, or one that remembers
+/// statements as they were before a table was changed?
+pub(super) fn is_of_connection(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().as_deref() == Some(READ_ONLY) || is_stale_plan(error.as_ref())
+}
+
+/// The code is that of everything that is not supported; the place in PostgreSQL's source tells it apart, in any language.
+fn is_stale_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().as_deref() == Some(NOT_SUPPORTED)
+        && error
+            .try_downcast_ref::<PgDatabaseError>()
+            .is_some_and(|error| error.routine() == Some("RevalidateCachedQuery"))
 }
 
 fn postgres(code: String, error: &dyn sqlx::error::DatabaseError) -> StoreError {
+    let said = || format!("{}{} (PostgreSQL error {code})", error.message(), remedy(error));
     match code.as_str() {
-        "40001" | "40P01" => StoreError::Contended(Cow::Owned(code)),
-        // Cancelled by the timeout, or a lock that was not to be had.
-        "57014" | "55P03" => StoreError::TimedOut(Cow::Owned(code)),
-        // Two contacts raced for one address: the loser's next try sees who has it.
-        "23505" if error.constraint() == Some("contact_emails_live") => {
-            StoreError::Contended(Cow::Owned(code))
-        }
+        "40001" => return StoreError::Contended(Conflict::Serialization),
+        "40P01" => return StoreError::Contended(Conflict::Deadlock),
+        NOT_SUPPORTED if is_stale_plan(error) => return StoreError::Contended(Conflict::StalePlan),
+        // Cancelled by a timeout, or a lock that was not to be had.
+        "57014" | "55P03" | "25P04" => return StoreError::TimedOut(Cow::Owned(code)),
+        // Two transactions raced for one key: the loser's next try sees who has it.
+        "23505" if is_race(error) => return StoreError::Contended(Conflict::Address),
+        NOT_SUPPORTED => return StoreError::Unsupported(said()),
+        READ_ONLY | "25P03" | "40003" | "XX000" => return StoreError::Unavailable(said()),
+        _ => {}
+    }
+    match &code[..2] {
         // A row twice in a statement, data exceptions, broken constraints, what is too long for an index.
-        data if ["21", "22", "23", "54"].contains(&&data[..2]) => {
+        "21" | "22" | "23" | "44" | "54" => {
             StoreError::Failed(format!("PostgreSQL error {code}{}", constraint(error)))
         }
-        _ => {
-            StoreError::Unavailable(format!("{}{} (PostgreSQL error {code})", error.message(), remedy(error)))
+        // Lost connections, no resources, wrong states, interventions of an operator, failures of the system.
+        "08" if is_of_pooler(error) => StoreError::NotSetUp(said()),
+        "08" | "53" | "55" | "57" | "58" => StoreError::Unavailable(said()),
+        // Roles, statements that a pooler forgot, logins, names of databases and schemas, tables, columns, permissions.
+        "0L" | "0P" | "26" | "28" | "3D" | "3F" | "42" => StoreError::NotSetUp(said()),
+        // What a trigger says may quote a row.
+        _ => StoreError::Unsupported(format!("PostgreSQL error {code}")),
+    }
+}
+
+/// Is it a key that transactions race for? The parts of a table that is distributed or partitioned have constraints of
+/// their own names: with the number of a shard behind, or with the names of the part and of its columns.
+fn is_race(error: &dyn sqlx::error::DatabaseError) -> bool {
+    const KEYS: [&str; 2] = ["contact_emails_live", "contacts_pkey"];
+    let Some(name) = error.constraint() else { return false };
+    let is_shard = |suffix: &str| {
+        suffix.strip_prefix('_').is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    KEYS.iter().any(|key| name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || is_shard(rest)))
+        || name.starts_with("contact_emails_") && name.contains("account_id_email_key_idx")
+}
+
+/// Did a pooler refuse the mark of a session of our own, or drop it?
+fn is_of_pooler(error: &dyn sqlx::error::DatabaseError) -> bool {
+    match error.code().unwrap_or_default().as_ref() {
+        "08P01" | "42704" => {
+            ["startup parameter", OWN_SESSION].iter().any(|words| error.message().contains(words))
         }
+        // Statements that one session has prepared, and another is asked for.
+        "26000" | "42P05" => true,
+        _ => false,
     }
 }
 
@@ -108,23 +162,29 @@ fn postgres(code: String, error: &dyn sqlx::error::DatabaseError) -> StoreError 
 fn remedy(error: &dyn sqlx::error::DatabaseError) -> &'static str {
     match error.code().unwrap_or_default().as_ref() {
         READ_ONLY => ": it is a standby, or was the primary; store.url must lead to the one that is",
-        // PgBouncer refuses the mark of a session of our own, or drops it.
-        "08P01" | "42704"
-            if ["startup parameter", OWN_SESSION].iter().any(|words| error.message().contains(words)) =>
-        {
-            ": a pooler is between, so set store.prepared_statements = false"
-        }
+        "53100" | "58030" => ": the disk may be full",
+        _ if is_of_pooler(error) => ": a pooler is between, so set store.prepared_statements = false",
         _ => "",
     }
 }
 
 fn sqlite(code: &str, message: &str) -> StoreError {
+    let said = |remedy| format!("{message}{remedy} (SQLite error {code})");
     // The primary code is the low byte of the extended one.
     match code.parse::<u32>().map(|code| code & 0xff) {
-        Ok(5 | 6) => StoreError::Contended(Cow::Owned(format!("SQLite error {code}"))),
+        Ok(5 | 6) => StoreError::Contended(Conflict::Busy),
         // Too big, constraint, mismatch. A constraint's message names tables and columns, never values.
         Ok(18..=20) => StoreError::Failed(format!("SQLite error {code}, {message}")),
-        _ => StoreError::Unavailable(format!("{message} (SQLite error {code})")),
+        // An error of a statement: of the schema, or of what its functions were given, which may be quoted.
+        Ok(1) if ["no such", "near ", "has no column"].iter().any(|words| message.contains(words)) => {
+            StoreError::NotSetUp(said(""))
+        }
+        Ok(1) => StoreError::Failed(format!("SQLite error {code}")),
+        Ok(10) => StoreError::Unavailable(said(": the disk may be full, or broken")),
+        Ok(13) => StoreError::Unavailable(said(": the disk may be full")),
+        // It is no database.
+        Ok(24 | 26) => StoreError::NotSetUp(said("")),
+        _ => StoreError::Unavailable(said("")),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::StoreError;
 use super::batch::{List, Lists};
+use super::conflict::Conflict;
 use super::db::Tx;
 use super::dialect::names;
 use super::values::args;
@@ -104,6 +105,6 @@ async fn run(
     if expected == 0 || tx.execute(sql, args![lists(&decisions, entries)]).await? == expected {
         Ok(())
     } else {
-        Err(StoreError::Contended("ledger".into()))
+        Err(StoreError::Contended(Conflict::Ledger))
     }
 }

@@ -14,6 +14,7 @@ mod audit;
 mod batch;
 pub mod checkpoint;
 mod compiled;
+mod conflict;
 mod contact;
 mod contact_counts;
 mod db;
@@ -81,6 +82,7 @@ pub use users::Operator;
 
 use batch::{CONTACT, Lists, batch_row, batch_text};
 use compiled::Compiled;
+use conflict::Conflict;
 use db::Db;
 use metrics::counter;
 
@@ -143,24 +145,21 @@ use trying_out;
 /// Is it worth another try at once?
 fn again(error: &StoreError, tries: u32) -> bool {
     match error {
-        StoreError::Contended(code) => {
-            counter!(telemetry::STORE_RETRIES_TOTAL, "code" => code.to_string()).increment(1);
+        StoreError::Contended(conflict) => {
+            counter!(telemetry::STORE_RETRIES_TOTAL, "code" => conflict.as_str()).increment(1);
             tries < MAX_TRIES
         }
         _ => false,
     }
 }
 
-/// The conflicts to expect: two codes of PostgreSQL's for locks, one for a race, SQLite's, and our own.
-const CONFLICTS: [&str; 5] = ["40001", "40P01", "23505", "SQLite error 5", "ledger"];
-
 /// Shows what is counted here from the start, so that the first of its kind is a step.
 fn born_at_zero() {
     for transition in [Transition::Trash, Transition::Restore, Transition::Erase] {
         count_by_user(transition, 0);
     }
-    for code in CONFLICTS {
-        counter!(telemetry::STORE_RETRIES_TOTAL, "code" => code).increment(0);
+    for conflict in Conflict::ALL {
+        counter!(telemetry::STORE_RETRIES_TOTAL, "code" => conflict.as_str()).increment(0);
     }
 }
 

@@ -56,6 +56,7 @@ mod retries;
 mod schema;
 mod service;
 mod simulation;
+mod store_errors;
 mod supply;
 mod support;
 mod systemd;

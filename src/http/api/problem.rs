@@ -41,8 +41,12 @@ impl From<StoreError> for Problem {
             StoreError::Miscounted(_) => (StatusCode::CONFLICT, "miscounted"),
             StoreError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            StoreError::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "failed"),
-            _ => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            StoreError::Failed(_) | StoreError::NotSetUp(_) | StoreError::Unsupported(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "failed")
+            }
+            StoreError::Contended(_) | StoreError::TimedOut(_) | StoreError::Unavailable(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+            }
         };
         Self::new(status, code, error.to_string())
     }

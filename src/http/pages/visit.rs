@@ -110,8 +110,12 @@ impl Visit {
             StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
             StoreError::NotFound(_) => StatusCode::NOT_FOUND,
             StoreError::Refused(_) | StoreError::Miscounted(_) => StatusCode::CONFLICT,
-            StoreError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Failed(_) | StoreError::NotSetUp(_) | StoreError::Unsupported(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            StoreError::Contended(_) | StoreError::TimedOut(_) | StoreError::Unavailable(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         };
         self.trouble(status, error.to_string())
     }

@@ -225,7 +225,7 @@ impl<'a> Attempt<'a> {
     /// Is it the rows of the batch that the store does not take? One that answers is not away.
     async fn is_about_rows(&self, error: &StoreError) -> bool {
         match error {
-            StoreError::Failed(_) | StoreError::TimedOut(_) => true,
+            StoreError::Failed(_) | StoreError::TimedOut(_) | StoreError::Unsupported(_) => true,
             StoreError::Unavailable(_) => self.runner.store.answers().await,
             _ => false,
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::StoreError;
+use crate::domain::network;
 use crate::domain::record::MAX_SEGMENT_BYTES;
 
 /// Lines of records that can be read more than once.
@@ -125,7 +126,8 @@ pub(super) fn temporary_file() -> io::Result<File> {
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn temporary_failed(error: io::Error) -> StoreError {
     StoreError::Refused(format!(
-        "temporary files of the import in {} cannot be used: {error}",
-        std::env::temp_dir().display()
+        "temporary files of the import in {} cannot be used: {}",
+        std::env::temp_dir().display(),
+        network::explain(&error).unwrap_or_else(|| error.to_string())
     ))
 }

@@ -13,6 +13,7 @@ use crate::domain::record::{Action, Column, ColumnType, Kind, Record, Row, Table
 use crate::domain::time::parse_time;
 use crate::store::addresses::{self, HOLDER};
 use crate::store::batch::{self, Lists};
+use crate::store::conflict::Conflict;
 use crate::store::dialect::{Dialect, names};
 use crate::store::trash::{self, DeletedBy, Deletion};
 use crate::store::values::{Row as Found, args};
@@ -268,9 +269,7 @@ impl Chunk {
             let (account_id, contact_id, holder) =
                 (row.int("account_id")?, row.int("contact_id")?, row.int("holder")?);
             if is_checked && !self.readdressed.contains(&[account_id, holder]).map_err(temporary_failed)? {
-                return Err(StoreError::Contended(
-                    "an address was given to another contact meanwhile".into(),
-                ));
+                return Err(StoreError::Contended(Conflict::Address));
             }
             let line = contacts.get(&(account_id, contact_id)).copied().unwrap_or_default();
             contested.insert(((account_id, contact_id), line), holder);
