@@ -14,6 +14,10 @@ use super::time::Time;
 const SLOTS: i64 = 3_600;
 const SHORTEST_SLOT_MICROS: i64 = 1_000;
 
+/// The longest window that the settings allow. What was deleted within it is kept by every worker: another one may have a
+/// longer window than its own.
+pub const LONGEST_WINDOW: Duration = Duration::from_hours(30 * 24);
+
 /// The settings of the guard.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {

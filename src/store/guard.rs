@@ -10,7 +10,7 @@ use super::batch::{ACCOUNT, Lists, batch_row, batch_text};
 use super::contact_counts;
 use super::db::Tx;
 use super::values::args;
-use crate::domain::guard::{Limit, Limits, Usage, slot_end, window_start};
+use crate::domain::guard::{LONGEST_WINDOW, Limit, Limits, Usage, slot_end, window_start};
 use crate::domain::record::{Column, ColumnType, Row};
 use crate::domain::time::{Time, format_time};
 
@@ -116,7 +116,7 @@ pub(super) async fn lock(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<(), St
     contact_counts::fold(tx, accounts.iter().copied()).await
 }
 
-/// Counts what is deleted now, by workflow, and forgets what no window reaches any more.
+/// Counts what is deleted now, by workflow, and forgets what no window reaches any more, of this worker or another.
 pub(super) async fn record(
     tx: &mut Tx,
     deletions: &BTreeMap<Workflow, u64>,
@@ -142,11 +142,10 @@ pub(super) async fn record(
          DO UPDATE SET deletions = guard_counts.deletions + excluded.deletions"
     );
     tx.execute(&count, args![batch.as_str()]).await?;
-    let longest = limits.account.window.max(limits.workflow.window);
     let forget = format!(
         "DELETE FROM guard_counts WHERE slot_ends_at <= $2 AND (account_id, workflow_id) IN \
          (SELECT b.account_id, b.workflow_id FROM {source})"
     );
-    tx.execute(&forget, args![batch, window_start(now, longest)]).await?;
+    tx.execute(&forget, args![batch, window_start(now, LONGEST_WINDOW)]).await?;
     Ok(())
 }

@@ -309,3 +309,23 @@ on_both!(an_event_that_waits_goes_with_its_person, async |db: Database| {
     }
     assert_eq!(db.count("waiting_events", "TRUE").await, 0);
 });
+
+on_both!(a_worker_with_a_short_window_keeps_what_one_with_a_long_window_counts, async |db: Database| {
+    let reaper = limited(Reaper::new(&db), 3);
+    let long = reaper.clone().setting("guard.workflow.window", "1d").setting("guard.account.window", "1d");
+    let short = reaper.setting("guard.workflow.window", "1m").setting("guard.account.window", "1m");
+    with_contacts(&long, 9).await;
+    long.decide(&(1..=2).map(|id| event(1, 6, id, id)).collect::<Vec<_>>()).await;
+    // They were deleted an hour ago.
+    db.execute(db.in_its_words(
+        "UPDATE guard_counts SET slot_ends_at = slot_ends_at - interval '1 hour'",
+        "UPDATE guard_counts SET slot_ends_at = strftime('%Y-%m-%dT%H:%M:%f000Z', slot_ends_at, '-1 hour')",
+    ))
+    .await;
+    short.decide(&[event(1, 6, 3, 3)]).await;
+    assert_eq!(outcome(&short, 3).await, "deleted");
+    long.decide(&[event(1, 6, 4, 4)]).await;
+    assert_eq!(outcome(&long, 4).await, "held: volume_guard", "three were deleted within its day");
+    short.decide(&[event(1, 6, 5, 5), event(1, 6, 6, 6)]).await;
+    assert_eq!(outcome(&short, 6).await, "deleted", "within its minute there were two before");
+});
