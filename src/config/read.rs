@@ -216,12 +216,17 @@ fn endpoint(r: &mut Reader) -> String {
         "empty, or http://HOST:PORT/PATH without a password",
         String::new(),
         |text| {
-            let plain = |rest: &str| {
-                !rest.starts_with(['/', ':']) && rest.bytes().all(|byte| byte.is_ascii_graphic())
-            };
-            let address = text.strip_prefix("http://");
-            let accepted = address.is_some_and(|rest| !rest.is_empty() && plain(rest) && !rest.contains('@'));
-            (text.is_empty() || accepted).then(|| text.to_owned())
+            if text.is_empty() {
+                return Some(String::new());
+            }
+            let rest = text.strip_prefix("http://")?;
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains('@');
+            if host.is_empty() || host.starts_with(':') || host.contains(['?', '#']) || !is_plain {
+                return None;
+            }
+            // Where OpenTelemetry's collectors take traces.
+            Some(format!("http://{host}/{}", if path.is_empty() { "v1/traces" } else { path }))
         },
     )
 }

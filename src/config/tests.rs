@@ -315,3 +315,32 @@ fn settings_are_json_as_they_are_text() {
     assert_eq!(find("feed.rabbitmq.retry_delays").value.to_string(), r#"["1s", "5s", "30s", "2m", "10m"]"#);
     assert_eq!(find("store.url").value.to_string(), r#""sqlite://contact-reaper.db""#);
 }
+
+#[test]
+fn window_of_the_guard_is_no_longer_than_its_counts_are_kept() {
+    let longest = crate::domain::guard::LONGEST_WINDOW.as_secs();
+    for table in ["guard.workflow", "guard.account"] {
+        let window = |seconds| format!("[{table}]\nwindow = \"{seconds}s\"");
+        assert!(load(&window(longest), &[]).is_ok());
+        assert!(load(&window(longest + 1), &[]).is_err());
+    }
+}
+
+#[test]
+fn endpoint_of_traces_without_a_path_gets_the_usual_one() {
+    let endpoint = |text: &str| {
+        load(&format!("[traces]\nendpoint = \"{text}\""), &[]).ok().map(|settings| settings.traces.endpoint)
+    };
+    for (text, expected) in [
+        ("", Some("")),
+        ("http://otel:4318", Some("http://otel:4318/v1/traces")),
+        ("http://otel:4318/", Some("http://otel:4318/v1/traces")),
+        ("http://otel:4318/spans", Some("http://otel:4318/spans")),
+        ("http://otel?x=1", None),
+        ("http://:4318", None),
+        ("http://u:p@otel", None),
+        ("https://otel", None),
+    ] {
+        assert_eq!(endpoint(text).as_deref(), expected, "{text}");
+    }
+}

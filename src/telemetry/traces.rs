@@ -6,8 +6,8 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::pin::Pin;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use opentelemetry::trace::{
     Link, Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceState,
@@ -29,6 +29,8 @@ const NAME: &str = "contact-reaper";
 const MAX_LINKS: u32 = 5000;
 /// How long the collector may take, to be reached and to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The time between two warnings of spans that were lost.
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// No answer of a collector's is longer.
 const MAX_ANSWER: u64 = 64 * 1024;
 
@@ -47,7 +49,7 @@ impl Traces {
     pub fn start(endpoint: &str) -> Result<Self, TelemetryError> {
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Collector)
+            .with_http_client(Collector::default())
             .with_endpoint(endpoint)
             .build()
             .map_err(|error| TelemetryError::Traces(error.to_string()))?;
@@ -113,8 +115,29 @@ fn remote(context: TraceContext) -> SpanContext {
 
 /// Takes spans to the collector, over HTTP without TLS: it is meant to run beside, and to go on over TLS from there. The
 /// library's thread waits for it, so it may block.
-#[derive(Debug)]
-struct Collector;
+#[derive(Debug, Default)]
+struct Collector {
+    /// When a failure was logged last.
+    warned_at: Mutex<Option<Instant>>,
+}
+
+impl Collector {
+    /// Logs why spans were lost, once per [`WARNING_INTERVAL`].
+    fn warn(&self, problem: &str) {
+        if self.is_warning_due(Instant::now()) {
+            warn!(error = problem, "traces were not delivered");
+        }
+    }
+
+    fn is_warning_due(&self, now: Instant) -> bool {
+        let mut warned_at = self.warned_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = warned_at.is_none_or(|at| now.duration_since(at) >= WARNING_INTERVAL);
+        if is_due {
+            *warned_at = Some(now);
+        }
+        is_due
+    }
+}
 
 impl HttpClient for Collector {
     fn send_bytes<'a, 'b>(
@@ -125,7 +148,15 @@ impl HttpClient for Collector {
         'a: 'b,
         Self: 'b,
     {
-        let answer = post(&request).inspect_err(|error| warn!(%error, "traces were not delivered"));
+        let answer = post(&request);
+        match &answer {
+            Ok(response) if response.status().is_success() => {}
+            Ok(response) => self.warn(&format!(
+                "the collector answered {}: check that traces.endpoint is its address for traces",
+                response.status().as_u16()
+            )),
+            Err(error) => self.warn(&error.to_string()),
+        }
         Box::pin(std::future::ready(answer.map_err(Into::into)))
     }
 }
@@ -156,4 +187,17 @@ fn post(request: &Request<Bytes>) -> std::io::Result<Response<Bytes>> {
         answer.split(|byte| *byte == b' ').nth(1).and_then(|code| str::from_utf8(code).ok()?.parse().ok());
     let status: u16 = status.ok_or_else(|| strange("answer"))?;
     Response::builder().status(status).body(Bytes::new()).map_err(std::io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_spans_are_logged_once_a_minute() {
+        let (collector, start) = (Collector::default(), Instant::now());
+        let due = [0, 5, 59, 60, 61, 119, 120]
+            .map(|seconds| collector.is_warning_due(start + Duration::from_secs(seconds)));
+        assert_eq!(due, [true, false, false, true, false, false, true]);
+    }
 }

@@ -165,3 +165,22 @@ async fn a_collector_that_is_away_costs_spans_and_no_work() {
     scene.worker.terminate();
     assert_eq!(scene.worker.exit(DEADLINE).await.code(), Some(0), "{}", scene.worker.stderr());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_refuses_is_logged() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+            let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(answer));
+        }
+    });
+    let scene = Scene::new(&format!("http://{address}/spans")).await;
+    scene.enroll(1, &traceparent(1)).await;
+    wait_until("it is logged", DEADLINE, async || {
+        scene.worker.stderr().contains("the collector answered 404: check that traces.endpoint")
+    })
+    .await;
+}
