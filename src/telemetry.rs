@@ -22,9 +22,13 @@ use crate::domain::enrollment::NewEnrollment;
 /// What `-v` adds to the level that is set.
 const VERBOSE: &str = "contact_reaper=debug";
 
-/// lapin logs a returned message whole, and every error that its caller hears of anyway; PostgreSQL remarks on each
-/// rollback before a connection is lent out.
-const SILENT: [&str; 2] = ["lapin=off", "sqlx::postgres::notice=error"];
+/// What is never logged, whatever log.level says: lapin a returned message whole, and the frame with the password;
+/// `amq_protocol_tcp` the URL that it connects to; sqlx the parameters of a URL and the lines of a file of passwords that
+/// it does not understand.
+const OFF: [&str; 3] = ["lapin", "amq_protocol", "sqlx_postgres::options"];
+
+/// PostgreSQL remarks on each rollback before a connection is lent out.
+const SILENT: &str = "sqlx::postgres::notice=error";
 
 /// Why logs or metrics could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -94,15 +98,21 @@ pub fn decided(enrollment: &NewEnrollment, decision: &Decision) {
 }
 
 fn filter(options: &LogOptions) -> Result<EnvFilter, ParseError> {
-    let mut filter = EnvFilter::try_new(&options.level)?;
-    for directive in SILENT {
-        filter = filter.add_directive(directive.parse()?);
+    // A directive for a part of what is off would be the more precise one, and win.
+    let level: Vec<&str> = options.level.split(',').filter(|part| !is_of_what_is_off(part)).collect();
+    let mut filter = EnvFilter::try_new(level.join(","))?.add_directive(SILENT.parse()?);
+    for target in OFF {
+        filter = filter.add_directive(format!("{target}=off").parse()?);
     }
     if !options.verbose {
         return Ok(filter);
     }
     let verbose: Directive = VERBOSE.parse()?;
     Ok(filter.add_directive(verbose))
+}
+
+fn is_of_what_is_off(directive: &str) -> bool {
+    OFF.iter().any(|target| directive.trim_start().starts_with(target))
 }
 
 /// What a metric is.
@@ -332,6 +342,23 @@ mod tests {
         let output = promtool.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    }
+
+    #[test]
+    fn libraries_that_log_passwords_stay_off_whatever_is_asked_for() {
+        let level = "trace,lapin=trace,lapin::connection=trace,amq_protocol_tcp=trace, sqlx_postgres::options::parse=warn";
+        let text =
+            filter(&LogOptions { json: false, level: level.to_owned(), verbose: false }).unwrap().to_string();
+        let mut directives: Vec<&str> = text.split(',').collect();
+        directives.sort_unstable();
+        let expected = [
+            "amq_protocol=off",
+            "lapin=off",
+            "sqlx::postgres::notice=error",
+            "sqlx_postgres::options=off",
+            "trace",
+        ];
+        assert_eq!(directives, expected);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistake, Mistakes, Origin};
+use super::secret::named;
 use crate::domain::nearest::nearest;
 
 /// The defaults, which are also the manual.
@@ -106,7 +107,8 @@ fn lay_file(values: &mut Values, path: &Path, mistakes: &mut Mistakes) {
                 || "run `check-config` without it for a list of the keys there are".to_owned(),
                 |near| format!("did you mean {near}?"),
             );
-            mistakes.push(Mistake { key, origin: origin(line), problem: "is unknown".to_owned(), remedy });
+            let (key, problem) = (named(&key).to_owned(), "is unknown".to_owned());
+            mistakes.push(Mistake { key, origin: origin(line), problem, remedy });
         }
     }
 }

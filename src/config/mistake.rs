@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
+use super::secret::named;
+
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -22,9 +24,11 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File(path, line) => write!(f, "{} line {line}", path.display()),
+            Self::File(path, line) => write!(f, "{} line {line}", named(&path.to_string_lossy())),
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
-            Self::SecretFile(path, variable) => write!(f, "{} named by {variable}", path.display()),
+            Self::SecretFile(path, variable) => {
+                write!(f, "{} named by {variable}", named(&path.to_string_lossy()))
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::reader::Reader;
+use super::secret::may_hold_a_secret;
 use super::{
     AccountGuard, Database, DeadLetters, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat,
     Mail, Mistakes, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, Traces,
@@ -32,7 +33,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         feed: Feed {
             kind: feed_kind(r),
             rabbitmq: rabbitmq(r),
-            jsonl: JsonLines { path: r.text("feed.jsonl.path").into() },
+            jsonl: JsonLines { path: r.path("feed.jsonl.path").unwrap_or_default() },
         },
         pipeline: Pipeline {
             batch_size: r.whole("pipeline.batch_size", 1..=5000_u16).into(),
@@ -179,15 +180,8 @@ fn retention_job(r: &mut Reader, zone: chrono_tz::Tz, job: &str, ages: Option<[&
 }
 
 fn mail(r: &mut Reader) -> Mail {
-    let smtp_url = r.url("mail.smtp_url", &["smtp", "smtps"], true);
-    let parameters = smtp_url.expose().split_once('?').map(|(_, parameters)| parameters);
-    if parameters.is_some_and(|parameters| !["tls=required", "tls=opportunistic"].contains(&parameters)) {
-        let remedy =
-            "write ?tls=required for STARTTLS, or smtps://, and %3F for a question mark in a password";
-        r.mistake("mail.smtp_url", "has a parameter that is not understood".to_owned(), remedy);
-    }
     Mail {
-        smtp_url,
+        smtp_url: r.url("mail.smtp_url", &["smtp", "smtps"], true),
         from: mail_from(r),
         max_retry_delay: r.duration("mail.max_retry_delay", "100ms", "1h"),
         give_up_after: r.duration("mail.give_up_after", "1s", "90d"),
@@ -213,7 +207,7 @@ fn listen(r: &mut Reader) -> SocketAddr {
 fn endpoint(r: &mut Reader) -> String {
     r.text_as(
         "traces.endpoint",
-        "empty, or http://HOST:PORT/PATH without a password",
+        "empty, or http://HOST:PORT/PATH without a password or a query",
         String::new(),
         |text| {
             if text.is_empty() {
@@ -221,8 +215,10 @@ fn endpoint(r: &mut Reader) -> String {
             }
             let rest = text.strip_prefix("http://")?;
             let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let is_plain = rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains('@');
-            if host.is_empty() || host.starts_with(':') || host.contains(['?', '#']) || !is_plain {
+            // Only the path is sent: a key in a query would go nowhere, and be shown by `check-config`.
+            let is_plain =
+                rest.bytes().all(|byte| byte.is_ascii_graphic()) && !rest.contains(['@', '?', '#']);
+            if host.is_empty() || host.starts_with(':') || !is_plain {
                 return None;
             }
             // Where OpenTelemetry's collectors take traces.
@@ -238,7 +234,10 @@ fn log(r: &mut Reader) -> Log {
             "log.level",
             "a level (error, warn, info, debug, trace) or directives such as \"warn,contact_reaper=info\"",
             String::new(),
-            |text| (is_level(text) && EnvFilter::try_new(text).is_ok()).then(|| text.to_owned()),
+            |text| {
+                (!may_hold_a_secret(text) && is_level(text) && EnvFilter::try_new(text).is_ok())
+                    .then(|| text.to_owned())
+            },
         ),
     }
 }

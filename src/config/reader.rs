@@ -12,7 +12,8 @@ use serde::Serialize;
 
 use super::layers::{SECRETS, Value, Values};
 use super::mistake::{Mistake, Mistakes, Origin};
-use super::secret::Secret;
+use super::secret::{Secret, may_hold_a_secret};
+use crate::domain::connection_url::{self, Complaint};
 
 /// A setting as `check-config` shows it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -79,14 +80,11 @@ impl Reader {
         })
     }
 
-    /// Any text.
-    pub(super) fn text(&mut self, key: &str) -> String {
-        self.text_as(key, "a text", String::new(), |text| Some(text.to_owned()))
-    }
-
-    /// The path of a file; none where it is empty.
+    /// The path of a file; none where it is empty. A URL is none: later errors name the path.
     pub(super) fn path(&mut self, key: &str) -> Option<PathBuf> {
-        Some(PathBuf::from(self.text(key))).filter(|path| path != "")
+        let path = |text: &str| (!text.contains("://")).then(|| PathBuf::from(text));
+        let path = self.text_as(key, "empty, or the path of a file", PathBuf::new(), path);
+        Some(path).filter(|path| path != "")
     }
 
     /// The name of a queue or an exchange, or a routing key.
@@ -109,13 +107,19 @@ impl Reader {
     pub(super) fn url(&mut self, key: &str, schemes: &[&str], optional: bool) -> Secret {
         let example = schemes.iter().map(|scheme| format!("{scheme}://…")).collect::<Vec<_>>().join(" or ");
         let accepted = format!("{}{example}", if optional { "empty, or " } else { "" });
-        self.parsed(key, &accepted, Secret::default(), |value| {
+        let url = self.parsed(key, &accepted, Secret::default(), |value| {
             let Value::Text(url) = value else { return Err("is not a text".to_owned()) };
             if !(url.is_empty() && optional) {
                 check_url(url, schemes)?;
             }
             Ok(Secret::new(url.as_str()))
-        })
+        });
+        if !url.is_empty()
+            && let Err(Complaint { problem, remedy }) = connection_url::check(url.expose())
+        {
+            self.mistake(key, problem, &remedy);
+        }
+        url
     }
 
     /// Yes or no.
@@ -197,9 +201,14 @@ fn check_url(url: &str, schemes: &[&str]) -> Result<(), String> {
         return Err("is not a URL".to_owned());
     };
     if !schemes.contains(&scheme) {
-        return Err(format!("has the scheme {scheme:?}"));
+        let letters = scheme.bytes().all(|byte| byte.is_ascii_lowercase());
+        return Err(if letters {
+            format!("has the scheme {scheme:?}")
+        } else {
+            "has another scheme".to_owned()
+        });
     }
-    if rest.is_empty() || rest.starts_with('?') {
+    if rest.is_empty() || (scheme == "sqlite" && rest.starts_with('?')) {
         return Err("names nothing after `://`".to_owned());
     }
     // A line break too many in the file of a secret.
@@ -214,8 +223,16 @@ fn text(value: &Value) -> Result<&str, String> {
 }
 
 fn is(value: &Value) -> String {
-    if *value == Value::Text(String::new()) { "is empty".to_owned() } else { format!("is {value}") }
+    match value {
+        Value::Text(text) if text.is_empty() => "is empty".to_owned(),
+        Value::Text(text) if may_hold_a_secret(text) => UNQUOTED.to_owned(),
+        Value::List(texts) if texts.iter().any(|text| may_hold_a_secret(text)) => UNQUOTED.to_owned(),
+        value => format!("is {value}"),
+    }
 }
+
+/// Said of a text that may be a URL with a password, in a place where no URL belongs.
+const UNQUOTED: &str = "is something else, not repeated here because it may hold a password";
 
 fn shown(key: &str, value: Value) -> Value {
     match value {

@@ -54,7 +54,18 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Hides the password of a URL. What is not a URL is hidden whole: it may be nothing but the password.
+/// Could a text be a URL with a password, or the end of one?
+pub(super) fn may_hold_a_secret(text: &str) -> bool {
+    text.contains("://") || text.contains('@')
+}
+
+/// A text that is named in an error, unless it may hold a secret: people put a URL where the name of a file belongs.
+pub(super) fn named(text: &str) -> &str {
+    if may_hold_a_secret(text) { HIDDEN } else { text }
+}
+
+/// Hides the password of a URL. What is not a URL is hidden whole: it may be nothing but the password. So is one with
+/// an `@` behind its host, for then who knows where the password ends.
 fn mask(url: &str) -> String {
     if url.is_empty() {
         return String::new();
@@ -63,15 +74,6 @@ fn mask(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://").filter(|(scheme, _)| word(scheme)) else {
         return HIDDEN.to_owned();
     };
-    // The last `@` of all, not of the host part: a password with an unescaped `/`, `?` or `@` in it is a
-    // mistake people make, and hiding too much is better than showing its end.
-    let (user, rest) = match rest.rsplit_once('@') {
-        None => (String::new(), rest),
-        Some((user, rest)) => match user.split_once(':') {
-            None => (format!("{user}@"), rest),
-            Some((name, _)) => (format!("{name}:{HIDDEN}@"), rest),
-        },
-    };
     let (place, parameters) = match rest.split_once('?') {
         None => (rest, String::new()),
         Some((place, parameters)) => {
@@ -79,15 +81,41 @@ fn mask(url: &str) -> String {
             (place, format!("?{}", shown.join("&")))
         }
     };
-    format!("{scheme}://{user}{place}{parameters}")
+    if scheme == "sqlite" {
+        return format!("{scheme}://{place}{parameters}");
+    }
+    let (authority, path) = place.split_at(place.find(['/', '#']).unwrap_or(place.len()));
+    if rest[authority.len()..].contains('@') {
+        return format!("{scheme}://{HIDDEN}");
+    }
+    let (user, hosts) = match authority.rsplit_once('@') {
+        None => (String::new(), authority),
+        Some((login, hosts)) => match login.split_once(':') {
+            None => (format!("{}@", mask_name(login)), hosts),
+            Some((name, _)) => (format!("{}:{HIDDEN}@", mask_name(name)), hosts),
+        },
+    };
+    format!("{scheme}://{user}{hosts}{path}{parameters}")
+}
+
+/// An escape in a name may stand for the colon before a password.
+fn mask_name(name: &str) -> &str {
+    if is_plain(name) { name } else { HIDDEN }
 }
 
 fn mask_parameter(parameter: &str) -> String {
     match parameter.split_once('=') {
-        Some((name, _)) if !HARMLESS.contains(&name) => format!("{name}={HIDDEN}"),
-        Some(_) => parameter.to_owned(),
-        None => HIDDEN.to_owned(),
+        Some((name, value)) if HARMLESS.contains(&name) && is_plain(value) => parameter.to_owned(),
+        Some((name, _)) if is_plain(name) || name.contains('%') && is_plain(&name.replace('%', "")) => {
+            format!("{name}={HIDDEN}")
+        }
+        _ => HIDDEN.to_owned(),
     }
+}
+
+/// One value, and no more of them behind a separator or an escape.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-./:,".contains(&byte))
 }
 
 #[cfg(test)]
@@ -101,7 +129,15 @@ mod tests {
             ("hunter2", "***"),
             ("user:hunter2@db/x?a=http://y", "***"),
             ("postgres://user:hunter2@host/db", "postgres://user:***@host/db"),
-            ("postgres://user:hunt@er/2?@host:5432/db", "postgres://user:***@host:5432/db"),
+            ("postgres://user:hunt@er2@host:5432/db", "postgres://user:***@host:5432/db"),
+            ("postgres://user:hunt@er/2?@host:5432/db", "postgres://***"),
+            ("postgres://user:hunter2#@host/db", "postgres://***"),
+            ("postgres://user%3Ahunter2@host/db", "postgres://***@host/db"),
+            ("postgres://host/db?user=a@b&password=hunter2", "postgres://***"),
+            ("postgres://host/db?sslmode=require;password=hunter2", "postgres://host/db?sslmode=***"),
+            ("postgres://host/db?host=a%26password=hunter2", "postgres://host/db?host=***"),
+            ("postgres://host/db?hunter2!=x", "postgres://host/db?***"),
+            ("sqlite:///srv/a@b/crm.db", "sqlite:///srv/a@b/crm.db"),
             ("postgres://user@host/db", "postgres://user@host/db"),
             ("postgres://host/db?user=a&password=hunter2", "postgres://host/db?user=a&password=***"),
             ("postgres://host/db?p%61ssword=hunter2", "postgres://host/db?p%61ssword=***"),

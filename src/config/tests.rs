@@ -181,10 +181,38 @@ fn values_that_are_nearly_right() {
     for (key, value, problem) in [
         ("store.url", r#""crm:hunter2@db/x?a=http://y""#, "is not a URL; it must be sqlite://…"),
         ("store.url", r#""sqlite://""#, "names nothing after `://`"),
+        ("store.url", r#""sqlite://?mode=rwc""#, "names nothing after `://`"),
         ("store.url", r#""postgres://a:hunter2\n@db/crm""#, "has a line break or another control character"),
         ("store.url", "[\"postgres://a:hunter2@db/crm\"]", "is not a text"),
         ("mail.smtp_url", r#""mail""#, "is not a URL; it must be empty, or smtp://… or smtps://…"),
-        ("mail.smtp_url", r#""smtp://a:hunter2@mx?tls=yes""#, "has a parameter that is not understood"),
+        ("mail.smtp_url", r#""smtp://a:hunter2@mx?tls=yes""#, "has a parameter tls with a value that is not"),
+        (
+            "store.url",
+            r#""postgres://a:hunter2@db/crm?sslmod=verify-full""#,
+            "has the parameter sslmod that is not",
+        ),
+        (
+            "store.url",
+            r#""postgres://db/crm?user=a&pasword=hunter2""#,
+            "it takes application_name, dbname, host",
+        ),
+        ("store.url", r#""Hunter2://db""#, "has another scheme; it must be sqlite://…"),
+        ("feed.rabbitmq.url", r#""amqp://a:hun?ter2@mq/%2f?x=hunter2""#, "write %2F for /"),
+        (
+            "traces.endpoint",
+            r#""http://a:hunter2@127.0.0.1:4318/v1/traces""#,
+            "is something else, not repeated",
+        ),
+        (
+            "traces.endpoint",
+            r#""http://127.0.0.1:4318/v1/traces?key=hunter2""#,
+            "is something else, not repeated",
+        ),
+        ("http.listen", r#""amqp://a:hunter2@mq""#, "is something else, not repeated"),
+        ("log.level", r#""smtp://a:hunter2@mx""#, "is something else, not repeated"),
+        ("feed.rabbitmq.retry_delays", r#"["amqp://a:hunter2@mq"]"#, "is something else, not repeated"),
+        ("feed.rabbitmq.ca_file", r#""amqps://a:hunter2@mq""#, "it must be empty, or the path of a file"),
+        ("privacy.hash_key_file", r#""postgres://a:hunter2@db""#, "it must be empty, or the path of a file"),
         ("mail.from", r#""reaper""#, "it must be an e-mail address"),
         ("log.level", r#""infoo""#, "it must be a level"),
         ("log.format", r#""xml""#, r#"is "xml"; it must be "text" or "json""#),
@@ -287,6 +315,19 @@ fn secrets_are_read_from_files_and_never_shown() {
     let shown = format!("{settings:?} {}", serde_json::to_string(settings.describe()).unwrap());
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(shown.contains("postgres://crm:***@db/crm"), "{shown}");
+}
+
+/// A URL where the name of a file belongs, or before the sign that makes it a value.
+#[test]
+fn a_url_in_the_wrong_place_is_not_repeated() {
+    let url = "postgres://a:hunter2@db/crm";
+    for sentence in [
+        one_mistake("", &[("CONTACT_REAPER_STORE__URL_FILE", url)]),
+        one_mistake(&format!("[store]\n\"{url}\" = 1"), &[]),
+        Settings::load(Some(Path::new(url)), std::iter::empty()).unwrap_err().to_string(),
+    ] {
+        assert!(!sentence.contains("hunter2") && sentence.contains("***"), "{sentence}");
+    }
 }
 
 #[test]

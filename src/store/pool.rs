@@ -1,6 +1,9 @@
 //! Pools of connections to either database, and what a connection goes through before it is lent out.
 
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -14,6 +17,7 @@ use tokio::time::timeout;
 use super::dialect::OWN_SESSION;
 use super::error::StoreError;
 use super::suppressions::KeyHome;
+use crate::domain::connection_url;
 
 /// How to reach the database.
 #[derive(Clone, Debug)]
@@ -65,7 +69,8 @@ impl Pool {
 
     fn sqlite(options: &Options) -> Result<Self, StoreError> {
         let connect = SqliteConnectOptions::from_str(&options.url)
-            .map_err(|error| bad_url(&error.to_string()))?
+            // Not its own words: they have the value that it does not understand.
+            .map_err(|_| bad_url("it is no SQLite URL"))?
             .create_if_missing(options.create)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -73,6 +78,9 @@ impl Pool {
             .busy_timeout(options.busy_timeout)
             .row_buffer_size(ROWS_AHEAD)
             .pragma("secure_delete", "ON");
+        if options.create && !is_in_memory(&options.url) {
+            make_private(connect.get_filename());
+        }
         let pool = |connections| {
             SqlitePoolOptions::new()
                 .max_connections(connections)
@@ -86,7 +94,9 @@ impl Pool {
     }
 
     fn postgres(options: &Options) -> Result<Self, StoreError> {
-        let mut connect = PgConnectOptions::from_str(&options.url)
+        let url = connection_url::postgres(&options.url).map_err(|complaint| bad_url(&complaint.problem))?;
+        // Nothing but parameters that it has: it logs, with its value, each that it does not know.
+        let mut connect = PgConnectOptions::from_str(&format!("postgres:///?{}", url.parameters))
             .map_err(|_| bad_url("it is no PostgreSQL URL"))?
             .application_name("contact-reaper")
             // No number with a fraction is read, and poolers refuse what they do not know.
@@ -107,6 +117,16 @@ impl Pool {
 
 fn bad_url(problem: &str) -> StoreError {
     StoreError::Failed(format!("store.url cannot be used: {problem}; write sqlite://PATH or postgres://…"))
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
+/// Makes the file, where there is none, so that nobody but its owner reads it; what SQLite puts beside it gets the same
+/// mode. Where that fails SQLite fails as well, and says why.
+fn make_private(file: &Path) {
+    drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file));
 }
 
 /// Ends whatever transaction was left open: by a dropped future, or by an error that hit the very statement that begins

@@ -57,6 +57,7 @@ mod schema;
 mod service;
 mod simulation;
 mod store_errors;
+mod store_url;
 mod supply;
 mod support;
 mod systemd;

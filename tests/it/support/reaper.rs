@@ -27,7 +27,12 @@ pub struct Reaper {
 impl Reaper {
     /// On this store, and otherwise as it comes: nothing of the environment of whoever runs the tests.
     pub fn new(database: &Database) -> Self {
-        Self { environment: Vec::new(), started_by: Vec::new() }.setting("store.url", database.url())
+        Self::without_a_store().setting("store.url", database.url())
+    }
+
+    /// Told of no store.
+    pub fn without_a_store() -> Self {
+        Self { environment: Vec::new(), started_by: Vec::new() }
     }
 
     /// With this broker as its feed.
@@ -61,6 +66,13 @@ impl Reaper {
         let library = "LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1";
         self.started_by =
             ["env", library, &faketime, "FAKETIME_DONT_FAKE_MONOTONIC=1"].map(str::to_owned).to_vec();
+        self
+    }
+
+    /// With files that anybody may read unless it says otherwise.
+    pub fn umask(mut self, umask: &str) -> Self {
+        let script = format!("umask {umask}; exec \"$0\" \"$@\"");
+        self.started_by = ["sh", "-c", &script].map(str::to_owned).to_vec();
         self
     }
 
