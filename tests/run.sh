@@ -11,6 +11,7 @@
 # when it ends, however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
+#   TEST_POSTGRES_SOCKETS  the directory of its Unix socket
 #   TEST_PGBOUNCER_URL  the same through PgBouncer, which passes sessions on between transactions
 #   TEST_AMQP_URL       the private RabbitMQ
 #   TEST_AMQPS_URL      the same with TLS; it asks for a client's certificate
@@ -63,7 +64,7 @@ main() {
     export TMPDIR=$run_dir/tmp
     TEST_PROMTOOL=$(command -v promtool)
     TEST_TLS=$run_dir/tls
-    readonly NAMES=(TEST_POSTGRES_URL TEST_PGBOUNCER_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
+    readonly NAMES=(TEST_POSTGRES_URL TEST_POSTGRES_SOCKETS TEST_PGBOUNCER_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
         TEST_RABBITMQCTL)
     export "${NAMES[@]}" TEST_PROMTOOL
 
@@ -361,13 +362,14 @@ start_postgres() {
 launch_postgres() { # DIRECTORY BIN PORT
     local options
     read -ra options <<<"${TEST_POSTGRES_OPTIONS-}"
-    become postgres "$1" "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1 \
-        -c unix_socket_directories= -c max_connections=400 -c fsync=off -c full_page_writes=off \
+    become postgres "$1" "$2/postgres" -D "$1/data" -p "$3" -c listen_addresses=127.0.0.1,::1 \
+        -c unix_socket_directories="$1" -c max_connections=400 -c fsync=off -c full_page_writes=off \
         -c ssl=on -c ssl_ca_file="$run_dir/tls/ca.pem" -c ssl_cert_file="$run_dir/tls/server.pem" \
         -c ssl_key_file="$1/server.key" "${options[@]}" </dev/null >"$run_dir/postgres.log" 2>&1 &
     server_started "$!"
     TEST_POSTGRES_PID=$!
     TEST_POSTGRES_URL=postgres://postgres@127.0.0.1:$3/postgres?sslmode=disable
+    TEST_POSTGRES_SOCKETS=$1
     postgres_port=$3
 }
 

@@ -96,6 +96,8 @@ pub enum Database {
 pub struct Store {
     /// The database; the password stays inside.
     pub url: Secret,
+    /// PostgreSQL's schema for the tables; none where the session's search path says.
+    pub schema: Option<String>,
     /// Connections at most.
     pub max_connections: u32,
     /// Wait for a free connection.

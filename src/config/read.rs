@@ -71,12 +71,28 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
 fn store(r: &mut Reader) -> Store {
     Store {
         url: r.url("store.url", &["sqlite", "postgres", "postgresql"], false),
+        schema: schema(r),
         max_connections: r.whole("store.max_connections", 1..=200),
         acquire_timeout: r.duration("store.acquire_timeout", "100ms", "10m"),
         statement_timeout: r.duration("store.statement_timeout", "1s", "1h"),
         prepared_statements: r.flag("store.prepared_statements"),
         busy_timeout: r.duration("store.busy_timeout", "100ms", "10m"),
     }
+}
+
+fn schema(r: &mut Reader) -> Option<String> {
+    let accepted = "empty, or a name of up to 63 small letters, digits and underscores that begins with a letter and not \
+                    with pg_";
+    let schema = r.text_as("store.schema", accepted, String::new(), |text| {
+        let sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let name = text.len() <= 63
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.bytes().all(sign)
+            && !text.starts_with("pg_")
+            && text != "information_schema";
+        (text.is_empty() || name).then(|| text.to_owned())
+    });
+    Some(schema).filter(|name| !name.is_empty())
 }
 
 fn feed_kind(r: &mut Reader) -> FeedKind {
@@ -264,6 +280,10 @@ fn between_keys(r: &mut Reader, settings: &Settings) {
         let problem =
             format!("is {}, more than store.max_connections, {}", pipeline.lanes, store.max_connections);
         r.mistake("pipeline.lanes", problem, "each lane needs a connection of its own");
+    }
+    if store.database() == Database::Sqlite && store.schema.is_some() {
+        let problem = "is set, and store.url names a SQLite file, which has no schemas".to_owned();
+        r.mistake("store.schema", problem, "leave it empty, or name a PostgreSQL database");
     }
     if retention.purge_trash.after < PROMISED && !retention.destroy_what_could_still_be_restored {
         let problem = "is less than the 90 days for which a deleted contact can be brought back".to_owned();

@@ -27,6 +27,7 @@ pub fn store(settings: &Settings, create: bool) -> store::Options {
     store::Options {
         hash_keys,
         url: settings.url.expose().to_owned(),
+        schema: settings.schema.clone(),
         max_connections: settings.max_connections,
         acquire_timeout: settings.acquire_timeout,
         statement_timeout: settings.statement_timeout,

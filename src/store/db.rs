@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -35,6 +36,8 @@ pub struct Db {
     statement_timeout: Duration,
     /// A session of PostgreSQL remembers the statements it has seen.
     prepares: bool,
+    /// Where PostgreSQL keeps our tables, unless where it would by itself.
+    schema: Option<Arc<str>>,
 }
 
 impl Db {
@@ -48,6 +51,7 @@ impl Db {
             pool: Pool::open(options)?,
             statement_timeout: options.statement_timeout,
             prepares: options.prepared_statements,
+            schema: options.schema.as_deref().map(Arc::from),
         })
     }
 
@@ -94,13 +98,17 @@ impl Db {
         if self.prepares {
             begin.push_str(self.dialect().demand_own_session());
         }
+        if let Some(schema) = &self.schema {
+            begin.push_str(&self.dialect().within(schema));
+        }
         let connection = match &self.pool {
             Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
             Pool::Sqlite { writer, .. } if writes => Connection::Sqlite(writer.acquire().await?),
             Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
         };
         let patience = self.statement_timeout + ANSWER;
-        let mut tx = Tx { connection, writes, prepares: self.prepares, patience, is_silent: false };
+        let (prepares, schema) = (self.prepares, self.schema.clone());
+        let mut tx = Tx { connection, writes, prepares, schema, patience, is_silent: false };
         tx.run(begin).await?;
         Ok(tx)
     }
@@ -145,6 +153,7 @@ pub struct Tx {
     writes: bool,
     /// As the database's.
     prepares: bool,
+    schema: Option<Arc<str>>,
     /// How long PostgreSQL may be silent.
     patience: Duration,
     /// It was silent for longer.
@@ -213,6 +222,11 @@ impl Tx {
             Connection::Postgres(_) => Dialect::Postgres,
             Connection::Sqlite(_) => Dialect::Sqlite,
         }
+    }
+
+    /// The schema that names are looked up in, where one is set.
+    pub fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
     }
 
     /// Locks the rows of `table` that a query finds until the end of a transaction that writes.

@@ -1,5 +1,6 @@
 //! The few things in which the two databases differ.
 
+use super::preconditions::quoted;
 use crate::domain::record::{Column, ColumnType};
 
 /// What a session is marked with that is this program's own: nobody else's statements are in it, and none of ours are
@@ -147,6 +148,15 @@ impl Dialect {
                  SET LOCAL idle_in_transaction_session_timeout = {statement_timeout_ms}"
             ),
             Self::Sqlite => "BEGIN IMMEDIATE".to_owned(),
+        }
+    }
+
+    /// Added to what opens a transaction: names without a schema are looked up in this one alone. In the transaction and
+    /// not in the session, for a pooler may pass that on.
+    pub fn within(self, schema: &str) -> String {
+        match self {
+            Self::Postgres => format!("; SET LOCAL search_path = {}", quoted(schema)),
+            Self::Sqlite => String::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::db::Tx;
 use super::dialect::Dialect;
 use super::values::args;
-use super::{KeyHome, Store, StoreError, addresses, reading, suppressions, transaction};
+use super::{KeyHome, Store, StoreError, addresses, preconditions, reading, suppressions, transaction};
 
 /// A step of the schema, the same under one name for both databases.
 struct Migration {
@@ -136,7 +136,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Where the database does not answer.
+    /// As [`Store::migrate`].
     pub async fn schema(&self) -> Result<Schema, StoreError> {
         reading!(self, tx => schema(tx))
     }
@@ -145,7 +145,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// A schema that a newer program made, or a database that does not answer.
+    /// A schema that a newer program made, a database that cannot hold every text or has tables of another program, or
+    /// one that does not answer.
     pub async fn migrate(&self) -> Result<Migrated, StoreError> {
         let migrated = transaction!(self, tx => migrate(tx))?;
         // Made now, the key is in every backup: a journal can be applied to whichever is restored.
@@ -157,13 +158,9 @@ impl Store {
 }
 
 async fn schema(tx: &mut Tx) -> Result<Schema, StoreError> {
-    let exists = match tx.dialect() {
-        Dialect::Postgres => {
-            "SELECT 1 AS one FROM pg_tables WHERE schemaname = current_schema() AND tablename = $1"
-        }
-        Dialect::Sqlite => "SELECT 1 AS one FROM sqlite_schema WHERE type = 'table' AND name = $1",
-    };
-    if tx.row(exists, args!["schema_migrations"]).await?.is_none() {
+    preconditions::demand_unicode(tx).await?;
+    let names = MIGRATIONS.map(|migration| migration.name);
+    if !preconditions::has_migrations(tx, &names).await? {
         return Ok(missing_after(0));
     }
     let row = tx.row("SELECT coalesce(max(version), 0) AS version FROM schema_migrations", &[]).await?;
@@ -185,11 +182,7 @@ async fn migrate(tx: &mut Tx) -> Result<Migrated, StoreError> {
         // Others who migrate wait here. The number is this program's name in ASCII, shortened.
         tx.rows("SELECT 1 AS one FROM pg_advisory_xact_lock(7165905010)", &[]).await?;
     }
-    tx.script(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (version bigint PRIMARY KEY, name text NOT NULL, \
-         applied_at text NOT NULL)",
-    )
-    .await?;
+    preconditions::make_schema(tx).await?;
     let missing = match schema(tx).await? {
         Schema::Current => return Ok(Migrated::default()),
         Schema::Behind(missing) => missing,
@@ -200,6 +193,13 @@ async fn migrate(tx: &mut Tx) -> Result<Migrated, StoreError> {
             )));
         }
     };
+    if missing.len() == MIGRATIONS.len() {
+        preconditions::demand_nothing_of_others(tx).await?;
+        tx.script(
+            "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, name text NOT NULL, applied_at text NOT NULL)",
+        )
+        .await?;
+    }
     if tx.dialect() == Dialect::Postgres {
         // An index on a large table takes as long as it takes. But while we wait for a table that somebody reads, all
         // who come after us wait too: better to let them through and try again.

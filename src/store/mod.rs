@@ -46,6 +46,7 @@ pub mod overview;
 pub mod pages;
 mod plan;
 mod pool;
+mod preconditions;
 mod purge;
 mod random;
 pub mod read;

@@ -24,6 +24,8 @@ use crate::domain::connection_url;
 pub struct Options {
     /// `sqlite://PATH` or `postgres://…`. May hold a password: never logged.
     pub url: String,
+    /// The schema of our tables (PostgreSQL); none for whatever the session's search path says.
+    pub schema: Option<String>,
     pub max_connections: u32,
     /// How long to wait for a connection.
     pub acquire_timeout: Duration,

@@ -118,8 +118,8 @@ async fn fresh_store(context: &Context) -> Result<Store, Failure> {
                 .with_context(|| format!("{file} of an earlier demo cannot be removed"))?;
         }
     }
-    let mut options =
-        store::Options { url: URL.to_owned(), ..service::options::store(&context.settings, true) };
+    let configured = service::options::store(&context.settings, true);
+    let mut options = store::Options { url: URL.to_owned(), schema: None, ..configured };
     if context.settings.privacy.hash_key_file.is_none() {
         // Where a command looks that is told the demo's store and nothing else.
         options.hash_keys = KeyHome::Beside(key_file.into());

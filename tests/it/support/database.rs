@@ -26,8 +26,18 @@ impl Database {
 
     /// A fresh database on another server; its URL names one that is there.
     pub async fn postgres_at(server: &str) -> Self {
+        Self::created(server, "").await
+    }
+
+    /// As [`Database::postgres`], in an encoding.
+    pub async fn postgres_in(encoding: &str) -> Self {
+        let options = format!(" ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'");
+        Self::created(&server("TEST_POSTGRES_URL"), &options).await
+    }
+
+    async fn created(server: &str, options: &str) -> Self {
         let name = unique_name();
-        let created = administer(server, format!("CREATE DATABASE {name}")).await;
+        let created = administer(server, format!("CREATE DATABASE {name}{options}")).await;
         created.expect("PostgreSQL creates a database");
         Self { url: at(server, &name), kind: Kind::Postgres { server: server.to_owned(), name } }
     }
@@ -76,6 +86,12 @@ impl Database {
         self.url.replace(&self.host(), host)
     }
 
+    /// The directory of the Unix socket, and the name of the database.
+    pub fn socket(&self) -> (String, String) {
+        let Kind::Postgres { name, .. } = &self.kind else { panic!("SQLite has no socket") };
+        (server("TEST_POSTGRES_SOCKETS"), name.clone())
+    }
+
     /// As [`Database::url`], through a pooler that passes sessions on between transactions.
     pub fn pooled_url(&self) -> String {
         let Kind::Postgres { name, .. } = &self.kind else { panic!("SQLite has no pooler") };
@@ -97,6 +113,7 @@ impl Database {
         let patience = Duration::from_secs(30);
         let options = Options {
             url: self.url.clone(),
+            schema: None,
             max_connections,
             acquire_timeout: patience,
             statement_timeout: patience,
