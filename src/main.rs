@@ -20,12 +20,12 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(sentence)) => {
-            eprintln!("error: {sentence}");
+            eprintln!("error: {}", cli::plain_lines(&sentence));
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) if is_broken_pipe(&error) => ExitCode::from(1),
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", cli::plain_lines(&format!("{error:#}")));
             ExitCode::from(1)
         }
     }

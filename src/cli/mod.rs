@@ -25,6 +25,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::output::plain_lines;
 use crate::config::{LogFormat, Mistakes, Settings, environment};
 use crate::domain::members::parse_id_text;
 use crate::operations::{self, Operations};

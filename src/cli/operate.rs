@@ -45,7 +45,7 @@ pub fn check_config(context: &Context) -> Result<(), Failure> {
 
 pub fn effects(json: bool) -> Result<(), Failure> {
     if !json {
-        return output::line(to_markdown().trim_end());
+        return output::lines(to_markdown().trim_end());
     }
     let cells: Vec<serde_json::Value> = Category::ALL
         .into_iter()

@@ -71,8 +71,9 @@ fn tell(job: &Value) -> Result<(), Failure> {
     let Some(counts) = run["counts"].as_object().filter(|counts| !counts.is_empty()) else { return Ok(()) };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     let lease = run["leaseToken"].as_i64().map_or(String::new(), |token| format!(", lease {token}"));
+    output::line("")?;
     output::line(&format!(
-        "\n{}, run {} by {}{lease}:",
+        "{}, run {} by {}{lease}:",
         text(&job["job"]),
         text(&run["runId"]),
         text(&run["by"])

@@ -239,3 +239,32 @@ async fn wrong_usage_exits_with_two_and_help_with_none() {
         assert!(output.code == 0 && !output.stdout.is_empty(), "{command}: {output:?}");
     }
 }
+
+on_both!(what_a_terminal_would_obey_is_escaped_and_what_is_long_is_cut, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let properties = json!({
+        "firstname": "Ada\u{1b}]0;owned\u{7}\u{1b}[2J",
+        "lastname": "Love\nverdict: live\u{202e}ecal",
+        "about": "x".repeat(65_536),
+        "beyond": "\u{9b}".repeat(70_000),
+    });
+    reaper.import(&[&entitled_account(1)[..], &[contact(1, 1, properties.clone())]].concat()).await;
+    reaper.delete(1, 1).await;
+    let args = ["inspect", "contact", "1", "--account", "1"];
+    let shown = reaper.run(&args).await;
+    assert_eq!((shown.code, shown.stderr.as_str()), (0, ""));
+    let obeyed = |sign: char| sign != '\n' && (sign.is_control() || sign == '\u{202e}');
+    assert!(!shown.stdout.contains(obeyed), "{}", shown.stdout);
+    assert!(shown.stdout.contains(r"Ada\u{1b}]0;owned\u{7}\u{1b}[2J"), "{}", shown.stdout);
+    assert!(shown.stdout.contains(r"Love\nverdict: live\u{202e}ecal"), "{}", shown.stdout);
+    assert!(shown.stdout.lines().all(|line| line.chars().count() < 400), "{}", shown.stdout);
+    // A program has all of it, and a terminal still nothing to obey.
+    let shown = reaper.run(&[&["--json"][..], &args].concat()).await;
+    assert!(!shown.stdout.contains(obeyed));
+    for (name, value) in properties.as_object().unwrap() {
+        assert_eq!(&document(&shown)["properties"][name], value);
+    }
+    // An error that names what it was given.
+    let said = reaper.refused(&["import", "no\u{1b}[2Jsuch"]).await;
+    assert!(!said.contains('\u{1b}') && said.contains(r"no\u{1b}[2Jsuch"), "{said}");
+});

@@ -205,7 +205,7 @@ fn as_json(line: &Line) -> Value {
 
 fn print(imported: u64, lines: &[Line], trash: &[TrashRow]) -> Result<(), Failure> {
     let purge = Transition::Purge.as_str();
-    output::line(&format!(
+    output::lines(&format!(
         "A fresh store, {FILE}: {imported} records of three sample accounts imported; contact 130, in the trash\n\
          for 120 days, taken by the {purge}; contact {RESTORED} restored by {USER}.\n\n\
          {} enrollment events, decided in the order they came:\n",
@@ -228,13 +228,14 @@ fn print(imported: u64, lines: &[Line], trash: &[TrashRow]) -> Result<(), Failur
         })
         .collect();
     output::table(&["enrollment", "account", "workflow", "object", "outcome", "reason"], &rows, "no events")?;
-    output::line("\nWhy the dead letters are dead:\n")?;
+    output::lines("\nWhy the dead letters are dead:\n")?;
     for line in lines {
         if let (Some(reason), Some(detail)) = (line.reason, &line.detail) {
-            output::line(&format!("{reason}\n  {detail}"))?;
+            output::line(reason)?;
+            output::line(&format!("  {detail}"))?;
         }
     }
-    output::line("\nThe trash of account 1:\n")?;
+    output::lines("\nThe trash of account 1:\n")?;
     super::inspect::print_trash(trash)
 }
 
@@ -243,7 +244,7 @@ async fn print_address(store: &Store, address: &str) -> Result<(), Failure> {
     let wanted = NewToken { account_id: 1, user, name, expires: None };
     let made = store.create_token(&wanted, &operator()).await?;
     print_next()?;
-    output::line(&format!(
+    output::lines(&format!(
         "\nPages: http://{address}/, to be opened with the token of {PAGES_USER}:\n\n  {}\n\n\
          API: http://{address}/api/v1/openapi.json, metrics: http://{address}/metrics. Ctrl-C ends.",
         made.token.expose()
@@ -252,7 +253,7 @@ async fn print_address(store: &Store, address: &str) -> Result<(), Failure> {
 
 fn print_next() -> Result<(), Failure> {
     let program = std::env::args().next().unwrap_or_else(|| "contact-reaper".to_owned());
-    output::line(&format!(
+    output::lines(&format!(
         "\nTry next:\n\n  \
          export CONTACT_REAPER_STORE__URL={URL}\n  \
          {program} inspect contact 105 --account 1\n  \
