@@ -357,7 +357,8 @@ pub async fn serve(
     Ok(Server { task, stop, address })
 }
 
-/// Becomes true with the first SIGTERM or SIGINT; the second ends the process at once.
+/// Becomes true with the first SIGTERM, SIGINT or SIGHUP (a terminal that is closed); the second ends the process at once.
+/// Whoever started it with SIGHUP ignored, as nohup does, wants it to go on.
 ///
 /// # Errors
 ///
@@ -365,12 +366,23 @@ pub async fn serve(
 pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened to")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened to")?;
+    let mut hangup = match is_hangup_ignored() {
+        true => None,
+        false => Some(signal(SignalKind::hangup()).context("SIGHUP cannot be listened to")?),
+    };
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         for first in [true, false] {
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => drop(hangup.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                () = hung_up => {}
             }
             if !first {
                 std::process::exit(1);
@@ -379,6 +391,13 @@ pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
         }
     });
     Ok(receiver)
+}
+
+/// Was the process started with SIGHUP ignored? Linux says so in a mask, the first signal in its lowest bit.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// This instance among the others: the host and the process, and chance between them, for containers may have one name

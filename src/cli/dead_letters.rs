@@ -83,7 +83,9 @@ impl DeadLetters {
             Self::List { reason, account, limit } => {
                 let selection = Selection { reason, account_id: account, ids: Vec::new() };
                 let operations = context.operations().await?;
-                list(context, &operations.dead_letters(&selection, None, limit as usize).await?)
+                let letters = operations.dead_letters(&selection, None, limit as usize).await?;
+                context.refuse_unknown(&operations.store, account, letters.is_empty()).await?;
+                list(context, &letters)
             }
             Self::Show { id, body } => {
                 let (letter, bytes) = context.operations().await?.dead_letter(id, None).await?;

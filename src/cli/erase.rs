@@ -138,6 +138,7 @@ impl Erasures {
                     Some(address) => store.erasures_of(account, &address, limit).await?,
                     None => store.erasures(account, None, limit).await?,
                 };
+                context.refuse_unknown(&store, Some(account), receipts.is_empty()).await?;
                 if context.json {
                     return output::document(&receipts);
                 }
@@ -249,6 +250,7 @@ impl LegalHold {
             }
             Self::List { account } => {
                 let holds = operations.store.legal_holds(account, 1, i64::MAX).await?;
+                context.refuse_unknown(&operations.store, Some(account), holds.is_empty()).await?;
                 if context.json {
                     return output::document(&holds);
                 }

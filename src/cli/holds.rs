@@ -61,7 +61,9 @@ impl Holds {
 }
 
 async fn print(context: &Context, filter: &Filter) -> Result<(), Failure> {
-    let holds = context.existing_store().await?.holds(filter).await?;
+    let store = context.existing_store().await?;
+    let holds = store.holds(filter).await?;
+    context.refuse_unknown(&store, filter.account_id, holds.is_empty()).await?;
     if context.json {
         return output::document(&holds);
     }

@@ -88,7 +88,9 @@ impl Enrollments {
         match self {
             Self::List { list, workflow, outcome, reason } => {
                 let filter = Filter { workflow_id: workflow, outcome, reason, ..list.filter() };
-                let rows = context.existing_store().await?.enrollments(&filter).await?;
+                let store = context.existing_store().await?;
+                let rows = store.enrollments(&filter).await?;
+                context.refuse_unknown(&store, filter.account_id, rows.is_empty()).await?;
                 if context.json { output::document(&rows) } else { print_enrollments(&rows) }
             }
             Self::Show { account, enrollment, action } => {
@@ -190,6 +192,7 @@ impl Trash {
                 break;
             }
         }
+        context.refuse_unknown(&store, Some(account), rows.is_empty()).await?;
         if context.json {
             return output::document(&rows);
         }
@@ -219,6 +222,7 @@ impl Audit {
         let Self::List { list } = self;
         let store = context.existing_store().await?;
         let rows = store.audit(&list.filter()).await?;
+        context.refuse_unknown(&store, list.account, rows.is_empty()).await?;
         if context.json {
             return output::document(&rows);
         }

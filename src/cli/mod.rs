@@ -54,7 +54,7 @@ pub struct Cli {
 enum Command {
     /// See the whole thing work on sample data: no server, no settings
     Demo(demo::Demo),
-    /// Run the service until SIGTERM or SIGINT, then drain
+    /// Run the service until SIGTERM, SIGINT or SIGHUP, then drain
     Run,
     /// Bring the store's schema up to date
     Migrate,
@@ -180,6 +180,19 @@ impl Context {
     /// The operations, on the store as it is.
     async fn operations(&self) -> Result<Operations, Failure> {
         Ok(service::operations(&self.settings, self.existing_store().await?))
+    }
+
+    /// A list of an account that is empty, and the account not even there: somebody mistyped it.
+    async fn refuse_unknown(
+        &self,
+        store: &Store,
+        account: Option<i64>,
+        is_empty: bool,
+    ) -> Result<(), Failure> {
+        match account.filter(|_| is_empty) {
+            Some(account) => Ok(store.demand_account(account).await?),
+            None => Ok(()),
+        }
     }
 
     /// The store as it is: it must be there, with the schema of this program.

@@ -9,6 +9,7 @@ use crate::store::Migrated;
 use crate::telemetry::Telemetry;
 
 pub async fn run(context: &Context) -> Result<(), Failure> {
+    context.settings.demand_a_feed()?;
     let telemetry = Telemetry::install()?;
     Ok(service::run(&context.settings, telemetry).await?)
 }
@@ -33,6 +34,9 @@ pub async fn migrate(context: &Context) -> Result<(), Failure> {
 
 pub fn check_config(context: &Context) -> Result<(), Failure> {
     let settings = context.settings.describe();
+    if let Err(mistakes) = context.settings.demand_a_feed() {
+        eprintln!("note: `run` does not start with these settings, other commands do: {mistakes}");
+    }
     if context.json {
         return output::document(&settings);
     }

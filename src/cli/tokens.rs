@@ -69,7 +69,11 @@ impl Tokens {
                 );
                 Ok(())
             }
-            Self::List { account } => print(context, store.tokens(account).await?),
+            Self::List { account } => {
+                let tokens = store.tokens(account).await?;
+                context.refuse_unknown(&store, account, tokens.is_empty()).await?;
+                print(context, tokens)
+            }
             Self::Revoke { token, account } => {
                 store.revoke_token(account, token, &operator()).await?;
                 if context.json {

@@ -31,6 +31,7 @@ impl Users {
                 None => break,
             }
         }
+        context.refuse_unknown(&store, Some(account), users.is_empty()).await?;
         if context.json {
             return output::document(&users);
         }

@@ -68,6 +68,26 @@ impl Settings {
         read::settings(reader::Reader::new(values, mistakes))
     }
 
+    /// What `run` needs beyond what every command does.
+    ///
+    /// # Errors
+    ///
+    /// The mistake that only `run` minds.
+    pub fn demand_a_feed(&self) -> Result<(), Mistakes> {
+        let mut mistakes = Mistakes::default();
+        if self.feed.kind == FeedKind::JsonLines && self.feed.jsonl.path.as_os_str().is_empty() {
+            let key = "feed.jsonl.path";
+            let origin = self.described.iter().find(|setting| setting.key == key);
+            mistakes.push(Mistake {
+                key: key.to_owned(),
+                origin: origin.map_or(Origin::Default, |setting| setting.origin.clone()),
+                problem: "is empty".to_owned(),
+                remedy: "name a file, or \"-\" for standard input, where feed.kind is \"jsonl\"".to_owned(),
+            });
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(mistakes) }
+    }
+
     /// Every key with the value in force and where it came from, passwords hidden, in the order of
     /// `default.toml`.
     pub fn describe(&self) -> &[Setting] {

@@ -267,10 +267,6 @@ fn is_level(text: &str) -> bool {
 /// What one key demands of another; asked only where each is right by itself.
 fn between_keys(r: &mut Reader, settings: &Settings) {
     let Settings { store, feed, pipeline, ledger, dead_letters, retention, .. } = settings;
-    if feed.kind == FeedKind::JsonLines && feed.jsonl.path == PathBuf::new() {
-        let remedy = "name a file, or \"-\" for standard input, where feed.kind is \"jsonl\"";
-        r.mistake("feed.jsonl.path", "is empty".to_owned(), remedy);
-    }
     if usize::from(pipeline.prefetch) < pipeline.batch_size {
         let problem =
             format!("is {}, less than pipeline.batch_size, {}", pipeline.prefetch, pipeline.batch_size);

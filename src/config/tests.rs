@@ -270,11 +270,10 @@ fn an_unreadable_file_does_not_hide_the_other_mistakes() {
 
 #[test]
 fn what_one_key_demands_of_another() {
-    assert!(
-        one_mistake("feed.kind = \"jsonl\"", &[])
-            .starts_with("feed.jsonl.path (default) is empty; name a file")
-    );
-    assert!(load("feed.kind = \"jsonl\"\nfeed.jsonl.path = \"-\"", &[]).is_ok());
+    // Only `run` minds.
+    let without_a_file = load("feed.kind = \"jsonl\"", &[]).unwrap().demand_a_feed().unwrap_err();
+    assert!(without_a_file.to_string().starts_with("feed.jsonl.path (default) is empty; name a file"));
+    assert!(load("feed.kind = \"jsonl\"\nfeed.jsonl.path = \"-\"", &[]).unwrap().demand_a_feed().is_ok());
     let sentence = one_mistake("pipeline.batch_size = 2000", &[]);
     assert!(sentence.starts_with("pipeline.prefetch (default) is 1500, less than"), "{sentence}");
     let sentence = one_mistake("pipeline.lanes = 9\nstore.url = \"postgres://db/crm\"", &[]);

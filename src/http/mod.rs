@@ -209,6 +209,8 @@ mod tests {
     async fn an_address_in_use_is_named() {
         let server = start().await;
         let error = bind(server.address).await.unwrap_err().to_string();
-        assert!(error.starts_with(&format!("http.listen is {}, which cannot", server.address)), "{error}");
+        let said =
+            format!("http.listen is {}, and another process listens there: set http.listen", server.address);
+        assert!(error.starts_with(&said), "{error}");
     }
 }

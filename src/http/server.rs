@@ -31,12 +31,28 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "http.listen is {address}, which cannot be listened on ({source}); set another address or stop what uses it"
-)]
+#[error("http.listen is {address}, {}", why(.cause))]
 pub struct BindError {
     address: SocketAddr,
-    source: io::Error,
+    cause: io::Error,
+}
+
+/// What is wrong with an address, and what to do about it.
+fn why(cause: &io::Error) -> String {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => {
+            "and another process listens there: set http.listen to another port, or end that process \
+             (`ss -ltnp` names it)"
+                .to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "which is no address of this machine: set http.listen to one that is".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "and this user may not listen there: set http.listen to a port from 1024 on".to_owned()
+        }
+        _ => format!("which cannot be listened on ({cause}): set http.listen to another address"),
+    }
 }
 
 /// Who is at the other end of a connection.
@@ -49,7 +65,7 @@ pub struct Peer(pub SocketAddr);
 ///
 /// One sentence naming the setting and the address.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|source| BindError { address, source })
+    TcpListener::bind(address).await.map_err(|cause| BindError { address, cause })
 }
 
 /// Serves until `shutdown` completes, and a moment longer for connections that are open then.

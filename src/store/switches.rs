@@ -114,7 +114,7 @@ pub(super) async fn begin_to_decide(tx: &mut Tx) -> Result<Time, StoreError> {
 
 async fn pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
     let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
-    refuse_unknown(tx, scope).await?;
+    refuse_unknown(tx, scope, "paused").await?;
     let (account_id, workflow_id) = scope.key();
     let who = operator.who(tx, account_id, "stop workflows that delete").await?;
     let paused = tx
@@ -129,8 +129,8 @@ async fn pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, S
     Ok(paused > 0)
 }
 
-/// A typing error must not look like a pause.
-async fn refuse_unknown(tx: &mut Tx, scope: Scope) -> Result<(), StoreError> {
+/// A typing error must not look like a pause, or like the end of one.
+async fn refuse_unknown(tx: &mut Tx, scope: Scope, deed: &str) -> Result<(), StoreError> {
     let Some(account_id) = scope.account_id else { return Ok(()) };
     let found = match scope.workflow_id {
         None => tx.row("SELECT 1 AS one FROM accounts WHERE account_id = $1", args![account_id]).await?,
@@ -141,7 +141,7 @@ async fn refuse_unknown(tx: &mut Tx, scope: Scope) -> Result<(), StoreError> {
     };
     match found {
         Some(_) => Ok(()),
-        None => Err(StoreError::NotFound(format!("there is no {scope}; nothing was paused"))),
+        None => Err(StoreError::NotFound(format!("there is no {scope}; nothing was {deed}"))),
     }
 }
 
@@ -156,7 +156,10 @@ async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resume
             args![account_id, workflow_id],
         )
         .await?;
-    if resumed > 0 {
+    // A workflow may have gone since it was paused.
+    if resumed == 0 {
+        refuse_unknown(tx, scope, "resumed").await?;
+    } else {
         tx.execute(
             "UPDATE waiting_enrollments SET ready_at = $1 WHERE reason = 'paused' AND ready_at IS NULL \
              AND NOT EXISTS (SELECT 1 FROM switches s WHERE s.account_id = 0 \

@@ -28,6 +28,23 @@ impl Store {
     pub async fn users(&self, account_id: i64, from: i64, limit: i64) -> Result<Vec<UserRow>, StoreError> {
         reading!(self, tx => list(tx, account_id, from, limit))
     }
+
+    /// Is this account there?
+    ///
+    /// # Errors
+    ///
+    /// Where it is not, or the database does not answer.
+    pub async fn demand_account(&self, account_id: i64) -> Result<(), StoreError> {
+        reading!(self, tx => demand_account(tx, account_id))
+    }
+}
+
+async fn demand_account(tx: &mut Tx, account_id: i64) -> Result<(), StoreError> {
+    let sql = "SELECT 1 AS one FROM accounts WHERE account_id = $1";
+    match tx.row(sql, args![account_id]).await? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::NotFound(format!("there is no account {account_id}"))),
+    }
 }
 
 async fn list(tx: &mut Tx, account_id: i64, from: i64, limit: i64) -> Result<Vec<UserRow>, StoreError> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::records::{contact, entitled_account};
+use crate::support::records::{contact, entitled_account, event};
 use crate::support::{Database, Output, Reaper, TempDir, on_both};
 
 /// Every command that asks or changes a store, and not `migrate`, `import` and `run`, which make one.
@@ -268,3 +268,71 @@ on_both!(what_a_terminal_would_obey_is_escaped_and_what_is_long_is_cut, async |d
     let said = reaper.refused(&["import", "no\u{1b}[2Jsuch"]).await;
     assert!(!said.contains('\u{1b}') && said.contains(r"no\u{1b}[2Jsuch"), "{said}");
 });
+
+on_both!(what_is_asked_of_nobody_is_told_and_not_answered_with_nothing, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&entitled_account(1)).await;
+    for command in [
+        "enrollments list",
+        "trash list",
+        "audit list",
+        "holds list",
+        "dead-letters list",
+        "tokens list",
+        "users list",
+        "erasures list",
+        "erasures list --email a@b.example",
+        "legal-hold list",
+        "resume",
+        "pause",
+    ] {
+        let args: Vec<&str> = command.split(' ').collect();
+        let said = reaper.refused(&[&args[..], &["--account", "99"]].concat()).await;
+        assert!(said.contains("there is no account 99"), "{command}: {said}");
+        if command != "pause" {
+            let known = reaper.run(&[&args[..], &["--account", "1"]].concat()).await;
+            assert_eq!(known.code, 0, "{command}: {}", known.stderr);
+        }
+    }
+    let said = reaper.refused(&["resume", "--account", "1", "--workflow", "99"]).await;
+    assert!(said.contains("there is no workflow 99 of account 1; nothing was resumed"), "{said}");
+    // A decision on somebody of an account that is none is still to be found.
+    reaper.decide(&[event(99, 6, 5, 5)]).await;
+    let refused = reaper.json(&["enrollments", "list", "--account", "99"]).await;
+    assert_eq!(refused[0]["reason"], "account_not_found");
+});
+
+on_both!(dead_letters_that_are_not_there_are_told, async |db: Database| {
+    let reaper = Reaper::new(&db).setting("feed.kind", "jsonl").setting("feed.jsonl.path", "-");
+    reaper.import(&entitled_account(1)).await;
+    reaper.decide_lines("{\n[]\n").await;
+    let id = reaper.json(&["dead-letters", "list"]).await[0]["id"].as_str().unwrap().to_owned();
+    for args in [
+        &["show", "99"][..],
+        &["replay", "--id", "99"],
+        &["replay", "--id", &id, "99"],
+        &["replay", "--account", "1", "--id", &id],
+        &["discard", "--id", "99", "--confirm", "0"],
+        &["discard", "--id", "99", "--confirm", "1"],
+        &["discard", "--id", &id, "99", "--confirm", "1"],
+    ] {
+        let said = reaper.refused(&[&["dead-letters"][..], args].concat()).await;
+        assert!(said.contains("no dead letter has the id"), "{args:?}: {said}");
+    }
+    assert_eq!(db.count("dead_letters", "TRUE").await, 2);
+});
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_run_needs_the_file_of_the_embedded_feed() {
+    let database = Database::sqlite();
+    let reaper = Reaper::new(&database).setting("feed.kind", "jsonl");
+    reaper.import(&entitled_account(1)).await;
+    reaper.json(&["audit", "list"]).await;
+    let checked = reaper.run(&["check-config"]).await;
+    assert!(checked.code == 0 && checked.stderr.contains("feed.jsonl.path"), "{}", checked.stderr);
+    let run = reaper.run(&["run"]).await;
+    assert!(
+        run.code == 2 && run.stderr.contains("feed.jsonl.path (default) is empty; name a file"),
+        "{run:?}"
+    );
+}

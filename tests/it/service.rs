@@ -97,6 +97,46 @@ async fn sigint_under_load_drains_and_loses_nothing() {
     drains("INT").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_under_load_drains_and_loses_nothing() {
+    drains("HUP").await;
+}
+
+/// As under nohup, which means that the terminal may close.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_that_was_to_be_ignored_is() {
+    let database = Database::sqlite();
+    let reaper =
+        Reaper::new(&database).setting("feed.rabbitmq.url", "amqp://127.0.0.1:1/").ignoring_hangups();
+    let mut worker = reaper.spawn(&["run"]);
+    worker.wait_listening().await;
+    let started = async || worker.get("/startupz").await.0 == 200;
+    wait_until("the start is finished", DEADLINE, started).await;
+    worker.signal("HUP");
+    // Only the second signal would end it at once.
+    worker.signal("TERM");
+    assert!(worker.exit(DEADLINE).await.success(), "{}", worker.stderr());
+    assert!(worker.stderr().contains("stopped"), "{}", worker.stderr());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_is_taken_is_told_once_with_the_setting_that_mends_it() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let said = Reaper::new(&Database::sqlite()).setting("http.listen", &address).refused(&["run"]).await;
+    let last = said.lines().last().unwrap_or_default();
+    assert_eq!(
+        last,
+        format!(
+            "error: http.listen is {address}, and another process listens there: set http.listen to another port, or end \
+             that process (`ss -ltnp` names it)"
+        )
+    );
+    let said =
+        Reaper::new(&Database::sqlite()).setting("http.listen", "203.0.113.7:9464").refused(&["run"]).await;
+    assert!(said.contains("which is no address of this machine: set http.listen"), "{said}");
+}
+
 async fn drains(signal: &str) {
     const EVENTS: i64 = 1200;
     let mut scene = Scene::new(Database::postgres().await, EVENTS).await;

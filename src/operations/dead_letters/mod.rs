@@ -67,18 +67,15 @@ impl Operations {
         account_id: Option<i64>,
     ) -> Result<(DeadLetter, Vec<u8>), Error> {
         let selection = Selection { ids: vec![id], account_id, ..Selection::default() };
-        self.store.dead_letters_after(0, &selection).await?.pop().ok_or_else(|| {
-            Error::NotFound(format!(
-                "no dead letter has the id {id}: the list of dead letters shows those there are"
-            ))
-        })
+        self.store.dead_letters_after(0, &selection).await?.pop().ok_or_else(|| unknown(id))
     }
 
     /// Has them decided anew, oldest first, at most so many a second.
     ///
     /// # Errors
     ///
-    /// Where a user may not; where the broker or the store does not answer: what was replayed by then is, and the rest stays.
+    /// Where a user may not, or an id is unknown; where the broker or the store does not answer: what was replayed by then
+    /// is, and the rest stays.
     pub async fn replay_dead_letters(
         &self,
         selection: &Selection,
@@ -96,7 +93,7 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// Where they are not, or a user may not: then all of them stay.
+    /// Where they are not, an id is unknown, or a user may not: then all of them stay.
     pub async fn discard_dead_letters(
         &self,
         selection: &Selection,
@@ -108,11 +105,28 @@ impl Operations {
         Ok(json!({ "discarded": confirm }))
     }
 
+    /// An id that was mistyped must not look like one that was done.
+    async fn refuse_unknown(&self, selection: &Selection) -> Result<(), Error> {
+        let found = match selection.ids.len() {
+            0 => return Ok(()),
+            wanted => self.store.dead_letters(selection, i64::MAX, wanted).await?,
+        };
+        match selection.ids.iter().find(|id| !found.iter().any(|letter| letter.id == **id)) {
+            Some(missing) => Err(unknown(*missing)),
+            None => Ok(()),
+        }
+    }
+
     async fn order<'a>(&'a self, selection: &'a Selection, operator: &Operator) -> Result<Order<'a>, Error> {
         let account_id = selection.account_id.unwrap_or(0);
         let actor = self.store.who_rules_on_dead_letters(account_id, operator).await?;
+        self.refuse_unknown(selection).await?;
         Ok(Order { operations: self, selection, actor })
     }
+}
+
+fn unknown(id: i64) -> Error {
+    Error::NotFound(format!("no dead letter has the id {id}: the list of dead letters shows those there are"))
 }
 
 /// So many a second, on average and from the start.

@@ -211,7 +211,7 @@ on_both!(dead_letters_of_the_account_are_shown_replayed_and_discarded, async |db
     let nobody = scene.token("5").await;
     assert_eq!(scene.post(&nobody, "/dead-letters/discard", &discard(1)).await.status, 403);
     assert_eq!(scene.post(&nobody, "/dead-letters/replay", &json!({"all": true})).await.status, 403);
-    assert_eq!(scene.post(&stranger, "/dead-letters/discard", &discard(1)).await.status, 409);
+    assert_eq!(scene.post(&stranger, "/dead-letters/discard", &discard(1)).await.status, 404);
     assert_eq!(scene.post(&token, "/dead-letters/discard", &discard(2)).await.status, 409);
     assert_eq!(
         scene.post(&token, "/dead-letters/discard", &discard(1)).await.json(),

@@ -69,6 +69,12 @@ impl Reaper {
         self
     }
 
+    /// As nohup starts it.
+    pub fn ignoring_hangups(mut self) -> Self {
+        self.started_by = ["env", "--ignore-signal=HUP"].map(str::to_owned).to_vec();
+        self
+    }
+
     /// With files that anybody may read unless it says otherwise.
     pub fn umask(mut self, umask: &str) -> Self {
         let script = format!("umask {umask}; exec \"$0\" \"$@\"");
