@@ -287,6 +287,15 @@ fn refuse(reason: RefuseReason) -> Result<(), Decision> {
     Err(Decision::Refuse(reason))
 }
 
+/// An enrollment as of `now`: one that is ahead of it by no more than clocks differ was made now. Left ahead it would stand
+/// behind what happens next, such as a restore.
+pub fn as_of(mut enrollment: NewEnrollment, now: Time) -> NewEnrollment {
+    if enrollment.enrolled_at <= now + MAX_AHEAD {
+        enrollment.enrolled_at = enrollment.enrolled_at.min(now);
+    }
+    enrollment
+}
+
 fn not_in_the_future(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     if enrollment.enrolled_at > facts.now + MAX_AHEAD {
         let detail = "must not be more than 5 minutes ahead of the database's clock";

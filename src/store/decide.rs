@@ -20,7 +20,7 @@ use super::ledger::{self, Entries};
 use super::trash::{self, DeletedBy, Deletion, Trashed};
 use super::waiting::Trip;
 use super::{Store, StoreError, contact_counts, dead_letters, lifecycle, switches, transaction, waiting};
-use crate::domain::decision::Decision;
+use crate::domain::decision::{Decision, as_of};
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limits;
@@ -86,9 +86,9 @@ async fn decide_batch(
     batch: &[Message<'_>],
     rules: &Rules,
 ) -> Result<(Vec<Decided>, Vec<Trip>, Time), StoreError> {
-    let enrollments: Vec<NewEnrollment> =
-        batch.iter().filter_map(|message| message.event.as_ref().ok().cloned()).collect();
     let now = switches::begin_to_decide(tx).await?;
+    let read = batch.iter().filter_map(|message| message.event.as_ref().ok().cloned());
+    let enrollments: Vec<NewEnrollment> = read.map(|enrollment| as_of(enrollment, now)).collect();
     let (mut decided, mut trips) = (Vec::new(), Vec::new());
     if !enrollments.is_empty() {
         (decided, trips) = decide_enrollments(tx, compiled, &enrollments, rules, now).await?;

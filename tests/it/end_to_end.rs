@@ -77,6 +77,7 @@ impl Scene {
             store.restore_contact(account, &user, contact).await.expect("restored");
         }
         store.close().await;
+        database.restored_a_while_ago().await;
         Self { database, broker, heard, reaper, cases, faulty }
     }
 

@@ -8,9 +8,7 @@ use contact_reaper::store::lease::Duty;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
-use crate::support::records::{
-    all_of, contact, entitled_account, event, lines, property, seconds_ago, workflow,
-};
+use crate::support::records::{all_of, contact, entitled_account, event, lines, property, workflow};
 use crate::support::{Broker, DEADLINE, Database, Proxy, Reaper, on_both, wait_until};
 
 const ACCOUNT: i64 = 1;
@@ -25,11 +23,9 @@ fn account_with(contacts: impl IntoIterator<Item = i64>) -> Vec<Value> {
     records
 }
 
-/// The event that enrolls a contact, long enough after whatever happened to it a moment ago.
+/// The event that enrolls a contact.
 fn enrolled(contact: i64) -> Value {
-    let mut event = event(ACCOUNT, WORKFLOW, contact, 10_000 + contact);
-    event["data"]["enrolledAt"] = json!(seconds_ago(-60));
-    event
+    event(ACCOUNT, WORKFLOW, contact, 10_000 + contact)
 }
 
 fn bodies(events: &[Value]) -> Vec<String> {
@@ -103,6 +99,7 @@ on_both!(each_deed_leaves_in_order_and_says_nothing_of_the_person, async |db: Da
 
     reaper.delete(ACCOUNT, 11).await;
     reaper.restore(ACCOUNT, 11).await;
+    db.restored_a_while_ago().await;
     broker.publish(&bodies(&[enrolled(11), enrolled(12)])).await;
 
     let mut arrivals = Arrivals::default();
@@ -152,6 +149,7 @@ on_both!(a_killed_publisher_loses_nothing_and_the_order_holds, async |db: Databa
         reaper.delete(ACCOUNT, id).await;
         reaper.restore(ACCOUNT, id).await;
     }
+    db.restored_a_while_ago().await;
     let mut workers = [reaper.spawn(&["run"]), reaper.spawn(&["run"])];
     for worker in &mut workers {
         worker.wait_ready().await;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::model::Dice;
-use crate::support::records::{self, all_of, property, seconds_ago};
+use crate::support::records::{self, all_of, property};
 
 pub const ACCOUNT: i64 = 1;
 pub const WORKFLOW: i64 = 7;
@@ -130,9 +130,7 @@ fn event(number: i64, bad: bool) -> Event {
 }
 
 fn enrollment(number: i64, contact: i64) -> Event {
-    let mut event = records::event(ACCOUNT, WORKFLOW, contact, number);
-    // After any restore of the contact.
-    event["data"]["enrolledAt"] = json!(seconds_ago(-240));
+    let event = records::event(ACCOUNT, WORKFLOW, contact, number);
     Event { body: event.to_string().into_bytes(), fate: Fate::Decided { contact, enrollment: number } }
 }
 

@@ -172,6 +172,7 @@ pub async fn prepare(database: &Database, reaper: &Reaper, events: i64) {
         store.restore_contact(ACCOUNT, &user, contact).await.expect("restored");
     }
     store.close().await;
+    database.restored_a_while_ago().await;
     let postgres = format!(
         "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
          RAISE EXCEPTION 'poison' USING ERRCODE = '23514'; END $$; \

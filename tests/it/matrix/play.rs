@@ -150,7 +150,8 @@ impl Scene {
             Step::Enroll(account, contact, (workflow, enrollment), lately) => {
                 let mut event = event(*account, *workflow, *contact, *enrollment);
                 event["data"]["cause"] = json!("MANUAL");
-                event["data"]["enrolledAt"] = json!(seconds_ago(if *lately { -240 } else { 3600 }));
+                self.db.restored_a_while_ago().await;
+                event["data"]["enrolledAt"] = json!(seconds_ago(if *lately { 0 } else { 3600 }));
                 let event = parse_event(event.to_string().as_bytes()).expect("well-formed");
                 crate::support::decide(store, &[event]).await.map(drop)
             }

@@ -67,7 +67,7 @@ enum Enrolled {
     LongAgo,
     /// More than the ledger remembers.
     TooLongAgo,
-    /// After every restore, by a clock that runs ahead as far as it may.
+    /// After every restore.
     Lately,
 }
 
@@ -247,7 +247,7 @@ impl Case {
         data["enrolledAt"] = json!(match self.enrolled {
             Enrolled::LongAgo => seconds_ago(3600),
             Enrolled::TooLongAgo => days_ago(121),
-            Enrolled::Lately => seconds_ago(-240),
+            Enrolled::Lately => seconds_ago(0),
         });
         if self.cause == "EVENT" {
             data["event"] = json!({"eventTypeId": "7", "occurredAt": seconds_ago(3600), "properties": {}});

@@ -19,13 +19,12 @@ fn workflow(id: i64) -> Value {
 }
 
 /// Has these workflows delete these contacts, restored or not.
-async fn delete_by(reaper: &Reaper, deletions: &[(i64, i64)], first_enrollment: i64) {
+async fn delete_by(db: &Database, reaper: &Reaper, deletions: &[(i64, i64)], first_enrollment: i64) {
     let event = |(number, (workflow, contact)): (i64, &(i64, i64))| {
-        let mut event = records::event(1, *workflow, *contact, first_enrollment + number);
-        event["data"]["enrolledAt"] = json!(seconds_ago(-240));
-        event
+        records::event(1, *workflow, *contact, first_enrollment + number)
     };
     let events: Vec<Value> = (0..).zip(deletions).map(event).collect();
+    db.restored_a_while_ago().await;
     reaper.decide(&events).await;
     for (_, contact) in deletions {
         assert_eq!(reaper.state(1, *contact).await, "in_trash");
@@ -38,22 +37,22 @@ async fn after_a_bad_run(db: &Database) -> (Reaper, String) {
     records.extend([workflow(BAD), workflow(OTHER), trashed(8, 0, &[])]);
     let reaper = with(db, &records).await;
     // The same workflow, but earlier; 7 came back then.
-    delete_by(&reaper, &[(BAD, 1), (BAD, 7)], 100).await;
+    delete_by(db, &reaper, &[(BAD, 1), (BAD, 7)], 100).await;
     reaper.restore(1, 7).await;
-    delete_by(&reaper, &[(BAD, 2), (BAD, 5), (BAD, 6), (BAD, 7), (BAD, 9)], 200).await;
+    delete_by(db, &reaper, &[(BAD, 2), (BAD, 5), (BAD, 6), (BAD, 7), (BAD, 9)], 200).await;
     let mut began = String::from("9");
     for id in [2, 5, 6, 7, 9] {
         let at = reaper.contact(1, id).await["trash"]["deletedAt"].as_str().unwrap().to_owned();
         began = began.min(at);
     }
     // Another workflow and a person, meanwhile.
-    delete_by(&reaper, &[(OTHER, 3)], 300).await;
+    delete_by(db, &reaper, &[(OTHER, 3)], 300).await;
     reaper.delete(1, 4).await;
     // Somebody restored 5 and 9; then 5 was deleted by a person, 9 by the other workflow.
     reaper.restore(1, 5).await;
     reaper.delete(1, 5).await;
     reaper.restore(1, 9).await;
-    delete_by(&reaper, &[(OTHER, 9)], 400).await;
+    delete_by(db, &reaper, &[(OTHER, 9)], 400).await;
     (reaper, began)
 }
 
