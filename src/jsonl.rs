@@ -144,7 +144,7 @@ pub struct JsonlSession<C> {
 impl<C> JsonlSession<C> {
     fn delivery(&self, receipt: Receipt, body: Vec<u8>, redelivered: bool) -> Delivery<Receipt> {
         let origin = self.settler.ledger.origin(receipt);
-        Delivery { body, redelivered, attempt: 0, trace: None, origin, receipt }
+        Delivery { body, unread: None, redelivered, attempt: 0, trace: None, origin, receipt }
     }
 }
 

@@ -64,8 +64,10 @@ pub trait Lag: Send + Sync + 'static {
 /// One enrollment message as it arrived, with what its feed needs to settle it.
 #[derive(Debug)]
 pub struct Delivery<Receipt> {
-    /// The body, byte for byte.
+    /// The body: one event in structured mode, byte for byte where it came so.
     pub body: Vec<u8>,
+    /// Why its feed could make no event of what came; then the body is that, byte for byte.
+    pub unread: Option<Rejection>,
     /// The feed handed it out before and never saw it settled.
     pub redelivered: bool,
     /// How often it was put off, by [`Verdict::Retry`]. Lost sessions do not count.

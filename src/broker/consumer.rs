@@ -1,7 +1,9 @@
 //! The feed: a generation of connections that consumes, puts off and acknowledges.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::{join, join_all};
 use lapin::options::BasicAckOptions;
@@ -11,11 +13,13 @@ use tokio::sync::Mutex;
 use tracing::warn;
 
 use super::connection::{Role, connect, transient, unless_lost};
-use super::envelope::Incoming;
+use super::envelope::{Form, Incoming};
 use super::ladder::Ladder;
 use super::publisher::{Outgoing, Publisher};
 use super::subscription::Subscription;
 use super::{Options, short, topology};
+use crate::domain::cloud_event::{self, Carriage, Plain};
+use crate::domain::enrollment::Rejection;
 use crate::domain::progress::{Acks, Progress};
 use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
 
@@ -46,7 +50,7 @@ impl Feed for RabbitFeed {
 
         let subscription = Subscription::open(Arc::clone(&connection), queue, options.prefetch).await?;
         let settler = RabbitSettler { connection, publisher, ladder, progress: Arc::default() };
-        Ok(RabbitSession { subscription, settler })
+        Ok(RabbitSession { subscription, parts: VecDeque::new(), settler })
     }
 }
 
@@ -54,24 +58,39 @@ impl Feed for RabbitFeed {
 /// disconnects, and what was not settled comes again.
 pub struct RabbitSession {
     subscription: Subscription,
+    /// Of a batch, what was not handed out yet.
+    parts: VecDeque<Delivery<Receipt>>,
     settler: RabbitSettler,
 }
 
 /// What settles a delivery: its acker, and what is repeated of it where it goes elsewhere. It cannot be printed: headers are
 /// the producer's and may name people.
 pub struct Receipt {
+    message: Arc<Message>,
+    form: Form,
+}
+
+/// What came from the broker: one event, or a batch of them.
+struct Message {
     /// Its number on the channel, from 1 on.
     tag: u64,
     acker: Acker,
     exchange: ShortString,
     routing_key: ShortString,
     properties: BasicProperties,
+    /// How many events of it are not settled. It is acknowledged with the last.
+    open: AtomicUsize,
 }
 
 impl Receipt {
     fn incoming(&self) -> Incoming<'_> {
-        let Self { exchange, routing_key, properties, .. } = self;
-        Incoming { properties, exchange, routing_key }
+        let Message { exchange, routing_key, properties, .. } = self.message.as_ref();
+        Incoming { properties, exchange, routing_key, form: self.form }
+    }
+
+    /// Settles this event of the message: its number where it was the last one.
+    fn settled(self) -> Option<Arc<Message>> {
+        (self.message.open.fetch_sub(1, Ordering::AcqRel) == 1).then_some(self.message)
     }
 }
 
@@ -80,7 +99,16 @@ impl Session for RabbitSession {
     type Settler = RabbitSettler;
 
     async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
-        self.subscription.next().await.map(|delivery| Some(received(delivery)))
+        loop {
+            if let Some(part) = self.parts.pop_front() {
+                return Ok(Some(part));
+            }
+            let (message, parts) = received(self.subscription.next().await?);
+            if parts.is_empty() {
+                self.settler.acknowledge_aside(message);
+            }
+            self.parts.extend(parts);
+        }
     }
 
     fn settler(&self) -> RabbitSettler {
@@ -93,7 +121,8 @@ impl Session for RabbitSession {
     }
 }
 
-fn received(delivery: lapin::message::Delivery) -> Delivery<Receipt> {
+/// A message, and the events in it.
+fn received(delivery: lapin::message::Delivery) -> (Arc<Message>, Vec<Delivery<Receipt>>) {
     let lapin::message::Delivery {
         delivery_tag,
         exchange,
@@ -104,10 +133,45 @@ fn received(delivery: lapin::message::Delivery) -> Delivery<Receipt> {
         acker,
         ..
     } = delivery;
-    let receipt = Receipt { tag: delivery_tag, acker, exchange, routing_key, properties };
-    let incoming = receipt.incoming();
-    let (attempt, trace, origin) = (incoming.attempt(), incoming.trace(), incoming.origin(redelivered));
-    Delivery { body: data, redelivered, attempt, trace, origin, receipt }
+    let incoming = Incoming {
+        properties: &properties,
+        exchange: &exchange,
+        routing_key: &routing_key,
+        form: Form::AsItCame,
+    };
+    let (bodies, unread) = match bodies(data, &incoming.carriage()) {
+        Ok(bodies) => (bodies, None),
+        Err((data, rejection)) => (vec![(Form::AsItCame, data)], Some(rejection)),
+    };
+    let open = AtomicUsize::new(bodies.len());
+    let message = Message { tag: delivery_tag, acker, exchange, routing_key, properties, open };
+    let message = Arc::new(message);
+    let delivery = |(form, body)| {
+        let receipt = Receipt { message: Arc::clone(&message), form };
+        let incoming = receipt.incoming();
+        let (attempt, trace, origin) = (incoming.attempt(), incoming.trace(), incoming.origin(redelivered));
+        Delivery { body, unread: unread.clone(), redelivered, attempt, trace, origin, receipt }
+    };
+    let deliveries = bodies.into_iter().map(delivery).collect();
+    (message, deliveries)
+}
+
+/// The events of a body, in structured mode; or the body, and why there are none in it.
+fn bodies(data: Vec<u8>, carriage: &Carriage) -> Result<Vec<(Form, Vec<u8>)>, (Vec<u8>, Rejection)> {
+    let bodies = match cloud_event::plain(&data, carriage) {
+        Ok(Plain::Event(Cow::Borrowed(_))) => None,
+        Ok(Plain::Event(Cow::Owned(event))) => Some(Ok(vec![(Form::Structured, event)])),
+        Ok(Plain::Batch(batch)) => Some(cloud_event::events(&batch).map(|events| {
+            let part = |(place, event)| (Form::PartOfBatch(place), event);
+            events.into_iter().enumerate().map(part).collect()
+        })),
+        Err(rejection) => Some(Err(rejection)),
+    };
+    match bodies {
+        None => Ok(vec![(Form::AsItCame, data)]),
+        Some(Ok(bodies)) => Ok(bodies),
+        Some(Err(rejection)) => Err((data, rejection)),
+    }
 }
 
 /// Acknowledges, and sends elsewhere before that.
@@ -139,7 +203,7 @@ impl Settler for RabbitSettler {
             let Delivery { body, attempt, receipt, .. } = delivery;
             let (routing_key, properties) = match verdict {
                 Verdict::Ack | Verdict::DeadLetter(_) => {
-                    decided.push((receipt.tag, receipt.acker));
+                    decided.extend(receipt.settled());
                     continue;
                 }
                 Verdict::Retry => match self.ladder.rung(attempt) {
@@ -149,27 +213,39 @@ impl Settler for RabbitSettler {
                 },
             };
             // What cannot be acknowledged any more comes again, and is sent on then.
-            if receipt.acker.usable() {
+            if receipt.message.acker.usable() {
                 outgoing.push(Outgoing { exchange: ShortString::default(), routing_key, properties, body });
             }
-            sent_on.push((receipt.tag, receipt.acker));
+            sent_on.push(receipt);
         }
         let (acknowledged, published) =
             join(self.acknowledge(decided), self.publisher.publish_confirmed(outgoing)).await;
         acknowledged?;
         published?;
-        self.acknowledge(sent_on).await
+        self.acknowledge(sent_on.into_iter().filter_map(Receipt::settled).collect()).await
     }
 }
 
 impl RabbitSettler {
+    /// Acknowledges a batch without an event, which nothing is decided of, beside all else. One that is not acknowledged
+    /// comes again.
+    fn acknowledge_aside(&self, message: Arc<Message>) {
+        let settler = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = settler.acknowledge(vec![message]).await {
+                warn!(%error, "a batch without an event comes again");
+            }
+        });
+    }
+
     /// Through each delivery's own acker: it knows when its channel is gone, a bare tag does not.
-    async fn acknowledge(&self, settled: Vec<(u64, Acker)>) -> Result<(), FeedError> {
-        let tags: Vec<u64> = settled.iter().map(|(tag, _)| *tag).collect();
+    async fn acknowledge(&self, settled: Vec<Arc<Message>>) -> Result<(), FeedError> {
+        let tags: Vec<u64> = settled.iter().map(|message| message.tag).collect();
         let mut progress = self.progress.lock().await;
         let Acks { up_to, singly } = progress.acknowledge(&tags);
         let singly: HashSet<u64> = singly.into_iter().collect();
-        let acks = settled.iter().filter_map(|(tag, acker)| {
+        let acks = settled.iter().filter_map(|message| {
+            let Message { tag, acker, .. } = message.as_ref();
             let multiple = up_to == Some(*tag);
             (multiple || singly.contains(tag)).then(|| acker.ack(BasicAckOptions { multiple }))
         });

@@ -1,5 +1,4 @@
-//! What a message looks like when it goes on, put off or back to work, and what its headers say of it. The body is always
-//! as it came.
+//! What a message looks like when it goes on, put off or back to work, and what its headers say of it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
@@ -8,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use crate::domain::cloud_event::{ATTRIBUTES, Carriage, STRUCTURED};
 use crate::domain::dead_letter::{DeadLetter, Origin};
 use crate::domain::enrollment::{DeadLetterReason, Rejection};
 use crate::domain::trace::TraceContext;
@@ -44,6 +44,17 @@ pub(super) struct Incoming<'a> {
     pub(super) properties: &'a BasicProperties,
     pub(super) exchange: &'a ShortString,
     pub(super) routing_key: &'a ShortString,
+    pub(super) form: Form,
+}
+
+/// How a body relates to the message that it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    AsItCame,
+    /// Unpacked, or put into structured mode.
+    Structured,
+    /// One event of a batch, the first of which is 0.
+    PartOfBatch(usize),
 }
 
 impl Incoming<'_> {
@@ -55,6 +66,22 @@ impl Incoming<'_> {
     /// default exchange. What others claim in such headers counts for nothing.
     fn own(&self) -> Option<&FieldTable> {
         self.headers().filter(|_| self.exchange.as_str().is_empty())
+    }
+
+    /// What is said of the body outside of it.
+    pub(super) fn carriage(&self) -> Carriage {
+        let mut attributes = Vec::new();
+        for (key, value) in self.headers().into_iter().flatten() {
+            let name = ["cloudEvents:", "cloudEvents_"].iter().find_map(|it| key.as_str().strip_prefix(it));
+            let name = name.and_then(|name| ATTRIBUTES.into_iter().find(|attribute| *attribute == name));
+            attributes.extend(name.map(|name| (name, value_text(value))));
+        }
+        let text = |field: &Option<ShortString>| field.as_ref().map(ToString::to_string);
+        Carriage {
+            content_type: text(self.properties.content_type()),
+            content_encoding: text(self.properties.content_encoding()),
+            attributes,
+        }
     }
 
     /// How often it was put off.
@@ -78,14 +105,26 @@ impl Incoming<'_> {
         let original = |key| own.and_then(|headers| header_text(headers, key));
         let published = |key, field: &ShortString| original(key).unwrap_or_else(|| field.to_string());
         let named = self.properties.message_id().as_ref().map(ToString::to_string);
-        let message_id = original(ORIGINAL_MESSAGE_ID);
+        let original_id = original(ORIGINAL_MESSAGE_ID);
+        let may_repeat = redelivered || original_id.is_some() || self.attempt() > 0;
+        let mut message_id = original_id.or(named).unwrap_or_default();
+        if let Form::PartOfBatch(place) = self.form {
+            message_id = format!("{message_id}#{place}");
+        }
         Origin {
             feed: Arc::clone(&FEED),
-            may_repeat: redelivered || message_id.is_some() || self.attempt() > 0,
-            message_id: message_id.or(named).unwrap_or_default(),
+            may_repeat,
+            message_id,
             exchange: published(ORIGINAL_EXCHANGE, self.exchange),
             routing_key: published(ORIGINAL_ROUTING_KEY, self.routing_key),
-            content_type: self.properties.content_type().as_ref().map(ToString::to_string),
+            content_type: self.content_type().map(|it| it.to_string()),
+        }
+    }
+
+    fn content_type(&self) -> Option<ShortString> {
+        match self.form {
+            Form::AsItCame => self.properties.content_type().clone(),
+            Form::Structured | Form::PartOfBatch(_) => Some(STRUCTURED.into()),
         }
     }
 
@@ -116,10 +155,10 @@ impl Incoming<'_> {
     fn with(&self, headers: FieldTable) -> BasicProperties {
         let original = self.properties;
         let mut properties = own_message(headers);
-        if let Some(value) = original.content_type() {
-            properties = properties.with_content_type(value.clone());
+        if let Some(value) = self.content_type() {
+            properties = properties.with_content_type(value);
         }
-        if let Some(value) = original.content_encoding() {
+        if let (Some(value), Form::AsItCame) = (original.content_encoding(), self.form) {
             properties = properties.with_content_encoding(value.clone());
         }
         if let Some(value) = original.correlation_id() {
@@ -312,7 +351,12 @@ mod tests {
             .with_user_id("producer".into())
             .with_content_type("application/json".into());
         let (exchange, routing_key) = (exchange.into(), "contact.delete".into());
-        take(Incoming { properties: &original, exchange: &exchange, routing_key: &routing_key })
+        take(Incoming {
+            properties: &original,
+            exchange: &exchange,
+            routing_key: &routing_key,
+            form: Form::AsItCame,
+        })
     }
 
     fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {

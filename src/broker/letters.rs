@@ -2,6 +2,7 @@
 //!
 //! What older versions set aside there themselves says why in its headers, and keeps that.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use futures_util::TryFutureExt;
@@ -12,10 +13,11 @@ use lapin::{Acker, Connection};
 use tracing::warn;
 
 use super::connection::{Role, connect, transient, unless_lost};
-use super::envelope::{self, Incoming};
+use super::envelope::{self, Form, Incoming};
 use super::publisher::{Outgoing, Publisher};
 use super::subscription::Subscription;
 use super::{Options, short, topology};
+use crate::domain::cloud_event::{self, Plain};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::enrollment::Rejection;
 use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler};
@@ -91,10 +93,25 @@ fn received(delivery: lapin::message::Delivery) -> Delivery<LetterReceipt> {
     // What the broker moved was delivered before, in the queue that it comes from.
     let redelivered = redelivered || moved.is_some();
     let (exchange, routing_key) = moved.unwrap_or((exchange, routing_key));
-    let incoming = Incoming { properties: &properties, exchange: &exchange, routing_key: &routing_key };
+    let mut incoming = Incoming {
+        properties: &properties,
+        exchange: &exchange,
+        routing_key: &routing_key,
+        form: Form::AsItCame,
+    };
+    // A letter has no headers of its own: what they say of the body has to be part of it. A batch stays one.
+    let carriage = incoming.carriage();
+    let body = match cloud_event::plain(&data, &carriage) {
+        Ok(Plain::Event(Cow::Owned(event))) => {
+            incoming.form = Form::Structured;
+            event
+        }
+        Ok(Plain::Batch(Cow::Owned(batch))) => batch,
+        _ => data,
+    };
     let (attempt, trace, origin) = (incoming.attempt(), incoming.trace(), incoming.origin(redelivered));
     let receipt = LetterReceipt { rejection: envelope::rejection(&properties), acker };
-    Delivery { body: data, redelivered, attempt, trace, origin, receipt }
+    Delivery { body, unread: None, redelivered, attempt, trace, origin, receipt }
 }
 
 /// Acknowledges.

@@ -36,6 +36,7 @@ pub use letters::{LetterFeed, LetterReceipt, LetterSession, LetterSettler, Reque
 pub use publisher::{PublishFailure, PublishReport, publish_enrollments};
 pub use queue_lag::QueueLag;
 pub use tls::{Identity, Tls};
+pub use topology::declare_topology;
 
 /// Where the broker is and what everything in it is called.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::connection::{transient, unless_lost};
+use super::connection::{Role, close, connect, transient, unless_lost};
 use super::{Options, ladder, short};
 use crate::ports::FeedError;
 
@@ -31,6 +31,18 @@ struct QueuePlan {
 /// Permanent where something exists with other properties; transient for all else.
 pub(super) async fn declare(connection: &Connection, options: &Options) -> Result<(), FeedError> {
     unless_lost(connection, "declaring exchanges and queues", declare_all(connection, options)).await
+}
+
+/// Connects and declares all of it; the names of exchanges and queues, in their order.
+///
+/// # Errors
+/// No connection, or as [`declare`].
+pub async fn declare_topology(options: &Options) -> Result<(Vec<String>, Vec<String>), FeedError> {
+    let connection = connect(options, Role::Publish).await?;
+    declare(&connection, options).await?;
+    close(&connection).await;
+    let queues = queues(options).into_iter().map(|plan| plan.name).collect();
+    Ok((vec![options.exchange.clone(), options.events_exchange.clone()], queues))
 }
 
 async fn declare_all(connection: &Connection, options: &Options) -> Result<(), FeedError> {

@@ -1,4 +1,4 @@
-//! `import` and `enroll`: JSON Lines from a file or standard input.
+//! `import` and `enroll`: JSON Lines from a file or standard input; and `topology`, where enrollments are published.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -93,6 +93,24 @@ fn interrupted(error: StoreError) -> Failure {
     error.into()
 }
 
+pub async fn topology(context: &Context) -> Result<(), Failure> {
+    let declared = broker::declare_topology(&service::options::broker(&context.settings)).await;
+    let (exchanges, queues) = declared.map_err(said)?;
+    if context.json {
+        return output::document(&json!({"exchanges": exchanges, "queues": queues}));
+    }
+    let named = |kind: &str, names: Vec<String>| {
+        names.into_iter().map(|name| vec![kind.to_owned(), name]).collect::<Vec<_>>()
+    };
+    let rows = [named("exchange", exchanges), named("queue", queues)].concat();
+    output::table(&["declared", "name"], &rows, "nothing is declared")
+}
+
+fn said(error: FeedError) -> Failure {
+    let (FeedError::Transient(sentence) | FeedError::Permanent(sentence)) = error;
+    anyhow!(sentence).into()
+}
+
 pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
     let lines = input.open()?;
     let bar = output::progress("events read");
@@ -108,12 +126,7 @@ pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
     let report =
         broker::publish_enrollments(&service::options::broker(&context.settings), stream::iter(bodies)).await;
     bar.finish_and_clear();
-    let report = match report {
-        Ok(report) => report,
-        Err(FeedError::Transient(sentence) | FeedError::Permanent(sentence)) => {
-            return Err(anyhow!(sentence).into());
-        }
-    };
+    let report = report.map_err(said)?;
     let failures: Vec<serde_json::Value> = report
         .failures
         .iter()

@@ -64,6 +64,8 @@ enum Command {
     Import(data::Input),
     /// Publish enrollment events (JSON Lines) to RabbitMQ, confirmed
     Enroll(data::Input),
+    /// Declare exchanges and queues on RabbitMQ, for producers that start before the service
+    Topology,
     /// Would this contact be deleted by this workflow now, and why? Writes nothing
     Explain(explain::Explain),
     /// Look at a workflow before it is switched on
@@ -262,6 +264,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::CheckConfig => operate::check_config(&context),
         Command::Import(input) => data::import(&context, &input).await,
         Command::Enroll(input) => data::enroll(&context, &input).await,
+        Command::Topology => data::topology(&context).await,
         Command::Explain(explain) => explain.run(&context).await,
         Command::Workflow(workflow) => workflow.run(&context).await,
         Command::Enrollments(enrollments) => enrollments.run(&context).await,

@@ -1,13 +1,19 @@
 //! The enrollment event: its shape, its identity, and why one is set aside.
 //!
-//! A body is a CloudEvents 1.0 JSON object in structured mode. Members that are not ours are ignored, as
-//! CloudEvents asks; a member of ours that is missing or of the wrong type sets the message aside with the
-//! place of the fault, never with the value that stood there.
+//! A body is a CloudEvents 1.0 JSON object in structured mode ([`cloud_event`](super::cloud_event) makes one of the other
+//! modes). Members that are not ours are ignored, as CloudEvents asks; a member of ours that is missing or of the wrong
+//! type, and any that is there twice, sets the message aside with the place of the fault, never with the value that stood
+//! there.
 
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::cloud_event::{not_json, without_bom};
 use super::criteria::subject::{Occurrence, texts};
-use super::members::{Fault, Members};
+use super::members::{Fault, Members, Unread, read_strictly};
 use super::time::{Time, format_time};
 use super::trace::TraceContext;
 
@@ -181,6 +187,24 @@ impl From<Fault> for Rejection {
     }
 }
 
+impl Rejection {
+    /// What was read at `place` is no JSON, or has a member twice.
+    pub fn unread(place: &str, unread: &Unread) -> Self {
+        match &unread.twice {
+            Some(member) => Self::malformed(member, "is there twice"),
+            None => Self::malformed(place, &not_json(&unread.error)),
+        }
+    }
+}
+
+/// Why a body over [`MAX_BODY_BYTES`] is set aside.
+pub fn too_large() -> Rejection {
+    Rejection {
+        reason: DeadLetterReason::TooLarge,
+        detail: format!("body: over the limit of {MAX_BODY_BYTES} bytes"),
+    }
+}
+
 /// Reads a message body.
 ///
 /// # Errors
@@ -188,14 +212,9 @@ impl From<Fault> for Rejection {
 /// A [`Rejection`] with the reason code and the place in the body, as a JSON path from `$`.
 pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
     if body.len() > MAX_BODY_BYTES {
-        return Err(Rejection {
-            reason: DeadLetterReason::TooLarge,
-            detail: format!("body: over the limit of {MAX_BODY_BYTES} bytes"),
-        });
+        return Err(too_large());
     }
-    let body: Value = serde_json::from_slice(body).map_err(|error| {
-        Rejection::malformed("body", &format!("not JSON at line {} column {}", error.line(), error.column()))
-    })?;
+    let body = read_strictly(without_bom(body), "$").map_err(|unread| Rejection::unread("body", &unread))?;
     let envelope = Members::of(&body, "$")?;
     if envelope.text("specversion")? != "1.0" {
         return Err(Rejection::malformed("$.specversion", "must be the string \"1.0\""));
@@ -208,7 +227,8 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
             detail: format!("$.type: only {EVENT_TYPE} is understood"),
         });
     }
-    let data = envelope.object("data")?;
+    let data = data_of(&envelope)?;
+    let data = Members::of(&data, DATA)?;
     let cause = Cause::parse(data.text("cause")?).ok_or_else(|| {
         Rejection::malformed("$.data.cause", "must be CRITERIA, EVENT, RE_ENROLLMENT or MANUAL")
     })?;
@@ -229,10 +249,40 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
     })
 }
 
-/// The account that a body names, whatever else is wrong with it.
+/// Where the data stands, as a place.
+const DATA: &str = "$.data";
+
+/// The data of an event, which may be written as base64. Never both: one would be read, and the other meant.
+fn data_of<'a>(envelope: &Members<'a>) -> Result<Cow<'a, Value>, Rejection> {
+    let Some(encoded) = envelope.optional("data_base64") else {
+        return Ok(Cow::Borrowed(envelope.required("data")?));
+    };
+    if envelope.optional("data").is_some() {
+        return Err(envelope.fault("data_base64", "stands beside data").into());
+    }
+    let decoded = encoded.as_str().and_then(|text| STANDARD.decode(text).ok());
+    let decoded = decoded.ok_or_else(|| envelope.fault("data_base64", "must be base64"))?;
+    let data = read_strictly(without_bom(&decoded), DATA);
+    data.map(Cow::Owned).map_err(|unread| Rejection::unread(DATA, &unread))
+}
+
+/// The account that a body names, whatever else is wrong with it; none where it names two.
 pub fn account_of(body: &[u8]) -> Option<i64> {
+    let body = without_bom(body);
+    if let Err(Unread { twice: Some(place), .. }) = read_strictly(body, "$")
+        && [DATA, "$.data_base64", "$.data.accountId", "$.data.portalId"].contains(&place.as_str())
+    {
+        return None;
+    }
     let body: Value = serde_json::from_slice(body).ok()?;
-    account_id(&Members::of(&body, "$").ok()?.object("data").ok()?).ok()
+    let data = data_of(&Members::of(&body, "$").ok()?).ok()?;
+    account_id(&Members::of(&data, DATA).ok()?).ok()
+}
+
+/// The object that a body names, whatever else is wrong with it.
+pub fn object_of(body: &[u8]) -> Option<i64> {
+    let body: Value = serde_json::from_slice(without_bom(body)).ok()?;
+    Members::of(&body, "$").ok()?.object("data").ok()?.id("objectId").ok()
 }
 
 /// The event that enrolled the contact.
@@ -320,6 +370,81 @@ mod tests {
             assert!(rejection.detail.starts_with(&format!("{place}: ")), "{}", rejection.detail);
             assert!(!rejection.detail.contains("secret"), "{}", rejection.detail);
         }
+    }
+
+    /// A member that stands twice: in each place that is read and in one that is not, spelt with an escape, with the same
+    /// value twice, and null before it.
+    #[test]
+    fn a_member_that_is_there_twice_is_malformed_wherever_it_stands() {
+        let text = event().to_string();
+        let with = |from: &str, to: &str| {
+            assert!(text.contains(from), "{from}");
+            text.replace(from, to)
+        };
+        let twice = [
+            (with("\"objectId\":", "\"objectId\":\"301\",\"objectId\":"), "$.data.objectId"),
+            (with("\"objectId\":", "\"objectId\":\"512\",\"objectId\":"), "$.data.objectId"),
+            (with("\"objectId\":", "\"objectI\\u0064\":\"301\",\"objectId\":"), "$.data.objectId"),
+            (with("\"objectId\":", "\"objectId\":null,\"objectId\":"), "$.data.objectId"),
+            (with("\"accountId\":", "\"accountId\":2,\"accountId\":"), "$.data.accountId"),
+            (with("\"cause\":", "\"cause\":\"MANUAL\",\"cause\":"), "$.data.cause"),
+            (with("\"data\":", "\"data\":{},\"data\":"), "$.data"),
+            (with("\"type\":", "\"type\":\"x\",\"type\":"), "$.type"),
+            (with("\"id\":", "\"x\":1,\"x\":2,\"id\":"), "$.x"),
+            (with("\"id\":", "\"x\":[{},{\"y\":{\"z\":1,\"z\":1}}],\"id\":"), "$.x[1].y.z"),
+            (
+                with("\"cause\":", "\"event\":{\"properties\":{\"a\":1,\"a\":1}},\"cause\":"),
+                "$.data.event.properties.a",
+            ),
+            (with("\"cause\":", "\"ada@x.example\":1,\"ada@x.example\":1,\"cause\":"), "$.data.*"),
+        ];
+        for (text, place) in twice {
+            let rejection = parse_event(text.as_bytes()).unwrap_err();
+            assert_eq!(rejection.reason, DeadLetterReason::Malformed, "{text}");
+            assert_eq!(rejection.detail, format!("{place}: is there twice"), "{text}");
+        }
+    }
+
+    #[test]
+    fn data_is_read_as_base64_but_never_beside_other_data() {
+        let mut value = event();
+        let data = value.as_object_mut().unwrap().remove("data").unwrap();
+        let data_base64 = |text: &str| json!(STANDARD.encode(text));
+        value["data_base64"] = data_base64(&format!("\u{feff}{data}"));
+        assert_eq!(parse(&value), parse(&event()));
+        assert_eq!(account_of(value.to_string().as_bytes()), Some(1));
+        let details = [
+            (data_base64("{\"objectId\":1,\"objectId\":2}"), "$.data.objectId: is there twice"),
+            (data_base64("{}"), "$.data.cause: missing"),
+            (data_base64("[]"), "$.data: must be an object"),
+            (data_base64("{"), "$.data: not JSON at line 1 column 1"),
+            (json!("{}"), "$.data_base64: must be base64"),
+            (json!({}), "$.data_base64: must be base64"),
+        ];
+        for (encoded, detail) in details {
+            value["data_base64"] = encoded;
+            assert_eq!(parse(&value).unwrap_err().detail, detail);
+        }
+        value["data_base64"] = data_base64(&data.to_string());
+        value["data"] = data;
+        assert_eq!(parse(&value).unwrap_err().detail, "$.data_base64: stands beside data");
+    }
+
+    #[test]
+    fn a_mark_before_the_event_is_read_over() {
+        let marked = format!("\u{feff}{}", event());
+        assert_eq!(parse_event(marked.as_bytes()), parse(&event()));
+        assert!(parse_event(format!("\u{feff}{marked}").as_bytes()).is_err(), "one is enough");
+    }
+
+    #[test]
+    fn of_two_accounts_none_is_named() {
+        let text = event().to_string();
+        let twice = |member: &str, before: &str| text.replace(member, &format!("{before},{member}"));
+        assert_eq!(account_of(text.as_bytes()), Some(1));
+        assert_eq!(account_of(twice("\"objectId\"", "\"objectId\":7").as_bytes()), Some(1));
+        assert_eq!(account_of(twice("\"accountId\"", "\"accountId\":2").as_bytes()), None);
+        assert_eq!(account_of(twice("\"data\"", "\"data\":{\"accountId\":2}").as_bytes()), None);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Reading JSON objects that others wrote, so that a fault can say where it is.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::time::{Time, parse_time};
@@ -136,6 +137,15 @@ pub fn parse_id_text(text: &str) -> Option<i64> {
     if canonical { text.parse().ok() } else { None }
 }
 
+/// Why a text is not read.
+#[derive(Debug)]
+pub struct Unread {
+    /// As JSON's reader says it, with line and column.
+    pub error: serde_json::Error,
+    /// The place of the member that is there twice, where that is the reason.
+    pub twice: Option<String>,
+}
+
 /// Reads JSON in which no object has a member twice: of two the first would be lost without a word, and with it a
 /// condition.
 ///
@@ -143,20 +153,48 @@ pub fn parse_id_text(text: &str) -> Option<i64> {
 ///
 /// Where it is no JSON, or which member is there twice, with line and column.
 pub fn parse_strictly(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str::<Strict>(text).map(|Strict(value)| value)
+    read_strictly(text.as_bytes(), "$").map_err(|unread| unread.error)
 }
 
-struct Strict(Value);
+/// As [`parse_strictly`], of a document that stands at this place.
+///
+/// # Errors
+///
+/// As [`parse_strictly`], with the place of a member that is there twice.
+pub fn read_strictly(text: &[u8], place: &str) -> Result<Value, Unread> {
+    let twice = Cell::new(None);
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let read = Strict(&twice).deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    read.map_err(|error| Unread { error, twice: twice.take().map(|path| format!("{place}{path}")) })
+}
 
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+/// With the path from here to a member that is there twice; each level that is left puts its own step before it.
+#[derive(Clone, Copy)]
+struct Strict<'a>(&'a Cell<Option<String>>);
+
+impl Strict<'_> {
+    fn within(self, step: impl FnOnce() -> String) {
+        if let Some(path) = self.0.take() {
+            self.0.set(Some(step() + &path));
+        }
     }
 }
 
-struct StrictVisitor;
+/// A name that is no plain word may be somebody's, such as an address: it is not told.
+fn step(name: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if name.len() <= 40 && name.bytes().all(is_word) { format!(".{name}") } else { ".*".to_owned() }
+}
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -189,19 +227,26 @@ impl<'de> Visitor<'de> for StrictVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut read = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            read.push(item);
+        loop {
+            match items.next_element_seed(self) {
+                Ok(Some(item)) => read.push(item),
+                Ok(None) => return Ok(Value::Array(read)),
+                Err(error) => {
+                    self.within(|| format!("[{}]", read.len()));
+                    return Err(error);
+                }
+            }
         }
-        Ok(Value::Array(read))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut read = serde_json::Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let Strict(value) = members.next_value()?;
             if read.contains_key(&name) {
+                self.0.set(Some(step(&name)));
                 return Err(A::Error::custom(format!("the member {name} is there twice")));
             }
+            let value = members.next_value_seed(self).inspect_err(|_| self.within(|| step(&name)))?;
             read.insert(name, value);
         }
         Ok(Value::Object(read))

@@ -6,6 +6,7 @@
 pub mod actions;
 pub mod address;
 pub mod batch_size;
+pub mod cloud_event;
 pub mod connection_url;
 pub mod credential;
 pub mod criteria;

@@ -6,6 +6,7 @@ use serde::de::IgnoredAny;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use tracing::warn;
 
+use crate::domain::cloud_event::without_bom;
 use crate::domain::enrollment::MAX_BODY_BYTES;
 
 /// The place of a line: from the end of the line handed out before (blank lines in between included) to just
@@ -81,7 +82,8 @@ impl Lines {
 
 /// JSON that ends before it is complete.
 fn is_half_written(line: &[u8]) -> bool {
-    !line.is_empty() && serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
+    !line.is_empty()
+        && serde_json::from_slice::<IgnoredAny>(without_bom(line)).is_err_and(|error| error.is_eof())
 }
 
 #[cfg(test)]
@@ -111,7 +113,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_half_written_last_line_of_a_growing_file_waits() {
-        for (content, expected) in [("{}\n{\"a\":", 1), ("{}\n{}", 2), ("{}\nnoise", 2), ("{}\n{\"a\":\n", 2)]
+        for (content, expected) in
+            [("{}\n{\"a\":", 1), ("{}\n{}", 2), ("{}\nnoise", 2), ("{}\n\u{feff}{", 1), ("{}\n{\"a\":\n", 2)]
         {
             let mut lines = Lines::new(Box::new(io::Cursor::new(content)), 0, true);
             let mut seen = 0;

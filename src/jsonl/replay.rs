@@ -55,7 +55,7 @@ impl<R: Replays> Session for ReplaySession<R> {
         let next = self.waiting.pop_front();
         Ok(next.map(|(receipt, body)| {
             let origin = Origin::place(Arc::clone(&self.feed), receipt.to_string());
-            Delivery { body, redelivered: false, attempt: 0, trace: None, origin, receipt }
+            Delivery { body, unread: None, redelivered: false, attempt: 0, trace: None, origin, receipt }
         }))
     }
 

@@ -54,6 +54,7 @@ mod tests {
             let attempt = u32::from(kind == 'p');
             batcher.push(Delivery {
                 body: Vec::new(),
+                unread: None,
                 redelivered: kind == 'r',
                 attempt,
                 trace: None,

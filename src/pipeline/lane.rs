@@ -116,7 +116,7 @@ async fn judge<'a, R, D: Decider>(
     stop: Stop,
 ) -> Result<Vec<Judged>, FeedError> {
     let read = |delivery: &'a Delivery<R>| {
-        let event = parse_event(&delivery.body);
+        let event = delivery.unread.clone().map_or_else(|| parse_event(&delivery.body), Err);
         let event = event.map(|event| NewEnrollment { trace: delivery.trace, ..event });
         Message { event, arrived: delivery.arrived() }
     };

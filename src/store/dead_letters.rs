@@ -7,6 +7,7 @@ use super::batch::Lists;
 use super::db::Tx;
 use super::values::{Arg, Row, args};
 use super::{KeyHome, Operator, Store, StoreError, reading, suppressions, transaction};
+use crate::domain::cloud_event::legible;
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
 use crate::domain::enrollment::Rejection;
 use crate::domain::identifiers::Identifiers;
@@ -110,8 +111,8 @@ pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
 /// either may be a repetition they are taken for one. The writers take turns: otherwise two deliveries of
 /// one message, the first still in a transaction of a worker that has lost its connection, would not see each other.
 ///
-/// The body is kept as it arrived, but for addresses of erased people, which are redacted: the message may have waited while
-/// its person was erased.
+/// The body is kept as it arrived, but for data in base64, which is kept as text, and for addresses of erased people, which
+/// are redacted: the message may have waited while its person was erased.
 pub(super) async fn write(
     tx: &mut Tx,
     home: &KeyHome,
@@ -123,7 +124,8 @@ pub(super) async fn write(
     }
     lock(tx).await?;
     for (arrived, Rejection { reason, detail }) in letters {
-        let redacted = redact(tx, home, arrived).await?;
+        let body = legible(arrived.body);
+        let redacted = redact(tx, home, arrived, &body).await?;
         let origin = arrived.origin;
         let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
@@ -143,7 +145,7 @@ pub(super) async fn write(
             storable(&origin.routing_key),
             arrived.trace.map(|trace| trace.to_string()),
             origin.content_type.as_deref().map(storable),
-            redacted.unwrap_or_else(|| arrived.body.to_vec()),
+            redacted.unwrap_or_else(|| body.into_owned()),
             arrived.identity()
         ];
         tx.execute(&sql, parameters).await?;
@@ -157,8 +159,13 @@ async fn accounts_with_erasures(tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
 }
 
 /// The body without addresses of erased people of its account, or of any where it names none; `None` where it has none.
-async fn redact(tx: &mut Tx, home: &KeyHome, arrived: &Arrived<'_>) -> Result<Option<Vec<u8>>, StoreError> {
-    let text = String::from_utf8_lossy(arrived.body);
+async fn redact(
+    tx: &mut Tx,
+    home: &KeyHome,
+    arrived: &Arrived<'_>,
+    body: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let text = String::from_utf8_lossy(body);
     let addresses = addresses_in(&text);
     if addresses.is_empty() {
         return Ok(None);

@@ -24,6 +24,7 @@ mod erase;
 mod erase_column;
 mod erasure_scope;
 mod event_examples;
+mod events_in;
 mod explain;
 mod faults;
 mod guard;

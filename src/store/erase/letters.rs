@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
+use crate::domain::enrollment::object_of;
 use crate::domain::identifiers::Identifiers;
-use crate::domain::members::parse_id;
 use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
 use crate::store::{KeyHome, StoreError, dead_letters, suppressions};
@@ -19,10 +17,7 @@ pub(super) async fn delete_dead_letters(
 ) -> Result<Vec<i64>, StoreError> {
     let addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
     let redactor = Redactor::new(&addresses);
-    let is_about = |body: &[u8]| {
-        let event: Value = serde_json::from_slice(body).unwrap_or_default();
-        contact_id.is_some() && event.pointer("/data/objectId").and_then(parse_id) == contact_id
-    };
+    let is_about = |body: &[u8]| contact_id.is_some() && object_of(body) == contact_id;
     // One that is being written is waited for; one that comes later is redacted by the hash of the address.
     dead_letters::lock(tx).await?;
     let (mut named, mut last) = (Vec::new(), 0);

@@ -123,7 +123,15 @@ impl Session for ModelSession {
                         ..Origin::place("model".into(), copy.to_string())
                     };
                     let (trace, receipt) = (None, (tag, message));
-                    return Ok(Some(Delivery { body, redelivered, attempt, trace, origin, receipt }));
+                    return Ok(Some(Delivery {
+                        body,
+                        unread: None,
+                        redelivered,
+                        attempt,
+                        trace,
+                        origin,
+                        receipt,
+                    }));
                 }
                 if world.is_away() { NO_ANSWER } else { Duration::from_millis(7) }
             };

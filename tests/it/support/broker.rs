@@ -130,6 +130,12 @@ impl Broker {
         self.send("", queue, messages).await;
     }
 
+    /// Publishes as [`Broker::publish`], each body with properties of its own.
+    pub async fn publish_with(&self, messages: &[(Vec<u8>, BasicProperties)]) {
+        let messages = messages.iter().map(|(body, properties)| (body.as_slice(), properties.clone()));
+        self.send(&self.exchange(), "contact.delete", messages.collect()).await;
+    }
+
     async fn send(&self, exchange: &str, routing_key: &str, messages: Vec<(&[u8], BasicProperties)>) {
         let channel = self.channel().await;
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms are on");

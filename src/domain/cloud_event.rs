@@ -1,0 +1,269 @@
+//! The modes of a CloudEvent in a message of AMQP: structured, binary and batch, compressed or not. Whatever mode it came
+//! in, from here on it is in structured mode.
+
+use std::borrow::Cow;
+use std::io::Read as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::enrollment::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
+use super::members::read_strictly;
+
+/// The media type of one event in structured mode.
+pub const STRUCTURED: &str = "application/cloudevents+json";
+/// The media type of a batch.
+const BATCH: &str = "application/cloudevents-batch+json";
+/// What any media type of these modes begins with.
+const ANY_MODE: &str = "application/cloudevents";
+
+/// The most events of a batch: more of them than fit where each is as short as an event can be.
+const MAX_EVENTS: usize = 2_000;
+
+/// The attributes that are looked at, and the time for whoever reads a dead letter.
+pub const ATTRIBUTES: [&str; 5] = ["specversion", "id", "source", "type", "time"];
+
+/// What a message says of its body, outside of it.
+#[derive(Clone, Debug, Default)]
+pub struct Carriage {
+    pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
+    /// Attributes of the event in binary mode: one of [`ATTRIBUTES`] and its value, `None` where that is no text.
+    pub attributes: Vec<(&'static str, Option<String>)>,
+}
+
+/// A body that is read without what the message said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plain<'a> {
+    /// One event in structured mode.
+    Event(Cow<'a, [u8]>),
+    /// A batch of events in structured mode.
+    Batch(Cow<'a, [u8]>),
+}
+
+/// The body without its compression, and in structured mode where it was in binary mode.
+///
+/// # Errors
+///
+/// Why it stays as it is: then there is nothing in it to decide about.
+pub fn plain<'a>(body: &'a [u8], carriage: &Carriage) -> Result<Plain<'a>, Rejection> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(too_large());
+    }
+    let body = match carriage.content_encoding.as_deref().map(str::trim) {
+        None | Some("") => Cow::Borrowed(body),
+        Some(encoding) if encoding.eq_ignore_ascii_case("identity") => Cow::Borrowed(body),
+        Some(encoding) if encoding.eq_ignore_ascii_case("gzip") => Cow::Owned(unpacked(body)?),
+        Some(_) => return Err(Rejection::malformed("content-encoding", "only gzip is understood")),
+    };
+    let media_type = carriage.content_type.as_deref().unwrap_or_default();
+    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match media_type.as_str() {
+        BATCH => Ok(Plain::Batch(body)),
+        STRUCTURED | ANY_MODE => Ok(Plain::Event(body)),
+        other if other.starts_with(ANY_MODE) => {
+            let expected = format!("must be {STRUCTURED} or {BATCH}");
+            Err(Rejection::malformed("content-type", &expected))
+        }
+        _ if carriage.attributes.is_empty() => Ok(Plain::Event(body)),
+        _ => structured(&body, &carriage.attributes).map(Cow::Owned).map(Plain::Event),
+    }
+}
+
+/// The events of a batch, each as it stands there.
+///
+/// # Errors
+///
+/// Where it is no JSON array, or too long a one.
+pub fn events(batch: &[u8]) -> Result<Vec<Vec<u8>>, Rejection> {
+    let events: Vec<&RawValue> = serde_json::from_slice(without_bom(batch)).map_err(|error| {
+        let expected = if error.is_data() { "must be a list of events".to_owned() } else { not_json(&error) };
+        Rejection::malformed(if error.is_data() { "$" } else { "body" }, &expected)
+    })?;
+    if events.len() > MAX_EVENTS {
+        let detail = format!("$: a batch of more than {MAX_EVENTS} events");
+        return Err(Rejection { reason: DeadLetterReason::TooLarge, detail });
+    }
+    Ok(events.into_iter().map(|event| event.get().as_bytes().to_vec()).collect())
+}
+
+/// A text without the mark that some editors and platforms put before it.
+pub fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// What is wrong with a text that is no JSON.
+pub fn not_json(error: &serde_json::Error) -> String {
+    format!("not JSON at line {} column {}", error.line(), error.column())
+}
+
+/// No more of it than a body may have, however much it claims to be.
+fn unpacked(body: &[u8]) -> Result<Vec<u8>, Rejection> {
+    let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX);
+    let mut unpacked = Vec::new();
+    let read = MultiGzDecoder::new(body).take(limit + 1).read_to_end(&mut unpacked);
+    read.map_err(|_| Rejection::malformed("body", "not gzip, as its content-encoding says"))?;
+    if unpacked.len() > MAX_BODY_BYTES { Err(too_large()) } else { Ok(unpacked) }
+}
+
+/// An event in structured mode from its attributes and its data, which stands in it byte for byte.
+fn structured(data: &[u8], attributes: &[(&'static str, Option<String>)]) -> Result<Vec<u8>, Rejection> {
+    let data = without_bom(data);
+    // Whatever is no JSON of its own might end the event before its end, and begin another member.
+    read_strictly(data, "$.data").map_err(|unread| Rejection::unread("$.data", &unread))?;
+    let mut event = b"{".to_vec();
+    for (at, (name, value)) in attributes.iter().enumerate() {
+        if attributes[..at].iter().any(|(before, _)| before == name) {
+            return Err(Rejection::malformed(&format!("$.{name}"), "is there twice"));
+        }
+        let Some(value) = value else {
+            return Err(Rejection::malformed(&format!("$.{name}"), "must be a non-empty string"));
+        };
+        event.extend(format!("\"{name}\":{},", serde_json::Value::from(value.as_str())).into_bytes());
+    }
+    event.extend(b"\"data\":");
+    event.extend(data);
+    event.push(b'}');
+    Ok(event)
+}
+
+/// The same event with its data as text where it is base64: who keeps it may have to find a person in it.
+pub fn legible(event: &[u8]) -> Cow<'_, [u8]> {
+    written_out(event).map_or(Cow::Borrowed(event), Cow::Owned)
+}
+
+fn written_out(event: &[u8]) -> Option<Vec<u8>> {
+    let Value::Object(mut members) = read_strictly(without_bom(event), "$").ok()? else { return None };
+    if members.contains_key("data") {
+        return None;
+    }
+    let data = STANDARD.decode(members.remove("data_base64")?.as_str()?).ok()?;
+    let data = String::from_utf8(data).ok()?;
+    let data = read_strictly(without_bom(data.as_bytes()), "$").unwrap_or(Value::String(data));
+    members.insert("data".to_owned(), data);
+    serde_json::to_vec(&members).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn carriage(content_type: &str, content_encoding: &str) -> Carriage {
+        Carriage {
+            content_type: Some(content_type.to_owned()),
+            content_encoding: Some(content_encoding.to_owned()),
+            attributes: Vec::new(),
+        }
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn binary<'a>(data: &'a str, attributes: &[(&'static str, &str)]) -> Result<Plain<'a>, Rejection> {
+        let attributes = attributes.iter().map(|(name, value)| (*name, Some((*value).to_owned()))).collect();
+        plain(data.as_bytes(), &Carriage { attributes, ..carriage("application/json", "") })
+    }
+
+    #[test]
+    fn what_is_kept_of_an_event_is_text() {
+        let event = |data: &str| format!("{{\"data_base64\":\"{}\",\"id\":\"x\"}}", STANDARD.encode(data));
+        let legible = |event: &str| String::from_utf8(legible(event.as_bytes()).into_owned()).unwrap();
+        assert_eq!(legible(&event("{\"a\":1}")), "{\"data\":{\"a\":1},\"id\":\"x\"}");
+        assert_eq!(legible(&event("ada@x.example")), "{\"data\":\"ada@x.example\",\"id\":\"x\"}");
+        for other in
+            ["{\"data\":{} }", "{\"data_base64\":\"e30=\",\"data\":1}", "[]", "{\"data_base64\":\"*\"}"]
+        {
+            assert_eq!(legible(other), other);
+        }
+    }
+
+    fn detail(rejected: Result<Plain<'_>, Rejection>) -> String {
+        rejected.unwrap_err().detail
+    }
+
+    #[test]
+    fn the_mode_is_told_by_the_content_type_and_then_by_the_attributes() {
+        let event = Plain::Event(b"{}".into());
+        for content_type in
+            ["", "application/json", STRUCTURED, "Application/CloudEvents+JSON; charset=utf-8"]
+        {
+            assert_eq!(plain(b"{}", &carriage(content_type, "")), Ok(event.clone()), "{content_type}");
+        }
+        let batch = carriage("application/cloudevents-batch+json; charset=UTF-8", "identity");
+        assert_eq!(plain(b"[]", &batch), Ok(Plain::Batch(b"[]".into())));
+        let both = Carriage { attributes: vec![("id", Some("x".to_owned()))], ..carriage(STRUCTURED, "") };
+        assert_eq!(plain(b"{}", &both), Ok(event), "the body of a structured event is all of it");
+        assert!(
+            detail(plain(b"{}", &carriage("application/cloudevents+avro", ""))).starts_with("content-type: ")
+        );
+    }
+
+    #[test]
+    fn a_binary_event_becomes_a_structured_one_with_its_data_as_it_stood() {
+        let event = binary(" {\"a\": 1.50}", &[("specversion", "1.0"), ("id", "a\"b")]);
+        let expected = "{\"specversion\":\"1.0\",\"id\":\"a\\\"b\",\"data\": {\"a\": 1.50}}";
+        assert_eq!(event, Ok(Plain::Event(expected.as_bytes().into())));
+        assert_eq!(
+            detail(binary("{\"objectId\":1,\"objectId\":2}", &[("id", "x")])),
+            "$.data.objectId: is there twice"
+        );
+        assert_eq!(detail(binary("{}", &[("id", "x"), ("id", "x")])), "$.id: is there twice");
+    }
+
+    #[test]
+    fn data_that_is_no_json_of_its_own_adds_nothing_to_the_event() {
+        for data in ["{},\"data\":{}", "1}{", "{}}", "", "{} {}", "1,\"type\":\"t\""] {
+            assert!(detail(binary(data, &[("id", "x")])).starts_with("$.data: not JSON"), "{data}");
+        }
+        let no_text = Carriage { attributes: vec![("id", None)], ..carriage("", "") };
+        assert_eq!(detail(plain(b"{}", &no_text)), "$.id: must be a non-empty string");
+    }
+
+    #[test]
+    fn what_is_compressed_is_unpacked_but_never_beyond_what_a_body_may_have() {
+        for encoding in ["gzip", "GZIP", " gzip "] {
+            let packed = gzip(b"{}");
+            assert_eq!(plain(&packed, &carriage("", encoding)), Ok(Plain::Event(b"{}".into())));
+        }
+        let whole = vec![b' '; MAX_BODY_BYTES];
+        let packed = gzip(&whole);
+        assert_eq!(plain(&packed, &carriage("", "gzip")), Ok(Plain::Event(whole.as_slice().into())));
+        let bomb = gzip(&vec![b' '; 50 * MAX_BODY_BYTES]);
+        assert!(bomb.len() < MAX_BODY_BYTES, "a bomb that goes through the door");
+        let rejected = plain(&bomb, &carriage("", "gzip")).unwrap_err();
+        assert_eq!(rejected.reason, DeadLetterReason::TooLarge);
+        let cut = &gzip(b"{\"a\":1}")[..12];
+        for body in [&b"{}"[..], b"", cut] {
+            let rejected = plain(body, &carriage("", "gzip")).unwrap_err();
+            assert_eq!(
+                (rejected.reason, rejected.detail.as_str()),
+                (DeadLetterReason::Malformed, "body: not gzip, as its content-encoding says")
+            );
+        }
+        assert!(detail(plain(b"{}", &carriage("", "br"))).starts_with("content-encoding: "));
+    }
+
+    #[test]
+    fn a_batch_is_cut_into_its_events_and_nothing_of_them_is_read() {
+        let all = events(b"\xef\xbb\xbf [ {\"a\":1,\"a\":2} , 7,\"x\" ]\n").unwrap();
+        let all: Vec<_> = all.iter().map(|event| std::str::from_utf8(event).unwrap()).collect();
+        assert_eq!(all, ["{\"a\":1,\"a\":2}", "7", "\"x\""]);
+        assert_eq!(events(b"[]"), Ok(Vec::new()));
+        assert_eq!(events(b"{}").unwrap_err().detail, "$: must be a list of events");
+        assert!(events(b"[{}").unwrap_err().detail.starts_with("body: not JSON at line 1"));
+        assert!(events(b"[{}] 1").unwrap_err().detail.starts_with("body: not JSON at line 1"));
+        let many = format!("[{}1]", "1,".repeat(MAX_EVENTS));
+        assert_eq!(events(many.as_bytes()).unwrap_err().reason, DeadLetterReason::TooLarge);
+    }
+}
