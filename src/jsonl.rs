@@ -2,12 +2,15 @@
 //!
 //! A file is followed by position, which is saved once a batch is decided: what was read but not settled is read again
 //! after a restart. A stream has no position: what was not settled is kept in memory and handed out again by the next
-//! session of the same process. A line is known by its place, so that none becomes two dead letters.
+//! session of the same process. A line is known by its place, so that none becomes two dead letters. A file is known by
+//! what was read of it, and has one reader.
 
+mod fingerprint;
 mod lines;
 mod replay;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fs::TryLockError;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -16,11 +19,15 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::io::{AsyncSeekExt, BufReader};
 use tokio::sync::Mutex;
+use tracing::warn;
 
 use crate::domain::dead_letter::Origin;
 use crate::domain::progress::Progress;
-use crate::ports::{Checkpoints, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
+use crate::ports::{
+    Checkpoint, Checkpoints, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict,
+};
 
+use fingerprint::Fingerprint;
 use lines::Lines;
 pub use lines::Receipt;
 pub use replay::{ReplayFeed, ReplaySession, ReplaySettler};
@@ -79,8 +86,9 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
         let checkpoints = Arc::clone(&self.checkpoints);
         match &self.input {
             Input::File { path, handed_out } => {
-                let (lines, ledger) = open_file(path, checkpoints.as_ref()).await?;
+                let (lines, ledger, lock) = open_file(path, checkpoints.as_ref()).await?;
                 Ok(JsonlSession {
+                    _lock: Some(lock),
                     lines: Arc::new(Mutex::new(lines)),
                     replay: VecDeque::new(),
                     redelivered_below: handed_out.load(Ordering::Relaxed),
@@ -89,6 +97,7 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
                 })
             }
             Input::Stream { lines, ledger } => Ok(JsonlSession {
+                _lock: None,
                 lines: Arc::clone(lines),
                 replay: ledger.unsettled(),
                 redelivered_below: 0,
@@ -99,7 +108,11 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
     }
 }
 
-async fn open_file<C: Checkpoints>(path: &Path, checkpoints: &C) -> Result<(Lines, Ledger), FeedError> {
+/// The lines of a file from where the last reading of it ended, and the lock on it.
+async fn open_file<C: Checkpoints>(
+    path: &Path,
+    checkpoints: &C,
+) -> Result<(Lines, Ledger, std::fs::File), FeedError> {
     let shown = path.display();
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => FeedError::Permanent(format!(
@@ -118,22 +131,51 @@ async fn open_file<C: Checkpoints>(path: &Path, checkpoints: &C) -> Result<(Line
              input."
         )));
     }
+    // By a handle of its own: it is let go of with the session, whatever is still being read.
+    let lock = tokio::fs::File::open(&canonical).await.map_err(unreadable)?.into_std().await;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(FeedError::Permanent(format!(
+                "The JSON Lines file {shown} is being read by another process, and a file has one reader: end that \
+                 process, or name another file."
+            )));
+        }
+        Err(TryLockError::Error(error)) => warn!(%error, "the JSON Lines file cannot be locked where it is"),
+    }
     let mut file = tokio::fs::File::open(&canonical).await.map_err(unreadable)?;
     let feed = canonical.to_string_lossy();
-    let saved = checkpoints.load(&feed).await.map_err(FeedError::Transient)?.unwrap_or(0);
-    if metadata.len() < saved {
-        return Err(FeedError::Permanent(format!(
-            "The JSON Lines file {shown} is {} bytes long, but {saved} were read before: it was cut or replaced; \
-             put it back, or give the new events in a file of another name.",
-            metadata.len()
-        )));
+    let saved = checkpoints.load(&feed).await.map_err(FeedError::Transient)?.unwrap_or_default();
+    let position = saved.position;
+    let replaced = |but: String| {
+        FeedError::Permanent(format!(
+            "The JSON Lines file {shown} is {but}: it was cut or replaced; put it back, or give the new events in a \
+             file of another name."
+        ))
+    };
+    let length = file.metadata().await.map_err(unreadable)?.len();
+    if length < position {
+        return Err(replaced(format!("{length} bytes long, but {position} were read before")));
     }
-    file.seek(SeekFrom::Start(saved)).await.map_err(unreadable)?;
-    Ok((Lines::new(Box::new(BufReader::new(file)), saved, true), Ledger::new(&feed, Some(saved))))
+    let fingerprint = saved.fingerprint.as_deref().and_then(Fingerprint::parse).unwrap_or_default();
+    if !fingerprint.is_of(&mut file).await.map_err(unreadable)? {
+        return Err(replaced(format!("not the one of which {position} bytes were read before")));
+    }
+    file.seek(SeekFrom::Start(position)).await.map_err(unreadable)?;
+    let ledger = Ledger::new(&feed, Some(Known { position, fingerprint }));
+    Ok((Lines::new(Box::new(BufReader::new(file)), position, true), ledger, lock))
+}
+
+/// How far a file was read before, and by what it was known then.
+struct Known {
+    position: u64,
+    fingerprint: Fingerprint,
 }
 
 /// One reading, from open to drop.
 pub struct JsonlSession<C> {
+    /// Of a file: nobody else reads it meanwhile.
+    _lock: Option<std::fs::File>,
     lines: Arc<Mutex<Lines>>,
     replay: VecDeque<(Receipt, Vec<u8>)>,
     redelivered_below: u64,
@@ -205,17 +247,24 @@ impl<C: Checkpoints> Settler for JsonlSettler<C> {
         let settled = settlements.into_iter().filter(|it| !matches!(it.verdict, Verdict::Retry));
         let receipts: Vec<Receipt> = settled.map(|it| it.delivery.receipt).collect();
         // Held while saving: a later position must not be overtaken by an earlier one.
-        let mut progress = self.ledger.progress.lock().await;
-        let mut advanced = progress.clone();
+        let mut settled = self.ledger.settled.lock().await;
+        let mut advanced = settled.clone();
         for receipt in &receipts {
-            advanced.settle(receipt.start, receipt.end);
+            advanced.progress.settle(receipt.start, receipt.end);
         }
-        if self.ledger.follows_position && advanced.position() != progress.position() {
-            let saved = self.checkpoints.save(&self.ledger.feed, advanced.position()).await;
+        let position = advanced.progress.position();
+        if self.ledger.follows_position {
+            advanced.lines.extend(receipts.iter().map(|receipt| (receipt.end, *receipt)));
+        }
+        if self.ledger.follows_position && position != settled.progress.position() {
+            advanced.fingerprint = advanced.fingerprint.reached(position, &advanced.lines);
+            advanced.lines.retain(|end, _| *end > position);
+            let reached = Checkpoint { position, fingerprint: advanced.fingerprint.to_text() };
+            let saved = self.checkpoints.save(&self.ledger.feed, &reached).await;
             saved.map_err(FeedError::Transient)?;
         }
         // Only now: had the save failed, no other batch may carry the position past these lines.
-        *progress = advanced;
+        *settled = advanced;
         self.ledger.release(&receipts);
         Ok(())
     }
@@ -228,21 +277,39 @@ struct Ledger {
     /// Tells the places of a stream from those of another one; empty for a file, which is the same at each reading.
     stream: String,
     follows_position: bool,
-    progress: Mutex<Progress>,
+    settled: Mutex<Settled>,
     /// Of a stream: what was handed out and not settled.
     unsettled: std::sync::Mutex<BTreeMap<u64, (Receipt, Vec<u8>)>>,
 }
 
+/// Up to where all is settled, and what is beyond.
+#[derive(Clone, Default)]
+struct Settled {
+    progress: Progress,
+    fingerprint: Fingerprint,
+    /// Of a file: settled lines beyond the position, by their ends.
+    lines: BTreeMap<u64, Receipt>,
+}
+
 impl Ledger {
-    fn new(feed: &str, position: Option<u64>) -> Self {
+    fn new(feed: &str, known: Option<Known>) -> Self {
         // The standard library's one source of chance: its hash maps are seeded from it.
-        let stream =
-            position.map_or_else(|| format!("{:016x}-", RandomState::new().hash_one(())), |_| String::new());
+        let stream = if known.is_some() {
+            String::new()
+        } else {
+            format!("{:016x}-", RandomState::new().hash_one(()))
+        };
+        let follows_position = known.is_some();
+        let settled = known.map_or_else(Settled::default, |Known { position, fingerprint }| Settled {
+            progress: Progress::from(position),
+            fingerprint,
+            lines: BTreeMap::new(),
+        });
         Self {
             feed: feed.into(),
             stream,
-            follows_position: position.is_some(),
-            progress: Mutex::new(Progress::from(position.unwrap_or(0))),
+            follows_position,
+            settled: Mutex::new(settled),
             unsettled: std::sync::Mutex::default(),
         }
     }
@@ -283,7 +350,7 @@ mod tests {
 
     #[derive(Default)]
     struct State {
-        positions: BTreeMap<String, u64>,
+        reached: BTreeMap<String, Checkpoint>,
         down: bool,
     }
 
@@ -293,21 +360,21 @@ mod tests {
         }
 
         fn position(&self) -> Option<u64> {
-            self.0.lock().unwrap().positions.values().next().copied()
+            self.0.lock().unwrap().reached.values().next().map(|reached| reached.position)
         }
     }
 
     impl Checkpoints for Memory {
-        async fn load(&self, feed: &str) -> Result<Option<u64>, String> {
-            Ok(self.0.lock().unwrap().positions.get(feed).copied())
+        async fn load(&self, feed: &str) -> Result<Option<Checkpoint>, String> {
+            Ok(self.0.lock().unwrap().reached.get(feed).cloned())
         }
 
-        async fn save(&self, feed: &str, at: u64) -> Result<(), String> {
+        async fn save(&self, feed: &str, reached: &Checkpoint) -> Result<(), String> {
             let mut state = self.0.lock().unwrap();
             if state.down {
                 return Err("down".to_owned());
             }
-            state.positions.insert(feed.to_owned(), at);
+            state.reached.insert(feed.to_owned(), reached.clone());
             Ok(())
         }
     }
@@ -363,6 +430,7 @@ mod tests {
         assert_eq!(store.position(), None, "nothing contiguous yet, nothing to save");
         settler.settle(vec![dead(all.remove(0))]).await.unwrap();
         assert_eq!(store.position(), Some(2));
+        drop(session);
 
         let mut again = feed.open().await.unwrap();
         let rest = rest(&mut again).await;
@@ -371,6 +439,7 @@ mod tests {
         assert_eq!(rest[1].arrived().identity(), third, "the line is the same at each reading");
         again.settler().settle(rest.into_iter().map(acked).collect()).await.unwrap();
         assert_eq!(store.position(), Some(7));
+        drop(again);
         std::fs::write(&file.0, b"a\nb\nc\nd\ne\n").unwrap();
         let appended = feed.open().await.unwrap().next().await.unwrap().unwrap();
         assert_eq!((appended.body.as_slice(), appended.redelivered), (&b"e"[..], false));
@@ -413,6 +482,9 @@ mod tests {
         let mut session = feed.open().await.unwrap();
         let all = rest(&mut session).await;
         session.settler().settle(all.into_iter().map(acked).collect()).await.unwrap();
+        let Err(FeedError::Permanent(read)) = feed.open().await else { panic!("a file has two readers") };
+        assert!(read.contains("a file has one reader"), "{read}");
+        drop(session);
         std::fs::write(&file.0, b"a\n").unwrap();
         let Err(FeedError::Permanent(cut)) = feed.open().await else { panic!("a cut file was opened") };
         assert!(cut.contains("is 2 bytes long, but 4 were read before"), "{cut}");

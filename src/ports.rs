@@ -230,21 +230,30 @@ pub trait Decider: Clone + Send + Sync + 'static {
     fn answers(&self) -> impl Future<Output = bool> + Send;
 }
 
+/// How far a feed has come, and by what it is known again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// In bytes.
+    pub position: u64,
+    /// Of what was read up to there, in the feed's own words; `None` where an older version saved it.
+    pub fingerprint: Option<String>,
+}
+
 /// Remembers how far a feed has come.
 pub trait Checkpoints: Send + Sync + 'static {
-    /// The position saved last, in bytes; `None` for a feed never seen.
+    /// What was saved last; `None` for a feed never seen.
     ///
     /// # Errors
     ///
     /// The store does not answer; said in a sentence.
-    fn load(&self, feed: &str) -> impl Future<Output = Result<Option<u64>, String>> + Send;
+    fn load(&self, feed: &str) -> impl Future<Output = Result<Option<Checkpoint>, String>> + Send;
 
-    /// Saves the position.
+    /// Saves how far it has come.
     ///
     /// # Errors
     ///
     /// It is not known to be saved; said in a sentence.
-    fn save(&self, feed: &str, position: u64) -> impl Future<Output = Result<(), String>> + Send;
+    fn save(&self, feed: &str, reached: &Checkpoint) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Keeps dead letters while they are decided anew.

@@ -3,6 +3,7 @@
 use std::io;
 
 use serde::de::IgnoredAny;
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use tracing::warn;
 
@@ -15,6 +16,8 @@ use crate::domain::enrollment::MAX_BODY_BYTES;
 pub struct Receipt {
     pub(super) start: u64,
     pub(super) end: u64,
+    /// SHA-256 of all of its bytes.
+    pub(super) digest: [u8; 32],
 }
 
 /// Cuts bytes into lines. What is half read stays here, so that reading may be cancelled at any await.
@@ -26,15 +29,17 @@ pub(super) struct Lines {
     start: u64,
     /// Its bytes, up to one more than a body may have: enough to see that it is too long.
     line: Vec<u8>,
-    /// All its bytes, also those that were not kept.
+    /// All its bytes, also those that were not kept, without its end.
     length: u64,
+    /// Of its bytes, those of its end and of blank lines before it included.
+    hash: Sha256,
     /// More may be written behind the end: a last line that is half written is left for the next time.
     grows: bool,
 }
 
 impl Lines {
     pub(super) fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>, offset: u64, grows: bool) -> Self {
-        Self { reader, offset, start: offset, line: Vec::new(), length: 0, grows }
+        Self { reader, offset, start: offset, line: Vec::new(), length: 0, hash: Sha256::new(), grows }
     }
 
     /// The next line that is not empty, without its end; `None` at the end of the source.
@@ -48,6 +53,7 @@ impl Lines {
             self.length += part.len() as u64;
             let at_end = chunk.is_empty();
             let consumed = part.len() + usize::from(newline.is_some());
+            self.hash.update(&chunk[..consumed]);
             self.reader.consume(consumed);
             self.offset += consumed as u64;
             if at_end && self.grows && is_half_written(&self.line) {
@@ -74,7 +80,8 @@ impl Lines {
         if line.is_empty() {
             return None;
         }
-        let receipt = Receipt { start: self.start, end: self.offset };
+        let digest = std::mem::take(&mut self.hash).finalize().into();
+        let receipt = Receipt { start: self.start, end: self.offset, digest };
         self.start = self.offset;
         Some((receipt, line))
     }

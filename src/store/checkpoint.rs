@@ -1,32 +1,33 @@
-//! The embedded feed's position.
+//! The embedded feed's position, and by what the file is known again.
 
 use super::db::Tx;
 use super::values::args;
 use super::{Store, StoreError, reading, transaction};
-use crate::ports::Checkpoints;
+use crate::ports::{Checkpoint, Checkpoints};
 
 impl Checkpoints for Store {
-    async fn load(&self, feed: &str) -> Result<Option<u64>, String> {
-        let load = async || -> Result<Option<u64>, StoreError> { reading!(self, tx => position(tx, feed)) };
+    async fn load(&self, feed: &str) -> Result<Option<Checkpoint>, String> {
+        let load =
+            async || -> Result<Option<Checkpoint>, StoreError> { reading!(self, tx => checkpoint(tx, feed)) };
         load().await.map_err(|error| error.to_string())
     }
 
-    async fn save(&self, feed: &str, position: u64) -> Result<(), String> {
-        let save = async || -> Result<(), StoreError> {
-            transaction!(self, tx => keep_position(tx, feed, position))
-        };
+    async fn save(&self, feed: &str, reached: &Checkpoint) -> Result<(), String> {
+        let save = async || -> Result<(), StoreError> { transaction!(self, tx => keep(tx, feed, reached)) };
         save().await.map_err(|error| error.to_string())
     }
 }
 
-async fn position(tx: &mut Tx, feed: &str) -> Result<Option<u64>, StoreError> {
-    let row = tx.row("SELECT position FROM feed_checkpoints WHERE feed = $1", args![feed]).await?;
-    Ok(row.map(|row| row.int("position")).transpose()?.and_then(|position| u64::try_from(position).ok()))
+async fn checkpoint(tx: &mut Tx, feed: &str) -> Result<Option<Checkpoint>, StoreError> {
+    let sql = "SELECT position, fingerprint FROM feed_checkpoints WHERE feed = $1";
+    let Some(row) = tx.row(sql, args![feed]).await? else { return Ok(None) };
+    let position = u64::try_from(row.int("position")?).unwrap_or_default();
+    Ok(Some(Checkpoint { position, fingerprint: row.optional_text("fingerprint")? }))
 }
 
-async fn keep_position(tx: &mut Tx, feed: &str, position: u64) -> Result<(), StoreError> {
-    let position = i64::try_from(position).unwrap_or(i64::MAX);
-    let sql = "INSERT INTO feed_checkpoints (feed, position) VALUES ($1, $2) \
-               ON CONFLICT (feed) DO UPDATE SET position = excluded.position";
-    tx.execute(sql, args![feed, position]).await.map(drop)
+async fn keep(tx: &mut Tx, feed: &str, reached: &Checkpoint) -> Result<(), StoreError> {
+    let position = i64::try_from(reached.position).unwrap_or(i64::MAX);
+    let sql = "INSERT INTO feed_checkpoints (feed, position, fingerprint) VALUES ($1, $2, $3) \
+               ON CONFLICT (feed) DO UPDATE SET position = excluded.position, fingerprint = excluded.fingerprint";
+    tx.execute(sql, args![feed, position, reached.fingerprint.as_deref()]).await.map(drop)
 }

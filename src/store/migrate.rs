@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 18] = [
+const MIGRATIONS: [Migration; 19] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -103,6 +103,11 @@ const MIGRATIONS: [Migration; 18] = [
         name: "0018_dead_letters",
         postgres: include_str!("migrations/postgres/0018_dead_letters.sql"),
         sqlite: include_str!("migrations/sqlite/0018_dead_letters.sql"),
+    },
+    Migration {
+        name: "0020_feeds",
+        postgres: include_str!("migrations/0020_feeds.sql"),
+        sqlite: include_str!("migrations/0020_feeds.sql"),
     },
 ];
 

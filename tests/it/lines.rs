@@ -82,6 +82,97 @@ on_both!(a_file_is_read_on_from_where_the_last_run_ended, async |db: Database| {
     assert_eq!(db.count("ledger", "TRUE").await, 3);
 });
 
+on_both!(a_file_that_was_replaced_is_not_read_from_the_middle, async |db: Database| {
+    let reaper = with_contacts(&db).await;
+    let dir = TempDir::new();
+    let line = |contact: i64, enrollment: i64| by_hand(contact, enrollment).to_string() + "\n";
+    // All lines are of one length, and of the same second or not: it does not matter here.
+    let monday = line(1, 11) + &line(2, 12) + &line(3, 13);
+    let longer = line(4, 14) + &line(5, 15) + &line(6, 16) + &line(7, 17);
+    let equal = line(4, 14) + &line(5, 15) + &line(6, 16);
+    let line_of = |text: &str, number: usize| text.split_inclusive('\n').nth(number).unwrap().to_owned();
+    let replaced = [
+        ("longer", longer.clone()),
+        ("of equal length", equal),
+        ("longer, with its first line", line_of(&monday, 0) + &longer),
+        (
+            "longer, with its last line at its place",
+            longer.split_at(line_of(&longer, 0).len() * 2).0.to_owned() + &line_of(&monday, 2) + &line(7, 17),
+        ),
+        (
+            "longer, with its first and second line",
+            monday.split_at(line_of(&monday, 0).len() * 2).0.to_owned() + &longer,
+        ),
+        ("longer, with a byte before it", format!("\n{monday}{longer}")),
+        ("blank", "\n".repeat(monday.len() + 1)),
+        ("one line that is longer", "x".repeat(monday.len() * 2)),
+    ];
+    for (number, (how, text)) in replaced.iter().enumerate() {
+        let file = dir.path().join(format!("{number}.jsonl"));
+        let run = async || reaper.fed_by_lines(&file.display().to_string()).run(&["run"]).await;
+        std::fs::write(&file, &monday).unwrap();
+        assert_eq!(run().await.code, 0);
+        let known = (db.count("ledger", "TRUE").await, dead_letters(&db).await.len());
+        assert_eq!(known, (3, 0), "{how}");
+        std::fs::write(&file, text).unwrap();
+        let output = run().await;
+        assert_eq!(output.code, 1, "{how}");
+        let sentence = "bytes were read before: it was cut or replaced; put it back, or give the new events in a file of \
+                        another name";
+        assert!(output.stderr.contains(sentence), "{how}: {}", output.stderr);
+        assert_eq!((db.count("ledger", "TRUE").await, dead_letters(&db).await.len()), known, "{how}");
+        // Put back, and written on, it is read on.
+        std::fs::write(&file, &monday).unwrap();
+        append(&file, "\n\n");
+        assert_eq!(run().await.code, 0, "{how}");
+    }
+    assert_eq!(reaper.state(1, 4).await, "live");
+});
+
+on_both!(what_is_read_on_is_still_the_same_file_after_many_readings, async |db: Database| {
+    let reaper = with_contacts(&db).await;
+    let dir = TempDir::new();
+    let file = dir.path().join("events.jsonl");
+    let run = async || reaper.fed_by_lines(&file.display().to_string()).run(&["run"]).await;
+    for id in 1..=4 {
+        append(&file, &format!("\r\n{}\r\n", by_hand(id, id)));
+        assert_eq!(run().await.code, 0, "{id}");
+        assert_eq!(run().await.code, 0, "nothing is new");
+    }
+    assert_eq!((db.count("ledger", "outcome = 'deleted'").await, dead_letters(&db).await.len()), (4, 0));
+    // Its first line is known from the first reading on.
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replacen("\"source\":\"/", "\"source\":\"-", 1)).unwrap();
+    append(&file, &by_hand(5, 5).to_string());
+    let output = run().await;
+    assert!(output.code == 1 && output.stderr.contains("replaced"), "{}", output.stderr);
+    // An older version knew no more than the position.
+    db.execute("UPDATE feed_checkpoints SET fingerprint = NULL").await;
+    assert_eq!(run().await.code, 0);
+    assert_eq!(db.count("ledger", "outcome = 'deleted'").await, 5);
+});
+
+on_both!(a_file_has_one_reader, async |db: Database| {
+    let reaper = with_contacts(&db).await;
+    let dir = TempDir::new();
+    let file = dir.path().join("events.jsonl");
+    append(&file, &lines(&[by_hand(1, 1)]));
+    let first = std::fs::File::open(&file).unwrap();
+    first.lock().unwrap();
+    let second = reaper.fed_by_lines(&file.display().to_string());
+    let output = second.run(&["run"]).await;
+    assert_eq!(output.code, 1);
+    assert!(
+        output.stderr.contains("is being read by another process, and a file has one reader"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(db.count("ledger", "TRUE").await, 0);
+    drop(first);
+    assert_eq!(second.run(&["run"]).await.code, 0);
+    assert_eq!(db.count("ledger", "outcome = 'deleted'").await, 1);
+});
+
 on_both!(
     what_cannot_be_decided_is_set_aside_unchanged_with_the_place_and_never_a_value,
     async |db: Database| {

@@ -217,7 +217,7 @@ pub const NO_WORDS: [(&str, &[&str]); 36] = [
     ("erased_records", &["kind"]),
     ("erasure_addresses", &["hash"]),
     ("erasures", &["counts", "others", "found"]),
-    ("feed_checkpoints", &["feed"]),
+    ("feed_checkpoints", &["feed", "fingerprint"]),
     ("gone_contacts", &["state"]),
     ("hash_key_checks", &["key_id", "key_check"]),
     ("hash_keys", &["key_id", "key_line"]),
