@@ -151,6 +151,8 @@ pub enum FeedKind {
 pub struct Feed {
     /// Which of the two below is used.
     pub kind: FeedKind,
+    /// How long an enrollment waits for its contact to come.
+    pub wait_for_contact: Duration,
     /// The broker.
     pub rabbitmq: RabbitMq,
     /// The embedded feed.

@@ -32,6 +32,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         store: store(r),
         feed: Feed {
             kind: feed_kind(r),
+            wait_for_contact: r.duration("feed.wait_for_contact", "0s", "1h"),
             rabbitmq: rabbitmq(r),
             jsonl: JsonLines { path: r.path("feed.jsonl.path").unwrap_or_default() },
         },

@@ -150,6 +150,7 @@ reasons! {
     DeferReason {
         OutsideTimeWindow = "outside_time_window",
         BlockedDate = "blocked_date",
+        AwaitingContact = "awaiting_contact",
     }
 }
 
@@ -226,6 +227,27 @@ pub struct Facts<'a> {
     pub limit: Option<Limit>,
     /// A person has approved it when the guard held it.
     pub approved: bool,
+    /// How long its contact, where there is none, is waited for; `None`: not at all.
+    pub awaited: Option<Awaited>,
+}
+
+/// A contact that is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited {
+    /// When it was first missed.
+    pub since: Time,
+    /// How long it is waited for.
+    pub patience: Duration,
+}
+
+impl Awaited {
+    /// When to look for it again: after as long as it has been waited for, a second at least, and at the end of the wait.
+    /// `None`: it was waited for long enough, or that cannot be told because a clock was wrong.
+    fn next_look(&self, now: Time) -> Option<Time> {
+        const SOONEST: TimeDelta = TimeDelta::seconds(1);
+        let end = self.since.checked_add_signed(TimeDelta::from_std(self.patience).ok()?)?;
+        (self.since <= now && now < end).then(|| (now + SOONEST.max(now - self.since)).min(end))
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -368,7 +390,10 @@ fn subscription_is_active(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), De
 fn contact_is_live(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     match facts.contact {
         Contact::Live { .. } => Ok(()),
-        Contact::Unknown => skip(SkipReason::ContactNotFound),
+        Contact::Unknown => match facts.awaited.and_then(|awaited| awaited.next_look(facts.now)) {
+            Some(at) => Err(Decision::Defer(DeferReason::AwaitingContact, at)),
+            None => skip(SkipReason::ContactNotFound),
+        },
         Contact::InTrash => skip(SkipReason::AlreadyInTrash),
         Contact::Gone => skip(SkipReason::PermanentlyDeleted),
     }

@@ -85,6 +85,7 @@ pub fn rules(settings: &Settings) -> Rules {
     let config::Guard { workflow, account } = &settings.guard;
     Rules {
         ledger_retention: settings.ledger.retention,
+        wait_for_contact: settings.feed.wait_for_contact,
         limits: Limits {
             workflow: WorkflowLimits {
                 max_deletions: workflow.max_deletions.into(),

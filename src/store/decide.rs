@@ -7,7 +7,7 @@
 //! is the contact's, ledger, companies, the guards of accounts, dead letters; but a guard that is near a limit comes first
 //! of these.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::audit::{self, Actor};
@@ -32,6 +32,8 @@ use crate::ports::{Decided, Message};
 pub struct Rules {
     /// How long the ledger remembers.
     pub ledger_retention: Duration,
+    /// How long an enrollment waits for its contact to come.
+    pub wait_for_contact: Duration,
     /// How much workflows may delete.
     pub limits: Limits,
 }
@@ -109,6 +111,7 @@ async fn decide_enrollments(
     now: Time,
 ) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
     let mut known = Known::load(tx, compiled, batch, now).await?;
+    known.wait_for_contacts(rules.wait_for_contact, HashMap::new());
     let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
     let trips = waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;

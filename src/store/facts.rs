@@ -18,7 +18,7 @@ use super::switches::Switches;
 use super::values::args;
 use crate::domain::criteria::subject::{Asks, Surroundings};
 use crate::domain::decision::{
-    Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,
+    Awaited, Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,
 };
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
@@ -43,6 +43,8 @@ pub struct Known {
     waited: bool,
     /// Enrollments that a person let pass the guard.
     approved: HashSet<EnrollmentKey>,
+    /// How long contacts are waited for that are not there yet, and since when they are.
+    awaited: Option<(Duration, HashMap<EnrollmentKey, Time>)>,
     /// `None`: nothing has come near a limit.
     guard: Option<Guard>,
     since: Since,
@@ -99,6 +101,7 @@ impl Known {
             switches,
             waited: false,
             approved: HashSet::new(),
+            awaited: None,
             guard: None,
             since: Since::default(),
         })
@@ -109,6 +112,11 @@ impl Known {
         self.decided.clear();
         self.waited = true;
         self.approved = approved;
+    }
+
+    /// Contacts that are not there yet are waited for: since now, where nothing else is said.
+    pub fn wait_for_contacts(&mut self, patience: Duration, since: HashMap<EnrollmentKey, Time>) {
+        self.awaited = Some((patience, since));
     }
 
     /// Leaves the enrollments of this workflow that are held or deferred out of what came before: what is supposed is what
@@ -185,6 +193,10 @@ impl Known {
                 paused: self.switches.pause(account_id, workflow_id),
                 limit: self.limit((account_id, workflow_id)),
                 approved: self.is_approved(key),
+                awaited: self.awaited.as_ref().map(|(patience, since)| Awaited {
+                    since: since.get(key).copied().unwrap_or(self.now),
+                    patience: *patience,
+                }),
             },
         )
     }

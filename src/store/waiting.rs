@@ -20,7 +20,7 @@ use super::ledger::{self, TOOK_IN};
 use super::outbox::write_outbox;
 use super::values::{Row, args};
 use super::{Store, StoreError, reading, switches, transaction};
-use crate::domain::decision::{Decision, HoldReason};
+use crate::domain::decision::{Decision, DeferReason, HoldReason};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
 use crate::domain::guard::Limit;
 use crate::domain::record::{Column, ColumnType};
@@ -116,6 +116,8 @@ struct Taken {
     approved: bool,
     outcome: String,
     reason: Option<String>,
+    /// Since when it waits for what it waits for.
+    since: Time,
 }
 
 /// Keeps what is held or deferred for later; announces workflows of which the guard has held nothing so far.
@@ -140,8 +142,10 @@ pub(super) async fn keep<'a>(
         rows.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
             "action_id": action_id, "workflow_id": enrollment.workflow_id, "reason": reason,
             "since": format_time(*at), "ready_at": ready_at})));
-        // Of a person who is gone, or not there yet, nothing is kept.
-        if let (Some(event), true) = (&enrollment.event, known.has(account_id, contact_id)) {
+        // Of a person who is gone, or is not there, nothing is kept; of one who is waited for it is, for as long.
+        let is_awaited = matches!(decision, Decision::Defer(DeferReason::AwaitingContact, _));
+        let may_be_kept = is_awaited || known.has(account_id, contact_id);
+        if let (Some(event), true) = (&enrollment.event, may_be_kept) {
             events.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
                 "action_id": action_id, "contact_id": contact_id, "event": write_event(event)})));
         }
@@ -230,6 +234,9 @@ pub(super) async fn take_up(
     let mut batch: Vec<NewEnrollment> = taken.iter().map(|taken| taken.enrollment.clone()).collect();
     let mut known = Known::load(tx, compiled, &batch, now).await?;
     known.decide_again(approved);
+    let awaits = |taken: &&Taken| taken.reason.as_deref() == Some(DeferReason::AwaitingContact.as_str());
+    let since = taken.iter().filter(awaits).map(|taken| (taken.enrollment.key, taken.since)).collect();
+    known.wait_for_contacts(rules.wait_for_contact, since);
     remember_events(tx, &mut batch).await?;
     let (decided, entries, last) = decide::carry_out(tx, &mut known, &batch, rules, now).await?;
     let changed: Vec<usize> = (0..taken.len())
@@ -251,8 +258,8 @@ pub(super) async fn take_up(
 /// Locks those whose time has come, and that nobody else has in hand.
 async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<Taken>, StoreError> {
     let sql = format!(
-        "SELECT w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, l.object_type_id, l.object_id, \
-         l.cause, l.enrolled_at, l.outcome, l.reason FROM waiting_enrollments w \
+        "SELECT w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, w.since, l.object_type_id, \
+         l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason FROM waiting_enrollments w \
          JOIN ledger l ON l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id \
          AND l.action_id = w.action_id WHERE w.ready_at <= $1 \
          ORDER BY w.ready_at, w.account_id, w.enrollment_id, w.action_id LIMIT $2{}",
@@ -271,7 +278,7 @@ pub(super) async fn held_of(
     after: (i64, i64),
     limit: i64,
 ) -> Result<Vec<(NewEnrollment, bool)>, StoreError> {
-    let columns = "w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, l.object_type_id, \
+    let columns = "w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, w.since, l.object_type_id, \
                    l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason";
     let same =
         "l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id AND l.action_id = w.action_id";
@@ -326,6 +333,7 @@ fn taken(row: &Row) -> Result<Taken, StoreError> {
         approved: row.bool("approved")?,
         outcome: row.text("outcome")?,
         reason: row.optional_text("reason")?,
+        since: row.time("since")?,
     })
 }
 

@@ -8,6 +8,7 @@ mod asyncapi;
 mod broker;
 mod commands;
 mod company_stage;
+mod contact_to_come;
 mod criteria;
 mod dead_letters;
 mod decisions;

@@ -29,6 +29,7 @@ enrollments_total{outcome="held",reason="paused"}
 enrollments_total{outcome="held",reason="volume_guard"}
 enrollments_total{outcome="deferred",reason="outside_time_window"}
 enrollments_total{outcome="deferred",reason="blocked_date"}
+enrollments_total{outcome="deferred",reason="awaiting_contact"}
 enrollment_age_seconds_bucket{le="30"}
 enrollment_age_seconds_count
 batch_size_count

@@ -27,7 +27,7 @@ use crate::service;
 use crate::store::import::{self, Import, Pace};
 use crate::store::read::{Filter, TrashRow};
 use crate::store::tokens::NewToken;
-use crate::store::{self, KeyHome, Store};
+use crate::store::{self, KeyHome, Rules, Store};
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = include_str!("account.jsonl");
@@ -156,8 +156,9 @@ async fn decide_events(context: &Context, store: &Store, health: Health) -> Resu
     };
     let options = service::options::pipeline(&context.settings, Some(health), Some(Arc::new(observer)));
     let (_asker, stop) = Stop::channel();
-    let (source, rules) =
-        (Source::Lines(dated(EVENTS)?.into_bytes()), service::options::rules(&context.settings));
+    let source = Source::Lines(dated(EVENTS)?.into_bytes());
+    // No contact is on its way.
+    let rules = Rules { wait_for_contact: Duration::ZERO, ..service::options::rules(&context.settings) };
     service::run_lines(source, store.clone(), rules, options, stop)
         .await
         .map_err(|sentence| anyhow!(sentence))?;

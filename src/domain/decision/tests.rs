@@ -21,6 +21,7 @@ struct World {
     paused: bool,
     limit: Option<Limit>,
     approved: bool,
+    awaited: Option<Awaited>,
 }
 
 fn time(text: &str) -> Time {
@@ -54,6 +55,7 @@ impl World {
             paused: false,
             limit: None,
             approved: false,
+            awaited: None,
         }
     }
 
@@ -74,6 +76,7 @@ impl World {
                 paused: self.paused,
                 limit: self.limit,
                 approved: self.approved,
+                awaited: self.awaited,
             },
         )
     }
@@ -320,4 +323,30 @@ fn the_event_of_the_contract_is_read_into_these_facts() {
             "objectTypeId": "0-1", "objectId": "512", "enrolledAt": "2026-11-21T10:00:00Z",
             "cause": "CRITERIA"}});
     assert_eq!(parse_event(body.to_string().as_bytes()).unwrap(), World::new().enrollment);
+}
+
+#[test]
+fn a_contact_that_is_not_there_yet_is_waited_for_at_growing_intervals() {
+    let mut world = World::new();
+    world.contact = Contact::Unknown;
+    let first = world.now;
+    let mut decided_after = |patience: u64, millis: i64| {
+        world.now = first + TimeDelta::milliseconds(millis);
+        world.awaited = Some(Awaited { since: first, patience: Duration::from_secs(patience) });
+        match world.decide() {
+            Decision::Defer(DeferReason::AwaitingContact, at) => Some((at - first).num_milliseconds()),
+            Decision::Skip(SkipReason::ContactNotFound) => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(decided_after(60, 0), Some(1_000));
+    assert_eq!(decided_after(60, 1_000), Some(2_000));
+    assert_eq!(decided_after(60, 8_000), Some(16_000));
+    assert_eq!(decided_after(60, 59_999), Some(60_000), "the last look is at the end");
+    assert_eq!(decided_after(60, 60_000), None);
+    assert_eq!(decided_after(0, 0), None);
+    assert_eq!(decided_after(60, -1), None, "first missed in the future: whoever says so had a wrong clock");
+    world.contact = live("lead", None);
+    world.now = first;
+    assert_eq!(world.decide(), Decision::Delete, "it came");
 }

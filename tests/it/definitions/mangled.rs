@@ -120,6 +120,7 @@ fn decided(flow: &Value, scene: &Scene, cause: Cause) -> Decision {
         paused: false,
         limit: None,
         approved: false,
+        awaited: None,
     };
     let decision = decide(&enrollment, &facts);
     assert_eq!(explain(&enrollment, &facts).verdict, decision.verdict(), "{flow}");

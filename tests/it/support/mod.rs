@@ -47,6 +47,7 @@ use serde_json::Value;
 /// The rules of decisions as the settings come, with a guard that is out of the way.
 pub const UNGUARDED: Rules = Rules {
     ledger_retention: Duration::from_hours(120 * 24),
+    wait_for_contact: Duration::ZERO,
     limits: Limits {
         workflow: WorkflowLimits { max_deletions: u64::MAX, window: Duration::from_hours(1) },
         account: AccountLimits {

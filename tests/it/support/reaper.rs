@@ -25,9 +25,11 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// On this store, and otherwise as it comes: nothing of the environment of whoever runs the tests.
+    /// On this store, and otherwise as it comes, but that no contact is waited for: nothing of the environment of whoever
+    /// runs the tests.
     pub fn new(database: &Database) -> Self {
-        Self::without_a_store().setting("store.url", database.url())
+        let reaper = Self::without_a_store().setting("store.url", database.url());
+        reaper.setting("feed.wait_for_contact", "0s")
     }
 
     /// Told of no store.
