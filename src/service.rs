@@ -366,10 +366,8 @@ pub async fn serve(
 pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened to")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened to")?;
-    let mut hangup = match is_hangup_ignored() {
-        true => None,
-        false => Some(signal(SignalKind::hangup()).context("SIGHUP cannot be listened to")?),
-    };
+    let hangup = || signal(SignalKind::hangup()).context("SIGHUP cannot be listened to");
+    let mut hangup = if is_hangup_ignored() { None } else { Some(hangup()?) };
     let (sender, receiver) = watch::channel(false);
     tokio::spawn(async move {
         for first in [true, false] {

@@ -156,8 +156,11 @@ fn received(delivery: lapin::message::Delivery) -> (Arc<Message>, Vec<Delivery<R
     (message, deliveries)
 }
 
+/// An event as it is decided, and in which form it came.
+type Formed = (Form, Vec<u8>);
+
 /// The events of a body, in structured mode; or the body, and why there are none in it.
-fn bodies(data: Vec<u8>, carriage: &Carriage) -> Result<Vec<(Form, Vec<u8>)>, (Vec<u8>, Rejection)> {
+fn bodies(data: Vec<u8>, carriage: &Carriage) -> Result<Vec<Formed>, (Vec<u8>, Rejection)> {
     let bodies = match cloud_event::plain(&data, carriage) {
         Ok(Plain::Event(Cow::Borrowed(_))) => None,
         Ok(Plain::Event(Cow::Owned(event))) => Some(Ok(vec![(Form::Structured, event)])),

@@ -29,6 +29,8 @@ pub struct Settings {
     pub feed: Feed,
     /// `pipeline.*`
     pub pipeline: Pipeline,
+    /// `events.*`
+    pub events: Events,
     /// `ledger.*`
     pub ledger: Ledger,
     /// `dead_letters.*`
@@ -219,6 +221,13 @@ pub struct Pipeline {
 pub struct Ledger {
     /// How long decisions are kept.
     pub retention: Duration,
+}
+
+/// What leaves as an event, beside what always does.
+#[derive(Debug, Clone, Copy)]
+pub struct Events {
+    /// Enrollments that are refused.
+    pub refusals: bool,
 }
 
 /// What could not be processed.

@@ -10,9 +10,9 @@ use tracing_subscriber::filter::LevelFilter;
 use super::reader::Reader;
 use super::secret::may_hold_a_secret;
 use super::{
-    AccountGuard, Database, DeadLetters, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log, LogFormat,
-    Mail, Mistakes, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings, Store, Traces,
-    WorkflowGuard,
+    AccountGuard, Database, DeadLetters, Events, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log,
+    LogFormat, Mail, Mistakes, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings,
+    Store, Traces, WorkflowGuard,
 };
 use crate::domain::schedule::Schedule;
 
@@ -42,6 +42,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
             lanes: r.whole("pipeline.lanes", 1..=32_u16).into(),
             drain_timeout: r.duration("pipeline.drain_timeout", "100ms", "1h"),
         },
+        events: Events { refusals: r.flag("events.refusals") },
         ledger: Ledger { retention: r.duration("ledger.retention", "91d", "3650d") },
         dead_letters: DeadLetters { retention: r.duration("dead_letters.retention", "1h", "90d") },
         guard: guard(r),

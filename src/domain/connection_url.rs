@@ -87,10 +87,8 @@ pub fn postgres(url: &str) -> Result<PostgresUrl, Complaint> {
     let parts = Parts::of(url.split_once("://").map_or("", |(_, rest)| rest))?;
     check_parameters(parts.parameters, POSTGRES)?;
     let (host, port) = host_and_port(parts.hosts)?;
-    let (user, password) = match parts.login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
-        Some(login) => login,
-        None => ("", ""),
-    };
+    let login = parts.login.map(|login| login.split_once(':').unwrap_or((login, "")));
+    let (user, password) = login.unwrap_or_default();
     let given =
         [("host", host), ("port", port), ("user", user), ("password", password), ("dbname", parts.path)];
     let mut parameters: Vec<String> = given
@@ -229,7 +227,7 @@ mod tests {
     use super::*;
 
     fn parameters(url: &str) -> String {
-        postgres(url).map(|url| url.parameters).unwrap_or_else(|complaint| panic!("{url}: {complaint:?}"))
+        postgres(url).map_or_else(|complaint| panic!("{url}: {complaint:?}"), |url| url.parameters)
     }
 
     #[test]

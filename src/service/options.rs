@@ -86,6 +86,7 @@ pub fn rules(settings: &Settings) -> Rules {
     Rules {
         ledger_retention: settings.ledger.retention,
         wait_for_contact: settings.feed.wait_for_contact,
+        announce_refusals: settings.events.refusals,
         limits: Limits {
             workflow: WorkflowLimits {
                 max_deletions: workflow.max_deletions.into(),

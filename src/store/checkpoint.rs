@@ -29,5 +29,5 @@ async fn keep(tx: &mut Tx, feed: &str, reached: &Checkpoint) -> Result<(), Store
     let position = i64::try_from(reached.position).unwrap_or(i64::MAX);
     let sql = "INSERT INTO feed_checkpoints (feed, position, fingerprint) VALUES ($1, $2, $3) \
                ON CONFLICT (feed) DO UPDATE SET position = excluded.position, fingerprint = excluded.fingerprint";
-    tx.execute(sql, args![feed, position, reached.fingerprint.as_deref()]).await.map(drop)
+    tx.execute(sql, args![feed, position, reached.fingerprint.clone()]).await.map(drop)
 }

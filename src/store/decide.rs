@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::audit::{self, Actor};
 use super::compiled::Compiled;
 use super::conflict::Conflict;
@@ -17,6 +19,7 @@ use super::db::Tx;
 use super::facts::Known;
 use super::guard::{self, Guard};
 use super::ledger::{self, Entries};
+use super::outbox::write_outbox;
 use super::trash::{self, DeletedBy, Deletion, Trashed};
 use super::waiting::Trip;
 use super::{Store, StoreError, contact_counts, dead_letters, lifecycle, switches, transaction, waiting};
@@ -24,7 +27,7 @@ use crate::domain::decision::{Decision, as_of};
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limits;
-use crate::domain::time::Time;
+use crate::domain::time::{Time, format_time};
 use crate::ports::{Decided, Message};
 
 /// What the settings say about decisions.
@@ -34,6 +37,8 @@ pub struct Rules {
     pub ledger_retention: Duration,
     /// How long an enrollment waits for its contact to come.
     pub wait_for_contact: Duration,
+    /// Does what is refused leave as an event?
+    pub announce_refusals: bool,
     /// How much workflows may delete.
     pub limits: Limits,
 }
@@ -115,8 +120,35 @@ async fn decide_enrollments(
     let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
     let trips = waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;
+    announce_refusals(tx, rules, batch.iter().zip(&decided)).await?;
     last.finish(tx, rules, now).await?;
     Ok((decided, trips))
+}
+
+/// Puts an `enrollment.refused` for each that is refused into the outbox, where that is asked for.
+pub(super) async fn announce_refusals<'a>(
+    tx: &mut Tx,
+    rules: &Rules,
+    decided: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
+) -> Result<(), StoreError> {
+    let mut messages = Vec::new();
+    let mut now = None;
+    for (NewEnrollment { key, workflow_id, object_type_id, object_id, .. }, Decided { decision, at }) in
+        decided
+    {
+        if let (Decision::Refuse(reason), true) = (decision, rules.announce_refusals) {
+            let data = json!({"accountId": key.account_id.to_string(), "workflowId": workflow_id.to_string(),
+                "actionId": key.action_id.to_string(), "enrollmentId": key.enrollment_id.to_string(),
+                "objectTypeId": object_type_id, "objectId": object_id.to_string(), "reason": reason.as_str(),
+                "refusedAt": format_time(*at)});
+            messages.push((key.account_id, "enrollment.refused", data));
+            now = Some(*at);
+        }
+    }
+    match now {
+        Some(now) => write_outbox(tx, now, messages).await,
+        None => Ok(()),
+    }
 }
 
 /// Decides every enrollment of a batch and deletes those that are to go. [`Last::finish`] must follow.

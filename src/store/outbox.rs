@@ -19,8 +19,14 @@ use crate::domain::time::Time;
 
 /// The messages that are events. A message of any other kind is nothing for those who listen for events: an e-mail
 /// is for one user alone.
-pub const EVENTS: [&str; 4] =
-    ["contact.deletion", "contact.privacyDeletion", "contact.restore", "guard.tripped"];
+pub const EVENTS: [&str; 6] = [
+    "contact.deletion",
+    "contact.privacyDeletion",
+    "contact.purge",
+    "contact.restore",
+    "enrollment.refused",
+    "guard.tripped",
+];
 
 /// A message that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]

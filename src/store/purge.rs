@@ -3,8 +3,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use serde_json::json;
+
 use super::batch::{CONTACT, Lists};
 use super::db::Tx;
+use super::outbox::write_outbox;
 use super::plan::BATCH;
 use super::retention::{ByAccount, Sweep, Swept, lock_clause, turn};
 use super::trash::Touched;
@@ -12,14 +15,15 @@ use super::values::{Arg, Row, args};
 use super::{Store, StoreError, identifiers, import, scrubs, suppressions, trash};
 use crate::domain::effects::Transition;
 use crate::domain::suppression::PURGED;
-use crate::domain::time::Time;
+use crate::domain::time::{Time, format_time};
 
 /// A contact to be purged; its row is locked.
 #[derive(Clone, Copy)]
-pub struct Entry {
+pub struct Expired {
     /// Account and id.
     pub contact: (i64, i64),
-    trash_entry: i64,
+    entry_id: i64,
+    deleted_at: Time,
 }
 
 /// Purges one batch; by account, which contacts. One under a legal hold stays, and stays due.
@@ -33,19 +37,20 @@ pub async fn purge(
     import::wait_for_chunk(tx).await?;
     let entries = due(tx, sweep, cutoff).await?;
     let (mut by_account, mut swept) = (ByAccount::new(), Swept::default());
-    for Entry { contact: (account_id, contact_id), .. } in &entries {
+    for Expired { contact: (account_id, contact_id), .. } in &entries {
         by_account.entry(*account_id).or_default().push(*contact_id);
     }
     if entries.is_empty() {
         return Ok((by_account, swept));
     }
-    let ids = |Entry { contact: (account_id, contact_id), trash_entry }: &Entry| {
-        [*account_id, *contact_id, *trash_entry]
+    let ids = |Expired { contact: (account_id, contact_id), entry_id, .. }: &Expired| {
+        [*account_id, *contact_id, *entry_id]
     };
     let batch = Lists::ids(entries.iter().map(ids));
     let addresses = identifiers::addresses(tx, &batch).await?;
     hash_addresses(tx, store, &addresses, now).await?;
     close(tx, &batch, now).await?;
+    announce(tx, &entries, now).await?;
     for Touched { category, counted, rows } in trash::run_plan(tx, Transition::Purge, &batch).await? {
         let (deleted, unlinked) = counted.tally(rows);
         let counts = swept.counts.entry(category.title().to_owned()).or_default();
@@ -57,18 +62,18 @@ pub async fn purge(
 }
 
 /// Who is to be purged next, locked.
-pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Entry>, StoreError> {
+pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Expired>, StoreError> {
     // The conditions stand on the contact's own row: PostgreSQL asks them again once it has the lock, and a
     // contact restored meanwhile no longer meets them.
     // The oldest are found first, by their index, and then locked: PostgreSQL takes the join for one of few rows and
     // would read and sort the whole trash for each batch. It has to see how few it is to find.
     let sql = format!(
-        "WITH due AS MATERIALIZED (SELECT e.account_id, e.contact_id, e.entry_id FROM trash_entries e \
+        "WITH due AS MATERIALIZED (SELECT e.account_id, e.contact_id, e.entry_id, e.deleted_at FROM trash_entries e \
            WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND {} \
              AND NOT EXISTS (SELECT 1 FROM legal_holds h \
                              WHERE h.account_id = e.account_id AND h.contact_id = e.contact_id) \
            ORDER BY e.deleted_at LIMIT {}) \
-         SELECT e.account_id, e.contact_id, e.entry_id FROM due e \
+         SELECT e.account_id, e.contact_id, e.entry_id, e.deleted_at FROM due e \
          JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
                         AND c.trash_entry_id = e.entry_id AND c.deleted_at < $1 \
          ORDER BY e.account_id, e.contact_id{}",
@@ -80,13 +85,24 @@ pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Ent
     parameters.extend(sweep.failed_before.map(Arg::from));
     let rows = tx.rows(&sql, &parameters).await?;
     let held = held_now(tx, &rows).await?;
-    let entry = |row: &Row| -> Result<Entry, StoreError> {
+    let entry = |row: &Row| -> Result<Expired, StoreError> {
         let contact = (row.int("account_id")?, row.int("contact_id")?);
-        Ok(Entry { contact, trash_entry: row.int("entry_id")? })
+        Ok(Expired { contact, entry_id: row.int("entry_id")?, deleted_at: row.time("deleted_at")? })
     };
     let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     entries.retain(|entry| !held.contains(&entry.contact));
     Ok(entries)
+}
+
+/// Puts a `contact.purge` for each into the outbox, all in one statement.
+async fn announce(tx: &mut Tx, entries: &[Expired], now: Time) -> Result<(), StoreError> {
+    let message = |Expired { contact: (account_id, contact_id), entry_id, deleted_at }: &Expired| {
+        let data = json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(),
+            "trashEntryId": entry_id.to_string(), "deletedAt": format_time(*deleted_at),
+            "purgedAt": format_time(now)});
+        (*account_id, "contact.purge", data)
+    };
+    write_outbox(tx, now, entries.iter().map(message).collect()).await
 }
 
 /// Their ids are never used again, and their entries say how they ended.

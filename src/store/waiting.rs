@@ -246,6 +246,8 @@ pub(super) async fn take_up(
         })
         .collect();
     ledger::rewrite(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), &entries).await?;
+    let refusals = changed.iter().map(|at| (&batch[*at], &decided[*at]));
+    decide::announce_refusals(tx, rules, refusals).await?;
     let keys = batch.iter().map(|enrollment| enrollment.key).collect();
     let trips = settle(tx, &known, &batch, &decided).await?;
     audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;

@@ -268,7 +268,12 @@ impl Scene {
         };
         let heard: BTreeSet<String> = events.map(|event| id(&event.body)).collect();
         let by_users = 2 * contacts(&self.cases, |case| case.state == State::Restored).len();
-        assert_eq!(heard.len(), deleted.len() + by_users, "deletions and restores announced");
+        let purged = contacts(&self.cases, |case| case.state == State::Purged).len();
+        assert_eq!(
+            heard.len(),
+            deleted.len() + by_users + purged,
+            "deletions, restores and purges announced"
+        );
         assert_eq!(self.database.count("outbox", "TRUE").await, 0);
     }
 

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::asyncapi::{document, schema};
-use crate::support::records::{ADMIN, contact, entitled_account, manual_workflow};
+use crate::support::records::{ADMIN, contact, days_ago, entitled_account, manual_workflow};
 use crate::support::{Broker, DEADLINE, Database, Reaper, complaints, wait_until};
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
@@ -49,9 +49,15 @@ async fn every_message_looks_as_the_page_says() {
     let heard = broker.listen(&[]).await;
     let reaper =
         Reaper::new(&database).fed_by(&broker).unguarded().setting("guard.workflow.max_deletions", "2");
+    let reaper = reaper.setting("events.refusals", "true");
     let mut records = entitled_account(1);
     records.push(manual_workflow(1, 6));
     records.extend((512..=514).map(|id| contact(1, id, json!({}))));
+    let mut old = contact(1, 515, json!({}));
+    old["archived"] = json!(true);
+    old["archivedAt"] = json!(days_ago(91));
+    old["createdAt"] = json!(days_ago(200));
+    records.push(old);
     reaper.import(&records).await;
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_ready().await;
@@ -78,9 +84,16 @@ async fn every_message_looks_as_the_page_says() {
     decided(2).await;
     enroll("514", "9003").await;
     decided(3).await;
+    let mut refused = enrollment.clone();
+    refused["data"]["actionId"] = json!("9");
+    refused["data"]["enrollmentId"] = json!("9004");
+    refused["data"]["enrolledAt"] = json!(crate::support::records::seconds_ago(0));
+    broker.publish(&[refused.to_string()]).await;
+    decided(4).await;
+    reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
 
-    // Deleted, restored, deleted by a user, erased; deleted, stopped.
-    wait_until("all is told", DEADLINE, async || broker.count(&heard).await == 6).await;
+    // Deleted, restored, deleted by a user, erased; deleted, stopped; refused; purged.
+    wait_until("all is told", DEADLINE, async || broker.count(&heard).await == 8).await;
     let messages = broker.drain(&heard).await;
     let told: Vec<Value> =
         messages.iter().map(|message| serde_json::from_slice(&message.body).expect("JSON")).collect();
@@ -106,5 +119,5 @@ async fn every_message_looks_as_the_page_says() {
             told.iter().find(is_like).unwrap_or_else(|| panic!("none is {}: {told:?}", example["type"]));
         assert_eq!(shape(event), shape(example));
     }
-    assert_eq!(events.len(), 4);
+    assert_eq!(events.len(), 6);
 }

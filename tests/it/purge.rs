@@ -140,8 +140,17 @@ on_both!(a_purge_deletes_and_unlinks_what_the_matrix_says_and_leaves_the_rest, a
     assert!(purged["visible"].as_object().unwrap().values().all(|members| *members == json!([])), "{purged}");
     assert_eq!(reaper.contact(1, 3).await, neighbour);
     assert_eq!(of_account(&db, 2).await, elsewhere);
-    // A purge tells nobody.
-    assert_eq!(db.count("outbox", "TRUE").await, 0);
+    // A purge tells which contact, and since when it was in the trash; of the person it says nothing.
+    let told = db.rows("SELECT type, data FROM outbox").await;
+    let [told] = &told[..] else { panic!("one contact was purged: {told:?}") };
+    let data: Value = serde_json::from_str(&told[1]).unwrap();
+    assert_eq!(
+        (told[0].as_str(), &data["accountId"], &data["contactId"]),
+        ("contact.purge", &json!("1"), &json!("1"))
+    );
+    let times = ["deletedAt", "purgedAt"].map(|member| data[member].as_str().unwrap().to_owned());
+    assert!(times[0] < times[1] && times[0] < crate::support::records::days_ago(90), "{times:?}");
+    assert_eq!(data.as_object().unwrap().len(), 5, "{data}");
 });
 
 /// A restore that was first, and whose transaction still holds the contact when the purge comes to it.

@@ -99,7 +99,8 @@ pub(super) const fn of(target: Target) -> Rows {
             "outbox",
             &["message_id"],
             "created_at",
-            "{t}.type IN ('contact.deletion', 'contact.restore', 'guard.tripped')",
+            "{t}.type IN ('contact.deletion', 'contact.purge', 'contact.restore', 'enrollment.refused', \
+             'guard.tripped')",
         ),
         Target::DeadLetters => rows("dead_letters", &["dead_letter_id"], "at", ALL),
         Target::Waiting(_) => rows("waiting_enrollments", &["enrollment_id", "action_id"], "ready_at", ALL),

@@ -38,6 +38,7 @@ impl Account {
             self.contacts.iter().filter(|(_, it)| !it.held && it.trash.as_ref().is_some_and(|it| it.old));
         let due: BTreeSet<i64> = due.map(|(id, _)| *id).collect();
         if !due.is_empty() {
+            self.told.extend(due.iter().map(|contact| ("contact.purge", *contact)));
             self.remove(&due, Way::Purge);
         }
     }

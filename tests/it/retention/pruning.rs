@@ -84,7 +84,9 @@ on_both!(
         let kinds = [
             "contact.deletion",
             "contact.privacyDeletion",
+            "contact.purge",
             "contact.restore",
+            "enrollment.refused",
             "guard.tripped",
             "mail.erasure",
             "other",
@@ -97,7 +99,7 @@ on_both!(
             ))
             .await;
         }
-        assert_eq!(run(&reaper, "prune_outbox").await, json!(3));
+        assert_eq!(run(&reaper, "prune_outbox").await, json!(5));
         assert_eq!(
             left(&db, "type", "outbox").await,
             ["contact.deletion", "contact.privacyDeletion", "mail.erasure", "other"]

@@ -48,6 +48,7 @@ use serde_json::Value;
 pub const UNGUARDED: Rules = Rules {
     ledger_retention: Duration::from_hours(120 * 24),
     wait_for_contact: Duration::ZERO,
+    announce_refusals: false,
     limits: Limits {
         workflow: WorkflowLimits { max_deletions: u64::MAX, window: Duration::from_hours(1) },
         account: AccountLimits {
