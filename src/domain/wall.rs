@@ -38,6 +38,14 @@ pub fn instant(wall: NaiveDateTime, zone: Tz) -> Option<Time> {
     }
 }
 
+/// The second occurrence of a wall time, where the clocks go back over it.
+pub fn again(wall: NaiveDateTime, zone: Tz) -> Option<Time> {
+    match zone.from_local_datetime(&wall) {
+        LocalResult::Ambiguous(_, time) => Some(time.to_utc()),
+        LocalResult::Single(_) | LocalResult::None => None,
+    }
+}
+
 /// The instant at which a day begins; where midnight is skipped, the first moment after the gap.
 pub fn start_of_day(day: NaiveDate, zone: Tz) -> Option<Time> {
     instant(day.and_time(NaiveTime::MIN), zone)

@@ -1,6 +1,8 @@
 //! When a workflow's actions may run: its time windows and blocked dates, as wall time in the account's zone.
 //!
-//! A window is open from its start to just before its end, and never runs over midnight. What cannot be read makes
+//! A window is open from its start to just before its end, and never runs over midnight. Where the clocks go back it opens
+//! at the first occurrence of its start and is over when its end has passed for the first time; the time before its start
+//! that comes again in between is outside. What cannot be read makes
 //! the whole calendar not understood, and then nothing is deleted.
 
 use chrono::{Datelike, Days, Month, NaiveDate, NaiveTime, TimeDelta, Weekday};
@@ -10,7 +12,7 @@ use serde_json::Value;
 use super::criteria::{Concern, Finding};
 use super::enrollment::EnrollmentKey;
 use super::time::Time;
-use super::wall::{instant, start_of_day};
+use super::wall::{again, instant, start_of_day};
 
 /// What waits for one opening is spread over this long, or over the window where that is shorter.
 const SPREAD: TimeDelta = TimeDelta::minutes(15);
@@ -111,11 +113,31 @@ impl Calendar {
         let whole_day = [Window { day: day.weekday(), from: 0, to: MINUTES_OF_DAY }];
         let windows = if self.windows.is_empty() { &whole_day[..] } else { &self.windows };
         let of_day = windows.iter().filter(|window| window.day == day.weekday());
-        let opening = |window: &Window| {
-            let (from, to) = (at_minute(day, window.from, zone)?, at_minute(day, window.to, zone)?);
-            (from < to).then_some(Opening { from, to })
-        };
-        of_day.filter_map(opening).collect()
+        of_day.filter_map(|window| openings(day, window, zone)).flatten().flatten().collect()
+    }
+}
+
+/// When a window of a day is open: twice where the clocks go back in it to before its start.
+fn openings(day: NaiveDate, window: &Window, zone: Tz) -> Option<[Option<Opening>; 2]> {
+    let (from, to) = (at_minute(day, window.from, zone)?, at_minute(day, window.to, zone)?);
+    let opening = |from: Time, to: Time| (from < to).then_some(Opening { from, to });
+    let start = day.and_time(NaiveTime::from_num_seconds_from_midnight_opt(window.from * 60, 0)?);
+    let Some(again) = again(start, zone).filter(|again| *again < to) else {
+        return Some([opening(from, to), None]);
+    };
+    // The clock shows the start or more until it is put back, and less until the start comes again.
+    let (mut before, mut after) = (0, (again - from).num_seconds());
+    let is_before =
+        |seconds: i64| (from + TimeDelta::seconds(seconds)).with_timezone(&zone).naive_local() < start;
+    while before < after {
+        let middle = before + (after - before) / 2;
+        if is_before(middle) { after = middle } else { before = middle + 1 }
+    }
+    let put_back = from + TimeDelta::seconds(before);
+    if put_back == again {
+        Some([opening(from, to), None])
+    } else {
+        Some([opening(from, put_back), opening(again, to)])
     }
 }
 

@@ -92,6 +92,92 @@ fn a_change_of_the_clocks_moves_a_window_and_never_opens_one_twice() {
 }
 
 #[test]
+fn where_the_clocks_go_back_the_time_before_a_windows_start_does_not_come_into_it() {
+    // In Warsaw 03:00 became 02:00 at 01:00Z on Sunday, 2026-10-25.
+    for (zone, from, to, moments) in [
+        (
+            Tz::Europe__Warsaw,
+            (2, 30),
+            (3, 30),
+            &[
+                ("2026-10-25T00:29:59.999999Z", "window 2026-10-25T00:30:00.000000Z"),
+                ("2026-10-25T00:30:00Z", "open"),
+                ("2026-10-25T00:59:59.999999Z", "open"),
+                // 02:00 to 02:30 for the second time.
+                ("2026-10-25T01:00:00Z", "window 2026-10-25T01:30:00.000000Z"),
+                ("2026-10-25T01:10:00Z", "window 2026-10-25T01:30:00.000000Z"),
+                ("2026-10-25T01:29:59.999999Z", "window 2026-10-25T01:30:00.000000Z"),
+                // From then on the clock shows a time of the window, whose end has not passed yet.
+                ("2026-10-25T01:30:00Z", "open"),
+                ("2026-10-25T02:29:59.999999Z", "open"),
+                ("2026-10-25T02:30:00Z", "window 2026-11-01T01:30:00.000000Z"),
+            ][..],
+        ),
+        // Its end passes for the first time before the clocks go back, and then it is over.
+        (
+            Tz::Europe__Warsaw,
+            (1, 30),
+            (2, 30),
+            &[
+                ("2026-10-25T00:29:59Z", "open"),
+                ("2026-10-25T00:30:00Z", "window 2026-11-01T00:30:00.000000Z"),
+                ("2026-10-25T01:10:00Z", "window 2026-11-01T00:30:00.000000Z"),
+            ],
+        ),
+        (
+            Tz::Europe__Warsaw,
+            (2, 10),
+            (2, 20),
+            &[
+                ("2026-10-25T00:15:00Z", "open"),
+                ("2026-10-25T01:15:00Z", "window 2026-11-01T01:10:00.000000Z"),
+            ],
+        ),
+        // From the very hour that comes twice: no time before its start comes again.
+        (
+            Tz::Europe__Warsaw,
+            (2, 0),
+            (4, 0),
+            &[
+                ("2026-10-25T00:00:00Z", "open"),
+                ("2026-10-25T01:00:00Z", "open"),
+                ("2026-10-25T02:59:59Z", "open"),
+                ("2026-10-25T03:00:00Z", "window 2026-11-01T01:00:00.000000Z"),
+            ],
+        ),
+        // 02:00 became 01:00 at 06:00Z on Sunday, 2026-11-01.
+        (
+            Tz::US__Eastern,
+            (1, 15),
+            (2, 0),
+            &[
+                ("2026-11-01T05:15:00Z", "open"),
+                ("2026-11-01T06:05:00Z", "window 2026-11-01T06:15:00.000000Z"),
+                ("2026-11-01T06:59:59Z", "open"),
+                ("2026-11-01T07:00:00Z", "window 2026-11-08T06:15:00.000000Z"),
+            ],
+        ),
+        // By half an hour: 02:00 became 01:30 at 15:00Z on Saturday, 2026-04-04.
+        (
+            Tz::Australia__Lord_Howe,
+            (1, 45),
+            (2, 15),
+            &[
+                ("2026-04-04T14:45:00Z", "open"),
+                ("2026-04-04T15:05:00Z", "window 2026-04-04T15:15:00.000000Z"),
+                ("2026-04-04T15:20:00Z", "open"),
+                ("2026-04-04T15:45:00Z", "window 2026-04-11T15:15:00.000000Z"),
+            ],
+        ),
+    ] {
+        let calendar = calendar(&json!([window_of("SUNDAY", from, to)]), &json!([]));
+        for (now, expected) in moments {
+            assert_eq!(state(&calendar, zone, now), *expected, "{zone} {from:?} {now}");
+        }
+    }
+}
+
+#[test]
 fn blocked_dates_are_of_one_year_or_of_every_year() {
     let dates = json!([{"dayOfMonth": 24, "month": "DECEMBER"}, {"dayOfMonth": 25, "month": "DECEMBER", "year": 2026}]);
     let any_time = calendar(&json!([]), &dates);
