@@ -70,12 +70,18 @@ def instant(wall, zone):
 DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)")
 
 
+def of_milliseconds(value):
+    """Before 1971 only midnights are meant as milliseconds."""
+    at = value * 1000
+    plausible = at >= 365 * DAY or at % DAY == 0
+    return at if plausible and YEARS[0] <= at <= YEARS[1] else None
+
+
 def date_of(value):
     """A property's value as an instant; None: no date."""
     value = value.strip()
     if re.fullmatch(r"[+-]?\d+", value):
-        at = int(value) * 1000
-        return at if YEARS[0] <= at <= YEARS[1] else None
+        return of_milliseconds(int(value))
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
             return micros(datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=timezone.utc))

@@ -9,6 +9,7 @@ from basics import (
     date_of,
     instant,
     micros,
+    of_milliseconds,
     on_clock,
     one_of,
     shifted,
@@ -25,11 +26,12 @@ def fixed(at):
 def epoch(operation, name):
     """A member in milliseconds, read on the account's clock where the operation says so."""
     value = operation.get(name)
-    if not isinstance(value, int):
+    at = of_milliseconds(value) if isinstance(value, int) else None
+    if at is None:
         raise Unsupported(name)
     if not operation.get("requiresTimeZoneConversion"):
-        return fixed(value * 1000)
-    wall = on_clock(value * 1000, timezone.utc)
+        return fixed(at)
+    wall = on_clock(at, timezone.utc)
     return lambda look: instant(wall, look.account_zone()) if look.account_zone() else None
 
 

@@ -108,10 +108,18 @@ pub struct Offset {
 pub fn instant_of(value: &str) -> Option<Time> {
     let value = value.trim();
     if let Ok(milliseconds) = value.parse::<i64>() {
-        // The years of all other times; at the calendar's ends a zone's clock could leave it.
-        return Time::from_timestamp_millis(milliseconds).filter(|time| (1..=9999).contains(&time.year()));
+        return instant_of_millis(milliseconds);
     }
     iso_date(value).or_else(|| parse_time(value))
+}
+
+/// Epoch milliseconds as an instant. Seconds, and dates written 20261128, would fall into January 1970 and be long ago:
+/// what lies before 1971 is taken only where it is the midnight with which the vendor writes a date.
+pub fn instant_of_millis(milliseconds: i64) -> Option<Time> {
+    const DAY: i64 = 86_400_000;
+    // The years of all other times; at the calendar's ends a zone's clock could leave it.
+    let time = Time::from_timestamp_millis(milliseconds).filter(|time| (1..=9999).contains(&time.year()))?;
+    (time.year() >= 1971 || milliseconds % DAY == 0).then_some(time)
 }
 
 /// The start in UTC of `2026-11-21`. [`NaiveDate`] itself would take signs, blanks and years of any length as well.

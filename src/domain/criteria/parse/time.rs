@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::operation::{before_or_after, between};
 use super::{Concern, Reader, Unread, text};
 use crate::domain::criteria::event::{Coalesce, Moment, SetType};
-use crate::domain::criteria::moment::{Bound, Indexed, Offset, Point, Reading, Set, When, Zone};
+use crate::domain::criteria::moment::{
+    Bound, Indexed, Offset, Point, Reading, Set, When, Zone, instant_of_millis,
+};
 use crate::domain::time::Time;
 use crate::domain::wall::Unit;
 
@@ -49,7 +51,7 @@ pub fn day_of_week(value: &Value) -> Option<u32> {
 /// A member that holds epoch milliseconds.
 pub fn epoch(value: &Value, name: &str) -> Result<Time, Unread> {
     let milliseconds = value.get(name).and_then(Value::as_i64);
-    milliseconds.and_then(Time::from_timestamp_millis).ok_or(format!("{name} is not in epoch milliseconds"))
+    milliseconds.and_then(instant_of_millis).ok_or(format!("{name} is not in epoch milliseconds"))
 }
 
 pub fn zone_if(converted: bool) -> Option<Zone> {
