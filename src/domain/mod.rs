@@ -5,6 +5,7 @@
 
 pub mod actions;
 pub mod address;
+pub mod associations;
 pub mod batch_size;
 pub mod cloud_event;
 pub mod connection_url;

@@ -13,7 +13,7 @@ use super::ledger::TOOK_IN;
 use super::values::{Row, args};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
-    Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, is_the_vendors, texts,
+    Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
 };
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, parse_time};
@@ -209,16 +209,18 @@ async fn neighbours(
         (!of.is_empty()).then(|| format!("('{}')", of.join("', '")))
     };
     let ends = [("from", "to"), ("to", "from")];
+    let is_outward = |own: &str| if own == "from" { "TRUE" } else { "FALSE" };
     let mut selects = Vec::new();
     if let Some(objects) = named(&OBJECTS) {
         selects.extend(ends.iter().map(|(own, other)| {
             format!(
                 "SELECT b.account_id, b.contact_id, a.{other}_type AS object_type, a.association_type_id, \
-                 CAST(o.properties AS text) AS properties, NULL AS history \
+                 {} AS is_outward, CAST(o.properties AS text) AS properties, NULL AS history \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type IN {objects} \
                  LEFT JOIN objects o ON o.account_id = a.account_id AND o.object_type = a.{other}_type \
-                 AND o.object_id = a.{other}_id"
+                 AND o.object_id = a.{other}_id",
+                is_outward(own)
             )
         }));
     }
@@ -230,11 +232,13 @@ async fn neighbours(
         for (own, other) in ends {
             let sql = format!(
                 "SELECT b.account_id, b.contact_id, 'contact' AS object_type, a.association_type_id, \
-                 CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.created_at \
+                 {} AS is_outward, CAST(c.properties AS text) AS properties, \
+                 CAST(c.history AS text) AS history, c.created_at \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type = 'contact' \
                  JOIN contacts c ON c.account_id = a.account_id AND c.contact_id = a.{other}_id \
-                 AND c.deleted_at IS NULL"
+                 AND c.deleted_at IS NULL",
+                is_outward(own)
             );
             meet(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found).await?;
         }
@@ -242,7 +246,7 @@ async fn neighbours(
     if let Some(activities) = named(&ACTIVITIES) {
         let sql = format!(
             "SELECT b.account_id, b.contact_id, v.type AS object_type, NULL AS association_type_id, \
-             CAST(v.properties AS text) AS properties, NULL AS history, v.occurred_at AS created_at \
+             TRUE AS is_outward, CAST(v.properties AS text) AS properties, NULL AS history, v.occurred_at AS created_at \
              FROM {source} JOIN activity_associations l ON l.account_id = b.account_id \
              AND l.object_type = 'contact' AND l.object_id = b.contact_id \
              JOIN activities v ON v.account_id = l.account_id AND v.activity_id = l.activity_id \
@@ -269,7 +273,8 @@ async fn meet(
             let association_type = row.optional_text("association_type_id")?;
             let is_known = row.optional_text("properties")?.is_some();
             let record = if is_known { Some(record(&row, created_at(&row)?)?) } else { None };
-            around.neighbours.push(Neighbour { object_type, association_type, record });
+            let is_outward = row.bool("is_outward")?;
+            around.neighbours.push(Neighbour { object_type, association_type, is_outward, record });
         }
     }
     Ok(())
@@ -299,22 +304,17 @@ async fn events(
     Ok(())
 }
 
-/// Of which of the vendor's types that are asked about an account has any event.
+/// Of which of the types that are asked about an account has any event.
 async fn keep_in_mind_what_is_kept(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    let types = |(account_id, asks): (&i64, &Asks)| -> Vec<_> {
-        let foreign = asks.events.iter().filter(|event_type| is_the_vendors(event_type));
-        foreign
-            .map(|event_type| batch_row(json!({"account_id": account_id, "event_type_id": event_type})))
-            .collect()
-    };
-    let types: Vec<_> = asked.iter().flat_map(types).collect();
-    if types.is_empty() {
-        return Ok(());
-    }
+    let types = asked.iter().flat_map(|(account_id, asks)| {
+        asks.events
+            .iter()
+            .map(move |event_type| batch_row(json!({"account_id": account_id, "event_type_id": event_type})))
+    });
     let sql = format!(
         "SELECT b.account_id, b.event_type_id FROM {} WHERE EXISTS (SELECT 1 FROM custom_events e \
          WHERE e.account_id = b.account_id AND e.event_type_id = b.event_type_id)",

@@ -63,12 +63,18 @@ class Author(Draft):
     def filters(self, most=2):
         return [self.property_filter() for _ in range(self.rng.randrange(0, most + 1))]
 
+    def association_type(self, object_type):
+        """Mostly one of the vendor's between contacts and such objects, else anybody's."""
+        known = [id for ids, _ in criteria.FACTS.get(OBJECTS.get(object_type), []) for id in sorted(ids)]
+        return self.rng.choice([*known, *known, "37", "38", *(["5", "27"] if self.often(0.1) else [])])
+
     def association(self, depth):
         object_type = self.rng.choice([*list(OBJECTS)[1:4], "2-77"] if self.often(0.1) else list(OBJECTS)[1:4])
         filters = self.filters()
         branch = {"filterBranchType": "ASSOCIATION", "objectTypeId": object_type, "filters": [it for it, _ in filters],
             "operator": self.rng.choice(["IN_LIST", "NOT_IN_LIST"]), "filterBranches": [],
-            **self.maybe(0.3, {"associationTypeId": self.rng.choice([1, 2])})}
+            **self.maybe(0.5, {"associationTypeId": int(self.association_type(object_type))}),
+            **self.maybe(0.5, {"associationCategory": self.rng.choice(["HUBSPOT_DEFINED"] * 4 + ["USER_DEFINED"])})}
         if depth > 0 and self.often(0.1):
             branch["filterBranches"].append(self.branch(depth - 1))
         for _ in range(self.rng.randrange(0, 4)):
@@ -77,7 +83,8 @@ class Author(Draft):
                 give(record)
             kind = OBJECTS.get(object_type, "deal")
             self.scene["associated"].append({"type": kind, "properties": record["properties"],
-                **self.maybe(0.5, {"associationTypeId": self.rng.choice(["1", "2"])})})
+                **self.maybe(0.7, {"associationTypeId": self.association_type(object_type)}),
+                "inward": self.often(0.5)})
         return branch
 
     def unified_events(self, depth):
@@ -96,6 +103,7 @@ class Author(Draft):
             event = {"eventTypeId": kind, "occurredAt": at, "properties": record["properties"]}
             if self.often(0.85):
                 self.scene["events"].append(event)
+                self.scene["keptEvents"] = sorted({*self.scene["keptEvents"], kind})
             if self.often(0.2):
                 self.scene["event"] = event
         return branch

@@ -16,6 +16,16 @@ OBJECTS = {
 }
 
 
+# One fact under the ids of its two directions.
+FACTS = {
+    "company": [({"279", "280"}, "plain"), ({"1", "2"}, "primary")],
+    "deal": [({"4", "3"}, "plain")],
+    "ticket": [({"15", "16"}, "plain")],
+}
+# Some of those between other records than a contact and something.
+ELSEWHERE = {"5", "341", "27"}
+
+
 class Look:
     """A record at a moment; `around` is the scene where the record is the contact."""
 
@@ -26,6 +36,10 @@ class Look:
 
     def value(self, name):
         return self.properties.get(name) or None
+
+    def is_unheard_of(self, name):
+        """The contact has no value, and the account does not know the property."""
+        return self.around is not None and not self.value(name) and name in self.around.get("unknownProperties", [])
 
     def past(self, name):
         return [version["value"] for version in self.history.get(name, []) if version["value"]]
@@ -166,17 +180,35 @@ def parts(branch, look, within_and):
     ]
 
 
+def fact_of(kind, type_id):
+    return next((meaning for ids, meaning in FACTS.get(kind, []) if type_id in ids), None)
+
+
+def is_as_asked(branch, kind, other):
+    """Is it associated as asked? None: the types cannot be compared."""
+    wanted, carried = branch.get("associationTypeId"), other.get("associationTypeId")
+    if wanted is None or carried is None:
+        return True
+    by_vendor = branch.get("associationCategory", "HUBSPOT_DEFINED") == "HUBSPOT_DEFINED"
+    asked, told = fact_of(kind, str(wanted)) if by_vendor else None, fact_of(kind, carried)
+    if asked and told:
+        return asked == told or (asked, told) == ("plain", "primary")
+    return True if not asked and not told and str(wanted) == carried else None
+
+
 def association(branch, look):
     deny = one_of(branch.get("operator"), {"IN_LIST": False, "NOT_IN_LIST": True})
     kind, wanted = one_of(branch.get("objectTypeId"), OBJECTS), branch.get("associationTypeId")
+    by_vendor = branch.get("associationCategory", "HUBSPOT_DEFINED") == "HUBSPOT_DEFINED"
+    if by_vendor and (str(wanted) in ELSEWHERE or any(fact_of(of, str(wanted)) for of in FACTS if of != kind)):
+        raise Unsupported("associationTypeId")
     if look.around is None:
         return None
-    others = [
-        other for other in look.around.get("associated", [])
-        if other["type"] == kind
-        and (wanted is None or other.get("associationTypeId") in (None, str(wanted)))
-    ]
-    truth = any_of(all_of(parts(branch, look.beside(it["properties"], None), True)) for it in others)
+    others = [other for other in look.around.get("associated", []) if other["type"] == kind]
+    truth = any_of(
+        all_of([is_as_asked(branch, kind, it), *parts(branch, look.beside(it["properties"], None), True)])
+        for it in others
+    )
     return negated(truth) if deny else truth
 
 
@@ -197,6 +229,8 @@ def unified_events(branch, look):
         return None
     stored = [event for event in look.around.get("events", []) if event["eventTypeId"] == kind]
     new = look.around.get("event")
+    if kind not in look.around["keptEvents"] and (new is None or new["eventTypeId"] != kind):
+        return None
 
     def asked(event, is_another=True):
         at = date_of(event["occurredAt"])
@@ -217,7 +251,7 @@ BRANCHES = {
     "UNIFIED_EVENTS": unified_events,
 }
 
-AROUND = "now zone createdAt history segments workflows associated events submissions event".split()
+AROUND = "now zone createdAt history segments workflows associated events submissions event keptEvents unknownProperties".split()
 
 
 def evaluate(branch, scene):

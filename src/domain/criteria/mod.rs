@@ -23,6 +23,8 @@ pub use parse::{Concern, Finding};
 pub use seen::Seen;
 use subject::{Asks, Enrolled, Neighbour, Occurrence, Subject, Submission, Surroundings};
 
+use super::associations::{AssociationType, Ends};
+
 /// What is known of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
@@ -86,7 +88,7 @@ enum Kind {
     /// `ASSOCIATION`: an associated object passes.
     Associated {
         object_type: &'static str,
-        association_type: Option<String>,
+        association_type: Option<AssociationType>,
         negated: bool,
         filters: Box<Criteria>,
     },
@@ -199,11 +201,11 @@ impl Criteria {
                 Truth::Unknown
             }
             Kind::Associated { object_type, association_type, negated, filters } => {
-                neighbours(subject, object_type, association_type.as_deref())
-                    .map(|neighbour| match &neighbour.record {
-                        Some(record) => filters.evaluate(beside(subject, record)),
+                neighbours(subject, object_type, association_type.as_ref())
+                    .map(|(neighbour, is_of_type)| match &neighbour.record {
+                        Some(record) => is_of_type.and(filters.evaluate(beside(subject, record))),
                         // It is there, and that is all that is known.
-                        None => filters.whoever(),
+                        None => is_of_type.and(filters.whoever()),
                     })
                     .fold(Truth::False, Truth::or)
                     .negate_if(*negated)
@@ -243,12 +245,18 @@ impl Criteria {
         let count = |number: usize, what: &str| Some(format!("{number} {what}"));
         match &self.kind {
             Kind::Branch { .. } | Kind::Constant(_) | Kind::Unsupported => None,
-            Kind::Associated { object_type, association_type, .. } => count(
-                neighbours(subject, object_type, association_type.as_deref()).count(),
-                &format!("associated ({object_type})"),
-            ),
+            Kind::Associated { object_type, association_type, .. } => {
+                let neighbours = || neighbours(subject, object_type, association_type.as_ref());
+                let unclear = neighbours().filter(|(_, is_of_type)| *is_of_type == Truth::Unknown).count();
+                let also = if unclear > 0 {
+                    format!(", {unclear} of them by an association whose type cannot be compared")
+                } else {
+                    String::new()
+                };
+                count(neighbours().count(), &format!("associated ({object_type}){also}"))
+            }
             Kind::Completed { event_type, .. } if !is_kept(subject, event_type) => {
-                Some("events of a type that is not kept here".to_owned())
+                Some("a type of which the account never kept an event".to_owned())
             }
             Kind::Completed { event_type, .. } => {
                 count(occurrences(subject, event_type).count(), "events of the type")
@@ -293,19 +301,24 @@ fn beside<'a>(subject: Subject<'a>, record: &'a subject::Record) -> Subject<'a> 
     Subject { record, around: None, event: None, own: None, ..subject }
 }
 
+/// The associated objects of a type, and whether each is associated as asked; those that are not are left out.
 fn neighbours<'a>(
     subject: Subject<'a>,
     object_type: &'a str,
-    association_type: Option<&'a str>,
-) -> impl Iterator<Item = &'a Neighbour> {
+    asked: Option<&'a AssociationType>,
+) -> impl Iterator<Item = (&'a Neighbour, Truth)> {
     let all = subject.around.map_or(&[][..], |around| around.neighbours.as_slice());
-    all.iter().filter(move |neighbour| {
-        neighbour.object_type == object_type
-            && match (association_type, neighbour.association_type.as_deref()) {
-                (Some(wanted), Some(carried)) => wanted == carried,
-                _ => true,
-            }
-    })
+    let is_of_type = move |neighbour: &Neighbour| match (asked, neighbour.association_type.as_deref()) {
+        (Some(asked), Some(carried)) => {
+            let ends = Ends { own: "contact", other: object_type, is_outward: neighbour.is_outward };
+            asked.is_met_by(carried, ends).map_or(Truth::Unknown, Truth::from_bool)
+        }
+        _ => Truth::True,
+    };
+    all.iter()
+        .filter(move |neighbour| neighbour.object_type == object_type)
+        .map(move |neighbour| (neighbour, is_of_type(neighbour)))
+        .filter(|(_, is_of_type)| *is_of_type != Truth::False)
 }
 
 /// The stored events of a type, and the event of the enrollment unless it is stored already; and whether each is one
@@ -323,10 +336,10 @@ fn occurrences<'a>(
     stored.iter().filter(of_type).map(|event| (event, Truth::True)).chain(new)
 }
 
-/// Are events of this type kept as events?
+/// Has the account ever kept an event under this name? Where it has none they may be known by another name, or be kept
+/// elsewhere: that there is none says nothing.
 fn is_kept(subject: Subject<'_>, event_type: &str) -> bool {
-    !subject::is_the_vendors(event_type)
-        || subject.around.is_some_and(|around| around.kept_events.contains(event_type))
+    subject.around.is_some_and(|around| around.kept_events.contains(event_type))
         || subject.event.is_some_and(|event| event.event_type == event_type)
 }
 

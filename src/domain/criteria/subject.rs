@@ -88,6 +88,8 @@ pub struct Neighbour {
     pub object_type: &'static str,
     /// `None`: the association carries none.
     pub association_type: Option<String>,
+    /// The association was recorded as leading from the contact to the object, not the other way round.
+    pub is_outward: bool,
     /// `None`: nobody has told the store of it yet.
     pub record: Option<Record>,
 }
@@ -97,12 +99,6 @@ pub struct Neighbour {
 pub struct Submission {
     pub form_id: String,
     pub at: Time,
-}
-
-/// Is it one of the vendor's own types of events, such as `4-1639801`? They may be kept as something else than events,
-/// or not at all: where an account has none of them, that says nothing.
-pub fn is_the_vendors(event_type: &str) -> bool {
-    event_type.starts_with("4-")
 }
 
 /// How somebody was enrolled in a workflow, in one enrollment or in several.

@@ -16,7 +16,7 @@ const MADE_UP: usize = 5_000;
 
 /// Members that may be missing, by the vendor's schema or because published examples leave them out. Where another member
 /// takes its place it stands behind the name.
-const MAY_BE_MISSING: [(&str, &str); 35] = [
+const MAY_BE_MISSING: [(&str, &str); 36] = [
     ("filterBranchOperator", ""),
     ("filters", "filterBranches"),
     ("filterBranches", "filters"),
@@ -52,6 +52,7 @@ const MAY_BE_MISSING: [(&str, &str); 35] = [
     ("maxOccurrences", ""),
     ("formId", ""),
     ("metadata", ""),
+    ("associationCategory", ""),
 ];
 /// Of these a definition without them says less, and accepts more.
 const NARROWING: [&str; 4] =

@@ -10,7 +10,7 @@ use contact_reaper::domain::time::{Time, parse_time};
 use serde_json::{Map, Value};
 
 /// The members that are not properties of the contact.
-const AROUND: [&str; 10] = [
+const AROUND: [&str; 11] = [
     "now",
     "zone",
     "createdAt",
@@ -21,6 +21,7 @@ const AROUND: [&str; 10] = [
     "events",
     "submissions",
     "event",
+    "keptEvents",
 ];
 
 const TYPES: [&str; 9] = ["contact", "company", "deal", "ticket", "task", "note", "meeting", "call", "email"];
@@ -92,7 +93,14 @@ fn surroundings(members: &Map<String, Value>) -> Surroundings {
             .collect(),
         neighbours: listed("associated").map(neighbour).collect(),
         events: listed("events").map(occurrence).collect(),
-        kept_events: listed("keptEvents").map(text).collect(),
+        // Where a case does not say it, the account keeps events of its own types, and of those that there are.
+        kept_events: match members.get("keptEvents") {
+            Some(types) => list(types).map(text).collect(),
+            None => {
+                let there = listed("events").map(|event| text(&event["eventTypeId"]));
+                there.chain(["e", "f"].map(str::to_owned)).collect()
+            }
+        },
         submissions: listed("submissions").map(submission).collect(),
     }
 }
@@ -102,6 +110,7 @@ fn neighbour(value: &Value) -> Neighbour {
     Neighbour {
         object_type: object_type.expect("a type of objects"),
         association_type: value["associationTypeId"].as_str().map(str::to_owned),
+        is_outward: value["inward"] != true,
         record: Some(Record { properties: properties(value), history: HashMap::new(), created_at: None }),
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::event::{Coalesce, Refinements};
 use super::{Criteria, Kind, Stage, Truth};
+use crate::domain::associations::AssociationType;
 use crate::domain::members::parse_id;
 use crate::domain::redaction::REDACTED;
 
@@ -141,10 +142,10 @@ impl Reader<'_> {
             "0-49" => "email",
             _ => return Err(format!("associated objects of the type {type_id} are not supported")),
         };
-        let association_type = match value.get("associationTypeId") {
-            None | Some(Value::Null) => None,
-            Some(id) => Some(parse_id(id).ok_or("associationTypeId is no id")?.to_string()),
-        };
+        let association_type = association_type(value)?;
+        if association_type.as_ref().is_some_and(|asked| asked.is_between_others("contact", object_type)) {
+            return Err(format!("its associationTypeId is none between a contact and a {object_type}"));
+        }
         let filters = Criteria::all(self.parts(value, at, true)?, at);
         let says = format!("{} associated {object_type} with", if negated { "no" } else { "an" });
         Ok((Kind::Associated { object_type, association_type, negated, filters: Box::new(filters) }, says))
@@ -161,8 +162,9 @@ impl Reader<'_> {
         let event_type = text(value, "eventTypeId").ok_or("UNIFIED_EVENTS without eventTypeId")?.to_owned();
         let refinements = self.refinements(value, at)?;
         if refinements.hold_of_nothing(negated) {
-            let says =
-                format!("it accepts whoever has no event {event_type} here: everybody, where none is kept");
+            let says = format!(
+                "it accepts whoever has no event {event_type} here, if the account keeps such events"
+            );
             self.find(at, Concern::Ambiguous, says);
         }
         // An event without conditions on its properties is common, and its lists are often left out.
@@ -251,6 +253,22 @@ impl Reader<'_> {
             self.find(at, Concern::Dangerous, "this CONSTANT accepts everybody");
         }
         Ok((Kind::Constant(accepts), if accepts { "always" } else { "never" }.to_owned()))
+    }
+}
+
+/// `None`: of any type.
+fn association_type(value: &Value) -> Result<Option<AssociationType>, Unread> {
+    let is_the_vendors = match value.get("associationCategory") {
+        None | Some(Value::Null) => true,
+        Some(Value::String(category)) => category == "HUBSPOT_DEFINED",
+        Some(_) => return Err("associationCategory is no text".to_owned()),
+    };
+    match value.get("associationTypeId") {
+        None | Some(Value::Null) => Ok(None),
+        Some(id) => {
+            let id = parse_id(id).ok_or("associationTypeId is no id")?.to_string();
+            Ok(Some(AssociationType { id, is_the_vendors }))
+        }
     }
 }
 

@@ -1,0 +1,250 @@
+//! The types of associations that the vendor defines.
+//!
+//! An association is one fact, seen from two ends: 4 leads from a contact to a deal, and 3 is the same association from the
+//! deal's end. Whoever compares types by their numbers alone takes what is recorded from the other end for absent. The ids
+//! are those that the vendor's documentation lists for both directions; of others nothing is known but that each is equal to
+//! itself.
+
+/// What a type says besides that two records are associated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meaning {
+    /// Nothing.
+    Unlabelled,
+    /// That the company is the primary one, which it can only be where it is associated at all.
+    Primary,
+    /// Which of two records of one type is which.
+    Role,
+}
+use Meaning::{Primary, Role, Unlabelled};
+
+/// One fact and the ids of its two directions: from the first type of records to the second, and back.
+#[derive(Debug, PartialEq, Eq)]
+struct Defined {
+    records: [&'static str; 2],
+    ids: [u32; 2],
+    meaning: Meaning,
+}
+
+const fn defined(from: &'static str, to: &'static str, ids: [u32; 2], meaning: Meaning) -> Defined {
+    Defined { records: [from, to], ids, meaning }
+}
+
+static TYPES: &[Defined] = &[
+    defined("contact", "contact", [449, 449], Unlabelled),
+    defined("contact", "company", [279, 280], Unlabelled),
+    defined("contact", "company", [1, 2], Primary),
+    defined("contact", "deal", [4, 3], Unlabelled),
+    defined("contact", "ticket", [15, 16], Unlabelled),
+    defined("contact", "call", [193, 194], Unlabelled),
+    defined("contact", "email", [197, 198], Unlabelled),
+    defined("contact", "meeting", [199, 200], Unlabelled),
+    defined("contact", "note", [201, 202], Unlabelled),
+    defined("contact", "task", [203, 204], Unlabelled),
+    defined("contact", "communication", [82, 81], Unlabelled),
+    defined("contact", "postal_mail", [454, 453], Unlabelled),
+    defined("contact", "cart", [587, 586], Unlabelled),
+    defined("contact", "order", [508, 507], Unlabelled),
+    defined("company", "company", [450, 450], Unlabelled),
+    defined("company", "company", [14, 13], Role),
+    defined("company", "deal", [342, 341], Unlabelled),
+    defined("company", "deal", [6, 5], Primary),
+    defined("company", "ticket", [340, 339], Unlabelled),
+    defined("company", "ticket", [25, 26], Primary),
+    defined("company", "call", [181, 182], Unlabelled),
+    defined("company", "email", [185, 186], Unlabelled),
+    defined("company", "meeting", [187, 188], Unlabelled),
+    defined("company", "note", [189, 190], Unlabelled),
+    defined("company", "task", [191, 192], Unlabelled),
+    defined("company", "communication", [88, 87], Unlabelled),
+    defined("company", "postal_mail", [460, 459], Unlabelled),
+    defined("company", "order", [510, 509], Unlabelled),
+    defined("deal", "deal", [451, 451], Unlabelled),
+    defined("deal", "ticket", [27, 28], Unlabelled),
+    defined("deal", "call", [205, 206], Unlabelled),
+    defined("deal", "email", [209, 210], Unlabelled),
+    defined("deal", "meeting", [211, 212], Unlabelled),
+    defined("deal", "note", [213, 214], Unlabelled),
+    defined("deal", "task", [215, 216], Unlabelled),
+    defined("deal", "communication", [86, 85], Unlabelled),
+    defined("deal", "postal_mail", [458, 457], Unlabelled),
+    defined("deal", "line_item", [19, 20], Unlabelled),
+    defined("deal", "quote", [63, 64], Unlabelled),
+    defined("deal", "order", [511, 512], Unlabelled),
+    defined("ticket", "ticket", [452, 452], Unlabelled),
+    defined("ticket", "call", [219, 220], Unlabelled),
+    defined("ticket", "email", [223, 224], Unlabelled),
+    defined("ticket", "meeting", [225, 226], Unlabelled),
+    defined("ticket", "note", [227, 228], Unlabelled),
+    defined("ticket", "task", [229, 230], Unlabelled),
+    defined("ticket", "communication", [84, 83], Unlabelled),
+    defined("ticket", "postal_mail", [456, 455], Unlabelled),
+    defined("ticket", "order", [526, 525], Unlabelled),
+];
+
+/// A type that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssociationType {
+    pub id: String,
+    /// By the vendor, and not by the account or an app: then the table tells what it means.
+    pub is_the_vendors: bool,
+}
+
+/// The two ends of an association, seen from one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Ends<'a> {
+    /// The type of the record that asks, such as `contact`.
+    pub own: &'a str,
+    /// The type of the record at the other end.
+    pub other: &'a str,
+    /// Was it recorded as leading from the own end to the other?
+    pub is_outward: bool,
+}
+
+impl AssociationType {
+    /// Is an association that carries this type id of the type asked for? `None`: nobody can tell.
+    pub fn is_met_by(&self, carried: &str, ends: Ends<'_>) -> Option<bool> {
+        let asked = if self.is_the_vendors { Reading::of(&self.id, ends, true) } else { None };
+        match (asked, Reading::of(carried, ends, ends.is_outward)) {
+            (Some(asked), Some(carried)) => asked.is_met_by(carried),
+            // Between two records of one type the other direction may be another type under another id.
+            (None, None) if self.id == carried && (ends.own != ends.other || ends.is_outward) => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Is it one of the vendor's between other types of records than these?
+    pub fn is_between_others(&self, own: &str, other: &str) -> bool {
+        let id = self.id.parse().ok();
+        let mut of_id = TYPES.iter().filter(|it| id.is_some_and(|id| it.ids.contains(&id))).peekable();
+        self.is_the_vendors && of_id.peek().is_some() && !of_id.any(|it| it.is_between(own, other))
+    }
+}
+
+impl Defined {
+    fn is_between(&self, own: &str, other: &str) -> bool {
+        self.records == [own, other] || self.records == [other, own]
+    }
+}
+
+/// A type of the table as it is seen from the own end.
+#[derive(Clone, Copy)]
+struct Reading {
+    defined: &'static Defined,
+    /// Which of the two records of one type the own one is; elsewhere their types say it.
+    is_first: bool,
+}
+
+impl Reading {
+    fn of(id: &str, ends: Ends<'_>, is_outward: bool) -> Option<Self> {
+        let id: u32 = id.parse().ok()?;
+        let defined = TYPES.iter().find(|it| it.ids.contains(&id) && it.is_between(ends.own, ends.other))?;
+        let is_symmetric = ends.own != ends.other || defined.ids[0] == defined.ids[1];
+        Some(Self { defined, is_first: is_symmetric || (defined.ids[0] == id) == is_outward })
+    }
+
+    fn is_met_by(self, carried: Self) -> Option<bool> {
+        match (self.defined.meaning, carried.defined.meaning) {
+            (Unlabelled, Primary) => Some(true),
+            // Whether a role is written down besides the association or in its place nobody says.
+            (Unlabelled, Role) | (Role, Unlabelled) => None,
+            _ => Some(self.defined == carried.defined && self.is_first == carried.is_first),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asked for by a contact.
+    fn of_contact(asked: &str, other: &str, carried: &str, is_outward: bool) -> Option<bool> {
+        let asked = AssociationType { id: asked.to_owned(), is_the_vendors: true };
+        asked.is_met_by(carried, Ends { own: "contact", other, is_outward })
+    }
+
+    #[test]
+    fn an_association_is_the_same_from_both_ends() {
+        for (other, one, back) in [
+            ("deal", "4", "3"),
+            ("company", "279", "280"),
+            ("company", "1", "2"),
+            ("ticket", "15", "16"),
+            ("call", "193", "194"),
+            ("contact", "449", "449"),
+        ] {
+            for (asked, carried) in [(one, back), (back, one), (one, one), (back, back)] {
+                for is_outward in [true, false] {
+                    assert_eq!(
+                        of_contact(asked, other, carried, is_outward),
+                        Some(true),
+                        "{asked} {carried}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_primary_company_is_an_associated_one_and_not_the_other_way_round() {
+        for carried in ["1", "2"] {
+            assert_eq!(of_contact("279", "company", carried, true), Some(true));
+            assert_eq!(of_contact("280", "company", carried, false), Some(true));
+        }
+        assert_eq!(of_contact("1", "company", "279", true), Some(false));
+        assert_eq!(of_contact("2", "company", "280", false), Some(false));
+    }
+
+    #[test]
+    fn what_the_table_does_not_know_is_equal_to_itself_and_to_nothing_else() {
+        assert_eq!(of_contact("37", "company", "37", true), Some(true));
+        assert_eq!(of_contact("37", "company", "37", false), Some(true));
+        for (asked, other, carried) in [
+            ("37", "company", "38"),
+            ("37", "company", "279"),
+            ("279", "company", "37"),
+            // Known, but between other records.
+            ("4", "deal", "341"),
+            ("4", "deal", "deal_to_contact"),
+        ] {
+            assert_eq!(of_contact(asked, other, carried, true), None, "{asked} {carried}");
+        }
+        // A label of a colleague may have another id for the way back.
+        assert_eq!(of_contact("37", "contact", "37", true), Some(true));
+        assert_eq!(of_contact("37", "contact", "37", false), None);
+    }
+
+    #[test]
+    fn what_an_account_defines_is_not_looked_up_in_the_vendors_table() {
+        let label = |id: &str| AssociationType { id: id.to_owned(), is_the_vendors: false };
+        let ends = Ends { own: "contact", other: "deal", is_outward: true };
+        assert_eq!(label("37").is_met_by("37", ends), Some(true));
+        for carried in ["3", "4"] {
+            assert_eq!(label("4").is_met_by(carried, ends), None, "{carried}");
+        }
+    }
+
+    #[test]
+    fn a_parent_is_not_its_own_child() {
+        let asked = |id: &str| AssociationType { id: id.to_owned(), is_the_vendors: true };
+        let ends = |is_outward| Ends { own: "company", other: "company", is_outward };
+        assert_eq!(asked("14").is_met_by("14", ends(true)), Some(true));
+        assert_eq!(asked("14").is_met_by("13", ends(false)), Some(true));
+        assert_eq!(asked("14").is_met_by("14", ends(false)), Some(false));
+        assert_eq!(asked("14").is_met_by("13", ends(true)), Some(false));
+        assert_eq!(asked("450").is_met_by("14", ends(true)), None);
+    }
+
+    #[test]
+    fn each_id_is_of_one_fact() {
+        let mut ids: Vec<u32> = TYPES
+            .iter()
+            .flat_map(|it| if it.ids[0] == it.ids[1] { vec![it.ids[0]] } else { it.ids.to_vec() })
+            .collect();
+        let all = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), all);
+        let deals = AssociationType { id: "4".to_owned(), is_the_vendors: true };
+        assert!(deals.is_between_others("contact", "company") && !deals.is_between_others("contact", "deal"));
+    }
+}
