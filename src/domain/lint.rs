@@ -145,16 +145,16 @@ impl Lint {
             }
             Triggers::Events { events, conditions } => {
                 if events.is_empty() {
-                    self.find(
-                        at,
-                        Concern::Dangerous,
-                        "without an event in eventFilterBranches nobody enrolls",
-                    );
+                    self.find(at, Concern::Dangerous, "without an event or a list membership nobody enrolls");
                 }
-                if given(flow, "enrollmentCriteria")
-                    .and_then(|criteria| given(criteria, "listMembershipFilterBranches"))
-                    .is_some_and(|lists| !is_empty(lists))
-                {
+                if events.iter().any(|event| event.whoever() == Truth::True) {
+                    self.find(at, Concern::Dangerous, "one of these list memberships accepts everybody");
+                }
+                let uses = |name: &str| {
+                    let criteria = given(flow, "enrollmentCriteria");
+                    criteria.and_then(|it| given(it, name)).is_some_and(|list| !is_empty(list))
+                };
+                if uses("eventFilterBranches") && uses("listMembershipFilterBranches") {
                     let at = format!("{at}.listMembershipFilterBranches");
                     self.find(
                         at,

@@ -43,7 +43,8 @@ pub struct Workflow {
 pub enum Triggers {
     /// `LIST_BASED`: what a first enrollment must meet, and of what a re-enrollment must meet one part as well.
     List { enroll: Criteria, re_enroll: Criteria },
-    /// `EVENT_BASED`: one of the events must have happened, and the contact must meet the conditions.
+    /// `EVENT_BASED`: one of the events must have happened, and the contact must meet the conditions. Without events it is
+    /// being in a segment that enrolls.
     Events { events: Vec<Criteria>, conditions: Criteria },
     /// `MANUAL`: by hand only.
     Manual,
@@ -178,15 +179,16 @@ fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
         {
             let branch = criteria.get("listFilterBranch").unwrap_or(&Value::Null);
             let enroll = parse::criteria(branch, &format!("{at}.listFilterBranch"), findings);
-            let re_enroll =
-                list(criteria, at, "reEnrollmentTriggersFilterBranches", findings, parse::criteria);
+            let re_enroll = list(criteria, at, "reEnrollmentTriggersFilterBranches", findings, re_enrollment);
             Triggers::List { enroll, re_enroll: Criteria::any(re_enroll, at) }
         }
         Some("EVENT_BASED") if !foreign(&["listFilterBranch", "reEnrollmentTriggersFilterBranches"]) => {
-            let events = list(criteria, at, "eventFilterBranches", findings, event);
-            let lists = list(criteria, at, "listMembershipFilterBranches", findings, parse::criteria);
+            let mut events = list(criteria, at, "eventFilterBranches", findings, event);
+            let lists = list(criteria, at, "listMembershipFilterBranches", findings, membership);
             let mut conditions = Vec::new();
-            if !lists.is_empty() {
+            if events.is_empty() {
+                events = lists;
+            } else if !lists.is_empty() {
                 conditions.push(Criteria::any(lists, at));
             }
             if let Some(refinement) = given(criteria, "refinementCriteria") {
@@ -238,6 +240,36 @@ fn event(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
     } else {
         unread(at, "an event that is no UNIFIED_EVENTS", findings)
     }
+}
+
+/// Being in a segment, or being in one no longer: a branch that asks for none would enroll by nothing.
+fn membership(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
+    let read = parse::criteria(branch, at, findings);
+    let mut asks = Asks::default();
+    read.asks(&mut asks);
+    if asks.segments.is_empty() {
+        return unread(at, "a list membership that asks for no segment", findings);
+    }
+    read
+}
+
+/// The vendor writes "this property changed" as conditions on `hs_name` and `hs_value` of an event. Where they stand
+/// elsewhere they are asked of the contact, which has no such properties: the trigger is not understood.
+fn re_enrollment(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
+    if asks_for_a_change(branch) {
+        return unread(at, "a change of a property (hs_name, hs_value) that is no UNIFIED_EVENTS", findings);
+    }
+    parse::criteria(branch, at, findings)
+}
+
+fn asks_for_a_change(branch: &Value) -> bool {
+    let items = |name: &str| branch.get(name).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let of_a_change = |filter: &Value| {
+        let property = filter.get("property").and_then(Value::as_str);
+        property.is_some_and(|name| ["hs_name", "hs_value"].contains(&name))
+    };
+    branch.get("filterBranchType").is_none_or(|kind| kind != "UNIFIED_EVENTS")
+        && (items("filters").iter().any(of_a_change) || items("filterBranches").iter().any(asks_for_a_change))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow, property,
-    segment, workflow,
+    all_of, branch, contact, days_ago, enrollment, entitled_account, event, in_list, manual_workflow,
+    property, segment, workflow,
 };
 use crate::support::{Database, Reaper, on_both};
 
@@ -159,6 +159,67 @@ on_both!(the_event_of_the_message_enrolls_and_stored_ones_are_conditions, async 
     .await;
 });
 
+on_both!(the_event_of_the_message_is_of_a_type_that_is_kept, async |db: Database| {
+    let gold = |operator: &str| {
+        json!({"filterBranchType": "UNIFIED_EVENTS", "filterBranchOperator": "AND", "eventTypeId": "6-1",
+            "operator": operator, "filterBranches": [],
+            "filters": [property("plan", "STRING", "IS_EQUAL_TO", json!("gold"))]})
+    };
+    let on_event = json!({"type": "EVENT_BASED", "shouldReEnroll": false, "eventFilterBranches": [gold("HAS_COMPLETED")]});
+    let never = branch("OR", &[branch("AND", &[gold("HAS_NOT_COMPLETED")], &[])], &[]);
+    let reaper = account_with(
+        &db,
+        &[
+            with(manual_workflow(1, 10), &[("enrollmentCriteria", on_event)]),
+            workflow(1, 11, &never),
+            ada(20),
+            ada(21),
+            ada(22),
+        ],
+    )
+    .await;
+    decides(
+        &reaper,
+        &[
+            (event(1, 10, 20, 1), "criteria_unsupported"),
+            (event(1, 11, 20, 2), "criteria_unsupported"),
+            (bought(event(1, 11, 20, 3), "gold"), "criteria_not_met"),
+            (bought(event(1, 10, 21, 4), "silver"), "criteria_not_met"),
+            (bought(event(1, 10, 20, 5), "gold"), DELETED),
+            (bought(event(1, 11, 22, 6), "silver"), DELETED),
+        ],
+    )
+    .await;
+});
+
+on_both!(being_in_a_segment_enrolls_whatever_the_cause, async |db: Database| {
+    let member = json!({"type": "EVENT_BASED", "shouldReEnroll": true, "eventFilterBranches": [],
+        "listMembershipFilterBranches": [branch("AND", &[], &[in_list(9, "IN_LIST")])]});
+    let reaper = account_with(
+        &db,
+        &[
+            with(manual_workflow(1, 10), &[("enrollmentCriteria", member)]),
+            segment(1, 9, &[20, 21, 22]),
+            ada(20),
+            ada(21),
+            ada(22),
+            ada(23),
+        ],
+    )
+    .await;
+    decides(
+        &reaper,
+        &[
+            (event(1, 10, 20, 1), DELETED),
+            (bought(event(1, 10, 21, 2), "gold"), DELETED),
+            (event(1, 10, 23, 3), "criteria_not_met"),
+            (bought(event(1, 10, 23, 4), "gold"), "criteria_not_met"),
+            (because_of(event(1, 10, 22, 5), "RE_ENROLLMENT"), "criteria_not_met"),
+        ],
+    )
+    .await;
+});
+
 on_both!(associated_records_history_forms_and_enrollments_are_looked_at, async |db: Database| {
     let at = |kind: &str, filter: Value| {
         json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND",
@@ -281,6 +342,59 @@ on_both!(a_re_enrollment_meets_a_trigger_and_the_criteria, async |db: Database| 
             (again(10, 22, 3), "criteria_not_met"),
             (again(11, 22, 4), "criteria_not_met"),
             (because_of(event(1, 11, 23, 5), "MANUAL"), DELETED),
+        ],
+    )
+    .await;
+});
+
+on_both!(a_re_enrollment_trigger_that_is_not_understood_says_nothing_of_the_contact, async |db: Database| {
+    let change = [
+        property("hs_name", "STRING", "IS_EQUAL_TO", json!("city")),
+        property("hs_value", "ALL_PROPERTY", "IS_KNOWN", Value::Null),
+    ];
+    let outside = branch("AND", &[], &change);
+    let within = json!({"filterBranchType": "UNIFIED_EVENTS", "filterBranchOperator": "AND", "filterBranches": [],
+        "eventTypeId": "4-655002", "operator": "HAS_COMPLETED", "filters": change});
+    let moved = branch("AND", &[], &[property("city", "STRING", "IS_EQUAL_TO", json!("Gdynia"))]);
+    let again = |triggers: Value| {
+        json!({"type": "LIST_BASED", "shouldReEnroll": true,
+        "listFilterBranch": all_of(&[first_name("Ada")]), "reEnrollmentTriggersFilterBranches": triggers})
+    };
+    let triggers = [
+        (10, json!([outside])),
+        (11, json!([branch("OR", &[outside.clone()], &[])])),
+        (12, json!([within])),
+        (13, json!([outside, moved])),
+        (14, json!([branch("AND", &[], &[change[1].clone()])])),
+        (15, json!([moved])),
+    ];
+    let mut records: Vec<Value> = triggers
+        .iter()
+        .map(|(id, triggers)| {
+            with(manual_workflow(1, *id), &[("enrollmentCriteria", again(triggers.clone()))])
+        })
+        .collect();
+    records.push(contact(
+        1,
+        20,
+        json!({"firstname": "Ada", "city": "Gdynia", "hs_value": "x", "hs_name": "y"}),
+    ));
+    records.push(contact(1, 21, json!({"firstname": "Ada", "city": "Sopot"})));
+    let reaper = account_with(&db, &records).await;
+    let again =
+        |workflow, contact, enrollment| because_of(event(1, workflow, contact, enrollment), "RE_ENROLLMENT");
+    decides(
+        &reaper,
+        &[
+            (again(10, 20, 1), "criteria_unsupported"),
+            (again(11, 21, 2), "criteria_unsupported"),
+            // No such event was ever kept.
+            (again(12, 20, 3), "criteria_unsupported"),
+            (again(13, 21, 4), "criteria_unsupported"),
+            (again(14, 20, 5), "criteria_unsupported"),
+            (again(15, 21, 6), "criteria_not_met"),
+            // Another trigger decides.
+            (again(13, 20, 7), DELETED),
         ],
     )
     .await;

@@ -158,7 +158,7 @@ impl Criteria {
         Seen { at: self.at.clone(), says: self.says.clone(), saw: self.saw(subject), verdict, parts }
     }
 
-    /// Does the event of the enrollment itself pass, where this is a condition on events?
+    /// Does the event of the enrollment itself pass, where this is a condition on events? Another is none of the event's.
     pub fn met_by_event(&self, subject: Subject<'_>) -> Truth {
         match (&self.kind, subject.event) {
             (Kind::Completed { event_type, filters, refinements, .. }, Some(event))
@@ -167,8 +167,9 @@ impl Criteria {
                 let passes = filters.evaluate(beside(subject, &event.record));
                 refinements.counts(event.at, subject).and(passes)
             }
+            (Kind::Completed { .. }, _) => Truth::False,
             (Kind::Unsupported, _) => Truth::Unknown,
-            _ => Truth::False,
+            _ => Truth::True,
         }
     }
 
