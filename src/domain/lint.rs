@@ -10,16 +10,17 @@ use serde_json::Value;
 use super::actions::{deletes, id_of, next_actions, reached};
 use super::criteria::{Concern, Criteria, Finding, Truth};
 use super::members::{given, parse_id, parse_strictly};
-use super::unread::DECIDING_OF_CRITERIA;
+use super::unread::CONDITIONS_OF_CRITERIA;
 use super::workflow::{Triggers, Workflow};
 
 /// Members that a definition may have and that decide nothing here.
-const UNREAD: [(&str, &str); 5] = [
+const UNREAD: [(&str, &str); 6] = [
     ("enrollmentSchedule", "the schedule belongs to the engine that enrolls"),
     ("eventAnchor", "the anchor belongs to the engine that enrolls"),
     ("unEnrollmentSetting", "a deleted contact leaves every workflow"),
     ("canEnrollFromSalesforce", "who may enroll is up to the engine that enrolls"),
     ("dataSources", "the Delete contact action takes no data"),
+    ("customProperties", "they are notes of the program that wrote the definition"),
 ];
 
 /// Everything there is to say about a document: a definition, or a line of an import file with one within.
@@ -81,9 +82,7 @@ impl Lint {
         let Some(criteria) = criteria.filter(|it| it.get("type").is_some_and(|kind| kind == "MANUAL")) else {
             return;
         };
-        let conditions =
-            DECIDING_OF_CRITERIA.iter().filter(|name| !["shouldReEnroll", "type"].contains(name));
-        for name in conditions {
+        for name in CONDITIONS_OF_CRITERIA {
             if given(criteria, name).is_some_and(|member| !is_empty(member)) {
                 let says = "who is enrolled by hand need not meet it, and nobody else is enrolled";
                 self.find(format!("$.enrollmentCriteria.{name}"), Concern::Ignored, says);

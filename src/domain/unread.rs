@@ -1,14 +1,15 @@
-//! Members of a definition that nobody reads. The definitions of tomorrow may have more; but one whose name is nearly
-//! that of a member that decides may be a slip, and then a condition is lost: nobody is deleted on that guess.
+//! Members of a definition that nobody reads. One of them could restrict whom the workflow deletes, be it new or a slip of
+//! the keyboard: nothing is deleted on the guess that it does not. Those that are known to decide nothing are listed here.
 
 use serde_json::Value;
 
+use super::actions::deletes;
 use super::criteria::{Concern, Finding};
 use super::members::given;
 use super::nearest::nearest;
 
 /// Without one of these a definition says something else.
-const DECIDING: [&str; 9] = [
+const DECIDING: [&str; 10] = [
     "actions",
     "blockedDates",
     "enrollmentCriteria",
@@ -16,11 +17,12 @@ const DECIDING: [&str; 9] = [
     "goalFilterBranch",
     "isEnabled",
     "objectTypeId",
+    "suppressionFilterBranch",
     "suppressionListIds",
     "timeWindows",
 ];
-/// The others that the vendor's schema has.
-const OTHERS: [&str; 17] = [
+/// The others that the vendor's schema has: they name and date the definition, or are for the engine that enrolls.
+const HARMLESS: [&str; 17] = [
     "canEnrollFromSalesforce",
     "createdAt",
     "crmObjectCreationStatus",
@@ -40,52 +42,55 @@ const OTHERS: [&str; 17] = [
     "uuid",
 ];
 
-/// The same of the enrollment criteria, whatever their type.
-pub const DECIDING_OF_CRITERIA: [&str; 7] = [
+/// The same of the enrollment criteria, whatever their type: the conditions for whoever is not enrolled by hand,
+pub const CONDITIONS_OF_CRITERIA: [&str; 5] = [
     "eventFilterBranches",
     "listFilterBranch",
     "listMembershipFilterBranches",
     "reEnrollmentTriggersFilterBranches",
     "refinementCriteria",
-    "shouldReEnroll",
-    "type",
 ];
-const OTHERS_OF_CRITERIA: [&str; 3] = ["datasetId", "subviewId", "unEnrollObjectsNotMeetingCriteria"];
+/// what holds for everybody,
+const DECIDING_OF_CRITERIA: [&str; 3] = ["shouldReEnroll", "suppressionFilterBranch", "type"];
+/// and what decides nothing.
+const HARMLESS_OF_CRITERIA: [&str; 1] = ["unEnrollObjectsNotMeetingCriteria"];
+/// Members of criteria that are not supported as a whole.
+const OF_DATA_SETS: [&str; 2] = ["datasetId", "subviewId"];
 
-/// Adds what is to be said about members that nobody reads; the places of those that may be slips.
-pub fn slips(flow: &Value, findings: &mut Vec<Finding>) -> Vec<String> {
-    let mut slips = slips_in(flow, "$", &DECIDING, &OTHERS, findings);
+/// All members of *Delete contact*; it is the end, so that its connection decides nothing.
+const OF_DELETE: [&str; 6] =
+    ["actionId", "actionTypeId", "actionTypeVersion", "connection", "fields", "type"];
+
+/// Adds what is to be said about members that nobody reads; their places.
+pub fn unread(flow: &Value, findings: &mut Vec<Finding>) -> Vec<String> {
+    let mut unread = unread_in(flow, "$", &[&DECIDING, &HARMLESS], findings);
     if let Some(criteria) = given(flow, "enrollmentCriteria") {
-        let at = "$.enrollmentCriteria";
-        slips.extend(slips_in(criteria, at, &DECIDING_OF_CRITERIA, &OTHERS_OF_CRITERIA, findings));
+        let is_data_set = criteria.get("type").is_some_and(|kind| kind == "DATASET");
+        let of_its_type: &[&str] = if is_data_set { &OF_DATA_SETS } else { &[] };
+        let known: [&[&str]; 4] =
+            [&CONDITIONS_OF_CRITERIA, &DECIDING_OF_CRITERIA, &HARMLESS_OF_CRITERIA, of_its_type];
+        unread.extend(unread_in(criteria, "$.enrollmentCriteria", &known, findings));
     }
-    slips
+    for (index, action) in deletes(flow) {
+        unread.extend(unread_in(action, &format!("$.actions[{index}]"), &[&OF_DELETE], findings));
+    }
+    unread
 }
 
-fn slips_in(
-    value: &Value,
-    at: &str,
-    deciding: &[&str],
-    others: &[&str],
-    findings: &mut Vec<Finding>,
-) -> Vec<String> {
-    let mut slips = Vec::new();
+fn unread_in(value: &Value, at: &str, known: &[&[&str]], findings: &mut Vec<Finding>) -> Vec<String> {
+    let mut unread = Vec::new();
     for (name, _) in value.as_object().into_iter().flatten().filter(|(_, member)| !member.is_null()) {
-        let known = |names: &[&str]| names.contains(&name.as_str());
-        if known(deciding) || known(others) {
+        if known.iter().any(|names| names.contains(&name.as_str())) {
             continue;
         }
-        let at = format!("{at}.{name}");
-        let (concern, says) = match nearest(name, deciding.iter().copied()) {
-            Some(meant) => {
-                slips.push(at.clone());
-                let says =
-                    format!("nobody reads the member {name}, and {meant} may be meant: nothing is deleted");
-                (Concern::Unsupported, says)
-            }
-            None => (Concern::Ignored, format!("nobody reads the member {name}")),
+        let why = match nearest(name, known.iter().flat_map(|names| names.iter().copied())) {
+            Some(meant) => format!("{meant} may be meant"),
+            None => "it could restrict who is deleted".to_owned(),
         };
-        findings.push(Finding { at, concern, says });
+        let at = format!("{at}.{name}");
+        let says = format!("nobody reads the member {name}, and {why}: nothing is deleted");
+        findings.push(Finding { at: at.clone(), concern: Concern::Unsupported, says });
+        unread.push(at);
     }
-    slips
+    unread
 }

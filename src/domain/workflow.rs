@@ -13,7 +13,7 @@ use super::criteria::subject::{Asks, Subject};
 use super::criteria::{Concern, Criteria, Finding, Seen, Truth, parse};
 use super::enrollment::Cause;
 use super::members::{given, parse_id};
-use super::unread::slips;
+use super::unread::unread as unread_members;
 use super::windows::{self, Calendar};
 
 /// The `objectTypeId` of contacts.
@@ -31,7 +31,7 @@ pub struct Workflow {
     pub triggers: Triggers,
     /// Whoever meets it has no need of the workflow any more.
     pub goal: Option<Criteria>,
-    /// Whoever meets it is never enrolled: the suppression segments.
+    /// Whoever meets it is never enrolled: the suppression segments, and the branch that stands for them.
     pub suppression: Option<Criteria>,
     /// When its actions may run; `None`: a part of that is not understood.
     pub calendar: Option<Calendar>,
@@ -137,12 +137,18 @@ fn uses(flow: &Value, name: &str) -> bool {
     given(flow, name).is_some_and(|member| member.as_array().is_none_or(|items| !items.is_empty()))
 }
 
-/// Membership of any of the suppression segments; nobody can tell where a member that decides may be misspelt.
+/// Membership of any of the suppression segments, or passing the suppression branch, which the vendor's definitions have
+/// at either place; nobody can tell where there is a member that nobody reads.
 fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
     let at = "$.suppressionListIds";
-    let slips = slips(flow, findings);
     let mut parts = segments(flow, at, findings);
-    parts.extend(slips.iter().map(|at| Criteria::unsupported(at, "a member that is misspelt, perhaps")));
+    for (holder, at) in [(Some(flow), "$"), (given(flow, "enrollmentCriteria"), "$.enrollmentCriteria")] {
+        if let Some(branch) = holder.and_then(|holder| given(holder, "suppressionFilterBranch")) {
+            parts.push(parse::criteria(branch, &format!("{at}.suppressionFilterBranch"), findings));
+        }
+    }
+    let unread = unread_members(flow, findings);
+    parts.extend(unread.iter().map(|at| Criteria::unsupported(at, "a member that nobody reads")));
     (!parts.is_empty()).then(|| Criteria::any(parts, at))
 }
 

@@ -73,6 +73,11 @@ impl Place {
         self.within(document, |members| drop(members.insert(self.name.clone(), with)))
     }
 
+    /// With another member in the same object.
+    pub fn beside(&self, document: &Value, name: &str, with: Value) -> Value {
+        self.within(document, |members| drop(members.insert(name.to_owned(), with)))
+    }
+
     pub fn renamed(&self, document: &Value) -> Value {
         self.within(document, |members| {
             let member = members.remove(&self.name).expect("the member");

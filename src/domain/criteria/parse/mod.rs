@@ -93,7 +93,7 @@ impl Reader<'_> {
 
     fn combination(&mut self, value: &Value, kind: &str, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, kind)?;
-        self.unread(value, at, &[&members::BRANCH])?;
+        members::unread(value, at, &[&members::BRANCH])?;
         let parts = self.parts(value, at, kind == "AND")?;
         let (decisive, negated, says) = match kind {
             "AND" => (Truth::False, false, "all of"),
@@ -127,7 +127,7 @@ impl Reader<'_> {
 
     fn association(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, "AND")?;
-        self.unread(value, at, &[&members::BRANCH, &members::ASSOCIATION])?;
+        members::unread(value, at, &[&members::BRANCH, &members::ASSOCIATION])?;
         let negated = in_or_not_in(value)?;
         let type_id = text(value, "objectTypeId").ok_or("an ASSOCIATION without objectTypeId")?;
         let object_type = match type_id {
@@ -153,7 +153,7 @@ impl Reader<'_> {
 
     fn events(&mut self, value: &Value, at: &str) -> Result<(Kind, String), Unread> {
         operator_is(value, "AND")?;
-        self.unread(value, at, &[&members::BRANCH, &members::EVENTS])?;
+        members::unread(value, at, &[&members::BRANCH, &members::EVENTS])?;
         let negated = match text(value, "operator") {
             Some("HAS_COMPLETED") => false,
             Some("HAS_NOT_COMPLETED") => true,
@@ -205,7 +205,7 @@ impl Reader<'_> {
             None => Err("a filter without filterType".to_owned()),
         };
         let read = read.and_then(|read| {
-            self.unread_of_filter(value, at, kind.unwrap_or_default())?;
+            members::unread_of_filter(value, at, kind.unwrap_or_default())?;
             Ok(read)
         });
         self.part(at, read)

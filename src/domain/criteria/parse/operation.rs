@@ -4,7 +4,7 @@ use caseless::default_case_fold_str;
 use serde_json::Value;
 
 use super::time::{epoch, month_of, zone_if};
-use super::{Reader, Unread, text};
+use super::{Reader, Unread, members, text};
 use crate::domain::criteria::decimal::Decimal;
 use crate::domain::criteria::moment::{Bound, Point, Reading, When, Zone};
 use crate::domain::criteria::operation::{
@@ -22,7 +22,7 @@ impl Reader<'_> {
             .or(text(value, "type"))
             .ok_or("an operation without operationType")?;
         let operator = text(value, "operator").ok_or("an operation without operator")?;
-        self.unread_of_operation(value, at, kind)?;
+        members::unread_of_operation(value, at, kind)?;
         if kind == "ALL_PROPERTY" {
             return match operator {
                 "IS_KNOWN" => Ok(Operation::Known { negated: false }),

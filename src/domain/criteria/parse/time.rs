@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::operation::{before_or_after, between};
-use super::{Concern, Reader, Unread, text};
+use super::{Concern, Reader, Unread, members, text};
 use crate::domain::criteria::event::{Coalesce, Moment, SetType};
 use crate::domain::criteria::moment::{
     Bound, Indexed, Offset, Point, Reading, Set, When, Zone, instant_of_millis,
@@ -192,7 +192,7 @@ impl Reader<'_> {
     /// `pruningRefineBy`: which of the events count.
     pub(super) fn prune(&mut self, value: &Value, at: &str) -> Result<Option<Moment>, Unread> {
         let kind = refinement(value)?;
-        self.unread_of_refinement(value, at, kind)?;
+        members::unread_of_refinement(value, at, kind)?;
         match kind {
             "ALL_HISTORY" => Ok(None),
             "NUM_OCCURRENCES" | "SET_OCCURRENCES" => {
@@ -205,7 +205,7 @@ impl Reader<'_> {
     /// `coalescingRefineBy`: what the events that are left must amount to.
     pub(super) fn coalesce(&mut self, value: &Value, at: &str) -> Result<Coalesce, Unread> {
         let kind = refinement(value)?;
-        self.unread_of_refinement(value, at, kind)?;
+        members::unread_of_refinement(value, at, kind)?;
         match kind {
             "ALL_HISTORY" => Ok(Coalesce::AT_LEAST_ONE),
             "NUM_OCCURRENCES" => {
