@@ -13,6 +13,7 @@ use super::compiled::Compiled;
 use super::db::Tx;
 use super::guard::{Guard, Workflow as WorkflowKey};
 use super::ledger::TOOK_IN;
+use super::properties::Completed;
 use super::subjects::{self, record};
 use super::switches::Switches;
 use super::values::args;
@@ -77,7 +78,7 @@ impl Known {
     ) -> Result<Self, StoreError> {
         let contact_keys: BTreeSet<(i64, i64)> =
             batch.iter().map(|enrollment| (enrollment.key.account_id, enrollment.object_id)).collect();
-        let contacts = load_contacts(tx, &contact_keys).await?;
+        let mut contacts = load_contacts(tx, &contact_keys).await?;
         let workflows = load_workflows(tx, compiled, batch).await?;
         let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
         let switches = Switches::load(tx, &accounts).await?;
@@ -86,7 +87,14 @@ impl Known {
         for ((account_id, _), workflow) in &workflows {
             workflow.asks(asked.entry(*account_id).or_default());
         }
-        let surroundings = subjects::load(tx, &asked, &contact_keys).await?;
+        let mut records: Vec<Completed<'_>> = contacts
+            .iter_mut()
+            .filter_map(|(key, contact)| match contact {
+                Contact::Live { record, .. } => Some((*key, record)),
+                Contact::Unknown | Contact::InTrash | Contact::Gone => None,
+            })
+            .collect();
+        let surroundings = subjects::load(tx, &asked, &contact_keys, &mut records).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
         Ok(Self {

@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 19] = [
+const MIGRATIONS: [Migration; 20] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -103,6 +103,11 @@ const MIGRATIONS: [Migration; 19] = [
         name: "0018_dead_letters",
         postgres: include_str!("migrations/postgres/0018_dead_letters.sql"),
         sqlite: include_str!("migrations/sqlite/0018_dead_letters.sql"),
+    },
+    Migration {
+        name: "0019_contact_properties",
+        postgres: include_str!("migrations/postgres/0019_contact_properties.sql"),
+        sqlite: include_str!("migrations/sqlite/0019_contact_properties.sql"),
     },
     Migration {
         name: "0020_feeds",

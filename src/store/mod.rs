@@ -47,6 +47,7 @@ pub mod pages;
 mod plan;
 mod pool;
 mod preconditions;
+mod properties;
 mod purge;
 mod random;
 pub mod read;

@@ -10,6 +10,7 @@ use super::StoreError;
 use super::batch::{CONTACT, ENROLLED, Lists, batch_row, batch_text};
 use super::db::Tx;
 use super::ledger::TOOK_IN;
+use super::properties::{Completed, complete};
 use super::values::{Row, args};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
@@ -27,11 +28,12 @@ const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
 
 type Found = HashMap<(i64, i64), Surroundings>;
 
-/// What each of these contacts has of what is asked about in its account.
+/// What each of these contacts has of what is asked about in its account; the records of those that are live are completed.
 pub async fn load(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
     contacts: &BTreeSet<(i64, i64)>,
+    records: &mut [Completed<'_>],
 ) -> Result<Found, StoreError> {
     let concerned: Vec<(i64, i64)> =
         contacts.iter().copied().filter(|(account_id, _)| asked.contains_key(account_id)).collect();
@@ -55,6 +57,7 @@ pub async fn load(
     if asked.values().any(|asks| asks.submissions) {
         submissions(tx, &those_who(|asks| asks.submissions), &mut found).await?;
     }
+    complete(tx, asked, records, &mut found).await?;
     Ok(found)
 }
 
@@ -67,12 +70,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// Loads what is asked about these contacts.
+    /// Loads what is asked about these contacts, and completes their records.
     pub async fn load(
         tx: &mut Tx,
         account_id: i64,
         criteria: &Criteria,
-        contacts: &BTreeSet<(i64, i64)>,
+        records: &mut HashMap<i64, Record>,
     ) -> Result<Self, StoreError> {
         let mut asks = Asks::default();
         criteria.asks(&mut asks);
@@ -80,7 +83,10 @@ impl Scene {
         let sql = "SELECT time_zone FROM accounts WHERE account_id = $1";
         let account = tx.row(sql, args![account_id]).await?;
         let name = account.map(|row| row.optional_text("time_zone")).transpose()?.flatten();
-        let found = load(tx, &[(account_id, asks)].into(), contacts).await?;
+        let contacts = records.keys().map(|contact_id| (account_id, *contact_id)).collect();
+        let mut records: Vec<Completed<'_>> =
+            records.iter_mut().map(|(contact_id, record)| ((account_id, *contact_id), record)).collect();
+        let found = load(tx, &[(account_id, asks)].into(), &contacts, &mut records).await?;
         Ok(Self { now, zone: zone_of_account(name.as_deref()), found, nothing: Surroundings::default() })
     }
 

@@ -254,6 +254,11 @@ on_both!(a_filter_that_leaves_a_contact_open_deletes_nobody, async |db: Database
     for (asked, contact, what) in [
         (all_of(&[property("age", "NUMBER", "IS_GREATER_THAN", json!(40))]), "contact 2", "age"),
         (all_of(&[in_list(9, "NOT_IN_LIST")]), "contact 1", "segment 9"),
+        (
+            all_of(&[property("shoe_size", "ALL_PROPERTY", "IS_UNKNOWN", Value::Null)]),
+            "contact 1",
+            "the account does not know the property",
+        ),
     ] {
         let file = filter(&dir, &asked);
         for count in ["1", "6"] {

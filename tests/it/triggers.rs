@@ -362,7 +362,7 @@ on_both!(a_re_enrollment_trigger_that_is_not_understood_says_nothing_of_the_cont
     };
     let triggers = [
         (10, json!([outside])),
-        (11, json!([branch("OR", &[outside.clone()], &[])])),
+        (11, json!([branch("OR", std::slice::from_ref(&outside), &[])])),
         (12, json!([within])),
         (13, json!([outside, moved])),
         (14, json!([branch("AND", &[], &[change[1].clone()])])),

@@ -247,6 +247,23 @@ on_both!(dead_letters_of_an_earlier_version_get_their_accounts, async |db: Datab
     assert_eq!(newest["id"], json!((bodies.len() + 2).to_string()), "numbers go on");
 });
 
+on_both!(the_properties_of_an_earlier_version_are_known, async |db: Database| {
+    let migrations = migrations(&db);
+    let ours = migrations.iter().position(|(name, _)| name.ends_with("_contact_properties")).unwrap();
+    store_of(ours, &migrations, &db).await;
+    db.execute(
+        r#"INSERT INTO accounts (account_id, name) VALUES (1, 'One'), (2, 'Two');
+           INSERT INTO contacts (account_id, contact_id, properties, history, created_at) VALUES
+           (1, 1, '{"firstname": "Ada", "nickname": ""}', '{"city": []}', '2026-01-01T00:00:00.000000Z'),
+           (1, 2, '{"firstname": "Bo"}', '{}', '2026-01-01T00:00:00.000000Z'),
+           (2, 1, '{"plan": "gold"}', '{}', '2026-01-01T00:00:00.000000Z');"#,
+    )
+    .await;
+    Reaper::new(&db).json(&["migrate"]).await;
+    let known = db.rows("SELECT CAST(account_id AS text), name FROM contact_properties ORDER BY 1, 2").await;
+    assert_eq!(known, [["1", "city"], ["1", "firstname"], ["1", "nickname"], ["2", "plan"]]);
+});
+
 /// What a next release may do to the schema by the rule of `docs/OPERATIONS.md`, in every place that a deletion uses.
 const NEXT: &str = "
     CREATE TABLE next_things (account_id bigint NOT NULL, thing_id bigint NOT NULL, PRIMARY KEY (account_id, thing_id));

@@ -115,7 +115,7 @@ def other_date(operation):
 
     def resolve(look):
         value = look.value(name) or default
-        return date_of(value) if value else None
+        return date_of(value) if value and not look.is_unheard_of(name) else None
 
     return resolve
 

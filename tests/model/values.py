@@ -153,7 +153,7 @@ def same_text(operation):
         raise Unsupported("comparisonPropertyName")
 
     def test(value, _, look):
-        other = look.value(name) or default
+        other = None if look.is_unheard_of(name) else look.value(name) or default
         return None if not other else (value.casefold() == other.casefold()) != deny
 
     return test
@@ -164,6 +164,8 @@ def property_filter(filter, look):
     if not name or not isinstance(operation, dict):
         raise Unsupported("PROPERTY")
     value = look.value(name)
+    if look.is_unheard_of(name):
+        return None
     if operation.get("operationType") == "ALL_PROPERTY":
         known = {"IS_KNOWN": True, "IS_UNKNOWN": False, "IS_NOT_KNOWN": False}
         return (value is not None) == one_of(operation.get("operator"), known)

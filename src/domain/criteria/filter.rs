@@ -50,7 +50,13 @@ fn open_part(part: &Criteria, subject: Subject<'_>) -> String {
         let open = parts.iter().find(|part| part.evaluate(subject) == Truth::Unknown);
         return open.map_or_else(String::new, |part| open_part(part, subject));
     }
-    format!("{}: nobody can tell whether the contact {}", part.at, part.says)
+    let why = match &part.kind {
+        Kind::Property { name, .. } if subject.is_unheard_of(name) => {
+            ", for the account does not know the property"
+        }
+        _ => "",
+    };
+    format!("{}: nobody can tell whether the contact {}{why}", part.at, part.says)
 }
 
 #[cfg(test)]

@@ -179,13 +179,21 @@ impl Criteria {
             Kind::Branch { parts, .. } => parts.iter().for_each(|part| part.asks(asks)),
             Kind::Associated { object_type, filters, .. } => {
                 asks.neighbours.insert(object_type);
+                // What the object must be like is not asked of the contact.
+                let own = std::mem::take(&mut asks.properties);
                 filters.asks(asks);
+                asks.properties = own;
             }
             Kind::Completed { event_type, .. } => drop(asks.events.insert(event_type.clone())),
             Kind::FilledOut { .. } => asks.submissions = true,
             Kind::InSegment { segment_id, .. } => drop(asks.segments.insert(*segment_id)),
             Kind::Enrolled { workflow_id, .. } => drop(asks.workflows.insert(*workflow_id)),
-            Kind::Property { operation, .. } => asks.history |= operation.asks_history(),
+            Kind::Property { name, operation } => {
+                asks.history |= operation.asks_history();
+                asks.properties.extend(
+                    [name.as_str()].into_iter().chain(operation.other_properties()).map(str::to_owned),
+                );
+            }
             Kind::Constant(_) | Kind::Unsupported => {}
         }
     }

@@ -146,13 +146,25 @@ impl When {
         }
     }
 
+    fn points(&self) -> impl Iterator<Item = &Point> {
+        let (one, other) = match self {
+            Self::Before(bound) | Self::After(bound) => (bound, None),
+            Self::Between(low, high) => (low, Some(high)),
+        };
+        [Some(one), other].into_iter().flatten().map(|bound| &bound.point)
+    }
+
+    /// The properties that it refers to.
+    pub fn properties(&self) -> impl Iterator<Item = &str> {
+        self.points().filter_map(|point| match point {
+            Point::Property { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Whether it asks what properties were before.
     pub fn asks_history(&self) -> bool {
-        let asks = |bound: &Bound| matches!(bound.point, Point::Property { reading: Reading::UpdatedAt, .. });
-        match self {
-            Self::Before(bound) | Self::After(bound) => asks(bound),
-            Self::Between(low, high) => asks(low) || asks(high),
-        }
+        self.points().any(|point| matches!(point, Point::Property { reading: Reading::UpdatedAt, .. }))
     }
 }
 
@@ -203,7 +215,10 @@ impl Point {
                 wall::start_of_day(wall::shift(start, *unit, *shift)?, zone)
             }
             Self::Property { name, reading, zone, default } => {
-                let value = subject.record.value(name).or(default.as_deref());
+                let value = match subject.record.value(name) {
+                    None if subject.is_unheard_of(name) => return None,
+                    value => value.or(default.as_deref()),
+                };
                 match reading {
                     Reading::Value => instant_of(value?),
                     Reading::UpdatedAt => value.and_then(|_| subject.record.updated_at(name)),

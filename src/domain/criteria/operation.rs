@@ -86,6 +86,7 @@ impl Operation {
     pub fn evaluate(&self, property: &str, subject: Subject<'_>) -> Truth {
         let value = subject.record.value(property);
         match (self, value) {
+            (_, None) if subject.is_unheard_of(property) => Truth::Unknown,
             (Self::Known { negated }, value) => Truth::from_bool(value.is_some() != *negated),
             (Self::OnValue { accepts_no_value, .. }, None) => Truth::from_bool(*accepts_no_value),
             (Self::OnValue { test, ever, negated, .. }, Some(value)) => {
@@ -103,7 +104,11 @@ impl Operation {
 
     /// What it looked at, for people.
     pub fn saw(&self, property: &str, subject: Subject<'_>) -> String {
-        let value = subject.record.value(property).map_or("no value".to_owned(), |it| format!("{it:?}"));
+        let value = match subject.record.value(property) {
+            Some(value) => format!("{value:?}"),
+            None if subject.is_unheard_of(property) => "a property that the account does not know".to_owned(),
+            None => "no value".to_owned(),
+        };
         match self {
             Self::OnValue { ever: true, .. } => {
                 let past: Vec<String> = subject.record.past(property).map(|it| format!("{it:?}")).collect();
@@ -118,6 +123,16 @@ impl Operation {
             }
             _ => value,
         }
+    }
+
+    /// The properties beside its own that it looks at.
+    pub fn other_properties(&self) -> impl Iterator<Item = &str> {
+        let (same, when) = match self {
+            Self::OnValue { test: Test::SameText { property, .. }, .. } => (Some(property.as_str()), None),
+            Self::OnValue { test: Test::Value(when) | Test::UpdatedAt(when), .. } => (None, Some(when)),
+            Self::Known { .. } | Self::OnValue { .. } => (None, None),
+        };
+        same.into_iter().chain(when.into_iter().flat_map(When::properties))
     }
 
     /// Whether it asks what properties were before.
@@ -148,7 +163,10 @@ impl Test {
                 Truth::from_bool(operands.iter().any(|operand| comparison.holds(value, operand)))
             }
             Self::SameText { property, default } => {
-                let other = subject.record.value(property).or(default.as_deref());
+                let other = match subject.record.value(property) {
+                    None if subject.is_unheard_of(property) => None,
+                    other => other.or(default.as_deref()),
+                };
                 known(other, |other| value.chars().default_caseless_match(other.chars()))
             }
             Self::Options { comparison, operands } => Truth::from_bool(comparison.holds(value, operands)),

@@ -135,6 +135,8 @@ pub struct Surroundings {
     /// The types of which the account has any event, of those asked about.
     pub kept_events: BTreeSet<String>,
     pub submissions: Vec<Submission>,
+    /// The properties asked about that the account does not know: no contact of it ever had one.
+    pub unknown_properties: BTreeSet<String>,
 }
 
 /// What has to be known before criteria can be evaluated.
@@ -150,6 +152,8 @@ pub struct Asks {
     pub submissions: bool,
     /// What properties were before.
     pub history: bool,
+    /// The properties of the contact.
+    pub properties: BTreeSet<String>,
 }
 
 /// The contact as it is now.
@@ -166,4 +170,12 @@ pub struct Subject<'a> {
     pub event: Option<&'a Occurrence>,
     /// The enrollment that is decided: it is none that the contact had.
     pub own: Option<i64>,
+}
+
+impl Subject<'_> {
+    /// Is it a property that the account does not know? That the contact has none says nothing then: it may be kept under
+    /// another name, or not at all.
+    pub fn is_unheard_of(&self, property: &str) -> bool {
+        self.around.is_some_and(|around| around.unknown_properties.contains(property))
+    }
 }

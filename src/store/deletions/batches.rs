@@ -188,8 +188,7 @@ async fn retain_accepted(
     filter: &Filter,
     live: &mut Live,
 ) -> Result<(), StoreError> {
-    let keys = live.keys().map(|contact_id| (account_id, *contact_id)).collect();
-    let scene = Scene::load(tx, account_id, filter.criteria(), &keys).await?;
+    let scene = Scene::load(tx, account_id, filter.criteria(), live).await?;
     live.retain(|contact_id, record| {
         filter.accepts(scene.subject((account_id, *contact_id), record)) == Ok(true)
     });

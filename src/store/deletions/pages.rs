@@ -1,6 +1,6 @@
 //! A selection of contacts as it is now, in bounded pages by the order of the ids.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
@@ -60,12 +60,15 @@ async fn accepted(tx: &mut Tx, account_id: i64, filter: &Filter, after: i64) -> 
     );
     let rows = tx.rows(&sql, args![account_id, after]).await?;
     let looked_at = rows.iter().map(|row| row.int("contact_id")).collect::<Result<Vec<_>, _>>()?;
-    let keys: BTreeSet<(i64, i64)> = looked_at.iter().map(|contact_id| (account_id, *contact_id)).collect();
-    let scene = Scene::load(tx, account_id, filter.criteria(), &keys).await?;
-    let mut selected = Vec::new();
+    let mut records = HashMap::with_capacity(rows.len());
     for (row, contact_id) in rows.iter().zip(&looked_at) {
-        let record = record(row, row.optional_time("created_at")?)?;
-        match filter.accepts(scene.subject((account_id, *contact_id), &record)) {
+        records.insert(*contact_id, record(row, row.optional_time("created_at")?)?);
+    }
+    let scene = Scene::load(tx, account_id, filter.criteria(), &mut records).await?;
+    let mut selected = Vec::new();
+    for contact_id in &looked_at {
+        let Some(record) = records.get(contact_id) else { continue };
+        match filter.accepts(scene.subject((account_id, *contact_id), record)) {
             Ok(true) => selected.push(*contact_id),
             Ok(false) => {}
             Err(open) => {

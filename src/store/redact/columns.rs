@@ -186,9 +186,9 @@ pub const KEY_WORDS: [KeyWords; 4] = [
     },
 ];
 
-/// Columns that hold no words of a person, by table: ids, keys, hashes and words of the service's own vocabulary. Dead letters
-/// are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 36] = [
+/// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
+/// own vocabulary. Dead letters are removed whole (`erase`).
+pub const NO_WORDS: [(&str, &[&str]); 37] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -197,6 +197,7 @@ pub const NO_WORDS: [(&str, &[&str]); 36] = [
     ("associations", &["from_type", "to_type", "association_type_id"]),
     ("audit", &["actor", "action", "ids"]),
     ("contact_emails", &["email_key", "email"]),
+    ("contact_properties", &["name"]),
     ("conversations", &["channel"]),
     (
         "dead_letters",

@@ -1,6 +1,6 @@
 //! A contact, what surrounds it, and the moment, from the JSON that cases and the model write.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono_tz::Tz;
 use contact_reaper::domain::criteria::subject::{
@@ -10,7 +10,7 @@ use contact_reaper::domain::time::{Time, parse_time};
 use serde_json::{Map, Value};
 
 /// The members that are not properties of the contact.
-const AROUND: [&str; 11] = [
+const AROUND: [&str; 12] = [
     "now",
     "zone",
     "createdAt",
@@ -22,6 +22,7 @@ const AROUND: [&str; 11] = [
     "submissions",
     "event",
     "keptEvents",
+    "unknownProperties",
 ];
 
 const TYPES: [&str; 9] = ["contact", "company", "deal", "ticket", "task", "note", "meeting", "call", "email"];
@@ -93,16 +94,19 @@ fn surroundings(members: &Map<String, Value>) -> Surroundings {
             .collect(),
         neighbours: listed("associated").map(neighbour).collect(),
         events: listed("events").map(occurrence).collect(),
-        // Where a case does not say it, the account keeps events of its own types, and of those that there are.
-        kept_events: match members.get("keptEvents") {
-            Some(types) => list(types).map(text).collect(),
-            None => {
-                let there = listed("events").map(|event| text(&event["eventTypeId"]));
-                there.chain(["e", "f"].map(str::to_owned)).collect()
-            }
-        },
+        kept_events: kept_events(members),
         submissions: listed("submissions").map(submission).collect(),
+        unknown_properties: listed("unknownProperties").map(text).collect(),
     }
+}
+
+/// Where a case does not say it, the account keeps events of its own types, and of those that there are.
+fn kept_events(members: &Map<String, Value>) -> BTreeSet<String> {
+    if let Some(types) = members.get("keptEvents") {
+        return list(types).map(text).collect();
+    }
+    let there = members.get("events").into_iter().flat_map(list).map(|event| text(&event["eventTypeId"]));
+    there.chain(["e", "f"].map(str::to_owned)).collect()
 }
 
 fn neighbour(value: &Value) -> Neighbour {
