@@ -26,6 +26,7 @@ use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End};
 use crate::ports::Stop;
 use crate::scheduler;
+use crate::store::outbox::Waiting;
 use crate::store::{Migrated, Rules, Store};
 use crate::systemd::{State, Systemd};
 use crate::telemetry::traces::Traces;
@@ -97,7 +98,10 @@ async fn work(
     let (stop, listener) = Stop::channel();
     let schedule =
         tokio::spawn(scheduler::run(store.clone(), options::schedule(settings, store), listener.clone()));
-    let housekeeping = tokio::spawn(keep_house(store.clone(), telemetry, listener.clone()));
+    let housekeeping = {
+        let sends_mail = !settings.mail.smtp_url.is_empty();
+        tokio::spawn(keep_house(store.clone(), telemetry, sends_mail, listener.clone()))
+    };
     let options = options::pipeline(settings, Some(health.clone()), None);
     let waiting = tokio::spawn(pipeline::waiting::run(
         store.clone(),
@@ -293,15 +297,21 @@ async fn migrate(store: &Store, asked: &mut watch::Receiver<bool>) -> anyhow::Re
 }
 
 /// Metrics that nobody's work brings up to date.
-async fn keep_house(store: Store, telemetry: Telemetry, mut stop: Stop) {
+async fn keep_house(store: Store, telemetry: Telemetry, sends_mail: bool, mut stop: Stop) {
     while !stop.is_requested() {
         telemetry.run_upkeep();
         let (open, idle) = store.connections();
         gauge!(telemetry::STORE_POOL, "state" => "idle").set(idle as f64);
         gauge!(telemetry::STORE_POOL, "state" => "busy").set(f64::from(open) - idle as f64);
-        if let Ok((pending, oldest)) = store.outbox().await {
-            gauge!(telemetry::OUTBOX_PENDING).set(pending as f64);
+        if let Ok(Waiting { messages, oldest }) = store.waiting_events().await {
+            gauge!(telemetry::OUTBOX_PENDING).set(messages as f64);
             gauge!(telemetry::OUTBOX_OLDEST_SECONDS).set(oldest);
+        }
+        if let Ok(Waiting { messages, oldest }) = store.waiting_confirmations().await {
+            gauge!(telemetry::CONFIRMATIONS_PENDING).set(messages as f64);
+            // Without a mail server none is late.
+            let oldest = if sends_mail { oldest } else { Duration::ZERO };
+            gauge!(telemetry::CONFIRMATIONS_OLDEST_SECONDS).set(oldest);
         }
         if let Ok(held) = store.held_by_the_guard().await {
             gauge!(telemetry::GUARD_HELD).set(held as f64);

@@ -111,11 +111,12 @@ impl Erase {
             print_receipt(receipt)?;
         }
         let Confirmation { user_id, waits_for } = &erasure.confirmation;
-        output::line(&format!(
-            "the confirmation e-mail to user {} waits in the outbox {}",
-            output::or_dash(user_id.as_deref()),
-            if *waits_for == "run" { "for `contact-reaper run`" } else { "until mail.smtp_url is set" }
-        ))
+        let user = output::or_dash(user_id.as_deref());
+        output::line(&if *waits_for == "run" {
+            format!("the confirmation e-mail to user {user} waits in the outbox for `contact-reaper run`")
+        } else {
+            format!("no confirmation e-mail is sent to user {user}: mail.smtp_url is not set")
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use lettre::transport::smtp::Error;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 use super::letter::Letter;
+use crate::domain::address::is_plain_address;
 
 /// How long the server may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,7 +42,7 @@ impl Smtp {
     pub fn new(url: &str, from: &str) -> Result<Self, String> {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
             .map_err(|error| format!("mail.smtp_url cannot be used ({}); correct it", said(&error)))?;
-        let from = from.parse().map_err(|error| format!("mail.from cannot be used ({error}); correct it"))?;
+        let from = address(from).ok_or("mail.from cannot be used (it is no e-mail address); correct it")?;
         Ok(Self { transport: transport.timeout(Some(PATIENCE)).build(), from })
     }
 
@@ -64,8 +65,7 @@ impl Smtp {
     }
 
     fn message(&self, letter: Letter, to: &str) -> Result<Message, String> {
-        // Nothing that a header or a server could read as more than one address parses. The text is not repeated.
-        let to = to.parse::<Address>().map_err(|_| "the user's address is none".to_owned())?;
+        let to = address(to).ok_or("the user's address is none")?;
         Message::builder()
             .from(Mailbox::new(Some("contact-reaper".to_owned()), self.from.clone()))
             .to(Mailbox::new(None, to))
@@ -83,11 +83,34 @@ impl Smtp {
     }
 }
 
+/// An address as every server takes it: a domain of other letters than ASCII's in its ASCII form (`xn--…`). `None` for anything
+/// that a header or a server could read as more than one address.
+fn address(text: &str) -> Option<Address> {
+    let (user, domain) = text.trim().split_once('@').filter(|_| is_plain_address(text))?;
+    Address::new(user, idna::domain_to_ascii(domain).ok()?).ok()
+}
+
 /// What went wrong: the server's code, never its words.
 fn said(error: &Error) -> String {
     match error.status() {
         Some(code) => format!("it answered {code}"),
         None if error.is_response() => "its answer made no sense".to_owned(),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domain_of_an_address_is_sent_in_ascii() {
+        let sent = |text| address(text).map(|address| address.to_string());
+        assert_eq!(sent(" ada@x.example ").unwrap(), "ada@x.example");
+        assert_eq!(sent("ada@bücher.example").unwrap(), "ada@xn--bcher-kva.example");
+        for none in ["", "ada", "a@x.example, b@x.example", "a@x.example\r\nBcc: b@x.example", "a@x..example"]
+        {
+            assert_eq!(sent(none), None, "{none}");
+        }
     }
 }

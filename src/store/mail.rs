@@ -19,7 +19,7 @@ use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 
 /// The messages that are e-mails: never an event. The migration's index names it too.
-const CONFIRMATION: &str = "mail.erasure";
+pub(super) const CONFIRMATION: &str = "mail.erasure";
 
 /// What the user who asked for an erasure is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::batch::{List, Lists};
 use super::db::Tx;
 use super::lease::{self, Lease};
+use super::mail::CONFIRMATION;
 use super::values::{Row, args};
 use super::{Store, StoreError, reading, transaction};
 use crate::domain::record::ColumnType;
@@ -40,14 +41,32 @@ pub struct Message {
     pub created_at: Time,
 }
 
+/// How much waits in the outbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many messages.
+    pub messages: u64,
+    /// How long the oldest of them has waited.
+    pub oldest: Duration,
+}
+
 impl Store {
-    /// Messages waiting in the outbox, and for how many seconds the oldest has.
+    /// The events that wait in the outbox.
     ///
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn outbox(&self) -> Result<(u64, f64), StoreError> {
-        reading!(self, tx => waiting(tx))
+    pub async fn waiting_events(&self) -> Result<Waiting, StoreError> {
+        reading!(self, tx => waiting(tx, "<>"))
+    }
+
+    /// The confirmations that wait in the outbox.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn waiting_confirmations(&self) -> Result<Waiting, StoreError> {
+        reading!(self, tx => waiting(tx, "="))
     }
 
     /// The oldest events that wait, in the order of their ids.
@@ -74,13 +93,18 @@ impl Store {
     }
 }
 
-async fn waiting(tx: &mut Tx) -> Result<(u64, f64), StoreError> {
+/// Messages whose type is (`=`) or is not (`<>`) that of a confirmation.
+async fn waiting(tx: &mut Tx, is: &str) -> Result<Waiting, StoreError> {
     let now = tx.now().await?;
-    let row = tx.row("SELECT count(*) AS waiting, min(created_at) AS oldest FROM outbox", &[]).await?;
-    let Some(row) = row else { return Ok((0, 0.0)) };
-    let age =
-        row.optional_time("oldest")?.and_then(|oldest| (now - oldest).to_std().ok()).unwrap_or_default();
-    Ok((u64::try_from(row.int("waiting")?).unwrap_or_default(), age.as_secs_f64()))
+    let sql = format!(
+        "SELECT count(*) AS waiting, min(created_at) AS oldest FROM outbox WHERE type {is} '{CONFIRMATION}'"
+    );
+    let Some(row) = tx.row(&sql, &[]).await? else { return Ok(Waiting::default()) };
+    let age = row.optional_time("oldest")?.and_then(|oldest| (now - oldest).to_std().ok());
+    Ok(Waiting {
+        messages: u64::try_from(row.int("waiting")?).unwrap_or_default(),
+        oldest: age.unwrap_or_default(),
+    })
 }
 
 async fn events(tx: &mut Tx, limit: u32) -> Result<Vec<Message>, StoreError> {

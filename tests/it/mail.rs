@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::records::{contact, entitled_account, user};
+use crate::support::records::{contact, entitled_account, lines, user};
 use crate::support::{
     Broker, DEADLINE, Database, MailServer, Output, Proxy, Reaper, Worker, on_both, wait_until,
 };
@@ -103,7 +103,7 @@ on_both!(it_is_sent_with_json_lines_as_well_and_counts_as_pending, async |db: Da
         ["erase", "--account", "1", "--as", "1", "--email", "stranger@x.example", "--confirm", "0"];
     let output = reaper.run(&stranger).await;
     assert!(
-        output.stdout.ends_with("to user 1 waits in the outbox until mail.smtp_url is set\n"),
+        output.stdout.ends_with("no confirmation e-mail is sent to user 1: mail.smtp_url is not set\n"),
         "{}",
         output.stdout
     );
@@ -145,13 +145,17 @@ on_both!(one_that_is_not_taken_holds_up_no_other, async |db: Database| {
     let users = [
         (2, "nobody@x.example"),
         (3, "later@x.example"),
-        (4, injected),
-        (5, "a@x.example, b@x.example"),
+        (4, "injected@x.example"),
+        (5, "two@x.example"),
         (6, "gone@x.example"),
         (7, "officer@x.example"),
     ];
     let reaper = sending(&db, &broker, &server.host());
     reaper.import(&records(&users)).await;
+    // An import takes no such address; an older one may have.
+    for (user, address) in [(4, injected), (5, "a@x.example, b@x.example")] {
+        db.execute(&format!("UPDATE users SET email = '{address}' WHERE user_id = {user}")).await;
+    }
     for (user, _) in users {
         erase(&reaper, user, 10 + user).await;
     }
@@ -245,6 +249,56 @@ on_both!(a_password_is_used_and_never_shown, async |db: Database| {
     assert!(config.stdout.contains("smtp://reaper:***@"), "{}", config.stdout);
     said += &(config.stdout + &config.stderr);
     assert!(!said.contains("hunter2"), "{said}");
+});
+
+on_both!(address_of_a_user_is_one_address_and_its_domain_is_sent_in_ascii, async |db: Database| {
+    let (broker, server) = (Broker::new().await, MailServer::new().await);
+    let reaper = sending(&db, &broker, &server.host());
+    reaper.import(&records(&[(7, "  officer@bücher.example\n")])).await;
+    for address in
+        ["officer", "a@x.example, b@x.example", "Ada <ada@x.example>", "a@x.example\r\nBcc: b@x.example"]
+    {
+        let mut other = user(1, 8, &[]);
+        other["email"] = json!(address);
+        let said = reaper.refused_with_input(&["import", "-"], &lines(&[other])).await;
+        assert!(said.contains("email: must be one e-mail address"), "{said}");
+    }
+    let users = reaper.json(&["users", "list", "--account", "1"]).await;
+    assert_eq!(users[1]["email"], "officer@bücher.example");
+    erase(&reaper, 7, 11).await;
+    let _worker = started(&reaper).await;
+    wait_taken(&server, 1).await;
+    assert_eq!(server.mails()[0].to, ["officer@xn--bcher-kva.example"]);
+});
+
+on_both!(confirmations_are_counted_apart_from_events, async |db: Database| {
+    let reaper = Reaper::new(&db).fed_by(&Broker::new().await);
+    reaper.import(&records(&[])).await;
+    erase(&reaper, 1, 11).await;
+    db.execute("UPDATE outbox SET created_at = '2020-01-01T00:00:00.000000Z'").await;
+    let counts = async |worker: &Worker| {
+        let metrics = worker.metrics().await;
+        let names = [
+            "outbox_pending",
+            "outbox_oldest_seconds",
+            "confirmations_pending",
+            "confirmations_oldest_seconds",
+        ];
+        names.map(|name| {
+            let line = metrics.lines().find_map(|it| it.strip_prefix(&format!("contact_reaper_{name} ")));
+            line.map_or(-1.0, |value| value.parse::<f64>().unwrap())
+        })
+    };
+    // Nothing sends it, so nothing is late.
+    let worker = started(&reaper).await;
+    wait_until("its events left", DEADLINE, async || counts(&worker).await == [0.0, 0.0, 1.0, 0.0]).await;
+    worker.terminate();
+    let worker = started(&reaper.setting("mail.smtp_url", "smtp://127.0.0.1:1")).await;
+    wait_until("it is late", DEADLINE, async || {
+        let [events, oldest, confirmations, late] = counts(&worker).await;
+        events == 0.0 && oldest == 0.0 && confirmations == 1.0 && late > 86_400.0
+    })
+    .await;
 });
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

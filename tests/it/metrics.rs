@@ -41,6 +41,7 @@ in_flight
 redelivered_total
 retries_total{reason="contended"}
 retries_total{reason="timed_out"}
+retries_total{reason="unsupported"}
 dead_letters_total{reason="malformed"}
 dead_letters_total{reason="unsupported_type"}
 dead_letters_total{reason="too_large"}
@@ -54,8 +55,16 @@ store_pool{state="busy"} _
 store_pool{state="idle"} _
 store_retries_total{code="40001"}
 store_retries_total{code="40P01"}
+store_retries_total{code="23505"}
+store_retries_total{code="stale_plan"}
+store_retries_total{code="sqlite_busy"}
+store_retries_total{code="sqlite_reader"}
+store_retries_total{code="guard"}
+store_retries_total{code="ledger"}
 outbox_pending
 outbox_oldest_seconds
+confirmations_pending
+confirmations_oldest_seconds
 guard_held
 paused
 transitions_total{transition="trash",origin="workflow"}

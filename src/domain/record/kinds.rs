@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::ColumnType::{Bool, Int, Json, Text, Time};
 use super::{Archived, Kind, NamesAddresses, Parts, Row, Table};
-use crate::domain::address::address_key;
+use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::entitlement::Tier;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
 use crate::domain::members::{Fault, Members, parse_id};
@@ -233,9 +233,9 @@ fn user(m: &Members<'_>) -> Read {
             m.fault(&format!("permissions[{index}]"), &format!("must be one of {PERMISSIONS}"))
         })?;
     }
-    let email = key_text(m, "email")?;
-    if address_key(email).is_empty() {
-        return Err(m.fault("email", "must be an address"));
+    let email = key_text(m, "email")?.trim();
+    if !is_plain_address(email) {
+        return Err(m.fault("email", "must be one e-mail address"));
     }
     Ok(plain(json!({"user_id": m.id("id")?, "email": email, "email_key": address_key(email),
         "permissions": m.list("permissions")?})))

@@ -139,7 +139,11 @@ pub async fn erase(Shared(operations): Shared<Operations>, Sent { visit, fields 
     let erased = operations.erase(visit.account(), &visit.user(), &target, confirm).await;
     let erased = erased.map_err(|error| visit.operation_trouble(&error))?;
     let content = html! {
-        p.notice.good role="status" { "Done. The receipts stay; a confirmation goes to you by e-mail." }
+        p.notice.good role="status" {
+            "Done. The receipts stay"
+            @if erased.confirmation.waits_for == "run" { "; a confirmation goes to you by e-mail" }
+            "."
+        }
         @if !erased.scrubbed {
             p.notice { "The store's files could not be rewritten yet; the next erasure or purge does it." }
         }
