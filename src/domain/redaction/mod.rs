@@ -17,10 +17,13 @@ pub const REDACTED: &str = "[redacted]";
 /// From so many digits on a phone number is complete, and digits next to it after a blank belong to something else.
 const COMPLETE_NUMBER: usize = 9;
 
-/// Endings that make a word with an address in it the name of a file.
-const FILE_EXTENSIONS: [&str; 20] = [
-    "csv", "doc", "docx", "eml", "gif", "heic", "html", "jpeg", "jpg", "json", "msg", "odt", "pdf", "png",
-    "rtf", "txt", "vcf", "xls", "xlsx", "zip",
+/// Endings that make a word with an address in it the name of a file. No country's or common top-level domain is among them:
+/// `cv_bo@x.example.net` names the person of another address.
+const FILE_EXTENSIONS: [&str; 48] = [
+    "7z", "avi", "bmp", "csv", "doc", "docm", "docx", "eml", "epub", "gif", "gz", "heic", "heif", "htm",
+    "html", "ics", "jpeg", "jpg", "json", "log", "m4a", "mbox", "mp3", "mp4", "msg", "odp", "ods", "odt",
+    "p7m", "pdf", "png", "ppt", "pptx", "pst", "rar", "rtf", "svg", "tar", "tif", "tiff", "txt", "vcf",
+    "wav", "webp", "xls", "xlsx", "xml", "zip",
 ];
 
 /// The kind of a text.
@@ -481,9 +484,7 @@ fn address_stands_alone(letters: &[Letter], start: usize, end: usize, style: Sty
     let (sign, behind) = (next.next(), next.next());
     let extension: String =
         after(letters, end).skip(1).take_while(char::is_ascii_alphanumeric).take(6).collect();
-    let at_the_end = after(letters, end).nth(1 + extension.len()).is_none();
-    let is_extension = sign == Some('.')
-        && (FILE_EXTENSIONS.contains(&extension.as_str()) || style == Style::FileName && at_the_end);
+    let is_extension = sign == Some('.') && FILE_EXTENSIONS.contains(&extension.as_str());
     let longer_after = match (sign, behind) {
         (Some('.' | '-'), Some(other)) => is_word(other) && !is_extension,
         (Some(other), _) => is_word(other),

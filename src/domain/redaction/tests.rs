@@ -173,7 +173,9 @@ fn file_names_separate_words_in_their_own_way() {
         let found = zoe().redact(name, Style::FileName);
         assert_eq!(found, Some((clean.to_owned(), 1)), "{name}");
     }
-    assert!(zoe().redact("joezoe.s@example.org.pdf", Style::FileName).is_none());
+    for other in ["joezoe.s@example.org.pdf", "cv_zoe.s@example.org.net", "zoe.s@example.org.uk"] {
+        assert!(zoe().redact(other, Style::FileName).is_none(), "{other}");
+    }
 }
 
 #[test]
