@@ -119,6 +119,19 @@ fn names(source: &str, name: &str) -> bool {
     uses.iter().any(|named| source.contains(named))
 }
 
+/// `cargo bench -- --rounds 2` gives its options to every target that has benchmarks, and the harness of unit tests knows
+/// no such option.
+#[test]
+fn only_the_benchmark_is_a_target_of_cargo_bench() {
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let targets = |kind: &str| manifest[kind].as_array().unwrap().iter();
+    for target in targets("bin").chain([&manifest["lib"]]) {
+        assert_eq!(target.get("bench").and_then(toml::Value::as_bool), Some(false), "{target:?}");
+    }
+    assert!(targets("bench").all(|target| target["harness"].as_bool() == Some(false)));
+    assert!(!Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin").exists(), "name it with bench = false");
+}
+
 #[test]
 fn every_dependency_is_used_and_has_its_reason() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
