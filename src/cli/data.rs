@@ -12,6 +12,7 @@ use serde_json::json;
 use super::progress::LongWork;
 use super::{Context, Failure, operator, output};
 use crate::broker;
+use crate::domain::counted::{counted, verb};
 use crate::ports::FeedError;
 use crate::service;
 use crate::store::StoreError;
@@ -56,14 +57,14 @@ impl Input {
 pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
     let source = input.open_whole()?;
     let store = context.store().await?;
-    let progress = LongWork::start();
+    let progress = LongWork::start("lines read");
     let import = Import { source: &source, operator: &operator(), pace: Pace::default() };
     let mut reached = |Progress { phase, done, all }| {
         let what = match phase {
             Phase::Check => "checked",
             Phase::Apply => "imported",
         };
-        progress.reached(what, done, all);
+        progress.reached(what, done, Some(all));
     };
     let imported = store.import(import, &mut reached).await;
     progress.end();
@@ -75,13 +76,14 @@ pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
         report.kinds.iter().map(|(kind, count)| vec![(*kind).to_owned(), count.to_string()]).collect();
     output::table(&["kind", "records"], &kinds, "the file has no records to store")?;
     let more = [
-        (report.skipped, "skipped: they are of erased or purged contacts, or an erasure deleted them"),
-        (report.redacted, "redacted: they name the address of an erased person"),
-        (report.removed, "removed"),
-        (report.dropped_properties, "properties dropped: the records that replaced them do not have them"),
+        (report.skipped, "record", "skipped: of erased or purged contacts, or deleted by an erasure"),
+        (report.redacted, "record", "redacted: naming the address of an erased person"),
+        (report.removed, "record", "removed"),
+        (report.dropped_properties, "property", "dropped: not in the records that replaced them"),
     ];
-    let more = more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-    let all = std::iter::once(format!("{} records imported", report.imported)).chain(more);
+    let some = more.iter().filter(|(count, ..)| *count > 0);
+    let more = some.map(|(count, noun, what)| format!("{} {what}", counted(*count, noun)));
+    let all = std::iter::once(format!("{} imported", counted(report.imported, "record"))).chain(more);
     output::line(&all.collect::<Vec<_>>().join(", "))
 }
 
@@ -113,7 +115,7 @@ fn said(error: FeedError) -> Failure {
 
 pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
     let lines = input.open()?;
-    let bar = output::progress("events read");
+    let progress = LongWork::start("events read");
     let mut unreadable = None;
     let bodies = lines.split(b'\n').map_while(|line| line.map_err(|error| unreadable = Some(error)).ok());
     let bodies = bodies.map(|mut line| {
@@ -122,10 +124,10 @@ pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
         }
         line
     });
-    let bodies = bodies.filter(|line| !line.iter().all(u8::is_ascii_whitespace)).inspect(|_| bar.inc(1));
+    let bodies = bodies.filter(|line| !line.iter().all(u8::is_ascii_whitespace)).inspect(|_| progress.add(1));
     let report =
         broker::publish_enrollments(&service::options::broker(&context.settings), stream::iter(bodies)).await;
-    bar.finish_and_clear();
+    progress.end();
     let report = report.map_err(said)?;
     let failures: Vec<serde_json::Value> = report
         .failures
@@ -135,7 +137,7 @@ pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
     if context.json {
         output::document(&json!({"confirmed": report.confirmed, "failures": failures}))?;
     } else {
-        output::line(&format!("{} events confirmed", report.confirmed))?;
+        output::line(&format!("{} confirmed", counted(report.confirmed as u64, "event")))?;
     }
     if let Some(error) = unreadable {
         return Err(anyhow!("{} cannot be read to its end: {error}", input.file.display()).into());
@@ -143,10 +145,11 @@ pub async fn enroll(context: &Context, input: &Input) -> Result<(), Failure> {
     match report.failures.first() {
         None => Ok(()),
         Some(first) => Err(anyhow!(
-            "{} of {} events were not confirmed, the first of them event {}: {}; publish the file again, \
+            "{} of {} {} not confirmed, the first of them event {}: {}; publish the file again, \
              what was confirmed is recognised",
             report.failures.len(),
-            report.taken,
+            counted(report.taken as u64, "event"),
+            verb(report.failures.len() as u64, "was", "were"),
             first.index + 1,
             first.reason
         )

@@ -5,7 +5,8 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Context, Failure, id, operator_or, output};
+use super::{Context, Failure, id, operator_named, operator_or, output, with_account};
+use crate::domain::counted::{counted, verb};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::time::format_time;
 use crate::operations::dead_letters::{row, whole};
@@ -58,9 +59,9 @@ pub struct Chosen {
     /// Only those whose body names this account
     #[arg(long, value_parser = id)]
     account: Option<i64>,
-    /// The user of the account who does it, by id or e-mail address, instead of the operating system's
-    #[arg(long = "as", value_name = "USER", requires = "account")]
-    user: Option<String>,
+    /// Who does it, instead of the operating system's user: a user of the account by id or e-mail address, or system:NAME
+    #[arg(long = "as", value_name = "USER", value_parser = operator_named)]
+    user: Option<Operator>,
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +109,7 @@ impl Chosen {
     }
 
     async fn replay(self, context: &Context, rate: u32) -> Result<(), Failure> {
+        with_account(self.user.as_ref(), self.account)?;
         let operations = context.operations().await?;
         let (selection, operator) = self.order();
         let done = operations.replay_dead_letters(&selection, &operator, rate).await?;
@@ -115,19 +117,26 @@ impl Chosen {
             return output::document(&done);
         }
         output::line(&match done.set_aside_again {
-            None => format!("{} dead letters are in the queue of enrollments again", done.replayed),
-            Some(again) => format!("{} dead letters decided, {again} set aside again", done.replayed),
+            None => format!(
+                "{} {} in the queue of enrollments again",
+                counted(done.replayed as u64, "dead letter"),
+                verb(done.replayed as u64, "is", "are")
+            ),
+            Some(again) => {
+                format!("{} decided, {again} set aside again", counted(done.replayed as u64, "dead letter"))
+            }
         })
     }
 
     async fn discard(self, context: &Context, confirm: u64) -> Result<(), Failure> {
+        with_account(self.user.as_ref(), self.account)?;
         let operations = context.operations().await?;
         let (selection, operator) = self.order();
         let done = operations.discard_dead_letters(&selection, &operator, confirm).await?;
         if context.json {
             return output::document(&done);
         }
-        output::line(&format!("{confirm} dead letters discarded"))
+        output::line(&format!("{} discarded", counted(confirm, "dead letter")))
     }
 }
 

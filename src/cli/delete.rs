@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 
+use super::progress::LongWork;
 use super::{Context, Failure, id, output};
+use crate::domain::counted::{counted, verb};
 use crate::domain::criteria::Filter;
 use crate::domain::members::parse_strictly;
 use crate::operations::{Deleted, Entry};
@@ -55,17 +57,14 @@ impl Delete {
         };
         let operations = context.operations().await?;
         let request = Request { account_id: self.account, user: self.user, selection, confirm: self.confirm };
-        let bar = output::progress("contacts selected");
+        let progress = LongWork::start("contacts selected");
         let deleted = operations
-            .delete(&request, &mut |progress| match progress {
-                Progress::Selected(selected) => bar.set_position(selected),
-                Progress::Done(done) => {
-                    bar.set_message(format!("of {} contacts done", request.confirm));
-                    bar.set_position(done);
-                }
+            .delete(&request, &mut |step| match step {
+                Progress::Selected(selected) => progress.reached("contacts selected", selected, None),
+                Progress::Done(done) => progress.reached("contacts done", done, Some(request.confirm)),
             })
             .await;
-        bar.finish_and_clear();
+        progress.end();
         answer(context, &deleted?)
     }
 }
@@ -87,12 +86,18 @@ fn answer(context: &Context, deleted: &Deleted) -> Result<(), Failure> {
         Some([Entry { contact_id, entry_id }]) => {
             format!("contact {contact_id} is in the trash (entry {entry_id}), restorable for 90 days")
         }
-        _ => format!("{count} contacts are in the trash (deletion {deletion_id}), restorable for 90 days"),
+        _ => format!(
+            "{} {} in the trash (deletion {deletion_id}), restorable for 90 days",
+            counted(*count, "contact"),
+            verb(*count, "is", "are")
+        ),
     })?;
     match skipped {
         0 => Ok(()),
         skipped => output::line(&format!(
-            "{skipped} contacts were skipped: no longer live, or no longer selected, when their turn came"
+            "{} {} skipped: no longer live, or no longer selected, when the turn came",
+            counted(*skipped, "contact"),
+            verb(*skipped, "was", "were")
         )),
     }
 }

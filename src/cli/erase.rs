@@ -4,11 +4,11 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::data::Input;
-use super::{Context, Failure, id, journal, operator_or, output};
+use super::{Context, Failure, id, journal, operator_named, operator_or, output};
 use crate::operations::Confirmation;
-use crate::store::StoreError;
 use crate::store::erase::{ErasureTarget, Preview};
 use crate::store::receipts::{CategoryEffect, Receipt};
+use crate::store::{Operator, StoreError};
 
 #[derive(Debug, Args)]
 pub struct Erase {
@@ -68,9 +68,9 @@ pub enum LegalHold {
         /// Why: a case number, say; no personal data
         #[arg(long)]
         reason: String,
-        /// The user who sets it, by id or e-mail address; without this whoever is at the command line
-        #[arg(long = "as", value_name = "USER")]
-        user: Option<String>,
+        /// Who sets it, instead of the operating system's user: a user of the account by id or e-mail address, or system:NAME
+        #[arg(long = "as", value_name = "USER", value_parser = operator_named)]
+        user: Option<Operator>,
     },
     /// Let it be erased and purged again
     Lift {
@@ -78,9 +78,9 @@ pub enum LegalHold {
         account: i64,
         #[arg(long, value_parser = id)]
         contact: i64,
-        /// The user who lifts it, by id or e-mail address; without this whoever is at the command line
-        #[arg(long = "as", value_name = "USER")]
-        user: Option<String>,
+        /// Who lifts it, instead of the operating system's user: a user of the account by id or e-mail address, or system:NAME
+        #[arg(long = "as", value_name = "USER", value_parser = operator_named)]
+        user: Option<Operator>,
     },
     /// Contacts under a hold
     List {

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Context, Failure, ListArgs, id, operator_or, output};
+use super::{Context, Failure, ListArgs, id, operator_named, operator_or, output};
+use crate::domain::counted::counted;
+use crate::store::Operator;
 use crate::store::holds::Ruling;
 use crate::store::read::Filter;
 
@@ -41,9 +43,9 @@ pub struct OfWorkflow {
     /// How many the guard holds of it, as `holds list` says, typed to be sure
     #[arg(long, value_name = "COUNT")]
     confirm: u64,
-    /// The user of the account who does it, by id or e-mail address, instead of the operating system's
-    #[arg(long = "as", value_name = "USER")]
-    user: Option<String>,
+    /// Who does it, instead of the operating system's user: a user of the account by id or e-mail address, or system:NAME
+    #[arg(long = "as", value_name = "USER", value_parser = operator_named)]
+    user: Option<Operator>,
 }
 
 impl Holds {
@@ -107,7 +109,8 @@ async fn show(context: &Context, workflow: (i64, i64)) -> Result<(), Failure> {
         "the guard holds nothing of it",
     )?;
     let deleted = held.iter().filter(|it| it.verdict == "delete").count();
-    output::line(&format!("an approval of {} would delete {deleted}", held.len()))
+    let held = counted(held.len() as u64, "enrollment");
+    output::line(&format!("an approval of {held} would delete {}", counted(deleted as u64, "contact")))
 }
 
 impl OfWorkflow {
@@ -120,9 +123,9 @@ impl OfWorkflow {
             return output::document(&ruled);
         }
         let says = match ruling {
-            Ruling::Approve => "approved: they are decided anew within 5 seconds",
-            Ruling::Reject => "rejected: they are skipped",
+            Ruling::Approve => "approved, and decided anew within 5 seconds",
+            Ruling::Reject => "rejected, and skipped",
         };
-        output::line(&format!("{confirm} enrollments of workflow {workflow} {says}"))
+        output::line(&format!("{} of workflow {workflow} {says}", counted(confirm, "enrollment")))
     }
 }

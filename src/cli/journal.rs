@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::data::Input;
+use super::progress::LongWork;
 use super::{Context, Failure, operator, output};
+use crate::domain::counted::{counted, verb};
 use crate::domain::journal::{End, Entry, ErasedRecord, Suppression};
 use crate::domain::members::Fault;
 use crate::store::erase_again::Again;
@@ -90,9 +91,9 @@ pub async fn export(context: &Context, Output { file }: &Output) -> Result<(), F
         return output::document(&lines);
     }
     output::line(&format!(
-        "{} erasures and {} statuses of suppressed addresses are in {}; keep the hash keys as well, and elsewhere",
-        lines.erasures,
-        lines.suppressions,
+        "{} and {} of suppressed addresses are in {}; keep the hash keys as well, and elsewhere",
+        counted(lines.erasures, "erasure"),
+        counted(lines.suppressions, "status"),
         file.display()
     ))
 }
@@ -161,9 +162,9 @@ pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
     let absent = store.absent_accounts(&survey.accounts).await?;
     let mut report =
         Report { absent_accounts: absent.iter().map(ToString::to_string).collect(), ..Report::default() };
-    let bar = output::progress("lines applied");
-    let applied = apply_all(&store, &file, &survey.accounts, &mut report, &bar).await;
-    bar.finish_and_clear();
+    let progress = LongWork::start("lines applied");
+    let applied = apply_all(&store, &file, &survey.accounts, &mut report, &progress).await;
+    progress.end();
     applied?;
     // Whatever was done: an earlier run may have been stopped before it came to this.
     if let Err(problem) = store.scrub().await {
@@ -177,9 +178,10 @@ pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
     match &report.held[..] {
         [] => Ok(()),
         [first, ..] => Err(anyhow!(
-            "{} contacts of the journal are under a legal hold and were not erased, the first of them contact {} of \
-             account {}: lift the holds and apply the journal again",
-            report.held.len(),
+            "{} of the journal {} under a legal hold and not erased, the first of them contact {} of account {}: lift the \
+             holds and apply the journal again",
+            counted(report.held.len() as u64, "contact"),
+            verb(report.held.len() as u64, "is", "are"),
             first.contact_id,
             first.account_id
         )
@@ -290,7 +292,7 @@ async fn apply_all(
     file: &File,
     accounts: &BTreeSet<i64>,
     report: &mut Report,
-    bar: &ProgressBar,
+    progress: &LongWork,
 ) -> Result<(), Failure> {
     let operator = operator();
     let (mut suppressions, mut records) = (Vec::new(), Vec::new());
@@ -315,7 +317,7 @@ async fn apply_all(
         if records.len() == CHUNK {
             report.erased_records += record_erased(store, &mut records).await?;
         }
-        bar.inc(1);
+        progress.add(1);
     }
     report.suppressed += suppress(store, &mut suppressions, &operator).await?;
     report.erased_records += record_erased(store, &mut records).await?;
@@ -342,17 +344,21 @@ async fn record_erased(store: &Store, chunk: &mut Vec<ErasedRecord>) -> Result<u
 
 fn print_report(report: &Report) -> Result<(), Failure> {
     output::line(&format!(
-        "{} contacts were back and are erased again; {} erasures recorded, {} known already",
-        report.erased, report.recorded, report.known
+        "{} had come back and {} erased again; {} recorded, {} known already",
+        counted(report.erased, "contact"),
+        verb(report.erased, "is", "are"),
+        counted(report.recorded, "erasure"),
+        report.known
     ))?;
     output::line(&format!(
-        "{} statuses of addresses put on the suppression list; {} in force again for contacts that are there",
-        report.suppressed, report.revived
+        "{} of addresses put on the suppression list; {} in force again for contacts that are there",
+        counted(report.suppressed, "status"),
+        report.revived
     ))?;
     output::line(&format!(
-        "{} records with an erased address in them redacted or deleted; {} deleted records noted, so that no import \
-         brings them back",
-        report.redacted, report.erased_records
+        "{} with an erased address redacted or deleted; {} noted, so that no import brings them back",
+        counted(report.redacted, "record"),
+        counted(report.erased_records, "deleted record")
     ))?;
     match &report.absent_accounts[..] {
         [] => Ok(()),

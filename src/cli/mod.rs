@@ -292,9 +292,33 @@ fn id(text: &str) -> Result<i64, String> {
     parse_id_text(text).ok_or_else(|| "an id is a positive 64-bit integer".to_owned())
 }
 
-/// Whoever gives an order: the user named by `--as`, or whoever is at the command line.
-fn operator_or(user: Option<String>) -> Operator {
-    user.map_or_else(|| Operator::OfTheSystem(operator()), Operator::OfTheAccount)
+/// Whoever gives an order: whom `--as` names, or whoever is at the command line.
+fn operator_or(named: Option<Operator>) -> Operator {
+    named.unwrap_or_else(|| Operator::OfTheSystem(operator()))
+}
+
+/// Whom `--as` names: a user of the account by id or e-mail address, or an operator of the service as `system:NAME`.
+fn operator_named(text: &str) -> Result<Operator, String> {
+    let Some(name) = text.strip_prefix("system:") else { return Ok(Operator::OfTheAccount(text.to_owned())) };
+    let is_name = |name: &str| {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte))
+    };
+    if is_name(name) {
+        return Ok(Operator::OfTheSystem(name.to_owned()));
+    }
+    Err("an operator is named by 1 to 64 letters, digits, dots, hyphens, underscores or @ after `system:`"
+        .to_owned())
+}
+
+/// A user belongs to an account, so that has to be named; an operator of the service does not.
+fn with_account(named: Option<&Operator>, account: Option<i64>) -> Result<(), Failure> {
+    match (named, account) {
+        (Some(Operator::OfTheAccount(_)), None) => Err(Failure::Usage(
+            "--as names a user of an account: add --account, or name system:NAME".to_owned(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Who is at the command line: the name the operating system tells, or else the number.

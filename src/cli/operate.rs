@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Context, Failure, output};
+use crate::domain::counted::{counted, verb};
 use crate::domain::effects::{Category, Transition, effect, to_markdown};
 use crate::service;
 use crate::store::Migrated;
@@ -22,8 +23,10 @@ pub async fn migrate(context: &Context) -> Result<(), Failure> {
     }
     if users_granted > 0 {
         output::line(&format!(
-            "{users_granted} users were given permissions of their own for what they could do before: view where they \
-             hold any permission, permanently_delete where they hold delete; `audit list` names them by id"
+            "{} {} given permissions of their own for what they could do before: view where they hold any permission, \
+             permanently_delete where they hold delete; `audit list` names them by id",
+            counted(users_granted, "user"),
+            verb(users_granted, "was", "were")
         ))?;
     }
     match applied[..] {

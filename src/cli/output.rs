@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write;
-use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::Failure;
@@ -93,27 +91,6 @@ pub fn table(headings: &[&str], rows: &[Vec<String>], nothing: &str) -> Result<(
         line(cells.join("  ").trim_end())?;
     }
     Ok(())
-}
-
-/// A count that grows, on a terminal; nothing elsewhere.
-pub fn progress(what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} {msg}") {
-        bar.set_style(style);
-    }
-    bar.set_message(what);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
-}
-
-/// How far a long work is, on a terminal; nothing elsewhere.
-pub fn progress_of(all: u64, what: &'static str) -> ProgressBar {
-    let bar = ProgressBar::new(all);
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar} {human_pos} of {human_len} {msg}, {eta} left")
-    {
-        bar.set_style(style);
-    }
-    bar.with_message(what)
 }
 
 /// A time without its microseconds, for people.

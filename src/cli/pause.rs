@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Context, Failure, id, operator_or, output};
+use super::{Context, Failure, id, operator_named, operator_or, output, with_account};
+use crate::store::Operator;
 use crate::store::switches::{Resumed, Scope};
 
 #[derive(Debug, Args)]
@@ -13,9 +14,9 @@ pub struct Paused {
     /// Only this workflow
     #[arg(long, value_parser = id, requires = "account")]
     workflow: Option<i64>,
-    /// The user of the account who does it, by id or e-mail address, instead of the operating system's
-    #[arg(long = "as", value_name = "USER", requires = "account")]
-    user: Option<String>,
+    /// Who does it, instead of the operating system's user: a user of the account by id or e-mail address, or system:NAME
+    #[arg(long = "as", value_name = "USER", value_parser = operator_named)]
+    user: Option<Operator>,
 }
 
 impl Paused {
@@ -24,6 +25,7 @@ impl Paused {
     }
 
     pub async fn pause(self, context: &Context) -> Result<(), Failure> {
+        with_account(self.user.as_ref(), self.account)?;
         let (operations, scope) = (context.operations().await?, self.scope());
         let paused = operations.pause(scope, &operator_or(self.user)).await?;
         if context.json {
@@ -38,6 +40,7 @@ impl Paused {
     }
 
     pub async fn resume(self, context: &Context) -> Result<(), Failure> {
+        with_account(self.user.as_ref(), self.account)?;
         let (store, scope) = (context.existing_store().await?, self.scope());
         let done = store.resume(scope, &operator_or(self.user)).await?;
         if context.json {

@@ -1,4 +1,4 @@
-//! Progress of a long command: a bar with the time left on a terminal, a line every ten seconds elsewhere.
+//! Progress of a long command: a bar with the time left or a count on a terminal, a line every ten seconds elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 
 /// The time between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
+/// The time between two pictures of a spinner.
+const TICK: Duration = Duration::from_millis(100);
 
 /// Shows the progress of one command.
 pub struct LongWork {
@@ -21,35 +23,47 @@ pub struct LongWork {
 struct Reached {
     what: &'static str,
     done: u64,
-    all: u64,
+    /// Where that is known.
+    all: Option<u64>,
     /// When the step began.
     since: Instant,
 }
 
 impl LongWork {
-    /// Starts the display.
-    pub fn start() -> Self {
-        let reached = Arc::new(Mutex::new(Reached { what: "", done: 0, all: 0, since: Instant::now() }));
-        let bar = ProgressBar::no_length();
-        if let Ok(style) = ProgressStyle::with_template("{wide_bar} {percent} % {msg}, {eta} left") {
-            bar.set_style(style);
-        }
+    /// Starts the display with this step; how much there is of it is not known yet.
+    pub fn start(what: &'static str) -> Self {
+        let reached = Arc::new(Mutex::new(Reached { what, done: 0, all: None, since: Instant::now() }));
+        let bar = ProgressBar::new_spinner().with_message(what);
+        set_style(&bar, None);
+        bar.enable_steady_tick(TICK);
         let lines =
             (!std::io::stderr().is_terminal()).then(|| tokio::spawn(print_lines(Arc::clone(&reached))));
         Self { bar, reached, lines }
     }
 
-    /// Records that `done` of `all` are done in the step `what`.
-    pub fn reached(&self, what: &'static str, done: u64, all: u64) {
+    /// Records that `done` are done in the step `what`, of `all` where that is known.
+    pub fn reached(&self, what: &'static str, done: u64, all: Option<u64>) {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
         if reached.what != what {
-            *reached = Reached { what, done, all, since: Instant::now() };
+            *reached = Reached { what, done, all: None, since: Instant::now() };
             self.bar.reset();
             self.bar.set_message(what);
         }
+        if reached.all != all {
+            set_style(&self.bar, all);
+        }
         (reached.done, reached.all) = (done, all);
-        self.bar.set_length(all);
+        if let Some(all) = all {
+            self.bar.set_length(all);
+        }
         self.bar.set_position(done);
+    }
+
+    /// Records so many more.
+    pub fn add(&self, more: u64) {
+        let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        reached.done += more;
+        self.bar.set_position(reached.done);
     }
 
     /// Ends the display.
@@ -58,6 +72,17 @@ impl LongWork {
         if let Some(lines) = self.lines {
             lines.abort();
         }
+    }
+}
+
+/// A bar with the time left, or a count where the end is not known.
+fn set_style(bar: &ProgressBar, all: Option<u64>) {
+    let template = match all {
+        Some(_) => "{wide_bar} {percent} % {msg}, {eta} left",
+        None => "{spinner} {human_pos} {msg}",
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
     }
 }
 
@@ -72,11 +97,9 @@ async fn print_lines(reached: Arc<Mutex<Reached>>) {
 impl Reached {
     fn line(&self) -> String {
         let Self { what, done, all, since } = self;
-        if *all == 0 {
-            return "reading the file".to_owned();
-        }
-        let share = 100 * u128::from(*done) / u128::from(*all);
-        match left(*done, *all, since.elapsed()) {
+        let Some(all) = all.filter(|all| *all > 0) else { return format!("{done} {what}") };
+        let share = 100 * u128::from(*done) / u128::from(all);
+        match left(*done, all, since.elapsed()) {
             Some(left) => format!("{share} % {what}, about {} left", HumanDuration(left)),
             None => format!("{share} % {what}"),
         }
@@ -104,8 +127,10 @@ mod tests {
     #[test]
     fn line_names_the_share() {
         let since = Instant::now();
-        let line = |done| Reached { what: "imported", done, all: 2_000_000, since }.line();
+        let line = |done| Reached { what: "imported", done, all: Some(2_000_000), since }.line();
         assert!(line(900_000).starts_with("45 % imported, about "), "{}", line(900_000));
         assert_eq!(line(0), "0 % imported");
+        let seen = Reached { what: "contacts looked at", done: 70, all: None, since };
+        assert_eq!(seen.line(), "70 contacts looked at");
     }
 }

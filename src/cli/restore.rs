@@ -1,14 +1,20 @@
 //! Bringing contacts back from the trash.
 
 use anyhow::anyhow;
+use chrono::Utc;
 use clap::Args;
 
+use super::progress::LongWork;
 use super::{Context, Failure, id, output};
-use crate::domain::time::{Time, parse_time};
+use crate::domain::counted::{counted, verb};
+use crate::domain::time::{SPOKEN_TIMES, SpokenTime, Time};
 use crate::operations::Operations;
 use crate::operations::restores::Report;
 use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
 use crate::store::{StageChange, Store};
+
+/// What the progress counts.
+const LOOKED_AT: &str = "contacts looked at";
 
 #[derive(Debug, Args)]
 pub struct Restore {
@@ -24,7 +30,8 @@ pub struct Restore {
     /// What this workflow put into the trash, and nobody else, to undo a bad run
     #[arg(long, value_parser = id, requires = "since")]
     workflow: Option<i64>,
-    /// When the bad run began (RFC 3339); what was deleted earlier stays in the trash
+    /// When the bad run began: 1h (ago), `yesterday 14:00` or 2026-11-21 (both UTC), or RFC 3339; what was deleted before
+    /// stays in the trash
     #[arg(long, value_name = "TIME", value_parser = time, requires = "workflow")]
     since: Option<Time>,
     /// Tell what would come back and what is in the way; write nothing
@@ -33,7 +40,9 @@ pub struct Restore {
 }
 
 fn time(text: &str) -> Result<Time, String> {
-    parse_time(text).ok_or_else(|| "a time is written like 2026-11-21T10:00:00Z".to_owned())
+    let now = Utc::now();
+    let time = SpokenTime::parse(text, now).and_then(|time| time.in_the_past(now));
+    time.ok_or_else(|| SPOKEN_TIMES.to_owned())
 }
 
 impl Restore {
@@ -53,9 +62,10 @@ impl Restore {
 }
 
 async fn restore(context: &Context, operations: &Operations, request: &Request) -> Result<(), Failure> {
-    let bar = output::progress("contacts looked at");
-    let (report, carried_out) = operations.restore(request, &mut |seen| bar.set_position(seen as u64)).await;
-    bar.finish_and_clear();
+    let progress = LongWork::start(LOOKED_AT);
+    let mut seen = |seen| progress.reached(LOOKED_AT, seen as u64, None);
+    let (report, carried_out) = operations.restore(request, &mut seen).await;
+    progress.end();
     if report.seen() == 0 {
         carried_out?;
         let nothing = operations.nothing_to_restore(request).await?;
@@ -71,9 +81,10 @@ async fn restore(context: &Context, operations: &Operations, request: &Request) 
         [] => Ok(()),
         [one] if report.seen() == 1 => Err(anyhow!("{}", one.message).into()),
         some => Err(anyhow!(
-            "{} of {} contacts were not restored; the answer says why and what to do",
+            "{} of {} {} not restored; the answer says why and what to do",
             some.len(),
-            report.seen()
+            counted(report.seen() as u64, "contact"),
+            verb(some.len() as u64, "was", "were")
         )
         .into()),
     }
@@ -83,7 +94,7 @@ fn print_report(report: &Report) -> Result<(), Failure> {
     match &report.restored[..] {
         [] => {}
         [one] => output::line(&format!("contact {one} is back"))?,
-        some => output::line(&format!("{} contacts are back", some.len()))?,
+        some => output::line(&format!("{} are back", counted(some.len() as u64, "contact")))?,
     }
     // A contact that was asked for alone is refused in one sentence.
     if report.seen() > 1 { print_refused(&report.refused) } else { Ok(()) }
@@ -99,9 +110,9 @@ fn print_refused(refused: &[Refused]) -> Result<(), Failure> {
 }
 
 async fn preview(context: &Context, store: &Store, request: &Request) -> Result<(), Failure> {
-    let bar = output::progress("contacts looked at");
-    let preview = store.preview_restore(request, &|seen| bar.inc(seen as u64)).await;
-    bar.finish_and_clear();
+    let progress = LongWork::start(LOOKED_AT);
+    let preview = store.preview_restore(request, &|seen| progress.add(seen as u64)).await;
+    progress.end();
     let preview = preview?;
     if context.json { output::document(&preview) } else { print_preview(&preview) }
 }
@@ -109,8 +120,8 @@ async fn preview(context: &Context, store: &Store, request: &Request) -> Result<
 fn print_preview(preview: &Preview) -> Result<(), Failure> {
     let blocked: usize = preview.blocked.values().sum();
     output::line(&format!(
-        "{} contacts would come back, {blocked} would not; nothing was changed",
-        preview.restorable
+        "{} would come back, {blocked} would not; nothing was changed",
+        counted(preview.restorable as u64, "contact")
     ))?;
     if preview.truncated {
         output::line("(there are many: what follows is of the first ones)")?;

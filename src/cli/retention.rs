@@ -5,6 +5,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Context, Failure, output};
+use crate::domain::counted::counted;
 use crate::ports::Stop;
 use crate::scheduler::jobs::{Estimate, Report};
 use crate::service;
@@ -98,7 +99,8 @@ async fn run(context: &Context, only: Option<&str>, dry_run: bool) -> Result<(),
     let failed: u64 = reports.iter().map(|report| report.failed).sum();
     if failed > 0 {
         return Err(Failure::Failed(anyhow!(
-            "{failed} rows could not be removed: see the log with -v for the reason; the next run tries them again"
+            "{} could not be removed: see the log with -v for the reason; the next run tries again",
+            counted(failed, "row")
         )));
     }
     Ok(())

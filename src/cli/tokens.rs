@@ -1,10 +1,11 @@
 //! `tokens`: what opens the pages and the API over HTTP.
 
+use chrono::Utc;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{Context, Failure, id, operator, output};
-use crate::domain::time::parse_time;
+use crate::domain::time::{SPOKEN_TIMES, SpokenTime};
 use crate::store::tokens::{Expiry, NewToken, TokenRow};
 
 #[derive(Debug, Subcommand)]
@@ -36,17 +37,18 @@ pub struct Create {
     /// What it is for, so that you know it again
     #[arg(long, default_value = "")]
     name: String,
-    /// When it ends: a time (RFC 3339), or a period such as 90d; without this it lasts until it is revoked
+    /// When it ends: a period such as 90d, `tomorrow 14:00` or 2026-11-21 (both UTC), or RFC 3339; without this it lasts
+    /// until it is revoked
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
 }
 
 fn expiry(text: &str) -> Result<Expiry, String> {
-    let period = || humantime::parse_duration(text).ok().map(Expiry::In);
-    parse_time(text)
-        .map(Expiry::At)
-        .or_else(period)
-        .ok_or_else(|| "write a time like 2026-11-21T10:00:00Z or a period like 90d".to_owned())
+    match SpokenTime::parse(text, Utc::now()) {
+        Some(SpokenTime::At(time)) => Ok(Expiry::At(time)),
+        Some(SpokenTime::Period(period)) => Ok(Expiry::In(period)),
+        None => Err(SPOKEN_TIMES.to_owned()),
+    }
 }
 
 impl Tokens {

@@ -1,19 +1,26 @@
-//! `workflow`: a look at a workflow before it is switched on.
+//! `workflow`: a look at a workflow before it is switched on, and its switch.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-use clap::Subcommand;
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Context, Failure, id, output};
+use super::progress::LongWork;
+use super::{Context, Failure, id, operator_named, output};
+use crate::domain::counted::{counted, verb};
+use crate::domain::criteria::{Concern, Finding};
 use crate::domain::lint::lint_document;
+use crate::store::Operator;
+
+/// What the progress counts.
+const LOOKED_AT: &str = "contacts looked at";
 
 #[derive(Debug, Subcommand)]
 pub enum Workflow {
-    /// What in a definition is unsupported, ambiguous or dangerous
+    /// What in a definition is unsupported (then it exits 1), ambiguous or dangerous
     Lint {
         /// A workflow definition as the vendor's API returns it (JSON); - is standard input
         file: PathBuf,
@@ -26,6 +33,21 @@ pub enum Workflow {
         #[arg(long, value_parser = id)]
         workflow: i64,
     },
+    /// Switch it on: it deletes whom it enrolls. An import of the workflow sets it as the record says
+    On(Switch),
+    /// Switch it off: once this has returned it deletes nobody any more
+    Off(Switch),
+}
+
+#[derive(Debug, Args)]
+pub struct Switch {
+    #[arg(long, value_parser = id)]
+    account: i64,
+    #[arg(long, value_parser = id)]
+    workflow: i64,
+    /// Who does it: a user of the account by id or e-mail address, or an operator of the service as system:NAME
+    #[arg(long = "as", value_name = "USER", value_parser = operator_named)]
+    user: Operator,
 }
 
 impl Workflow {
@@ -33,7 +55,26 @@ impl Workflow {
         match self {
             Self::Lint { file } => lint_file(context, &file),
             Self::Preview { account, workflow } => preview(context, account, workflow).await,
+            Self::On(switch) => switch.set(context, true).await,
+            Self::Off(switch) => switch.set(context, false).await,
         }
+    }
+}
+
+impl Switch {
+    async fn set(self, context: &Context, on: bool) -> Result<(), Failure> {
+        let Self { account, workflow, user } = self;
+        let store = context.existing_store().await?;
+        let was_on = store.switch_workflow(account, workflow, on, &user).await?;
+        if context.json {
+            return output::document(
+                &json!({"accountId": account.to_string(), "workflowId": workflow.to_string(),
+                "isOn": on, "wasOn": was_on}),
+            );
+        }
+        let already = if was_on == on { " already" } else { "" };
+        let state = if on { "on" } else { "off" };
+        output::line(&format!("workflow {workflow} of account {account} is {state}{already}"))
     }
 }
 
@@ -47,6 +88,20 @@ fn lint_file(context: &Context, file: &Path) -> Result<(), Failure> {
     };
     read.with_context(|| format!("{shown} cannot be read"))?;
     let findings = lint_document(&text).with_context(|| format!("{shown} is no JSON document"))?;
+    let unsupported =
+        findings.iter().filter(|finding| finding.concern == Concern::Unsupported).count() as u64;
+    print_findings(context, findings)?;
+    if unsupported == 0 {
+        return Ok(());
+    }
+    Err(Failure::Failed(anyhow!(
+        "{} of {shown} {} unsupported: the findings name what to change",
+        counted(unsupported, "part"),
+        verb(unsupported, "is", "are")
+    )))
+}
+
+fn print_findings(context: &Context, findings: Vec<Finding>) -> Result<(), Failure> {
     if context.json {
         return output::document(&json!({ "findings": findings }));
     }
@@ -59,9 +114,11 @@ fn lint_file(context: &Context, file: &Path) -> Result<(), Failure> {
 
 async fn preview(context: &Context, account: i64, workflow: i64) -> Result<(), Failure> {
     let operations = context.operations().await?;
-    let bar = output::progress_of(operations.store.live_contacts(account).await?, "contacts looked at");
-    let preview = operations.preview_workflow(account, workflow, &mut |seen| bar.set_position(seen)).await;
-    bar.finish_and_clear();
+    let contacts = operations.store.live_contacts(account).await?;
+    let progress = LongWork::start(LOOKED_AT);
+    let mut seen = |seen| progress.reached(LOOKED_AT, seen, Some(contacts));
+    let preview = operations.preview_workflow(account, workflow, &mut seen).await;
+    progress.end();
     let preview = preview?;
     if context.json {
         return output::document(&preview);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::counted::{counted, verb};
 use super::enrollment::account_of;
 use super::hex::hex;
 use super::time::Time;
@@ -102,8 +103,10 @@ impl Selection {
     /// Why nothing is discarded: `found` are selected, and another number was typed.
     pub fn other_number(&self, found: u64, confirm: u64) -> String {
         format!(
-            "{found} dead letters are selected, not {confirm}; nothing was discarded: look at them (dead-letters list) and \
-             confirm the number you mean"
+            "{} {} selected, not {confirm}; nothing was discarded: look at them (dead-letters list) and confirm the number \
+             you mean",
+            counted(found, "dead letter"),
+            verb(found, "is", "are")
         )
     }
 }

@@ -9,6 +9,7 @@ pub mod associations;
 pub mod batch_size;
 pub mod cloud_event;
 pub mod connection_url;
+pub mod counted;
 pub mod credential;
 pub mod criteria;
 pub mod dead_letter;

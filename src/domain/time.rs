@@ -1,6 +1,8 @@
 //! Times as everything outside sees them: RFC 3339, UTC, whole microseconds.
 
-use chrono::{DateTime, Datelike, SecondsFormat, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
 /// An instant in UTC, never finer than a microsecond (PostgreSQL's resolution).
 pub type Time = DateTime<Utc>;
@@ -19,9 +21,58 @@ pub fn parse_time(text: &str) -> Option<Time> {
     (1..=9999).contains(&time.year()).then_some(time)
 }
 
+/// How a person may write a time: what to say where it is none of these.
+pub const SPOKEN_TIMES: &str = "write a time like 2026-11-21T10:00:00Z, 2026-11-21 10:00 or `yesterday 14:00` (UTC), or a \
+                                period like 1h";
+
+/// A time as a person writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpokenTime {
+    At(Time),
+    /// So long before now or after it, whatever is asked for.
+    Period(Duration),
+}
+
+impl SpokenTime {
+    /// Reads an RFC 3339 time; a day (a date, `today`, `yesterday` or `tomorrow`) with or without a time of the day, in UTC;
+    /// or a period (`1h`, `90d`).
+    pub fn parse(text: &str, now: Time) -> Option<Self> {
+        let text = text.trim();
+        if let Some(time) = parse_time(text) {
+            return Some(Self::At(time));
+        }
+        if let Ok(period) = humantime::parse_duration(text.strip_suffix(" ago").unwrap_or(text)) {
+            return Some(Self::Period(period));
+        }
+        let (day, clock) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+        let today = now.date_naive();
+        let day = match day {
+            "today" => today,
+            "yesterday" => today.pred_opt()?,
+            "tomorrow" => today.succ_opt()?,
+            date => NaiveDate::parse_from_str(date, "%Y-%m-%d").ok().filter(|_| date.len() == 10)?,
+        };
+        let clock = clock.trim_start();
+        let clock =
+            NaiveTime::parse_from_str(clock, "%H:%M:%S").or(NaiveTime::parse_from_str(clock, "%H:%M"));
+        let time = day.and_time(clock.ok()?).and_utc();
+        (1..=9999).contains(&time.year()).then_some(Self::At(time))
+    }
+
+    /// The time itself; a period was that long ago.
+    pub fn in_the_past(self, now: Time) -> Option<Time> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::Period(period) => now.checked_sub_signed(TimeDelta::from_std(period).ok()?),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{format_time, parse_time};
+    use std::time::Duration;
+
+    use super::{SpokenTime, format_time, parse_time};
 
     #[test]
     fn one_text_form_whatever_comes_in() {
@@ -39,5 +90,30 @@ mod tests {
         for text in ["", "yesterday", "2026-11-21", "2026-02-30T00:00:00Z", "0000-06-01T00:00:00Z"] {
             assert_eq!(parse_time(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let now = parse_time("2026-11-28T22:15:00Z").unwrap();
+        let at = |text| SpokenTime::parse(text, now).and_then(|time| time.in_the_past(now));
+        for (text, expected) in [
+            ("1h", "2026-11-28T21:15:00Z"),
+            ("90m ago", "2026-11-28T20:45:00Z"),
+            ("yesterday 14:00", "2026-11-27T14:00:00Z"),
+            ("today", "2026-11-28T00:00:00Z"),
+            ("2026-11-21", "2026-11-21T00:00:00Z"),
+            ("2026-11-21 10:30", "2026-11-21T10:30:00Z"),
+            ("2026-11-21T10:30:05", "2026-11-21T10:30:05Z"),
+            ("2026-11-21T10:00:00+01:00", "2026-11-21T09:00:00Z"),
+        ] {
+            assert_eq!(at(text), parse_time(expected), "{text}");
+        }
+        for text in
+            ["", "h", "14:00", "2026-02-30", "26-11-21", "yesterday 25:00", "noon", "2026-11-21 10:00 CET"]
+        {
+            assert_eq!(at(text), None, "{text}");
+        }
+        let day = Duration::from_hours(24);
+        assert_eq!(SpokenTime::parse("1d", now), Some(SpokenTime::Period(day)));
     }
 }

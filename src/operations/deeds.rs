@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Error, Operations};
+use crate::domain::counted::{counted, verb};
 use crate::store::deletions::{self, Progress, Request};
 use crate::store::erase::{ErasureTarget, Preview};
 use crate::store::holds::Ruling;
@@ -99,8 +100,9 @@ impl Operations {
         match deleted {
             Ok(deleted) => Ok(deleted.into()),
             Err(error) if turns > 0 && !error.is_refusal() => Err(Error::Failed(format!(
-                "{error}; {turns} of {} contacts are done, the same command goes on with the rest",
-                request.confirm
+                "{error}; {turns} of {} {} done, the same command goes on with the rest",
+                counted(request.confirm, "contact"),
+                verb(turns, "is", "are")
             ))),
             Err(error) => Err(error.into()),
         }

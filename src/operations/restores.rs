@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Error, Operations};
+use crate::domain::counted::{counted, verb};
 use crate::domain::time::format_time;
 use crate::store::restore::{Place, Refused, Request, Wanted};
 
@@ -34,9 +35,12 @@ impl Operations {
                 Ok(batch) => batch,
                 Err(error) if report.seen() == 0 => return (report, Err(error.into())),
                 Err(error) => {
-                    let back = report.restored.len();
-                    let sentence =
-                        format!("{error}; {back} contacts are back: run the same command again for the rest");
+                    let back = report.restored.len() as u64;
+                    let sentence = format!(
+                        "{error}; {} {} back: run the same command again for the rest",
+                        counted(back, "contact"),
+                        verb(back, "is", "are")
+                    );
                     return (report, Err(Error::Failed(sentence)));
                 }
             };

@@ -11,6 +11,7 @@ use super::users::Operator;
 use super::values::{Arg, args};
 use super::waiting::{HELD_BY_THE_GUARD, held_of, remember_events};
 use super::{Rules, Store, StoreError, reading, transaction};
+use crate::domain::counted::counted;
 use crate::domain::time::{Time, format_time};
 
 /// Enrollments of one workflow that are held for one reason.
@@ -172,8 +173,9 @@ async fn rule(
     let held = tx.execute(&sql, args![account_id, workflow_id, now]).await?;
     if held == 0 || held != confirm {
         return Err(StoreError::Miscounted(format!(
-            "the volume guard holds {held} enrollments of workflow {workflow_id} of account {account_id}, \
-             the confirmation says {confirm}; nothing was {done}"
+            "the volume guard holds {} of workflow {workflow_id} of account {account_id}, \
+             the confirmation says {confirm}; nothing was {done}",
+            counted(held, "enrollment")
         )));
     }
     if ruling == Ruling::Reject {

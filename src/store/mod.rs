@@ -3,7 +3,7 @@
 //!
 //! [`pool`] connects, [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
 //! matrix into statements. The verbs: [`decide`] (enrollments), [`waiting`] (those that were held or deferred),
-//! [`switches`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
+//! [`switches`], [`workflows`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
 //! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`], [`trash_search`]
 //! and [`pages`] (what the commands show), [`tokens`] and [`sessions`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
 //! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
@@ -66,6 +66,7 @@ pub mod trash_search;
 mod users;
 mod values;
 pub mod waiting;
+mod workflows;
 
 use std::time::Duration;
 

@@ -172,15 +172,15 @@ on_both!(a_wrong_number_deletes_nothing_and_names_both, async |db: Database| {
     let ada = filter(&dir, &named("Ada"));
     let before = db.dump(&[]).await;
     for (selection, right) in [
-        (vec!["--contact", "1", "--contact", "2", "--contact", "2"], "2"),
-        (vec!["--segment", "4"], "3"),
-        (vec!["--segment", "4", "--contact", "2"], "1"),
-        (vec!["--where", &ada], "2"),
+        (vec!["--contact", "1", "--contact", "2", "--contact", "2"], "2 contacts"),
+        (vec!["--segment", "4"], "3 contacts"),
+        (vec!["--segment", "4", "--contact", "2"], "1 contact"),
+        (vec!["--where", &ada], "2 contacts"),
     ] {
         for wrong in ["0", "4", "1000000"] {
             let said = reaper.refused(&delete("4", &selection, wrong)).await;
             assert!(
-                said.contains(&format!("says {wrong} where {right} contacts"))
+                said.contains(&format!("says {wrong} where {right} would be deleted"))
                     && said.contains("nothing was deleted"),
                 "{said}"
             );

@@ -249,13 +249,13 @@ on_both!(another_selection_is_another_deletion_and_takes_the_place_of_the_old, a
     let before = db.dump(&[]).await;
     // One more is selected, another number is typed, another filter selects only some of those that are left.
     for (file, count, right, words) in [
-        (&ada, "600", "101", "not what it has left"),
-        (&ada, "100", "101", "with --confirm 600, goes on"),
-        (&young, "600", "1", "not what it has left"),
+        (&ada, "600", "101 contacts", "not what it has left"),
+        (&ada, "100", "101 contacts", "with --confirm 600, goes on"),
+        (&young, "600", "1 contact", "not what it has left"),
     ] {
         let said = reaper.refused(&delete(&["--where", file], count)).await;
         let unfinished = format!("deletion {first} of 600 contacts is not finished, 100 are left");
-        assert!(said.contains(&format!("says {count} where {right} contacts")), "{said}");
+        assert!(said.contains(&format!("says {count} where {right} would be deleted")), "{said}");
         assert!(said.contains(&unfinished) && said.contains(words), "{said}");
     }
     // Nor do other picked ones go on with it, though as many are typed.

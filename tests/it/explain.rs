@@ -123,10 +123,19 @@ async fn lint(flow: &Value) -> Vec<(String, String)> {
     let file = dir.path().join("flow.json");
     std::fs::write(&file, flow.to_string()).unwrap();
     let reaper = Reaper::new(&Database::sqlite());
-    let answer = reaper.json(&["workflow", "lint", file.to_str().unwrap()]).await;
+    let output = reaper.run(&["--json", "workflow", "lint", file.to_str().unwrap()]).await;
+    let answer: Value = serde_json::from_str(&output.stdout).unwrap();
     let text = |finding: &Value, member: &str| finding[member].as_str().unwrap().to_owned();
     let findings = answer["findings"].as_array().unwrap().iter();
-    findings.map(|finding| (text(finding, "concern"), text(finding, "at"))).collect()
+    let findings: Vec<_> = findings.map(|finding| (text(finding, "concern"), text(finding, "at"))).collect();
+    let unsupported = findings.iter().filter(|(concern, _)| concern == "unsupported").count();
+    assert_eq!(output.code, i32::from(unsupported > 0), "{}", output.stderr);
+    match unsupported {
+        0 => assert_eq!(output.stderr, ""),
+        1 => assert!(output.stderr.contains("1 part of") && output.stderr.contains(" is unsupported")),
+        _ => assert!(output.stderr.contains(" are unsupported")),
+    }
+    findings
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

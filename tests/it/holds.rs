@@ -62,7 +62,7 @@ on_both!(an_approval_does_what_it_is_shown_to_do, async |db: Database| {
     // People read names, programs do not.
     let words = reaper.run(&SHOW).await;
     assert_eq!((words.code, words.stderr.as_str()), (0, ""));
-    for said in ["Ada Quirke6", "criteria_not_met", "an approval of 8 would delete 3"] {
+    for said in ["Ada Quirke6", "criteria_not_met", "an approval of 8 enrollments would delete 3 contacts"] {
         assert!(words.stdout.contains(said), "{said}: {}", words.stdout);
     }
     db.assert_unchanged_since(&before).await;

@@ -189,7 +189,7 @@ on_both!(what_cannot_be_understood_does_nothing, async |db: Database| {
     let both = with_key(&format!("k2:0f0e0d0c0b0a09080706050403020100\n{KEY}"));
     let output = both.run_with_input(&["erasures", "apply", "-"], &story.journal).await;
     assert_eq!(output.code, 0, "a rotated key is still one: {}", output.stderr);
-    assert!(output.stdout.starts_with("2 contacts were back and are erased again; 2 erasures recorded"));
+    assert!(output.stdout.starts_with("2 contacts had come back and are erased again; 2 erasures recorded"));
 });
 
 on_both!(

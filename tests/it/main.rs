@@ -71,3 +71,4 @@ mod trash;
 mod triggers;
 mod unknown;
 mod upgrades;
+mod workflow_switch;

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::layout::{self, Page, Shown};
 use super::visit::{Asked, Sent, Trouble, Visit};
+use crate::domain::counted::{counted, verb};
 use crate::domain::permission::Scope;
 use crate::http::api::input::held_cursor;
 use crate::operations::Operations;
@@ -148,10 +149,11 @@ async fn rule(Shared(operations): Shared<Operations>, Sent { visit, fields }: Se
     let ruled = operations.rule_on_holds(of, ruling, confirm, &visit.operator()).await;
     ruled.map_err(|error| visit.operation_trouble(&error))?;
     let says = match ruling {
-        Ruling::Approve => "approved: they are decided anew within 5 seconds.",
-        Ruling::Reject => "rejected: they are skipped.",
+        Ruling::Approve => "approved, and decided anew within 5 seconds.",
+        Ruling::Reject => "rejected, and skipped.",
     };
-    Ok(done(&visit, &format!("{confirm} enrollments of workflow {workflow} are {says}")))
+    let (held, are) = (counted(confirm, "enrollment"), verb(confirm, "is", "are"));
+    Ok(done(&visit, &format!("{held} of workflow {workflow} {are} {says}")))
 }
 
 fn done(visit: &Visit, says: &str) -> Page {

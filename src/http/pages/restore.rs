@@ -1,12 +1,13 @@
 //! Bringing contacts back: first what would come back, then the deed.
 
 use axum::extract::State as Shared;
+use chrono::Utc;
 use maud::{Markup, html};
 
 use super::fields::Fields;
 use super::layout::{self, Shown};
 use super::visit::{Asked, Sent, Visit};
-use crate::domain::time::{format_time, parse_time};
+use crate::domain::time::{SpokenTime, format_time};
 use crate::operations::Operations;
 use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
 
@@ -15,12 +16,17 @@ fn wanted(visit: &Visit, fields: &Fields) -> Result<Request, super::Trouble> {
     let mistake = |says: String| visit.mistake(says);
     let contacts = fields.ids("contact").map_err(mistake)?;
     let workflow = fields.id("workflow").map_err(mistake)?;
-    let since = fields.text("since").map(parse_time);
+    let now = Utc::now();
+    let since = fields.text("since").map(|text| SpokenTime::parse(text, now)?.in_the_past(now));
     let wanted = match (workflow, since) {
         (Some(workflow_id), Some(Some(since))) => Wanted::DeletedBy { workflow_id, since },
         (None, None) if !contacts.is_empty() => Wanted::contacts(&contacts),
         (None, None) => return Err(visit.mistake("No contact was picked: go back and pick some.")),
-        _ => return Err(visit.mistake("Name a workflow and a time such as 2026-11-21T10:00:00Z.")),
+        _ => {
+            return Err(
+                visit.mistake("Name a workflow and a time such as 1h (ago), or 2026-11-21 10:00 (UTC).")
+            );
+        }
     };
     Ok(Request { account_id: visit.account(), user: visit.user(), wanted })
 }

@@ -5,6 +5,7 @@
 use super::pages::{Page, page};
 use super::resume::{Found, Open, find, open, which};
 use super::{Progress, Request, begin, scope};
+use crate::domain::counted::{counted, verb};
 use crate::domain::time::Time;
 use crate::store::db::Tx;
 use crate::store::users::permitted_user;
@@ -185,10 +186,15 @@ fn wrong_count(request: &Request, selected: u64, interrupted: Option<&Open>) -> 
         } else {
             format!("the command that began it, with --confirm {confirmed}, goes on with it")
         };
-        format!("; deletion {deletion_id} of {confirmed} contacts is not finished, {left} are left: {what}")
+        format!(
+            "; deletion {deletion_id} of {} is not finished, {left} {} left: {what}",
+            counted(*confirmed, "contact"),
+            verb(*left, "is", "are")
+        )
     });
     StoreError::Miscounted(format!(
-        "the confirmation says {confirm} where {selected} contacts would be deleted; nothing was deleted{unfinished}"
+        "the confirmation says {confirm} where {} would be deleted; nothing was deleted{unfinished}",
+        counted(selected, "contact")
     ))
 }
 

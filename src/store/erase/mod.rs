@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use crate::domain::address::{address_key, is_plain_address};
+use crate::domain::counted::counted;
 use crate::domain::effects::{Category, Transition};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::keys;
@@ -98,8 +99,7 @@ async fn erase(
     let user_id = user_who_may_erase(tx, account_id, user).await?;
     let contacts = targeted(tx, account_id, target).await?;
     if contacts.len() as u64 != confirm {
-        let found =
-            if contacts.len() == 1 { "1 contact".to_owned() } else { format!("{} contacts", contacts.len()) };
+        let found = counted(contacts.len() as u64, "contact");
         return Err(StoreError::Miscounted(format!(
             "the confirmation says {confirm} where {found} would be erased; nothing was erased"
         )));
@@ -187,9 +187,8 @@ async fn targeted(
     let ids = |contacts: &[LockedContact]| contacts.iter().map(|it| it.contact_id).collect::<Vec<_>>();
     if ids(&contacts) != ids(&again) {
         return Err(StoreError::Miscounted(format!(
-            "another change was under way: the address is now of {} contact{}; look again, nothing was erased",
-            again.len(),
-            if again.len() == 1 { "" } else { "s" }
+            "another change was under way: the address is now of {}; look again, nothing was erased",
+            counted(again.len() as u64, "contact")
         )));
     }
     Ok(contacts)

@@ -11,6 +11,7 @@ use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, temporary_failed};
 use super::{Import, ImportReport, Phase, Progress, Refusal};
 use crate::domain::batch_size::AdaptiveBatchSize;
+use crate::domain::counted::{counted, verb};
 use crate::domain::record::stages;
 use crate::store::db::Tx;
 use crate::store::dialect::Dialect;
@@ -117,9 +118,10 @@ impl<'a> Apply<'a> {
             lines.push(format!("and {more} more"));
         }
         Err(StoreError::Refused(format!(
-            "{} records were imported, and {} could not be: {}; what was written meanwhile is in their way; mend that or \
+            "{} {} imported, and {} could not be: {}; what was written meanwhile is in their way; mend that or \
              them, and import the file again",
-            self.report.imported,
+            counted(self.report.imported, "record"),
+            verb(self.report.imported, "was", "were"),
             self.count_refused,
             lines.join("; ")
         )))

@@ -83,7 +83,8 @@ async fn lint_finds_what_is_the_matter_and_nothing_else() {
     let reaper = Reaper::new(&Database::sqlite());
     let mut wrong = Vec::new();
     for Definition { path, mut lint, .. } in all() {
-        let answer = reaper.json(&["workflow", "lint", path.to_str().expect("a path")]).await;
+        let output = reaper.run(&["--json", "workflow", "lint", path.to_str().expect("a path")]).await;
+        let answer: Value = serde_json::from_str(&output.stdout).expect("one JSON document");
         let text = |finding: &Value, member: &str| finding[member].as_str().expect("a text").to_owned();
         let findings = answer["findings"].as_array().expect("findings").iter();
         let mut found: Vec<String> =

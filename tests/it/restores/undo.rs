@@ -131,7 +131,7 @@ on_both!(where_there_is_nothing_to_undo_it_says_so, async |db: Database| {
         &["--workflow", "6"][..],
         &since,
         &[],
-        &["--workflow", "6", "--since", "yesterday"],
+        &["--workflow", "6", "--since", "last week"],
         &["--workflow", "6", since[0], since[1], "--contact", "1"],
         &["--contact", "1", since[0], since[1]],
         &["--contact"],
