@@ -1,5 +1,6 @@
 //! The command line: what is asked, who does it, how it is said.
 
+mod columns;
 mod data;
 mod dead_letters;
 mod delete;

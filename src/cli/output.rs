@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::Failure;
+use super::{Failure, columns};
 
 /// A longer cell is cut: `--json` has all of it.
 const CELL: usize = 300;
@@ -73,22 +73,15 @@ fn cell(text: &str) -> String {
     shown
 }
 
-/// Prints rows in columns as wide as their widest cell; `nothing` where there are none.
+/// Prints rows in columns, on a terminal no wider than it where that is possible; `nothing` where there are none.
 pub fn table(headings: &[&str], rows: &[Vec<String>], nothing: &str) -> Result<(), Failure> {
     if rows.is_empty() {
         return line(nothing);
     }
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|text| cell(text)).collect()).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row.get(column).map_or(0, |cell| cell.chars().count()));
-        cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
-    for row in std::iter::once(&headings).chain(&rows) {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}", width = *width)).collect();
-        line(cells.join("  ").trim_end())?;
+    let room = console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    for text in columns::lines(headings, &rows, room) {
+        line(&text)?;
     }
     Ok(())
 }
