@@ -58,6 +58,10 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
         let body = limits::body_of(&request)?;
         let text = std::str::from_utf8(&body).map_err(|_| Problem::malformed("the body is no UTF-8"))?;
         let document = parse_strictly(text).map_err(|error| Problem::malformed(error.to_string()))?;
+        // A list would be taken for the members in their order, and an empty one for a wish without any.
+        if !document.is_object() {
+            return Err(Problem::malformed("the body must be a JSON object"));
+        }
         serde_json::from_value(document).map(Self).map_err(|error| Problem::malformed(error.to_string()))
     }
 }

@@ -142,6 +142,40 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
     assert_eq!(scene.db.count("contacts", "deleted_at IS NOT NULL").await, 0);
 }
 
+/// A list would be read as the members in their order: `["1", "case 5"]` as a legal hold, `[]` as a pause of everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_in_place_of_an_object_is_refused_everywhere() {
+    let scene = Scene::new(Database::sqlite(), &[]).await;
+    let token = scene.token("1").await;
+    // The rest is the service's own business.
+    let of_the_service = ["audit", "job_runs", "leases", "retention_failures", "retention_runs", "tokens"];
+    let before = scene.db.dump(&of_the_service).await;
+    let mut asked = 0;
+    for (method, path) in operations(&scene, &token).await {
+        if method == "get" {
+            continue;
+        }
+        for body in [
+            json!([]),
+            json!(["1"]),
+            json!(["1", "case 5"]),
+            json!([["1"], null, null, 1]),
+            json!(["1", null, 1]),
+            json!([true]),
+            json!([1]),
+            json!(["purge_trash"]),
+            json!("1"),
+            json!(1),
+        ] {
+            let answered = scene.post(&token, &path, &body).await;
+            assert_eq!(answered.status, 400, "{path} {body}: {}", answered.body);
+            asked += 1;
+        }
+    }
+    assert!(asked > 100, "{asked}");
+    scene.db.assert_unchanged_since(&before).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_slow_to_say_what_it_wants_keeps_nobody_waiting() {
     let scene = Scene::new(Database::sqlite(), &[]).await;
