@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::layout;
-use super::visit::{COOKIE, Sent, Trouble, fields, is_from_here};
+use super::visit::{COOKIE, Sent, Trouble, fields, from_here};
 use crate::http::auth::{Gate, Outside};
 use crate::http::server::Peer;
 use crate::operations::Operations;
@@ -46,8 +46,9 @@ pub async fn begin(
     headers: HeaderMap,
     request: Request<Body>,
 ) -> Response {
-    if !is_from_here(&headers) {
-        return (StatusCode::FORBIDDEN, form(Some("Log in from this page."))).into_response();
+    if let Err(foreign) = from_here(&headers) {
+        let says = foreign.says("Log in from this page.");
+        return (StatusCode::FORBIDDEN, form(Some(&says))).into_response();
     }
     let fields = match fields(&request) {
         Ok(fields) => fields,
@@ -81,9 +82,44 @@ pub async fn end(
     Ok(([(header::SET_COOKIE, cookie(&headers, "", 0))], Redirect::to("/login")).into_response())
 }
 
+/// Did the browser come over TLS? Each proxy on the way adds its own word at the end; the first one stands before the
+/// browser.
+fn is_over_tls(headers: &HeaderMap) -> bool {
+    let said = headers.get("x-forwarded-proto").and_then(|schemes| schemes.to_str().ok());
+    said.and_then(|schemes| schemes.split(',').next())
+        .is_some_and(|first| first.trim().eq_ignore_ascii_case("https"))
+}
+
 /// Scripts never see it, no other site sends it, and it leaves over TLS alone where the browser came that way.
 fn cookie(headers: &HeaderMap, session: &str, seconds: u32) -> String {
-    let over_tls = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    let secure = if over_tls { "; Secure" } else { "" };
+    let secure = if is_over_tls(headers) { "; Secure" } else { "" };
     format!("{COOKIE}={session}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn the_first_proxy_says_whether_the_browser_came_over_tls() {
+        for (said, expected) in [
+            (None, false),
+            (Some("https"), true),
+            (Some("HTTPS"), true),
+            (Some("Https , http"), true),
+            (Some("http, https"), false),
+            (Some("http"), false),
+            (Some("httpsx"), false),
+            (Some(""), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(said) = said {
+                headers.insert("x-forwarded-proto", HeaderValue::from_static(said));
+            }
+            assert_eq!(is_over_tls(&headers), expected, "{said:?}");
+            assert_eq!(cookie(&headers, "x", 1).ends_with("; Secure"), expected, "{said:?}");
+        }
+    }
 }

@@ -46,16 +46,43 @@ pub fn session_of(headers: &HeaderMap) -> Option<Credential> {
     Credential::parse(Kind::Session, session)
 }
 
+/// Why a request was not sent by one of our own pages.
+pub enum Foreign {
+    /// Another site did.
+    Site,
+    /// The browser calls it one of ours, and the host that it names is not the one that arrived here.
+    Proxy { browser: String, arrived: String },
+}
+
+impl Foreign {
+    /// What to tell about it: of another site nothing but this.
+    pub fn says(&self, of_another_site: &str) -> String {
+        match self {
+            Self::Site => of_another_site.to_owned(),
+            Self::Proxy { browser, arrived } => format!(
+                "Nothing was done: your browser asked {browser}, and {arrived} arrived here as the host. The proxy between \
+                 must pass on the header Host as it is (nginx: proxy_set_header Host $http_host)."
+            ),
+        }
+    }
+}
+
 /// Was the request sent by one of our own pages? A browser says where it comes from; whatever is no browser has no
 /// session that somebody else could use.
-pub fn is_from_here(headers: &HeaderMap) -> bool {
+pub fn from_here(headers: &HeaderMap) -> Result<(), Foreign> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let from_here = |origin: &str| {
-        let host = origin.split_once("://").map(|(_, host)| host);
-        host.is_some() && host == text("host")
-    };
-    text("origin").is_none_or(from_here)
-        && text("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
+    let site = text("sec-fetch-site");
+    if !site.is_none_or(|site| site == "same-origin" || site == "none") {
+        return Err(Foreign::Site);
+    }
+    let Some(origin) = text("origin") else { return Ok(()) };
+    match (origin.split_once("://").map(|(_, host)| host), text("host")) {
+        (Some(browser), Some(arrived)) if browser == arrived => Ok(()),
+        (Some(browser), arrived) if site.is_some() => {
+            Err(Foreign::Proxy { browser: browser.to_owned(), arrived: arrived.unwrap_or("none").to_owned() })
+        }
+        _ => Err(Foreign::Site),
+    }
 }
 
 impl Visit {
@@ -162,8 +189,8 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Trouble> {
         let visit = request.extensions().get::<Visit>().cloned().ok_or(Trouble::Outside)?;
-        if !is_from_here(request.headers()) {
-            return Err(visit.trouble(StatusCode::FORBIDDEN, FORGED));
+        if let Err(foreign) = from_here(request.headers()) {
+            return Err(visit.trouble(StatusCode::FORBIDDEN, foreign.says(FORGED)));
         }
         let path = request.uri().path().to_owned();
         let fields = fields(&request).map_err(|(status, says)| visit.trouble(status, says))?;

@@ -177,6 +177,34 @@ async fn a_list_in_place_of_an_object_is_refused_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_changes_the_host_is_named() {
+    let scene = Scene::new(Database::sqlite(), &[]).await;
+    let token = scene.token("1").await;
+    let login = || Asking::form("/login", &[("token", &token)]);
+    let proxied = login().with("origin", "https://crm.example").with("sec-fetch-site", "same-origin");
+    let answered = scene.worker.ask(&proxied).await;
+    assert_eq!(answered.status, 403);
+    let arrived = scene.worker.address().unwrap();
+    for words in ["crm.example", &arrived, "proxy_set_header Host"] {
+        assert!(answered.body.contains(words), "{words}: {}", answered.body);
+    }
+    // Of another site nothing is said, and without a word of the browser's nothing is believed.
+    for site in [Some("cross-site"), Some("same-site"), None] {
+        let asking = login().with("origin", "https://evil.example");
+        let asking = site.map_or(asking.clone(), |site| asking.with("sec-fetch-site", site));
+        let answered = scene.worker.ask(&asking).await;
+        assert_eq!(answered.status, 403, "{site:?}");
+        assert!(!answered.body.contains("evil.example"), "{}", answered.body);
+    }
+    let own = login().with("origin", &format!("http://{arrived}")).with("sec-fetch-site", "same-origin");
+    for (said, secure) in [("HTTPS", true), ("https, http", true), ("http, https", false)] {
+        let answered = scene.worker.ask(&own.clone().with("X-Forwarded-Proto", said)).await;
+        assert_eq!(answered.status, 303, "{}", answered.body);
+        assert_eq!(answered.header("set-cookie").unwrap().contains("; Secure"), secure, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_is_slow_to_say_what_it_wants_keeps_nobody_waiting() {
     let scene = Scene::new(Database::sqlite(), &[]).await;
     let token = scene.token("1").await;
