@@ -13,23 +13,50 @@ use crate::domain::permission::{Over, Right};
 use crate::store::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 
-/// After so many wrong tokens from one address within a [`MINUTE`] no more are looked at until it is over.
+/// After so many wrong tokens from one network within a [`MINUTE`] no more are looked at until it is over.
 const MAX_WRONG: u32 = 10;
 const MINUTE: Duration = Duration::from_mins(1);
-/// Addresses kept in mind at most.
-const MAX_ADDRESSES: usize = 10_000;
+/// Networks kept in mind at most.
+const MAX_NETWORKS: usize = 10_000;
 
 /// Lets in whoever shows what opens.
 #[derive(Clone)]
 pub struct Gate {
     store: Store,
-    wrong: Arc<Mutex<HashMap<IpAddr, Wrong>>>,
+    guesses: Arc<Guesses>,
 }
 
-/// Wrong tokens from one address.
+/// Wrong tokens, by the network that they came from.
+#[derive(Default)]
+struct Guesses(Mutex<HashMap<IpAddr, Wrong>>);
+
+/// Wrong tokens from one network.
 struct Wrong {
     since: Instant,
     tokens: u32,
+}
+
+impl Guesses {
+    /// Have too many come from there?
+    fn are_too_many(&self, network: IpAddr) -> bool {
+        let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.retain(|_, wrong| wrong.since.elapsed() < MINUTE);
+        wrong.get(&network).is_some_and(|wrong| wrong.tokens >= MAX_WRONG)
+    }
+
+    /// One more. Where there are too many networks to keep in mind, one with the fewest goes, the oldest of them: whoever
+    /// has many addresses has as many guesses, and none of them more.
+    fn count(&self, network: IpAddr) {
+        let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if wrong.len() >= MAX_NETWORKS && !wrong.contains_key(&network) {
+            let fewest = wrong.iter().min_by_key(|(_, wrong)| (wrong.tokens, wrong.since));
+            if let Some(fewest) = fewest.map(|(network, _)| *network) {
+                wrong.remove(&fewest);
+            }
+        }
+        let fresh = || Wrong { since: Instant::now(), tokens: 0 };
+        wrong.entry(network).or_insert_with(fresh).tokens += 1;
+    }
 }
 
 /// Why somebody stays outside.
@@ -45,7 +72,7 @@ pub enum Outside {
 
 impl Gate {
     pub fn new(store: Store) -> Self {
-        Self { store, wrong: Arc::default() }
+        Self { store, guesses: Arc::default() }
     }
 
     /// The store that is asked.
@@ -74,21 +101,14 @@ impl Gate {
     }
 
     fn shown(&self, text: &str, peer: Peer) -> Result<Credential, Outside> {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        wrong.retain(|_, wrong| wrong.since.elapsed() < MINUTE);
-        if wrong.get(&peer.0.ip()).is_some_and(|wrong| wrong.tokens >= MAX_WRONG) {
+        if self.guesses.are_too_many(peer.network()) {
             return Err(Outside::TooMany);
         }
-        drop(wrong);
         Credential::parse(Kind::Token, text).ok_or_else(|| self.refuse(peer))
     }
 
     fn refuse(&self, peer: Peer) -> Outside {
-        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        if wrong.len() < MAX_ADDRESSES {
-            let fresh = || Wrong { since: Instant::now(), tokens: 0 };
-            wrong.entry(peer.0.ip()).or_insert_with(fresh).tokens += 1;
-        }
+        self.guesses.count(peer.network());
         Outside::Unknown
     }
 }
@@ -110,4 +130,44 @@ pub fn may_view(caller: &Caller, over: Over<'_>) -> Result<(), String> {
         Right::View.title(),
         Right::SuperAdmin.title()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+    use super::*;
+
+    fn network(address: impl Into<IpAddr>) -> IpAddr {
+        Peer(SocketAddr::new(address.into(), 1)).network()
+    }
+
+    #[test]
+    fn guesses_are_counted_at_any_number_of_addresses() {
+        let guesses = Guesses::default();
+        for _ in 0..MAX_WRONG {
+            guesses.count(network(Ipv4Addr::LOCALHOST));
+        }
+        let many = u32::try_from(MAX_NETWORKS).unwrap() + 100;
+        for number in 0..many {
+            guesses.count(network(Ipv4Addr::from_bits(0x0a00_0000 + number)));
+        }
+        assert_eq!(guesses.0.lock().unwrap().len(), MAX_NETWORKS, "memory is bounded");
+        let late = network(Ipv4Addr::new(192, 0, 2, 1));
+        for _ in 0..MAX_WRONG {
+            assert!(!guesses.are_too_many(late));
+            guesses.count(late);
+        }
+        assert!(guesses.are_too_many(late));
+        assert!(guesses.are_too_many(network(Ipv4Addr::LOCALHOST)), "whoever is out stays out");
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one() {
+        let v6 = |text: &str| network(text.parse::<Ipv6Addr>().unwrap());
+        assert_eq!(v6("2001:db8:1:2::1"), v6("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+        assert_ne!(v6("2001:db8:1:2::1"), v6("2001:db8:1:3::1"));
+        assert_eq!(v6("::ffff:192.0.2.1"), network(Ipv4Addr::new(192, 0, 2, 1)));
+        assert_ne!(v6("::ffff:192.0.2.1"), v6("::ffff:192.0.2.2"));
+    }
 }

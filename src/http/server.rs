@@ -1,7 +1,7 @@
 //! The listening socket and its connections: what is too slow, too big or too much is turned away here.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,16 @@ fn why(cause: &io::Error) -> String {
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// What one party has to itself: an IPv4 address, or the 64 bits of an IPv6 address that are given out together.
+    pub fn network(self) -> IpAddr {
+        match self.0.ip().to_canonical() {
+            IpAddr::V4(address) => address.into(),
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        }
+    }
+}
 
 /// Opens the listening socket; ask the listener for the address where the port was 0.
 ///
