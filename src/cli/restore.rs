@@ -1,5 +1,7 @@
 //! Bringing contacts back from the trash.
 
+use std::ops::ControlFlow;
+
 use anyhow::anyhow;
 use chrono::Utc;
 use clap::Args;
@@ -10,8 +12,8 @@ use crate::domain::counted::{counted, verb};
 use crate::domain::time::{SPOKEN_TIMES, SpokenTime, Time};
 use crate::operations::Operations;
 use crate::operations::restores::Report;
+use crate::store::StageChange;
 use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
-use crate::store::{StageChange, Store};
 
 /// What the progress counts.
 const LOOKED_AT: &str = "contacts looked at";
@@ -54,7 +56,7 @@ impl Restore {
         let request = Request { account_id: self.account, user: self.user, wanted };
         let operations = context.operations().await?;
         if self.preview {
-            preview(context, &operations.store, &request).await
+            preview(context, &operations, &request).await
         } else {
             restore(context, &operations, &request).await
         }
@@ -109,9 +111,13 @@ fn print_refused(refused: &[Refused]) -> Result<(), Failure> {
     output::table(&["refused", "reason", "why, and what to do"], &rows, "")
 }
 
-async fn preview(context: &Context, store: &Store, request: &Request) -> Result<(), Failure> {
+async fn preview(context: &Context, operations: &Operations, request: &Request) -> Result<(), Failure> {
     let progress = LongWork::start(LOOKED_AT);
-    let preview = store.preview_restore(request, &|seen| progress.add(seen as u64)).await;
+    let seen = |seen: usize| {
+        progress.add(seen as u64);
+        ControlFlow::Continue(())
+    };
+    let preview = operations.preview_restore(request, &seen).await;
     progress.end();
     let preview = preview?;
     if context.json { output::document(&preview) } else { print_preview(&preview) }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -116,7 +117,10 @@ async fn preview(context: &Context, account: i64, workflow: i64) -> Result<(), F
     let operations = context.operations().await?;
     let contacts = operations.store.live_contacts(account).await?;
     let progress = LongWork::start(LOOKED_AT);
-    let mut seen = |seen| progress.reached(LOOKED_AT, seen, Some(contacts));
+    let mut seen = |seen| {
+        progress.reached(LOOKED_AT, seen, Some(contacts));
+        ControlFlow::Continue(())
+    };
     let preview = operations.preview_workflow(account, workflow, &mut seen).await;
     progress.end();
     let preview = preview?;

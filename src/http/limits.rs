@@ -1,7 +1,8 @@
 //! What stands around every request that asks the store.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -12,19 +13,24 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
-use super::Health;
+use super::room::Answering;
+use super::{Health, api};
 
 /// Requests at the store at once: the rest of its connections is left to the deletions.
 const AT_ONCE: u32 = 4;
+/// Of those that look at a whole account or run a job, beside the others: they take nobody's turn.
+const LONG_AT_ONCE: u32 = 2;
 /// How long a request may wait for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
+/// Requests that are at the store or wait for their turn; more are turned away at once.
+const MAX_WAITING: usize = 64;
 
 /// The longest body of a request.
 pub const BODY_BYTES: usize = 256 * 1024;
 /// A longer one is heard out to here and thrown away: a connection that is closed on a client in the midst of its sentence
 /// often loses the answer.
 const HEARD_BYTES: usize = 8 * BODY_BYTES;
-/// How long a request may work at a job: longer than this nobody waits for an answer.
+/// How long a request may work at a job or look at an account: longer than this nobody waits for an answer.
 pub const JOB_WITHIN: Duration = Duration::from_secs(20);
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(15);
@@ -34,6 +40,21 @@ const BODY_WITHIN: Duration = Duration::from_secs(15);
 pub struct Limits {
     health: Health,
     turns: Arc<Semaphore>,
+    long_turns: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+}
+
+/// Does what is asked for take longer the more an account has?
+fn is_long(path: &str) -> bool {
+    path.ends_with("/preview")
+        || ["/api/v1/retention/dry-run", "/api/v1/retention/run", "/retention/run", "/restore", "/erase/look"]
+            .contains(&path)
+}
+
+/// Breaks off what takes longer than anybody waits for an answer.
+pub fn patience<T>() -> impl Fn(T) -> ControlFlow<()> + Send + Sync {
+    let asked = Instant::now();
+    move |_| if asked.elapsed() < JOB_WITHIN { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 /// A body that was not taken.
@@ -46,13 +67,21 @@ pub enum NoBody {
 
 impl Limits {
     pub fn new(health: Health) -> Self {
-        Self { health, turns: Arc::new(Semaphore::new(AT_ONCE as usize)) }
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
+        Self {
+            health,
+            turns: semaphore(AT_ONCE as usize),
+            long_turns: semaphore(LONG_AT_ONCE as usize),
+            waiting: semaphore(MAX_WAITING),
+        }
     }
 
     /// Waits for the requests that are at the store to end; none begins any more.
     pub async fn close(&self) {
-        if let Ok(turns) = self.turns.acquire_many(AT_ONCE).await {
-            turns.forget();
+        for (turns, all) in [(&self.turns, AT_ONCE), (&self.long_turns, LONG_AT_ONCE)] {
+            if let Ok(turns) = turns.acquire_many(all).await {
+                turns.forget();
+            }
         }
     }
 
@@ -69,15 +98,25 @@ struct Arrived(Result<Arc<[u8]>, NoBody>);
 /// Carries a request out to its end, in its turn, whether or not somebody still waits for the answer: no future of the
 /// store is dropped half-way because a client hung up.
 async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
     if let [reason, ..] = limits.health.not_started()[..] {
-        return unavailable(reason);
+        return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
     }
     // Before its turn: whoever is slow to say what it wants keeps nobody else waiting.
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(Arrived(read(body).await.map(Arc::from)));
+    // From now on it is not its client who keeps it waiting.
+    let _under_way = parts.extensions.get::<Answering>().map(Answering::begin);
     let request = Request::from_parts(parts, Body::empty());
-    let Ok(Ok(turn)) = tokio::time::timeout(TURN_WITHIN, limits.turns.acquire_owned()).await else {
-        return unavailable("too many requests are under way: try again in a moment");
+    let turns = if is_long(&path) { limits.long_turns } else { limits.turns };
+    let turn = async {
+        let waiting = limits.waiting.try_acquire_owned().ok()?;
+        let turn = tokio::time::timeout(TURN_WITHIN, turns.acquire_owned()).await.ok()?.ok()?;
+        Some((waiting, turn))
+    };
+    let Some(turn) = turn.await else {
+        let reason = "too many requests are under way: try again in a moment";
+        return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
     };
     let work = tokio::spawn(async move {
         let response = next.run(request).await;
@@ -85,11 +124,18 @@ async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next)
         response
     });
     // A handler that panicked has said so on standard error.
-    work.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    work.await.unwrap_or_else(|_| {
+        let reason = "this went wrong here: the log of the service says more";
+        not_now(&path, StatusCode::INTERNAL_SERVER_ERROR, reason)
+    })
 }
 
-fn unavailable(reason: &str) -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], format!("{reason}\n")).into_response()
+/// As the API says it, and as people read it.
+fn not_now(path: &str, status: StatusCode, reason: &str) -> Response {
+    if path.starts_with("/api/") {
+        return api::not_now(status, reason);
+    }
+    (status, [(header::RETRY_AFTER, "1")], format!("{reason}\n")).into_response()
 }
 
 /// What came with a request.

@@ -8,6 +8,7 @@ mod auth;
 pub mod health;
 mod limits;
 mod pages;
+mod room;
 mod server;
 
 use std::fmt::Write;
@@ -71,7 +72,7 @@ pub async fn serve(
     let api = api::router(operations.clone(), gate.clone());
     let routes = pages::router(operations, gate).nest("/api/v1", api).layer(Extension(stop));
     let guarded = limits.around(routes);
-    server::serve(listener, with_probes(state, guarded), shutdown).await;
+    server::serve(listener, with_probes(state, guarded), server::Bounds::default(), shutdown).await;
 }
 
 /// Health and metrics beside these routes.
@@ -125,6 +126,7 @@ async fn with_headers(mut response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::time::Duration;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -142,12 +144,17 @@ mod tests {
     }
 
     async fn start() -> Server {
+        start_within(server::Bounds::default()).await
+    }
+
+    async fn start_within(bounds: server::Bounds) -> Server {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         let address = listener.local_addr().unwrap();
         let health = Health::new(Box::new(|| Box::pin(async { true })));
         let state = State { health: health.clone(), metrics: Arc::new(|| "a_metric 1\n".to_owned()) };
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(server::serve(listener, with_probes(state, Router::new()), async move {
+        let router = with_probes(state, Router::new());
+        let task = tokio::spawn(server::serve(listener, router, bounds, async move {
             let _ = stopped.await;
         }));
         Server { address, health, stop, task }
@@ -203,6 +210,28 @@ mod tests {
         idle.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
         server.stop.send(()).unwrap();
         tokio::time::timeout(GRACE * 3, server.task).await.unwrap().unwrap();
+    }
+
+    /// None of them ends by itself.
+    #[tokio::test]
+    async fn probes_are_answered_beside_any_number_of_half_open_connections() {
+        let server =
+            start_within(server::Bounds { connections: 8, headers_within: Duration::from_hours(1) }).await;
+        let mut open = Vec::new();
+        for number in 0..100 {
+            let mut stream = TcpStream::connect(server.address).await.unwrap();
+            if number % 2 == 0 {
+                let _ = stream.write_all(b"GET /livez HTTP/1.1\r\n").await;
+            }
+            open.push(stream);
+        }
+        let probes = async {
+            for _ in 0..20 {
+                assert!(ask(&server, "GET /livez").await.starts_with("HTTP/1.1 200"));
+                assert!(ask(&server, "GET /metrics").await.ends_with("a_metric 1\n"));
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(2), probes).await.expect("they are answered");
     }
 
     #[tokio::test]

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -13,21 +13,33 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::ServiceExt as _;
+
+use super::room::{Place, Room};
 
 /// How long open connections may go on once the server stops: an idle client must not hold up the exit.
 pub const GRACE: Duration = Duration::from_secs(2);
-/// How long a request line and its headers may take to arrive, and how long a connection may be idle.
-const HEADERS_WITHIN: Duration = Duration::from_secs(15);
 /// What a request line and its headers may have together.
 const HEAD_BYTES: usize = 16 * 1024;
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 64;
-/// Connections at once; more wait to be accepted.
-const MAX_CONNECTIONS: usize = 512;
 /// The pause after a connection could not be accepted: there are no file descriptors left, say.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// So many at once; where there are more, one that waits for its client is closed.
+    pub connections: usize,
+    /// How long a request line and its headers may take to arrive, and how long a connection may be idle.
+    pub headers_within: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections: 512, headers_within: Duration::from_secs(15) }
+    }
+}
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -79,18 +91,27 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 }
 
 /// Serves until `shutdown` completes, and a moment longer for connections that are open then.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let open = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let room = Room::new(bounds.connections);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer, permit)) => {
-                tokio::spawn(converse(stream, peer, router.clone(), open.watcher(), permit));
+            Ok((stream, address)) => {
+                let peer = Peer(address);
+                if let Some(place) = room.enter(peer.network()) {
+                    let within = bounds.headers_within;
+                    tokio::spawn(converse(stream, peer, router.clone(), open.watcher(), place, within));
+                }
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
@@ -100,34 +121,38 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
     let _ = tokio::time::timeout(GRACE, open.shutdown()).await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
-}
-
-/// Answers all that comes over a connection.
+/// Answers all that comes over a connection, until it has to give way to another.
 async fn converse(
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     router: Router,
     watcher: Watcher,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+    headers_within: Duration,
 ) {
-    let service = router.map_request(move |request: Request<Incoming>| {
-        let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        request
+    let answering = place.answering.clone();
+    let service = tower::service_fn(move |request: Request<Incoming>| {
+        let (router, answering) = (router.clone(), answering.clone());
+        async move {
+            // One with a body is not there yet.
+            let under_way = request.body().is_end_stream().then(|| answering.begin());
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(answering);
+            let response = router.oneshot(request).await;
+            drop(under_way);
+            response
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
+        .header_read_timeout(headers_within)
         .max_buf_size(HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     // A connection that breaks is its client's affair.
-    let _ = watcher.watch(connection).await;
+    tokio::select! {
+        _ = watcher.watch(connection) => {}
+        () = place.give_way.notified() => {}
+    }
 }

@@ -53,6 +53,9 @@ pub enum Error {
     /// It was begun and did not come to its end, or what it needs is away.
     #[error("{0}")]
     Failed(String),
+    /// It takes longer than whoever asked would wait; nothing was done.
+    #[error("{0}")]
+    TooLong(String),
     /// The store's own.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,11 +1,13 @@
 //! Bringing contacts back from the trash, batch by batch to the end.
 
+use std::ops::ControlFlow;
+
 use serde::Serialize;
 
 use super::{Error, Operations};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::format_time;
-use crate::store::restore::{Place, Refused, Request, Wanted};
+use crate::store::restore::{Place, Preview, Refused, Request, Wanted};
 
 /// What a restore did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -50,6 +52,23 @@ impl Operations {
             seen(report.seen());
         }
         (report, Ok(()))
+    }
+
+    /// What a restore would do; tells `seen` of each batch how many contacts it was.
+    ///
+    /// # Errors
+    ///
+    /// As the restore's own, and where `seen` breaks it off.
+    pub async fn preview_restore(
+        &self,
+        request: &Request,
+        seen: &(dyn Fn(usize) -> ControlFlow<()> + Sync),
+    ) -> Result<Preview, Error> {
+        self.store.preview_restore(request, seen).await?.ok_or_else(|| {
+            let sentence = "the preview was given up, because it takes too long here: `contact-reaper restore --preview` \
+                            takes the time it needs";
+            Error::TooLong(sentence.to_owned())
+        })
     }
 
     /// Why a restore found nothing to do, in words.

@@ -1,5 +1,7 @@
 //! A look at a workflow before it is switched on.
 
+use std::ops::ControlFlow;
+
 use super::{Error, Operations};
 use crate::store::Preview;
 
@@ -8,12 +10,12 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// Where there is no such workflow.
+    /// Where there is no such workflow, or `seen` breaks it off.
     pub async fn preview_workflow(
         &self,
         account_id: i64,
         workflow_id: i64,
-        seen: &mut (dyn FnMut(u64) + Send),
+        seen: &mut (dyn FnMut(u64) -> ControlFlow<()> + Send),
     ) -> Result<Preview, Error> {
         if !self.store.has_workflow(account_id, workflow_id).await? {
             return Err(Error::NotFound(format!(
@@ -23,7 +25,13 @@ impl Operations {
         let retention = self.options.rules.ledger_retention;
         let mut preview = Preview::default();
         while self.store.preview(account_id, workflow_id, retention, &mut preview).await? {
-            seen(preview.live_contacts);
+            if seen(preview.live_contacts).is_break() {
+                return Err(Error::TooLong(format!(
+                    "after {} contacts the preview was given up, because it takes too long here: `contact-reaper workflow \
+                     preview --account {account_id} --workflow {workflow_id}` takes the time it needs",
+                    preview.live_contacts
+                )));
+            }
         }
         Ok(preview)
     }

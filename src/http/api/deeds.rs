@@ -15,7 +15,7 @@ use super::problem::Problem;
 use crate::domain::criteria::Filter;
 use crate::domain::dead_letter::Selection;
 use crate::http::auth::operator;
-use crate::http::limits::JOB_WITHIN;
+use crate::http::limits::{JOB_WITHIN, patience};
 use crate::operations::Operations;
 use crate::operations::retention::Stop;
 use crate::store::deletions;
@@ -193,7 +193,7 @@ pub async fn preview_restore(
     Extension(caller): Extension<Caller>,
     Sent(wish): Sent<Restore>,
 ) -> Answer {
-    let preview = operations.store.preview_restore(&wanted(&caller, &wish)?, &|_| {}).await?;
+    let preview = operations.preview_restore(&wanted(&caller, &wish)?, &patience()).await?;
     Ok(Json(preview).into_response())
 }
 

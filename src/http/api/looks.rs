@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::input::{Asked, Id, Named, Words};
 use super::problem::Problem;
+use crate::http::limits::patience;
 use crate::operations::{Operations, dead_letters, pages};
 use crate::store::tokens::Caller;
 
@@ -93,7 +94,7 @@ pub async fn workflow_preview(
     Named(Id(workflow)): Named<Id>,
     Asked(Nothing {}): Asked<Nothing>,
 ) -> Answer {
-    let preview = operations.preview_workflow(caller.account_id, workflow, &mut |_| {}).await?;
+    let preview = operations.preview_workflow(caller.account_id, workflow, &mut patience()).await?;
     Ok(Json(preview).into_response())
 }
 

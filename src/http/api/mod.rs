@@ -83,6 +83,12 @@ pub fn router(operations: Operations, gate: Gate) -> Router {
         .with_state(operations)
 }
 
+/// That the service itself is what a request fails on.
+pub fn not_now(status: StatusCode, reason: &str) -> Response {
+    let code = if status == StatusCode::INTERNAL_SERVER_ERROR { "failed" } else { "unavailable" };
+    Problem::new(status, code, reason).into_response()
+}
+
 /// Lets whoever shows a token in force through, with the user that it stands for; nobody else learns even what is there.
 async fn authenticate(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());

@@ -59,6 +59,7 @@ impl From<Error> for Problem {
             Error::Usage(sentence) => Self::malformed(sentence),
             Error::NotFound(sentence) => Self::new(StatusCode::NOT_FOUND, "not_found", sentence),
             Error::Refused(sentence) => Self::new(StatusCode::CONFLICT, "refused", sentence),
+            Error::TooLong(sentence) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_long", sentence),
             Error::Failed(sentence) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence),
         }
     }

@@ -8,6 +8,7 @@ use super::fields::Fields;
 use super::layout::{self, Shown};
 use super::visit::{Asked, Sent, Visit};
 use crate::domain::time::{SpokenTime, format_time};
+use crate::http::limits::patience;
 use crate::operations::Operations;
 use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
 
@@ -33,8 +34,8 @@ fn wanted(visit: &Visit, fields: &Fields) -> Result<Request, super::Trouble> {
 
 pub async fn preview(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
     let request = wanted(&visit, &asked)?;
-    let preview = operations.store.preview_restore(&request, &|_| {}).await;
-    let preview = preview.map_err(|error| visit.store_trouble(&error))?;
+    let preview = operations.preview_restore(&request, &patience()).await;
+    let preview = preview.map_err(|error| visit.operation_trouble(&error))?;
     let restore = html! {
         @match &request.wanted {
             Wanted::Contacts(ids) => {

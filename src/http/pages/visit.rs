@@ -153,7 +153,7 @@ impl Visit {
             operations::Error::Usage(_) => StatusCode::BAD_REQUEST,
             operations::Error::NotFound(_) => StatusCode::NOT_FOUND,
             operations::Error::Refused(_) => StatusCode::CONFLICT,
-            operations::Error::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            operations::Error::Failed(_) | operations::Error::TooLong(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         self.trouble(status, error.to_string())
     }

@@ -1,6 +1,7 @@
 //! What a restore would do: done by the restore's own code, looked at, and taken back.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::ControlFlow;
 
 use serde::Serialize;
 
@@ -53,7 +54,8 @@ pub struct Missing {
 }
 
 impl Store {
-    /// What a restore would do now; writes nothing. Tells `seen` of each batch how many contacts it was.
+    /// What a restore would do now; writes nothing. Tells `seen` of each batch how many contacts it was; none where that
+    /// breaks it off.
     ///
     /// # Errors
     ///
@@ -61,8 +63,8 @@ impl Store {
     pub async fn preview_restore(
         &self,
         request: &Request,
-        seen: &(dyn Fn(usize) + Sync),
-    ) -> Result<Preview, StoreError> {
+        seen: &(dyn Fn(usize) -> ControlFlow<()> + Sync),
+    ) -> Result<Option<Preview>, StoreError> {
         let mut preview = Preview { not_restored: ["staticSegments", "workflows"], ..Preview::default() };
         // Batches that were taken back know nothing of each other: what they would have left is kept here.
         let mut holders = Holders::new();
@@ -78,12 +80,14 @@ impl Store {
             } else {
                 later.extend(batch.verdict.back.iter().map(|(contact_id, _)| contact_id.to_string()));
             }
-            seen(batch.verdict.back.len() + batch.verdict.refused.len());
+            if seen(batch.verdict.back.len() + batch.verdict.refused.len()).is_break() {
+                return Ok(None);
+            }
             holders.extend(batch.verdict.holders);
         }
         let comes_back = |end: &Missing| end.object_type == "contact" && later.contains(&end.id);
         preview.contacts.iter_mut().for_each(|contact| contact.missing.retain(|end| !comes_back(end)));
-        Ok(preview)
+        Ok(Some(preview))
     }
 }
 

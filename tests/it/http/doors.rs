@@ -5,7 +5,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::Scene;
-use crate::support::{Asking, Database, on_both};
+use crate::support::{Asking, DEADLINE, Database, on_both, wait_until};
 
 /// Every path of the API, by its document.
 pub async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
@@ -174,6 +174,74 @@ async fn a_list_in_place_of_an_object_is_refused_everywhere() {
     }
     assert!(asked > 100, "{asked}");
     scene.db.assert_unchanged_since(&before).await;
+}
+
+/// So many that they are as many as the clients of one machine may have, up to ten thousand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_metrics_and_the_api_answer_beside_ten_thousand_half_open_connections() {
+    let scene = Scene::new(Database::sqlite(), &[]).await;
+    let token = scene.token("1").await;
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let files: usize = files.split_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(20_000);
+    let mut open = Vec::new();
+    for number in 0..files.saturating_sub(200).min(10_000) {
+        let mut stream = TcpStream::connect(scene.worker.address().unwrap()).await.unwrap();
+        // Half of a head, a head and half of a body, or nothing.
+        let said: &[u8] = match number % 3 {
+            0 => b"GET /livez HTTP/1.1\r\nHost: x\r\n",
+            1 => b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ntoken=",
+            _ => b"",
+        };
+        // It may have had to give way already.
+        let _ = stream.write_all(said).await;
+        open.push(stream);
+    }
+    let answers = async {
+        for path in ["/livez", "/startupz", "/metrics"] {
+            assert_eq!(scene.worker.get(path).await.0, 200, "{path}");
+        }
+        assert_eq!(scene.get(&token, "/trash").await.status, 200);
+    };
+    tokio::time::timeout(DEADLINE, answers).await.expect("they answer while the others are open");
+    drop(open);
+}
+
+/// Two previews that wait for a lock, and more who would like one: all else is answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn previews_take_nobody_s_turn() {
+    let scene = Scene::new(Database::postgres().await, &[]).await;
+    let token = scene.token("1").await;
+    scene.reaper.delete(1, 9).await;
+    let mut lock = scene.db.connect_postgres().await;
+    // A preview of a restore locks the contacts that it looks at.
+    sqlx::raw_sql("BEGIN; SELECT 1 FROM contacts WHERE contact_id = 9 FOR UPDATE")
+        .execute(&mut lock)
+        .await
+        .unwrap();
+    let wish = json!({"contactIds": ["9"]});
+    let asking = || scene.post(&token, "/restore/preview", &wish);
+    let waiting = async {
+        let asked = tokio::join!(asking(), asking(), asking(), asking(), asking(), asking());
+        [asked.0, asked.1, asked.2, asked.3, asked.4, asked.5]
+    };
+    let others = async {
+        let sql = "SELECT count(*)::text FROM pg_locks WHERE NOT granted";
+        wait_until("previews wait", DEADLINE, async || scene.db.rows(sql).await[0][0] != "0").await;
+        for _ in 0..20 {
+            let answered = scene.get(&token, "/trash").await;
+            assert_eq!(answered.status, 200, "{}", answered.body);
+        }
+        sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(waiting, others);
+    for answered in &answers {
+        // Who did not get a turn in time is told so as the document of the API says.
+        let kind = if answered.status == 200 { "application/json" } else { "application/problem+json" };
+        assert!([200, 503].contains(&answered.status), "{answered:?}");
+        assert_eq!(answered.header("content-type"), Some(kind), "{answered:?}");
+    }
+    assert!(answers.iter().any(|answered| answered.status == 200), "{answers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
