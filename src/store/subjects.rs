@@ -22,6 +22,7 @@ use crate::domain::wall::zone_of_account;
 
 const NAMED: [&str; 2] = ["account_id", "id"];
 const EVENT_TYPE: [Column; 2] = [("account_id", ColumnType::Int), ("event_type_id", ColumnType::Text)];
+const FORM: [Column; 2] = [("account_id", ColumnType::Int), ("form_id", ColumnType::Text)];
 /// The types of associated objects that are rows of `objects`, and those that are activities.
 const OBJECTS: [&str; 3] = ["company", "deal", "ticket"];
 const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
@@ -54,8 +55,8 @@ pub async fn load(
     if asked.values().any(|asks| !asks.events.is_empty()) {
         events(tx, asked, &those_who(|asks| !asks.events.is_empty()), &mut found).await?;
     }
-    if asked.values().any(|asks| asks.submissions) {
-        submissions(tx, &those_who(|asks| asks.submissions), &mut found).await?;
+    if asked.values().any(|asks| !asks.forms.is_empty()) {
+        submissions(tx, asked, &those_who(|asks| !asks.forms.is_empty()), &mut found).await?;
     }
     complete(tx, asked, records, &mut found).await?;
     Ok(found)
@@ -336,7 +337,13 @@ async fn keep_in_mind_what_is_kept(
     Ok(())
 }
 
-async fn submissions(tx: &mut Tx, contacts: &Lists, found: &mut Found) -> Result<(), StoreError> {
+async fn submissions(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    contacts: &Lists,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    keep_in_mind_which_forms_are_kept(tx, asked, found).await?;
     let sql = format!(
         "SELECT s.account_id, s.contact_id, s.form_id, s.submitted_at FROM {} JOIN form_submissions s \
          ON s.account_id = b.account_id AND s.contact_id = b.contact_id",
@@ -348,6 +355,41 @@ async fn submissions(tx: &mut Tx, contacts: &Lists, found: &mut Found) -> Result
                 .submissions
                 .push(Submission { form_id: row.text("form_id")?, at: row.time("submitted_at")? });
         }
+    }
+    Ok(())
+}
+
+/// Of which of the forms that are asked about an account has had any submission, those counted that went with their
+/// contacts.
+async fn keep_in_mind_which_forms_are_kept(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let forms = asked.iter().flat_map(|(account_id, asks)| {
+        let row = move |form_id| batch_row(json!({"account_id": account_id, "form_id": form_id}));
+        asks.forms.iter().map(row)
+    });
+    let any_of = |table: &str| {
+        format!(
+            "b.form_id IS NULL AND EXISTS (SELECT 1 FROM {table} f WHERE f.account_id = b.account_id) \
+             OR EXISTS (SELECT 1 FROM {table} f WHERE f.account_id = b.account_id AND f.form_id = b.form_id)"
+        )
+    };
+    let sql = format!(
+        "SELECT b.account_id, b.form_id FROM {} WHERE {} OR {}",
+        tx.dialect().batch(1, &FORM),
+        any_of("form_submissions"),
+        any_of("deleted_form_submissions")
+    );
+    let mut kept: HashMap<i64, Vec<Option<String>>> = HashMap::new();
+    for row in tx.rows(&sql, args![batch_text(forms)]).await? {
+        kept.entry(row.int("account_id")?).or_default().push(row.optional_text("form_id")?);
+    }
+    for ((account_id, _), around) in found.iter_mut() {
+        let forms = kept.get(account_id).map_or(&[][..], Vec::as_slice);
+        around.keeps_forms = forms.contains(&None);
+        around.kept_forms = forms.iter().flatten().cloned().collect();
     }
     Ok(())
 }

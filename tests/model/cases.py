@@ -111,7 +111,7 @@ class Author(Draft):
     def form_submission(self):
         members, makers = self.refinements()
         bounds = self.boundaries(makers)
-        for _ in range(self.rng.randrange(0, 3)):
+        for _ in range(self.rng.randrange(0, 3) if self.scene["keptForms"] else 0):
             at = rfc3339(self.near(self.rng.choice(bounds)))
             self.scene["submissions"].append({"formId": self.rng.choice(["x", "y"]), "submittedAt": at})
         return {"filterType": "FORM_SUBMISSION", "operator": self.rng.choice(["FILLED_OUT", "NOT_FILLED_OUT"]),

@@ -147,9 +147,9 @@ def in_list(filter, look):
 
 def form_submission(filter, look):
     deny = one_of(filter.get("operator"), {"FILLED_OUT": False, "NOT_FILLED_OUT": True})
-    if look.around is None:
-        return None
     wanted = filter.get("formId")
+    if look.around is None or not (wanted in look.around["keptForms"] if wanted else look.around["keptForms"]):
+        return None
     forms = [form for form in look.around.get("submissions", []) if wanted in (None, form["formId"])]
     truth = refined(filter, [(date_of(form["submittedAt"]), True, lambda: True) for form in forms], look)
     return negated(truth) if deny else truth
@@ -251,7 +251,7 @@ BRANCHES = {
     "UNIFIED_EVENTS": unified_events,
 }
 
-AROUND = "now zone createdAt history segments workflows associated events submissions event keptEvents unknownProperties".split()
+AROUND = "now zone createdAt history segments workflows associated events submissions event keptEvents keptForms unknownProperties".split()
 
 
 def evaluate(branch, scene):

@@ -49,6 +49,7 @@ class Draft:
             "history": {}, "segments": {"4": True, "5": False}, "workflows": {"7": "never", "8": "active", "9": "past"},
             "associated": [], "events": [], "submissions": [], "event": None,
             "unknownProperties": [],
+            "keptForms": rng.choice([["x", "y", "z"], ["x", "y", "z"], ["x", "y"], []]),
             "keptEvents": rng.choice([["e", "f"], ["e", "f"], ["e"], []]),
         }
         self.names = 0

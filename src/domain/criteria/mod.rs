@@ -185,7 +185,7 @@ impl Criteria {
                 asks.properties = own;
             }
             Kind::Completed { event_type, .. } => drop(asks.events.insert(event_type.clone())),
-            Kind::FilledOut { .. } => asks.submissions = true,
+            Kind::FilledOut { form_id, .. } => drop(asks.forms.insert(form_id.clone())),
             Kind::InSegment { segment_id, .. } => drop(asks.segments.insert(*segment_id)),
             Kind::Enrolled { workflow_id, .. } => drop(asks.workflows.insert(*workflow_id)),
             Kind::Property { name, operation } => {
@@ -226,6 +226,7 @@ impl Criteria {
                 });
                 refinements.holds(answers, subject).negate_if(*negated)
             }
+            Kind::FilledOut { form_id, .. } if !is_form_kept(subject, form_id.as_deref()) => Truth::Unknown,
             Kind::FilledOut { form_id, negated, refinements } => {
                 let filled =
                     submissions(subject, form_id.as_deref()).map(|it| (it.at, Truth::True, Truth::True));
@@ -269,6 +270,9 @@ impl Criteria {
             }
             Kind::Completed { event_type, .. } => {
                 count(occurrences(subject, event_type).count(), "events of the type")
+            }
+            Kind::FilledOut { form_id, .. } if !is_form_kept(subject, form_id.as_deref()) => {
+                Some("a form of which the account never kept a submission".to_owned())
             }
             Kind::FilledOut { form_id, .. } => {
                 count(submissions(subject, form_id.as_deref()).count(), "submissions")
@@ -350,6 +354,13 @@ fn occurrences<'a>(
 fn is_kept(subject: Subject<'_>, event_type: &str) -> bool {
     subject.around.is_some_and(|around| around.kept_events.contains(event_type))
         || subject.event.is_some_and(|event| event.event_type == event_type)
+}
+
+/// Has the account ever kept a submission of this form, or of any?
+fn is_form_kept(subject: Subject<'_>, form_id: Option<&str>) -> bool {
+    subject.around.is_some_and(|around| {
+        form_id.map_or(around.keeps_forms, |form_id| around.kept_forms.contains(form_id))
+    })
 }
 
 fn submissions<'a>(subject: Subject<'a>, form_id: Option<&'a str>) -> impl Iterator<Item = &'a Submission> {

@@ -135,6 +135,10 @@ pub struct Surroundings {
     /// The types of which the account has any event, of those asked about.
     pub kept_events: BTreeSet<String>,
     pub submissions: Vec<Submission>,
+    /// The forms of which the account has ever kept a submission, of those asked about.
+    pub kept_forms: BTreeSet<String>,
+    /// It has kept a submission of any form.
+    pub keeps_forms: bool,
     /// The properties asked about that the account does not know: no contact of it ever had one.
     pub unknown_properties: BTreeSet<String>,
 }
@@ -149,7 +153,8 @@ pub struct Asks {
     pub neighbours: BTreeSet<&'static str>,
     /// The types of events.
     pub events: BTreeSet<String>,
-    pub submissions: bool,
+    /// Forms that were filled out; `None`: any.
+    pub forms: BTreeSet<Option<String>>,
     /// What properties were before.
     pub history: bool,
     /// The properties of the contact.

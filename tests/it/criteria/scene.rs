@@ -10,7 +10,7 @@ use contact_reaper::domain::time::{Time, parse_time};
 use serde_json::{Map, Value};
 
 /// The members that are not properties of the contact.
-const AROUND: [&str; 12] = [
+const AROUND: [&str; 13] = [
     "now",
     "zone",
     "createdAt",
@@ -22,6 +22,7 @@ const AROUND: [&str; 12] = [
     "submissions",
     "event",
     "keptEvents",
+    "keptForms",
     "unknownProperties",
 ];
 
@@ -95,6 +96,8 @@ fn surroundings(members: &Map<String, Value>) -> Surroundings {
         neighbours: listed("associated").map(neighbour).collect(),
         events: listed("events").map(occurrence).collect(),
         kept_events: kept_events(members),
+        keeps_forms: !kept_forms(members).is_empty(),
+        kept_forms: kept_forms(members),
         submissions: listed("submissions").map(submission).collect(),
         unknown_properties: listed("unknownProperties").map(text).collect(),
     }
@@ -107,6 +110,14 @@ fn kept_events(members: &Map<String, Value>) -> BTreeSet<String> {
     }
     let there = members.get("events").into_iter().flat_map(list).map(|event| text(&event["eventTypeId"]));
     there.chain(["e", "f"].map(str::to_owned)).collect()
+}
+
+/// The same of forms, by their ids.
+fn kept_forms(members: &Map<String, Value>) -> BTreeSet<String> {
+    match members.get("keptForms") {
+        Some(ids) => list(ids).map(text).collect(),
+        None => ["guid-1", "guid-2"].map(str::to_owned).into(),
+    }
 }
 
 fn neighbour(value: &Value) -> Neighbour {

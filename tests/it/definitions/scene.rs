@@ -39,11 +39,13 @@ fn members(contact: &Value, records: &[Value]) -> Map<String, Value> {
         })
         .collect();
     let kept_events: Vec<&Value> = of_kind("customEvent").map(|event| &event["eventTypeId"]).collect();
+    let kept_forms: Vec<&Value> = of_kind("formSubmission").map(|filled| &filled["formId"]).collect();
     let created_at = contact.get("createdAt").cloned().unwrap_or_else(|| days_ago(20).into());
     let around = json!({"now": days_ago(0), "zone": "Europe/Berlin", "createdAt": created_at,
         "history": contact.get("propertiesWithHistory").cloned().unwrap_or_else(|| json!({})),
         "segments": segments, "workflows": workflows, "associated": associated,
-        "events": of_contact("customEvent"), "keptEvents": kept_events, "submissions": of_contact("formSubmission")});
+        "events": of_contact("customEvent"), "keptEvents": kept_events, "submissions": of_contact("formSubmission"),
+        "keptForms": kept_forms});
     members.extend(around.as_object().expect("made above").clone());
     members
 }

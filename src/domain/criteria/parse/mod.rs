@@ -233,7 +233,7 @@ impl Reader<'_> {
         };
         let refinements = self.refinements(value, at)?;
         if refinements.hold_of_nothing(negated) {
-            let says = "it accepts whoever has no submission here: everybody, where none is kept";
+            let says = "it accepts whoever has no submission here, if the account keeps those of the form";
             self.find(at, Concern::Ambiguous, says);
         }
         let says = format!(
