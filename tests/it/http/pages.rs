@@ -94,6 +94,7 @@ on_both!(everything_is_done_by_the_forms_that_the_pages_offer, async |db: Databa
     let look = browser.send("/erase", "/erase/look", &[("contact", "2")]).await;
     let erased = browser.submit("/erase", &hidden(&look.body, "/erase"), &[("confirm", "1")]).await;
     assert!(erased.status == 200 && erased.body.contains("contact 2"), "{}", erased.body);
+    assert!(!erased.body.contains("goes to you by e-mail"), "there is no mail server");
     assert_eq!(scene.reaper.state(1, 2).await, "erased");
 
     assert!(browser.get("/enrollments?outcome=held").await.body.contains("volume guard"));
