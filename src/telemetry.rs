@@ -202,6 +202,8 @@ metrics! {
         "When the job last ran to its end, in seconds since 1970, by job."
     JOB_RUNS_TOTAL Counter "job_runs_total"
         "Runs of scheduled jobs, by job and result."
+    PURGE_WAITS_FOR_CLOCK BareGauge "purge_waits_for_clock"
+        "1 while no purge starts because the clock has jumped by more than a day, else 0."
     SCHEDULER_LEADER BareGauge "scheduler_leader"
         "1 while this process runs the scheduled jobs, else 0."
     DRAIN_SECONDS BareHistogram "drain_seconds"

@@ -22,6 +22,9 @@ pub enum Retention {
         /// Tell what would be deleted; write nothing
         #[arg(long)]
         dry_run: bool,
+        /// Purge although the clock has jumped by more than a day
+        #[arg(long, conflicts_with = "dry_run")]
+        clock_is_right: bool,
     },
 }
 
@@ -29,7 +32,9 @@ impl Retention {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
             Self::Status => status(context).await,
-            Self::Run { job, dry_run } => run(context, job.as_deref(), dry_run).await,
+            Self::Run { job, dry_run, clock_is_right } => {
+                run(context, job.as_deref(), dry_run, clock_is_right).await
+            }
         }
     }
 }
@@ -61,6 +66,10 @@ async fn status(context: &Context) -> Result<(), Failure> {
         ["job", "last run", "result", "deleted", "next run", "due", "failing", "held", "oldest overdue (s)"];
     output::table(&headings, &rows, "no jobs")?;
     for job in &jobs {
+        if let (Some(name), Some(until)) = (job["job"].as_str(), job["waitsUntil"].as_str()) {
+            let until = output::short_time(until);
+            output::line(&format!("{name} waits until {until}: the clock has jumped by more than a day"))?;
+        }
         tell(job)?;
     }
     Ok(())
@@ -87,13 +96,18 @@ fn tell(job: &Value) -> Result<(), Failure> {
     output::table(&["category", "deleted", "unlinked"], &rows, "nothing")
 }
 
-async fn run(context: &Context, only: Option<&str>, dry_run: bool) -> Result<(), Failure> {
+async fn run(
+    context: &Context,
+    only: Option<&str>,
+    dry_run: bool,
+    clock_is_right: bool,
+) -> Result<(), Failure> {
     let operations = context.operations().await?;
     let reports = if dry_run {
         operations.try_retention(only).await?
     } else {
         let operator = super::operator_or(None);
-        operations.run_retention(only, &operator, &stopped_by_a_signal()?).await?
+        operations.run_retention(only, &operator, clock_is_right, &stopped_by_a_signal()?).await?
     };
     show(context, &reports)?;
     let failed: u64 = reports.iter().map(|report| report.failed).sum();

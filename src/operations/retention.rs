@@ -9,7 +9,7 @@ use crate::domain::time::{Time, format_time};
 pub use crate::ports::Stop;
 pub use crate::scheduler::jobs::Report;
 use crate::scheduler::jobs::{Job, Ran, Runner};
-use crate::store::retention::LastRun;
+use crate::store::retention::{LastRun, Target};
 use crate::store::{Operator, StoreError};
 
 impl Operations {
@@ -31,15 +31,24 @@ impl Operations {
         let backlog = self.store.backlog(job.name, job.target, job.after).await?;
         let last = known.as_ref().and_then(|known| known.last.as_ref());
         // A job whose last run lies before its last appointment is due at once.
-        let since = known.as_ref().map_or(now, |known| last.map_or(known.first_seen, |last| last.started_at));
+        let began = last.map(|last| last.started_at).filter(|started_at| *started_at <= now);
+        let since = known.as_ref().map_or(now, |known| began.unwrap_or(known.first_seen));
         let time = |time: Option<Time>| time.map(format_time);
-        Ok(json!({"job": job.name, "lastRun": time(last.map(|last| last.started_at)),
+        let waits_until = match job.target {
+            Target::Trash => self.store.clock().await?.purges_wait_until(),
+            _ => None,
+        };
+        let mut status = json!({"job": job.name, "lastRun": time(last.map(|last| last.started_at)),
             "lastSuccess": time(known.as_ref().and_then(|known| known.succeeded_at)),
             "lastResult": last.and_then(|last| last.stopped_by.clone()),
             "lastDeleted": last.map(|last| last.done.deleted),
             "nextRun": time(job.schedule.next_after(since).map(|next| next.max(now))),
             "backlog": backlog.count, "failing": backlog.failing, "held": backlog.held,
-            "oldestOverdueSeconds": backlog.oldest_overdue.as_secs(), "run": last.map(record)}))
+            "oldestOverdueSeconds": backlog.oldest_overdue.as_secs(), "run": last.map(record)});
+        if let Some(until) = waits_until {
+            status["waitsUntil"] = json!(format_time(until));
+        }
+        Ok(status)
     }
 
     /// What runs of the jobs, or of `only` one, would delete; writes nothing at all.
@@ -59,15 +68,21 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// Where there is no such job, or it is under way.
+    /// Where there is no such job, or it is under way; where the clock has jumped, unless somebody says that it is right.
     pub async fn run_retention(
         &self,
         only: Option<&str>,
         operator: &Operator,
+        clock_is_right: bool,
         stop: &Stop,
     ) -> Result<Vec<Report>, Error> {
         let jobs = self.jobs(only)?;
-        let names: Vec<String> = jobs.iter().map(|job| job.name.to_owned()).collect();
+        let mut names: Vec<String> = jobs.iter().map(|job| job.name.to_owned()).collect();
+        if clock_is_right {
+            names.push("clock_is_right".to_owned());
+        } else if jobs.iter().any(|job| job.target == Target::Trash) {
+            self.trust_clock().await?;
+        }
         let by = self.store.who_runs_jobs(0, operator, &names).await?;
         let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
         let mut reports = Vec::new();
@@ -90,10 +105,23 @@ impl Operations {
         stop: &Stop,
     ) -> Result<Report, Error> {
         let job = self.job(name)?.clone();
+        if job.target == Target::Trash {
+            self.trust_clock().await?;
+        }
         let by = self.store.who_runs_jobs(account_id, user, &[name.to_owned()]).await?;
         let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
         let job = Job { time_budget: job.time_budget.min(within), ..job };
         report(&job, job.run(&runner).await)
+    }
+
+    /// A purge by a clock that has just jumped is refused.
+    async fn trust_clock(&self) -> Result<(), Error> {
+        let Some(until) = self.store.clock().await?.purges_wait_until() else { return Ok(()) };
+        Err(Error::Refused(format!(
+            "the clock has jumped by more than a day, or nothing ran for as long, so that no purge starts before {}: \
+             set the clock right, or where it is, `retention run --job purge_trash --clock-is-right`",
+            format_time(until)
+        )))
     }
 
     /// All jobs, or the one of that name.

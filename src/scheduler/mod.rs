@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use crate::domain::time::Time;
 use crate::ports::{Lag, Stop};
 use crate::store::lease::Duty;
-use crate::store::retention::JobRun;
+use crate::store::retention::{JobRun, Target};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 use jobs::{Job, Office, Ran, Runner};
@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_secs(1);
 const BACKLOG_EVERY: Duration = Duration::from_secs(15);
 /// When a job that failed is tried again, should its next appointment be later.
 const AFTER_A_FAILURE: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+/// How far ahead of one reading of the clock another may be.
+const SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
 /// How the schedule runs.
 pub struct Options {
@@ -67,6 +69,7 @@ async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Se
         }
     }
     say(&leads, false);
+    gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(0.0);
     if let Err(problem) = store.release_lease(Duty::Schedule, &options.holder).await {
         warn!(error = %problem, "scheduler lease not released; it ends by itself");
     }
@@ -93,17 +96,20 @@ async fn tick(
 ) -> Result<bool, StoreError> {
     let office = Office { holder: &options.holder, period: options.lease };
     if store.hold_lease(Duty::Schedule, office.holder, office.period).await?.is_none() {
+        gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(0.0);
         return Ok(false);
     }
     say(leads, true);
+    let purges_wait = purges_wait(store).await?;
     let by = format!("scheduler:{}", options.holder);
     let runner = Runner { store, by, office: Some(office), lags: &options.lags, stop };
     for job in &options.jobs {
         let (run, now) = match store.last_run(job.name).await? {
-            (Some(run), now) => (run, now),
-            (None, _) => store.register_job(job.name).await?,
+            (Some(run), now) if run.first_seen <= now => (run, now),
+            _ => store.register_job(job.name).await?,
         };
-        if stop.is_requested() || !is_due(job, &run, now, delay) {
+        let waits = purges_wait && job.target == Target::Trash;
+        if stop.is_requested() || waits || !is_due(job, &run, now, delay) {
             continue;
         }
         match job.run(&runner).await {
@@ -125,9 +131,26 @@ async fn tick(
     Ok(true)
 }
 
+/// Has the clock jumped, so that no purge is to start by it?
+async fn purges_wait(store: &Store) -> Result<bool, StoreError> {
+    let clock = store.watch_clock().await?;
+    if let Some(by) = clock.jumped_by {
+        warn!(
+            clock.jumped_by_seconds = by.num_seconds(),
+            "the clock has jumped by more than a day, or nothing ran for as long: no purge starts for an hour; \
+             where the clock is right, `retention run --job purge_trash --clock-is-right` purges now"
+        );
+    }
+    let waits = clock.purges_wait_until().is_some();
+    gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(if waits { 1.0 } else { 0.0 });
+    Ok(waits)
+}
+
 /// A run that was cut short goes on at once; one that failed after a while; otherwise the appointments count.
 fn is_due(job: &Job, run: &JobRun, now: Time, delay: Duration) -> bool {
-    let Some(last) = &run.last else { return is_time(job, run.first_seen, now, delay) };
+    // A run that began in the future had a clock that was wrong: it counts as none.
+    let began = run.last.as_ref().filter(|last| last.started_at <= now + SKEW);
+    let Some(last) = began else { return is_time(job, run.first_seen, now, delay) };
     let failed_long_ago = |ended| now - ended >= AFTER_A_FAILURE;
     match (last.ended_at, last.stopped_by.as_deref()) {
         (None, _) | (_, Some("killed" | "shutdown" | "lease_lost")) => true,

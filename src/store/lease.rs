@@ -2,7 +2,8 @@
 //!
 //! A session's advisory lock would not survive a connection pooler; a row does, on both databases. The token
 //! grows with every change of hands, and every deed done under a lease checks it in its own transaction: a holder
-//! that slept through the end of its lease can do no harm.
+//! that slept through the end of its lease can do no harm. A lease that ends further ahead than any can was granted by a
+//! clock that was wrong, and counts as none.
 
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ impl Store {
         period: Duration,
     ) -> Result<Option<Lease>, StoreError> {
         // Whoever has it may hold the row for as long as a batch takes: it is asked for only where it may be had.
-        if reading!(self, tx => is_held_by_another(tx, duty, holder))? {
+        if reading!(self, tx => is_held_by_another(tx, duty, holder, period))? {
             return Ok(None);
         }
         transaction!(self, tx => hold(tx, duty, holder, period))
@@ -77,10 +78,15 @@ impl Store {
     }
 }
 
-async fn is_held_by_another(tx: &mut Tx, duty: Duty, holder: &str) -> Result<bool, StoreError> {
+async fn is_held_by_another(
+    tx: &mut Tx,
+    duty: Duty,
+    holder: &str,
+    period: Duration,
+) -> Result<bool, StoreError> {
     let now = tx.now().await?;
-    let sql = "SELECT 1 AS one FROM leases WHERE name = $1 AND holder <> $2 AND expires_at >= $3";
-    Ok(tx.row(sql, args![duty.as_str(), holder, now]).await?.is_some())
+    let sql = "SELECT 1 AS one FROM leases WHERE name = $1 AND holder <> $2 AND expires_at BETWEEN $3 AND $4";
+    Ok(tx.row(sql, args![duty.as_str(), holder, now, latest_end(now, period)]).await?.is_some())
 }
 
 async fn hold(tx: &mut Tx, duty: Duty, holder: &str, period: Duration) -> Result<Option<Lease>, StoreError> {
@@ -92,9 +98,9 @@ async fn hold(tx: &mut Tx, duty: Duty, holder: &str, period: Duration) -> Result
              ON CONFLICT (name) DO UPDATE SET \
                token = CASE WHEN leases.holder = excluded.holder THEN leases.token ELSE leases.token + 1 END, \
                holder = excluded.holder, expires_at = excluded.expires_at \
-             WHERE leases.holder = excluded.holder OR leases.expires_at < $4 \
+             WHERE leases.holder = excluded.holder OR leases.expires_at < $4 OR leases.expires_at > $5 \
              RETURNING token",
-            args![duty.as_str(), holder, expires_at, now],
+            args![duty.as_str(), holder, expires_at, now, latest_end(now, period)],
         )
         .await?;
     row.map(|row| Ok(Lease { duty, holder: holder.to_owned(), token: row.int("token")? })).transpose()
@@ -103,6 +109,13 @@ async fn hold(tx: &mut Tx, duty: Duty, holder: &str, period: Duration) -> Result
 /// The end of a lease of this length.
 fn end_of(now: Time, period: Duration) -> Time {
     now + chrono::TimeDelta::from_std(period).unwrap_or(chrono::TimeDelta::MAX)
+}
+
+/// No lease that was granted by a right clock ends later: not even one that was prolonged since the clock was looked at, for
+/// as long as a lease is, nor one of an instance that was told to hold its own a little longer.
+fn latest_end(now: Time, period: Duration) -> Time {
+    let longest = period.max(Duration::from_mins(1));
+    end_of(end_of(now, longest), longest)
 }
 
 async fn release(tx: &mut Tx, duty: Duty, holder: &str) -> Result<(), StoreError> {

@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 20] = [
+const MIGRATIONS: [Migration; 21] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -113,6 +113,11 @@ const MIGRATIONS: [Migration; 20] = [
         name: "0020_feeds",
         postgres: include_str!("migrations/0020_feeds.sql"),
         sqlite: include_str!("migrations/0020_feeds.sql"),
+    },
+    Migration {
+        name: "0021_clock",
+        postgres: include_str!("migrations/postgres/0021_clock.sql"),
+        sqlite: include_str!("migrations/sqlite/0021_clock.sql"),
     },
 ];
 

@@ -13,6 +13,7 @@ mod addresses;
 mod audit;
 mod batch;
 pub mod checkpoint;
+pub mod clock;
 mod compiled;
 mod conflict;
 mod contact;

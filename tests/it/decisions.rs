@@ -9,7 +9,7 @@ use crate::support::records::{
 use crate::support::{Database, Reaper, on_both};
 
 /// What a decision may change, and what the service keeps for itself.
-const CHANGED: [&str; 11] = [
+const CHANGED: [&str; 12] = [
     "ledger",
     "contacts",
     "contact_emails",
@@ -17,6 +17,7 @@ const CHANGED: [&str; 11] = [
     "outbox",
     "audit",
     "job_runs",
+    "clock",
     "leases",
     "contact_counts",
     "guard_counts",

@@ -79,6 +79,7 @@ retention_backlog{job="purge_trash"}
 retention_oldest_overdue_seconds{job="purge_trash"}
 job_runs_total{job="purge_trash",result="done"} _
 job_runs_total{job="purge_trash",result="failed"}
+purge_waits_for_clock
 scheduler_leader _
 drain_seconds_count
 build_info{version="0.1.0",revision="unknown"} 1

@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -200,10 +201,22 @@ async fn a_real_prometheus_draws_every_panel_and_fires_where_something_is_wrong(
     proxy.open();
     wait_until("it is over", DEADLINE, async || !prometheus.fires("ContactReaperFeedDown").await).await;
     // Another process leads from now on, which nobody scrapes.
-    let takes_over = "UPDATE leases SET holder = 'another', token = token + 1, \
-                      expires_at = '2999-01-01T00:00:00Z' WHERE name = 'scheduler'";
-    let takes_over = async { _ = database.execute(takes_over).await };
-    prometheus.expect("ContactReaperNoLeader", takes_over).await;
+    let until = database.in_its_words(
+        "now() + interval '60 seconds'",
+        "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '60 seconds')",
+    );
+    let held = format!("expires_at = {until} WHERE name = 'scheduler'");
+    database.execute(&format!("UPDATE leases SET holder = 'another', token = token + 1, {held}")).await;
+    let holds_on = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            database.execute(&format!("UPDATE leases SET {held} AND holder = 'another'")).await;
+        }
+    };
+    tokio::select! {
+        () = prometheus.expect("ContactReaperNoLeader", async {}) => {}
+        () = holds_on => {}
+    }
     for alert in ["ContactReaperAbsent", "ContactReaperStalled", "ContactReaperOutboxStuck"] {
         assert!(!prometheus.fires(alert).await, "{alert} fires without cause");
     }

@@ -9,7 +9,8 @@ use contact_reaper::store::tables_reached_by;
 use crate::support::{Database, Reaper, on_both};
 
 /// The tables that belong to the service as a whole and not to an account.
-const OF_NO_ACCOUNT: [&str; 8] = [
+const OF_NO_ACCOUNT: [&str; 9] = [
+    "clock",
     "feed_checkpoints",
     "hash_key_checks",
     "hash_keys",

@@ -199,17 +199,15 @@ async fn start(tx: &mut Tx, job: &str, by: &str, lease: Option<&Lease>) -> Resul
     if let Some(row) = tx.row(&sql, args![job]).await? {
         // Whoever has the lease knows that nobody else works under it.
         let known_dead = lease.is_some() && row.optional_int("token")?.is_some();
-        if !known_dead && row.time("active_at")? > now - SILENT {
+        let active_at = row.time("active_at")?;
+        // One that was active in the future had a clock that was wrong: nobody knows when it was silent.
+        if !known_dead && (now - SILENT < active_at && active_at < now + SILENT) {
             return Ok(Started::UnderWay { by: row.text("run_by")?, since: row.time("started_at")? });
         }
-        let close = "UPDATE retention_runs SET ended_at = active_at, stopped_by = 'killed' WHERE run_id = $1";
-        tx.execute(close, args![row.int("run_id")?]).await?;
+        let close = "UPDATE retention_runs SET ended_at = $2, stopped_by = 'killed' WHERE run_id = $1";
+        tx.execute(close, args![row.int("run_id")?, active_at.min(now)]).await?;
     }
-    tx.execute(
-        "INSERT INTO job_runs (job, first_seen) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        args![job, now],
-    )
-    .await?;
+    see_for_the_first_time(tx, job, now).await?;
     let row = tx
         .row(
             "INSERT INTO retention_runs \
@@ -278,14 +276,17 @@ async fn who_runs(
 
 async fn register(tx: &mut Tx, job: &str) -> Result<(JobRun, Time), StoreError> {
     let now = tx.now().await?;
-    tx.execute(
-        "INSERT INTO job_runs (job, first_seen) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        args![job, now],
-    )
-    .await?;
+    see_for_the_first_time(tx, job, now).await?;
     let (run, now) = last_run(tx, job).await?;
     let run = run.ok_or_else(|| StoreError::Failed(format!("the job {job} was forgotten at once")))?;
     Ok((run, now))
+}
+
+/// What was first seen in the future is seen for the first time now.
+async fn see_for_the_first_time(tx: &mut Tx, job: &str, now: Time) -> Result<(), StoreError> {
+    let sql = "INSERT INTO job_runs (job, first_seen) VALUES ($1, $2) ON CONFLICT (job) DO UPDATE \
+               SET first_seen = excluded.first_seen WHERE job_runs.first_seen > excluded.first_seen";
+    tx.execute(sql, args![job, now]).await.map(drop)
 }
 
 async fn last_run(tx: &mut Tx, job: &str) -> Result<(Option<JobRun>, Time), StoreError> {

@@ -148,7 +148,8 @@ async fn a_list_in_place_of_an_object_is_refused_everywhere() {
     let scene = Scene::new(Database::sqlite(), &[]).await;
     let token = scene.token("1").await;
     // The rest is the service's own business.
-    let of_the_service = ["audit", "job_runs", "leases", "retention_failures", "retention_runs", "tokens"];
+    let of_the_service =
+        ["audit", "clock", "job_runs", "leases", "retention_failures", "retention_runs", "tokens"];
     let before = scene.db.dump(&of_the_service).await;
     let mut asked = 0;
     for (method, path) in operations(&scene, &token).await {

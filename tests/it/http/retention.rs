@@ -44,9 +44,11 @@ on_both!(a_job_is_run_by_hand_and_removes_what_is_due_and_nothing_else, async |d
     let ran = browser.send("/retention", "/retention/run", &[("job", "expire_notifications")]).await;
     assert!(ran.body.contains("expire notifications: 0 removed, 0 still due"), "{}", ran.body);
     // One run at a time.
-    let open = "UPDATE retention_runs SET ended_at = NULL, active_at = '2126-01-01T00:00:00.000000Z' \
-                WHERE job = 'purge_trash'";
-    scene.db.execute(open).await;
+    let active = crate::support::records::seconds_ago(-60);
+    let open = format!(
+        "UPDATE retention_runs SET ended_at = NULL, active_at = '{active}' WHERE job = 'purge_trash'"
+    );
+    scene.db.execute(&open).await;
     let refused = scene.post(&admin, "/retention/run", &purge).await;
     assert!(refused.status == 409 && refused.body.contains("under way"), "{}", refused.body);
     scene.reaper.json(&["retention", "run", "--job", "prune_outbox"]).await;

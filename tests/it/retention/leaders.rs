@@ -105,7 +105,7 @@ async fn a_leader_that_stood_still_within_a_transaction_is_followed_and_does_no_
         db.count("retention_runs", done).await == 1
     })
     .await;
-    let before = db.dump(&["leases"]).await;
+    let before = db.dump(&["clock", "leases"]).await;
     old.signal("CONT");
     wait_until("it knows that it leads no more", DEADLINE, async || {
         old.metrics().await.lines().any(|line| line == "contact_reaper_scheduler_leader 0")

@@ -2,6 +2,7 @@
 
 mod boundary;
 mod bounds;
+mod clocks;
 mod leaders;
 mod legal_holds;
 mod poison;
