@@ -1,6 +1,7 @@
 //! Every spelling of rule 4 b, and what is none.
 
 use super::*;
+use crate::domain::identifiers::Phone;
 
 fn redactor(addresses: &[&str], phones: &[&str], names: &[(&str, &str)]) -> Redactor {
     let texts = |all: &[&str]| all.iter().map(|it| (*it).to_owned()).collect();
