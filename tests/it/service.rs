@@ -107,7 +107,7 @@ async fn sighup_under_load_drains_and_loses_nothing() {
 async fn sighup_that_was_to_be_ignored_is() {
     let database = Database::sqlite();
     let reaper =
-        Reaper::new(&database).setting("feed.rabbitmq.url", "amqp://127.0.0.1:1/").ignoring_hangups();
+        Reaper::new(&database).setting("feed.rabbitmq.url", "amqp://127.0.0.1:1/").ignoring_hangups(true);
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_listening().await;
     let started = async || worker.get("/startupz").await.0 == 200;
@@ -141,6 +141,7 @@ async fn drains(signal: &str) {
     const EVENTS: i64 = 1200;
     let mut scene = Scene::new(Database::postgres().await, EVENTS).await;
     scene.reaper = scene.reaper.setting("pipeline.batch_size", "40").setting("pipeline.prefetch", "120");
+    scene.reaper = scene.reaper.ignoring_hangups(false);
     let mut worker = scene.worker().await;
     let bodies: Vec<String> = (1..=EVENTS).map(|number| Scene::event(number).to_string()).collect();
     let stop = async {

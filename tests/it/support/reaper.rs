@@ -71,9 +71,10 @@ impl Reaper {
         self
     }
 
-    /// As nohup starts it.
-    pub fn ignoring_hangups(mut self) -> Self {
-        self.started_by = ["env", "--ignore-signal=HUP"].map(str::to_owned).to_vec();
+    /// As nohup starts it, or as a terminal does, however these tests were started themselves.
+    pub fn ignoring_hangups(mut self, ignores: bool) -> Self {
+        let signal = if ignores { "--ignore-signal=HUP" } else { "--default-signal=HUP" };
+        self.started_by = ["env", signal].map(str::to_owned).to_vec();
         self
     }
 
