@@ -15,7 +15,19 @@ const ADDRESS_PROPERTIES: [&str; 3] = ["email", "hs_additional_emails", WORK_EMA
 const WORK_EMAIL: &str = "work_email";
 
 /// Words of a property's name that say that its value is a phone number: `phone`, `hs_whatsapp_phone_number`, `home_fax`.
-const PHONE_WORDS: [&str; 6] = ["phone", "mobilephone", "mobile", "telephone", "fax", "whatsapp"];
+const PHONE_WORDS: [&str; 11] = [
+    "phone",
+    "mobilephone",
+    "mobile",
+    "telephone",
+    "fax",
+    "whatsapp",
+    "tel",
+    "telefon",
+    "cell",
+    "cellphone",
+    "gsm",
+];
 
 /// Fewer digits are an extension or an emergency number, more are no phone number (E.164).
 const PHONE_DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
@@ -91,13 +103,14 @@ impl Identifiers {
 }
 
 impl Phone {
-    /// Of a value that is a phone number.
+    /// Of a value that is a phone number and nothing else.
     pub fn of(value: &str) -> Self {
+        let is_international = value.starts_with('+') || value.starts_with("00");
+        // `+44 (0)20`: the 0 is for calls within the country.
+        let value = if is_international { value.replace("(0)", "") } else { value.to_owned() };
         let digits: String = value.chars().filter(char::is_ascii_digit).collect();
-        match digits.strip_prefix("00") {
-            Some(international) => Self { digits: international.to_owned(), is_international: true },
-            None => Self { is_international: value.starts_with('+'), digits },
-        }
+        let digits = digits.strip_prefix("00").map_or_else(|| digits.clone(), str::to_owned);
+        Self { digits, is_international }
     }
 
     /// The digits that are dialled within the country, without a leading 0.
@@ -191,8 +204,10 @@ impl ContactProperties {
         let mut phones = BTreeSet::new();
         for name in self.names() {
             let is_phone = if is_phone_property(name) { may_be_phone } else { has_phone_shape };
-            let values = self.values(name).flat_map(|value| value.split([';', ',']));
-            phones.extend(values.map(str::trim).filter(|value| is_phone(value)).map(Phone::of));
+            for value in self.values(name) {
+                let numbers = parts(value).into_iter().filter(|part| is_phone(part));
+                phones.extend(numbers.filter_map(|part| number_in(&part)).map(|number| Phone::of(&number)));
+            }
         }
         phones
     }
@@ -213,26 +228,50 @@ fn is_phone_property(name: &str) -> bool {
     name.split('_').any(|word| PHONE_WORDS.contains(&word.to_lowercase().as_str()))
 }
 
-/// May the value of a phone property be a number? A date, a flag and a short number are none.
-fn may_be_phone(value: &str) -> bool {
-    let number = value.split_once(['x', '#', 'e']).map_or(value, |(number, _extension)| number);
-    let only_signs =
-        number.chars().all(|it| it.is_ascii_digit() || it.is_whitespace() || "+()-./".contains(it));
-    only_signs
-        && PHONE_DIGITS.contains(&Phone::of(number).digits.len())
-        && !is_date(number)
-        && !is_amount(number)
+/// The numbers that a value may hold, one beside the other, with ASCII digits and signs.
+fn parts(value: &str) -> Vec<String> {
+    let plain = |it: char| match it {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(it as u32 - 0xfee0).unwrap_or(it),
+        '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
+        other => other,
+    };
+    let value: String = value.chars().map(plain).collect();
+    // Each `+` begins a number.
+    let value = value.replace('+', "\n+").replace(" / ", "\n");
+    let parts = value.split(['\n', ';', ',', '|']).map(|part| {
+        let part = part.trim();
+        part.get(..4)
+            .filter(|it| it.eq_ignore_ascii_case("tel:"))
+            .map_or(part, |tel| &part[tel.len()..])
+            .trim()
+    });
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// The number that a part begins with: without an extension (`x12`, `ext. 12`, `#12`) and what else is said of it (`(home)`).
+fn number_in(part: &str) -> Option<String> {
+    let is_sign = |it: char| it.is_ascii_digit() || it.is_whitespace() || "+()-./".contains(it);
+    let end = part.find(|it| !is_sign(it)).unwrap_or(part.len());
+    let number = part[..end].trim_end_matches(|it: char| !it.is_ascii_digit());
+    PHONE_DIGITS.contains(&Phone::of(number).digits.len()).then(|| number.to_owned())
+}
+
+/// May a part of a phone property's value be a number? A date, a flag and a short number are none.
+fn may_be_phone(part: &str) -> bool {
+    number_in(part).is_some_and(|number| !is_date(&number) && !is_amount(&number))
 }
 
 /// Is it a phone number whatever property it stands in? It begins with `+` or `00`, or is written in a way that only phone
 /// numbers are: `(212) 555-0199`, `212-555-0199`.
-fn has_phone_shape(value: &str) -> bool {
+fn has_phone_shape(part: &str) -> bool {
+    let number = part.split_once(['x', '#', 'e']).map_or(part, |(number, _extension)| number).trim_end();
     let groups: Vec<usize> =
-        value.split(|it: char| !it.is_ascii_digit()).map(str::len).filter(|length| *length > 0).collect();
-    let international = value.starts_with('+') || value.starts_with("00") && groups.len() > 1;
-    let area_code = value.starts_with('(') && value.contains(')');
-    let dashed = groups == [3, 3, 4] && value.len() == 12 && !value.contains(' ');
-    may_be_phone(value) && (international || area_code || dashed)
+        number.split(|it: char| !it.is_ascii_digit()).map(str::len).filter(|length| *length > 0).collect();
+    let international = number.starts_with('+') || number.starts_with("00") && groups.len() > 1;
+    let area_code = number.starts_with('(') && number.contains(')');
+    let dashed = groups == [3, 3, 4] && number.len() == 12 && !number.contains(' ');
+    let whole = number_in(number).is_some_and(|found| found == number);
+    whole && may_be_phone(number) && (international || area_code || dashed)
 }
 
 /// `2026-11-28`, `28.11.2026`, `11/28/26`, also with a time behind.
@@ -336,10 +375,32 @@ mod tests {
             ("phone_verified", "true"),
             ("headphones_order", "600 700 800"),
             ("phone", "112"),
+            ("phone", "112 ext. 3456789"),
+            ("phone", "2026-11-28T10:00:00Z"),
             ("phone", "ask reception"),
             ("microphone", "1234567"),
         ] {
             assert!(contact(&[(name, value)], &[]).phones().is_empty(), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn phone_numbers_are_read_without_what_is_said_of_them() {
+        for (value, numbers) in [
+            ("(415) 555-0132 ext. 12", &["4155550132"][..]),
+            ("415-555-0132x12", &["4155550132"]),
+            ("tel:+48600111222", &["+48600111222"]),
+            ("600111222 (home)", &["600111222"]),
+            ("+48\u{2013}600\u{2013}111\u{2013}222", &["+48600111222"]),
+            ("\u{ff0b}\u{ff14}\u{ff18} 600 111 222", &["+48600111222"]),
+            ("+48 600 111 222 / +48 600 333 444", &["+48600111222", "+48600333444"]),
+            ("600 111 222 / 600 333 444", &["600111222", "600333444"]),
+            ("+49 (0)30 901820", &["+4930901820"]),
+            ("+44 (0) 20 7946 0958", &["+442079460958"]),
+            ("0171/2345678", &["01712345678"]),
+        ] {
+            let expected: BTreeSet<Phone> = numbers.iter().map(|it| Phone::of(it)).collect();
+            assert_eq!(contact(&[("custom_tel", value)], &[]).phones(), expected, "{value}");
         }
     }
 

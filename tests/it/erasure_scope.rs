@@ -156,8 +156,8 @@ on_both!(a_phone_number_without_its_country_is_the_persons_in_shared_records_onl
         activity(id, "note", body, &ends)
     };
     let records = vec![
-        person(1, "ada@x.example", "Ada", "Lee", "+48 601 602 603"),
-        person(2, "bo@x.example", "Bo", "Lee", "601 602 604"),
+        person(1, "ada@x.example", "Ada", "Lee", "+48 601 602 603 (home) / 0048 601 602 604"),
+        person(2, "bo@x.example", "Bo", "Lee", "601 602 604 ext. 3"),
         with("11", "601-602-603 or 0048601602604", &["1", "2"]),
         with("12", "601-602-603", &["2"]),
         with("13", "+49 601 602 603", &["1", "2"]),
