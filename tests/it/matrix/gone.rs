@@ -156,8 +156,10 @@ impl Account {
                 tickets.into_iter().partition(|ticket| self.another_is_on(*ticket, people));
             for ticket in alone {
                 let ticket: Object = ("ticket".to_owned(), ticket);
-                self.forgotten.insert(ticket.clone());
-                self.objects.remove(&ticket);
+                // One that was only named, and never there, was not deleted.
+                if self.objects.remove(&ticket).is_some() {
+                    self.forgotten.insert(ticket.clone());
+                }
                 for activity in self.activities.values_mut() {
                     activity.ends.remove(&ticket);
                 }
