@@ -172,13 +172,18 @@ pub async fn erased_addresses(
             }
         }
     }
-    for KeyWords { table, column, .. } in &KEY_WORDS {
-        let sql = format!("SELECT DISTINCT t.{column} AS text FROM {table} t WHERE t.account_id = $1");
-        let rows = tx.rows(&sql, args![account_id]).await?;
-        let texts: Vec<String> = rows.iter().map(|row| row.text("text")).collect::<Result<_, _>>()?;
+    for words in &KEY_WORDS {
+        let texts = key_texts(tx, account_id, words).await?;
         erased.extend(suppressions::erased_in(tx, home, account_id, &texts).await?);
     }
     Ok(erased)
+}
+
+/// The texts of an account that are part of a key, each once.
+async fn key_texts(tx: &mut Tx, account_id: i64, words: &KeyWords) -> Result<Vec<String>, StoreError> {
+    let sql =
+        format!("SELECT DISTINCT t.{} AS text FROM {} t WHERE t.account_id = $1", words.column, words.table);
+    tx.rows(&sql, args![account_id]).await?.iter().map(|row| row.text("text")).collect()
 }
 
 /// One page of a table, and where the next begins.
@@ -357,9 +362,7 @@ impl Work {
     /// A text that is part of a key changes wherever it stands; a row that is there already by the new key stays instead.
     async fn redact_key(&mut self, tx: &mut Tx, words: &KeyWords) -> Result<(), StoreError> {
         let KeyWords { table, column, .. } = words;
-        let sql = format!("SELECT DISTINCT t.{column} AS text FROM {table} t WHERE t.account_id = $1");
-        for row in tx.rows(&sql, args![self.account_id]).await? {
-            let old = row.text("text")?;
+        for old in key_texts(tx, self.account_id, words).await? {
             let Some((new, places)) = self.addresses.redact(&old, Style::Prose) else { continue };
             let same = words.rest.iter().map(|column| format!(" AND o.{column} = {table}.{column}"));
             let update = format!(
