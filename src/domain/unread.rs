@@ -1,4 +1,4 @@
-//! Members of a definition that nobody reads. One of them could restrict whom the workflow deletes, be it new or a slip of
+//! Members of a definition that are not evaluated. One of them could restrict whom the workflow deletes, be it new or a slip of
 //! the keyboard: nothing is deleted on the guess that it does not. Those that are known to decide nothing are listed here.
 
 use serde_json::Value;
@@ -61,7 +61,7 @@ const OF_DATA_SETS: [&str; 2] = ["datasetId", "subviewId"];
 const OF_DELETE: [&str; 6] =
     ["actionId", "actionTypeId", "actionTypeVersion", "connection", "fields", "type"];
 
-/// Adds what is to be said about members that nobody reads; their places.
+/// Adds a finding for each member that is not evaluated; their places.
 pub fn unread(flow: &Value, findings: &mut Vec<Finding>) -> Vec<String> {
     let mut unread = unread_in(flow, "$", &[&DECIDING, &HARMLESS], findings);
     if let Some(criteria) = given(flow, "enrollmentCriteria") {
@@ -88,7 +88,7 @@ fn unread_in(value: &Value, at: &str, known: &[&[&str]], findings: &mut Vec<Find
             None => "it could restrict who is deleted".to_owned(),
         };
         let at = format!("{at}.{name}");
-        let says = format!("nobody reads the member {name}, and {why}: nothing is deleted");
+        let says = format!("the member {name} is not evaluated, and {why}: nothing is deleted");
         findings.push(Finding { at: at.clone(), concern: Concern::Unsupported, says });
         unread.push(at);
     }

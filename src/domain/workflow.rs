@@ -138,7 +138,7 @@ fn uses(flow: &Value, name: &str) -> bool {
 }
 
 /// Membership of any of the suppression segments, or passing the suppression branch, which the vendor's definitions have
-/// at either place; nobody can tell where there is a member that nobody reads.
+/// at either place; it is unknown where a member is not evaluated.
 fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
     let at = "$.suppressionListIds";
     let mut parts = segments(flow, at, findings);
@@ -148,7 +148,7 @@ fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
         }
     }
     let unread = unread_members(flow, findings);
-    parts.extend(unread.iter().map(|at| Criteria::unsupported(at, "a member that nobody reads")));
+    parts.extend(unread.iter().map(|at| Criteria::unsupported(at, "a member that is not evaluated")));
     (!parts.is_empty()).then(|| Criteria::any(parts, at))
 }
 

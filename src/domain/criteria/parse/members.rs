@@ -33,7 +33,7 @@ pub(super) fn unread(value: &Value, at: &str, known: &[&[&str]]) -> Result<(), U
         Some(meant) => format!("{meant} was meant, perhaps"),
         None => "it could restrict whom this accepts".to_owned(),
     };
-    Err(format!("nobody reads the member {name} of {at}: {why}"))
+    Err(format!("the member {name} of {at} is not evaluated: {why}"))
 }
 
 /// A filter's members; those of its operation and its refinements are told of where these are read.
