@@ -241,7 +241,15 @@ fn criteria(args: &Args) -> Table {
         properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let record = Record { properties, history: HashMap::new(), created_at: None };
     let now = chrono::Utc::now();
-    let subject = Subject { now, zone: None, record: &record, around: None, event: None, own: None };
+    let subject = Subject {
+        now,
+        zone: None,
+        record: &record,
+        around: None,
+        unknown_properties: None,
+        event: None,
+        own: None,
+    };
     let mut table = Table::new("criteria: three filters, one core", "contacts/s");
     for _ in 0..args.rounds {
         const CONTACTS: usize = 2_000_000;

@@ -254,9 +254,9 @@ impl<'a> Facts<'a> {
     /// The contact as conditions look at it; `None` where it is not live.
     fn subject(&self, enrollment: &'a NewEnrollment) -> Option<Subject<'a>> {
         let Contact::Live { record, .. } = self.contact else { return None };
-        let (around, event) = (Some(self.around), enrollment.event.as_ref());
+        let contact = Subject::contact(self.now, self.zone, record, self.around);
         let own = Some(enrollment.key.enrollment_id);
-        Some(Subject { now: self.now, zone: self.zone, record, around, event, own })
+        Some(Subject { event: enrollment.event.as_ref(), own, ..contact })
     }
 }
 

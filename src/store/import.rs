@@ -13,6 +13,7 @@ mod chunk;
 mod erased;
 mod filter;
 mod index;
+mod learn;
 mod sorter;
 mod source;
 mod write;

@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 21] = [
+const MIGRATIONS: [Migration; 22] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -118,6 +118,11 @@ const MIGRATIONS: [Migration; 21] = [
         name: "0021_clock",
         postgres: include_str!("migrations/postgres/0021_clock.sql"),
         sqlite: include_str!("migrations/sqlite/0021_clock.sql"),
+    },
+    Migration {
+        name: "0022_kept",
+        postgres: include_str!("migrations/postgres/0022_kept.sql"),
+        sqlite: include_str!("migrations/sqlite/0022_kept.sql"),
     },
 ];
 

@@ -34,6 +34,7 @@ pub mod holds;
 mod identifiers;
 pub mod import;
 pub mod journal;
+mod kept;
 mod lag;
 pub mod lease;
 mod ledger;

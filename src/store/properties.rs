@@ -1,20 +1,15 @@
-//! Properties that conditions ask for and a contact does not have among its own: those that the vendor serves from the
-//! record, and which of the others the account knows at all. Nothing is looked up where contacts have what is asked.
+//! Properties that the vendor serves from the record of a contact: conditions ask for them, and a contact does not have them
+//! among its own. Nothing is looked up where nobody asks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde_json::json;
-
 use super::StoreError;
-use super::batch::{ACCOUNT, CONTACT, Lists, batch_row, batch_text};
+use super::batch::{ACCOUNT, CONTACT, Lists};
 use super::db::Tx;
 use super::values::args;
 use crate::domain::address::address_key;
-use crate::domain::criteria::subject::{Asks, Past, Record, Surroundings};
-use crate::domain::record::{Column, ColumnType};
+use crate::domain::criteria::subject::{Asks, Past, Record, RecordType};
 use crate::domain::time::{Time, format_time};
-
-const PROPERTY: [Column; 2] = [("account_id", ColumnType::Int), ("name", ColumnType::Text)];
 
 type Key = (i64, i64);
 
@@ -45,61 +40,38 @@ impl<'a> Served<'a> {
 /// A contact and its record, to be completed.
 pub type Completed<'a> = (Key, &'a mut Record);
 
-/// Adds to the records what is asked of them and stands elsewhere, and to what surrounds them which of the names asked for
-/// their account does not know.
+/// Adds to the records what is asked of them and stands elsewhere.
 pub async fn complete(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
     records: &mut [Completed<'_>],
-    found: &mut HashMap<Key, Surroundings>,
 ) -> Result<(), StoreError> {
-    let (mut served, mut unheard_of) = (Vec::new(), BTreeSet::new());
+    let (contact, mut served) = (RecordType::contact(), Vec::new());
     for (index, ((account_id, _), record)) in records.iter().enumerate() {
-        for name in asked.get(account_id).into_iter().flat_map(|asks| &asks.properties) {
-            match Served::of(name) {
-                Some(property) if record.value(name).is_none() => served.push((index, name, property)),
-                None if !record.properties.contains_key(name) => {
-                    unheard_of.insert((*account_id, name));
-                }
-                _ => {}
+        let names = asked.get(account_id).and_then(|asks| asks.properties.get(&contact));
+        for name in names.into_iter().flatten() {
+            if let (Some(property), None) = (Served::of(name), record.value(name)) {
+                served.push((index, name, property));
             }
         }
     }
-    if !served.is_empty() {
-        let source = Sources::load(tx, records, &served).await?;
-        for (index, name, property) in served {
-            let (key, record) = &mut records[index];
-            match source.value(property, *key, record) {
-                Some((value, at)) => {
-                    record
-                        .history
-                        .entry(name.clone())
-                        .or_default()
-                        .extend(at.map(|at| Past { value: value.clone(), at }));
-                    record.properties.insert(name.clone(), value);
-                }
-                None if source.keeps(property, *key) => {}
-                None => drop(unheard_of.insert((key.0, name))),
-            }
-        }
-    }
-    if unheard_of.is_empty() {
+    if served.is_empty() {
         return Ok(());
     }
-    let row =
-        |(account_id, name): &(i64, &String)| batch_row(json!({"account_id": account_id, "name": name}));
-    let sql = format!(
-        "SELECT b.account_id, b.name FROM {} WHERE NOT EXISTS (SELECT 1 FROM contact_properties p \
-         WHERE p.account_id = b.account_id AND p.name = b.name)",
-        tx.dialect().batch(1, &PROPERTY)
-    );
-    let mut unknown: HashMap<i64, BTreeSet<String>> = HashMap::new();
-    for row in tx.rows(&sql, args![batch_text(unheard_of.iter().map(row))]).await? {
-        unknown.entry(row.int("account_id")?).or_default().insert(row.text("name")?);
-    }
-    for ((account_id, _), around) in found.iter_mut() {
-        if let Some(names) = unknown.get(account_id) {
-            around.unknown_properties.clone_from(names);
+    let source = Sources::load(tx, records, &served).await?;
+    for (index, name, property) in served {
+        let (key, record) = &mut records[index];
+        match source.value(property, *key, record) {
+            Some((value, at)) => {
+                let past = at.map(|at| Past { value: value.clone(), at });
+                record.history.entry(name.clone()).or_default().extend(past);
+                record.properties.insert(name.clone(), value);
+            }
+            // It is known that it has none.
+            None if source.keeps(property, *key) => {
+                record.properties.entry(name.clone()).or_default();
+            }
+            None => {}
         }
     }
     Ok(())
@@ -211,17 +183,4 @@ impl Sources {
             }
         }
     }
-}
-
-/// Keeps in mind that an account has properties of these names.
-pub async fn learn(tx: &mut Tx, names: &BTreeSet<(i64, &str)>) -> Result<(), StoreError> {
-    let row = |(account_id, name): &(i64, &str)| batch_row(json!({"account_id": account_id, "name": name}));
-    let sql = format!(
-        "INSERT INTO contact_properties (account_id, name) SELECT b.account_id, b.name FROM {} \
-         WHERE NOT EXISTS (SELECT 1 FROM contact_properties p \
-         WHERE p.account_id = b.account_id AND p.name = b.name) ON CONFLICT DO NOTHING",
-        tx.dialect().batch(1, &PROPERTY)
-    );
-    tx.execute(&sql, args![batch_text(names.iter().map(row))]).await?;
-    Ok(())
 }

@@ -3,12 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono_tz::Tz;
-use serde_json::json;
-
 use super::StoreError;
-use super::batch::{CONTACT, ENROLLED, Lists, batch_row, batch_text};
+use super::batch::{CONTACT, ENROLLED, Lists};
 use super::db::Tx;
+use super::kept::{self, Found};
 use super::ledger::TOOK_IN;
 use super::properties::{Completed, complete};
 use super::values::{Row, args};
@@ -16,18 +14,14 @@ use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
     Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
 };
-use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, parse_time};
 use crate::domain::wall::zone_of_account;
+use chrono_tz::Tz;
 
 const NAMED: [&str; 2] = ["account_id", "id"];
-const EVENT_TYPE: [Column; 2] = [("account_id", ColumnType::Int), ("event_type_id", ColumnType::Text)];
-const FORM: [Column; 2] = [("account_id", ColumnType::Int), ("form_id", ColumnType::Text)];
 /// The types of associated objects that are rows of `objects`, and those that are activities.
 const OBJECTS: [&str; 3] = ["company", "deal", "ticket"];
 const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
-
-type Found = HashMap<(i64, i64), Surroundings>;
 
 /// What each of these contacts has of what is asked about in its account; the records of those that are live are completed.
 pub async fn load(
@@ -58,7 +52,8 @@ pub async fn load(
     if asked.values().any(|asks| !asks.forms.is_empty()) {
         submissions(tx, asked, &those_who(|asks| !asks.forms.is_empty()), &mut found).await?;
     }
-    complete(tx, asked, records, &mut found).await?;
+    complete(tx, asked, records).await?;
+    kept::properties(tx, asked, records, &mut found).await?;
     Ok(found)
 }
 
@@ -93,8 +88,8 @@ impl Scene {
 
     /// A contact with this record.
     pub fn subject<'a>(&'a self, contact: (i64, i64), record: &'a Record) -> Subject<'a> {
-        let around = Some(self.found.get(&contact).unwrap_or(&self.nothing));
-        Subject { now: self.now, zone: self.zone, record, around, event: None, own: None }
+        let around = self.found.get(&contact).unwrap_or(&self.nothing);
+        Subject::contact(self.now, self.zone, record, around)
     }
 }
 
@@ -208,6 +203,7 @@ async fn neighbours(
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
+    kept::associations(tx, asked, found).await?;
     let types: BTreeSet<&'static str> =
         asked.values().flat_map(|asks| asks.neighbours.iter().copied()).collect();
     let source = tx.dialect().ids(1, &CONTACT);
@@ -221,7 +217,7 @@ async fn neighbours(
     if let Some(objects) = named(&OBJECTS) {
         selects.extend(ends.iter().map(|(own, other)| {
             format!(
-                "SELECT b.account_id, b.contact_id, a.{other}_type AS object_type, a.association_type_id, \
+                "SELECT b.account_id, b.contact_id, a.{other}_type AS object_type, a.{other}_id AS object_id, a.association_type_id, \
                  {} AS is_outward, CAST(o.properties AS text) AS properties, NULL AS history \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type IN {objects} \
@@ -238,7 +234,7 @@ async fn neighbours(
     if types.contains("contact") {
         for (own, other) in ends {
             let sql = format!(
-                "SELECT b.account_id, b.contact_id, 'contact' AS object_type, a.association_type_id, \
+                "SELECT b.account_id, b.contact_id, 'contact' AS object_type, c.contact_id AS object_id, a.association_type_id, \
                  {} AS is_outward, CAST(c.properties AS text) AS properties, \
                  CAST(c.history AS text) AS history, c.created_at \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
@@ -252,7 +248,7 @@ async fn neighbours(
     }
     if let Some(activities) = named(&ACTIVITIES) {
         let sql = format!(
-            "SELECT b.account_id, b.contact_id, v.type AS object_type, NULL AS association_type_id, \
+            "SELECT b.account_id, b.contact_id, v.type AS object_type, v.activity_id AS object_id, NULL AS association_type_id, \
              TRUE AS is_outward, CAST(v.properties AS text) AS properties, NULL AS history, v.occurred_at AS created_at \
              FROM {source} JOIN activity_associations l ON l.account_id = b.account_id \
              AND l.object_type = 'contact' AND l.object_id = b.contact_id \
@@ -279,7 +275,10 @@ async fn meet(
         if let (Some(around), Some(object_type)) = (found.get_mut(&key(&row)?), object_type) {
             let association_type = row.optional_text("association_type_id")?;
             let is_known = row.optional_text("properties")?.is_some();
-            let record = if is_known { Some(record(&row, created_at(&row)?)?) } else { None };
+            let mut record = if is_known { Some(record(&row, created_at(&row)?)?) } else { None };
+            if let Some(Record { properties, .. }) = &mut record {
+                properties.entry("hs_object_id".to_owned()).or_insert(row.int("object_id")?.to_string());
+            }
             let is_outward = row.bool("is_outward")?;
             around.neighbours.push(Neighbour { object_type, association_type, is_outward, record });
         }
@@ -293,7 +292,7 @@ async fn events(
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    keep_in_mind_what_is_kept(tx, asked, found).await?;
+    kept::events(tx, asked, found).await?;
     let sql = format!(
         "SELECT e.account_id, e.contact_id, e.event_type_id, e.occurred_at, CAST(e.properties AS text) AS properties \
          FROM {} JOIN custom_events e ON e.account_id = b.account_id AND e.contact_id = b.contact_id",
@@ -311,39 +310,13 @@ async fn events(
     Ok(())
 }
 
-/// Of which of the types that are asked about an account has any event.
-async fn keep_in_mind_what_is_kept(
-    tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
-    found: &mut Found,
-) -> Result<(), StoreError> {
-    let types = asked.iter().flat_map(|(account_id, asks)| {
-        asks.events
-            .iter()
-            .map(move |event_type| batch_row(json!({"account_id": account_id, "event_type_id": event_type})))
-    });
-    let sql = format!(
-        "SELECT b.account_id, b.event_type_id FROM {} WHERE EXISTS (SELECT 1 FROM custom_events e \
-         WHERE e.account_id = b.account_id AND e.event_type_id = b.event_type_id)",
-        tx.dialect().batch(1, &EVENT_TYPE)
-    );
-    let mut kept: HashMap<i64, BTreeSet<String>> = HashMap::new();
-    for row in tx.rows(&sql, args![batch_text(types)]).await? {
-        kept.entry(row.int("account_id")?).or_default().insert(row.text("event_type_id")?);
-    }
-    for ((account_id, _), around) in found.iter_mut() {
-        around.kept_events = kept.get(account_id).cloned().unwrap_or_default();
-    }
-    Ok(())
-}
-
 async fn submissions(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    keep_in_mind_which_forms_are_kept(tx, asked, found).await?;
+    kept::forms(tx, asked, found).await?;
     let sql = format!(
         "SELECT s.account_id, s.contact_id, s.form_id, s.submitted_at FROM {} JOIN form_submissions s \
          ON s.account_id = b.account_id AND s.contact_id = b.contact_id",
@@ -355,41 +328,6 @@ async fn submissions(
                 .submissions
                 .push(Submission { form_id: row.text("form_id")?, at: row.time("submitted_at")? });
         }
-    }
-    Ok(())
-}
-
-/// Of which of the forms that are asked about an account has had any submission, those counted that went with their
-/// contacts.
-async fn keep_in_mind_which_forms_are_kept(
-    tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
-    found: &mut Found,
-) -> Result<(), StoreError> {
-    let forms = asked.iter().flat_map(|(account_id, asks)| {
-        let row = move |form_id| batch_row(json!({"account_id": account_id, "form_id": form_id}));
-        asks.forms.iter().map(row)
-    });
-    let any_of = |table: &str| {
-        format!(
-            "b.form_id IS NULL AND EXISTS (SELECT 1 FROM {table} f WHERE f.account_id = b.account_id) \
-             OR EXISTS (SELECT 1 FROM {table} f WHERE f.account_id = b.account_id AND f.form_id = b.form_id)"
-        )
-    };
-    let sql = format!(
-        "SELECT b.account_id, b.form_id FROM {} WHERE {} OR {}",
-        tx.dialect().batch(1, &FORM),
-        any_of("form_submissions"),
-        any_of("deleted_form_submissions")
-    );
-    let mut kept: HashMap<i64, Vec<Option<String>>> = HashMap::new();
-    for row in tx.rows(&sql, args![batch_text(forms)]).await? {
-        kept.entry(row.int("account_id")?).or_default().push(row.optional_text("form_id")?);
-    }
-    for ((account_id, _), around) in found.iter_mut() {
-        let forms = kept.get(account_id).map_or(&[][..], Vec::as_slice);
-        around.keeps_forms = forms.contains(&None);
-        around.kept_forms = forms.iter().flatten().cloned().collect();
     }
     Ok(())
 }

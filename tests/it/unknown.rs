@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::records::{
     all_of, branch, contact, days_ago, entitled_account, event, property, workflow,
 };
-use crate::support::{Database, Reaper, on_both};
+use crate::support::{Database, Reaper, TempDir, on_both};
 
 const AT: &str = "2026-01-06T10:00:00Z";
 const UNKNOWN: &str = "criteria_unsupported";
@@ -177,4 +177,105 @@ on_both!(an_event_told_of_in_two_ways_may_be_one_or_two, async |db: Database| {
         |contact, enrollment| by_event(event(1, 10, contact, enrollment), "6-1", &json!({"plan": "gold"}));
     assert_eq!(decided(&reaper, bought(1, 1)).await, "criteria_not_met", "it is stored already");
     assert_eq!(decided(&reaper, bought(2, 2)).await, UNKNOWN);
+});
+
+on_both!(a_property_that_no_such_record_ever_had_is_not_understood, async |db: Database| {
+    let missing = |name: &str| json!([property(name, "ALL_PROPERTY", "IS_UNKNOWN", Value::Null)]);
+    let associated = |kind: &str, operator: &str, name: &str| {
+        within(json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": kind,
+            "operator": operator, "filterBranches": [], "filters": missing(name)}))
+    };
+    let completed = |name: &str| {
+        let mut branch = unified("6-1", "HAS_COMPLETED");
+        branch["filters"] = missing(name);
+        within(branch)
+    };
+    let company = |id: i64, properties: Value| {
+        json!({"kind": "company", "accountId": "1", "id": id.to_string(),
+        "properties": properties})
+    };
+    let tie = |contact: i64, company: i64| {
+        json!({"kind": "association", "accountId": "1", "from": {"type": "company", "id": company.to_string()},
+            "to": {"type": "contact", "id": contact.to_string()}})
+    };
+    let call = |id: i64, contact: i64, properties: Value| {
+        json!({"kind": "activity", "accountId": "1", "id": id.to_string(), "type": "call", "timestamp": AT,
+            "properties": properties, "associations": [{"type": "contact", "id": contact.to_string()}]})
+    };
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &associated("0-2", "IN_LIST", "industry")),
+            workflow(1, 11, &associated("0-2", "NOT_IN_LIST", "industry")),
+            workflow(1, 12, &associated("0-48", "IN_LIST", "result")),
+            workflow(1, 13, &completed("plan")),
+            workflow(1, 14, &associated("0-2", "NOT_IN_LIST", "hs_object_id")),
+            workflow(1, 15, &associated("0-3", "NOT_IN_LIST", "dealname")),
+            // What contacts have says nothing about companies, nor companies about calls.
+            person(1, json!({"industry": "x", "plan": "x"})),
+            person(2, json!({"result": "x"})),
+            person(3, json!({})),
+            person(4, json!({})),
+            company(7, json!({"name": "Acme", "result": "x", "plan": "x"})),
+            tie(1, 7),
+            tie(2, 7),
+            tie(3, 7),
+            call(30, 3, json!({"industry": "x", "plan": "x"})),
+            custom_event(40, 3, "6-1", &json!({"industry": "x"})),
+            custom_event(41, 3, "6-2", &json!({"plan": "x"})),
+        ],
+    )
+    .await;
+    for (workflow, contact, enrollment, expected) in [
+        (10, 1, 1, UNKNOWN),
+        (11, 1, 2, UNKNOWN),
+        (12, 3, 3, UNKNOWN),
+        (13, 3, 4, UNKNOWN),
+        // There is no company at all of which anything could be asked.
+        (11, 4, 5, "deleted"),
+        // Every record has an id.
+        (14, 1, 6, "deleted"),
+        // No contact of the account was ever associated with a deal.
+        (15, 2, 7, UNKNOWN),
+    ] {
+        let reason = decided(&reaper, event(1, workflow, contact, enrollment)).await;
+        assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
+    }
+    let dir = TempDir::new();
+    let file = dir.path().join("filter.json");
+    std::fs::write(&file, associated("0-2", "IN_LIST", "industry").to_string()).unwrap();
+    let said = reaper
+        .refused(&[
+            "delete",
+            "--account",
+            "1",
+            "--as",
+            "1",
+            "--where",
+            file.to_str().unwrap(),
+            "--confirm",
+            "1",
+        ])
+        .await;
+    assert!(said.contains("nobody can tell") && said.contains("1 associated (company)"), "{said}");
+
+    // As soon as one such record has the property, its absence from others says something.
+    let deal = json!({"kind": "deal", "accountId": "1", "id": "50", "properties": {"dealname": "Big"}});
+    let of_deal = json!({"kind": "association", "accountId": "1", "from": {"type": "contact", "id": "3"},
+        "to": {"type": "deal", "id": "50"}});
+    reaper
+        .import(&[
+            company(8, json!({"industry": "steel"})),
+            call(31, 2, json!({"result": "no"})),
+            custom_event(42, 2, "6-1", &json!({"plan": "gold"})),
+            deal,
+            of_deal,
+        ])
+        .await;
+    for (workflow, contact, enrollment, expected) in
+        [(11, 3, 10, "criteria_not_met"), (15, 3, 11, "deleted"), (15, 2, 12, "deleted")]
+    {
+        let reason = decided(&reaper, event(1, workflow, contact, enrollment)).await;
+        assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
+    }
 });

@@ -256,12 +256,26 @@ on_both!(the_properties_of_an_earlier_version_are_known, async |db: Database| {
            INSERT INTO contacts (account_id, contact_id, properties, history, created_at) VALUES
            (1, 1, '{"firstname": "Ada", "nickname": ""}', '{"city": []}', '2026-01-01T00:00:00.000000Z'),
            (1, 2, '{"firstname": "Bo"}', '{}', '2026-01-01T00:00:00.000000Z'),
-           (2, 1, '{"plan": "gold"}', '{}', '2026-01-01T00:00:00.000000Z');"#,
+           (2, 1, '{"plan": "gold"}', '{}', '2026-01-01T00:00:00.000000Z');
+           INSERT INTO objects (account_id, object_type, object_id, properties) VALUES
+           (1, 'company', 7, '{"name": "Acme"}'), (1, 'deal', 8, '{"amount": "5"}');
+           INSERT INTO activities (account_id, activity_id, type, occurred_at, properties, stub) VALUES
+           (1, 9, 'call', '2026-01-01T00:00:00.000000Z', '{"result": "no"}', FALSE);
+           INSERT INTO activity_associations (account_id, activity_id, object_type, object_id) VALUES
+           (1, 9, 'contact', 1), (1, 9, 'deal', 8);
+           INSERT INTO custom_events (account_id, event_id, contact_id, event_type_id, occurred_at, properties) VALUES
+           (1, 1, 1, '6-1', '2026-01-01T00:00:00.000000Z', '{"plan": "gold"}');
+           INSERT INTO associations (account_id, from_type, from_id, to_type, to_id, label) VALUES
+           (1, 'company', 7, 'contact', 1, ''), (1, 'contact', 1, 'contact', 2, ''), (1, 'deal', 8, 'ticket', 1, '');"#,
     )
     .await;
     Reaper::new(&db).json(&["migrate"]).await;
     let known = db.rows("SELECT CAST(account_id AS text), name FROM contact_properties ORDER BY 1, 2").await;
     assert_eq!(known, [["1", "city"], ["1", "firstname"], ["1", "nickname"], ["2", "plan"]]);
+    let known = db.rows("SELECT record_type, name FROM related_properties ORDER BY 1, 2").await;
+    assert_eq!(known, [["call", "result"], ["company", "name"], ["deal", "amount"], ["event:6-1", "plan"]]);
+    let known = db.rows("SELECT object_type FROM kept_associations ORDER BY 1").await;
+    assert_eq!(known, [["call"], ["company"], ["contact"]]);
 });
 
 /// What a next release may do to the schema by the rule of `docs/OPERATIONS.md`, in every place that a deletion uses.

@@ -57,8 +57,8 @@ class Author(Draft):
                     makers.append(lambda it=refinement, point=point: points.point_of(it, point))
         return found, makers
 
-    def record(self):
-        return {"properties": {}, "history": {}}
+    def record(self, of):
+        return {"of": of, "properties": {}, "history": {}}
 
     def filters(self, most=2):
         return [self.property_filter() for _ in range(self.rng.randrange(0, most + 1))]
@@ -78,10 +78,10 @@ class Author(Draft):
         if depth > 0 and self.often(0.1):
             branch["filterBranches"].append(self.branch(depth - 1))
         for _ in range(self.rng.randrange(0, 4)):
-            record = self.record()
+            kind = OBJECTS.get(object_type, "deal")
+            record = self.record(kind)
             for _, give in filters:
                 give(record)
-            kind = OBJECTS.get(object_type, "deal")
             self.scene["associated"].append({"type": kind, "properties": record["properties"],
                 **self.maybe(0.7, {"associationTypeId": self.association_type(object_type)}),
                 "inward": self.often(0.5)})
@@ -96,7 +96,7 @@ class Author(Draft):
             branch["filterBranches"].append(self.branch(depth - 1))
         bounds = self.boundaries(makers)
         for _ in range(self.rng.randrange(0, 5)):
-            record = self.record()
+            record = self.record(f"event:{kind}")
             for _, give in filters:
                 give(record)
             at = rfc3339(self.near(self.rng.choice(bounds)))
@@ -159,7 +159,7 @@ class Author(Draft):
         return branch | self.maybe(0.2, {"filterBranchOperator": kind})
 
     def case(self):
-        self.contact = {"properties": {}, "history": self.scene["history"]}
+        self.contact = {"of": "contact", "properties": {}, "history": self.scene["history"]}
         if self.often(0.5):
             # One filter alone shows most.
             filter, give = self.property_filter()

@@ -29,17 +29,18 @@ ELSEWHERE = {"5", "341", "27"}
 class Look:
     """A record at a moment; `around` is the scene where the record is the contact."""
 
-    def __init__(self, scene, properties, history, created, around):
+    def __init__(self, scene, properties, history, created, around, records="contact"):
         self.scene, self.properties, self.history = scene, properties, history
         self.created, self.around = created, around
+        self.unknown = scene.get("unknownProperties", {}).get(records, [])
         self.now = date_of(scene["now"])
 
     def value(self, name):
         return self.properties.get(name) or None
 
     def is_unheard_of(self, name):
-        """The contact has no value, and the account does not know the property."""
-        return self.around is not None and not self.value(name) and name in self.around.get("unknownProperties", [])
+        """The record has no value, and the account does not know the property."""
+        return not self.value(name) and name in self.unknown
 
     def past(self, name):
         return [version["value"] for version in self.history.get(name, []) if version["value"]]
@@ -51,8 +52,8 @@ class Look:
     def account_zone(self):
         return zone_named(self.scene["zone"])
 
-    def beside(self, properties, created):
-        return Look(self.scene, properties, {}, created, None)
+    def beside(self, properties, created, records):
+        return Look(self.scene, properties, {}, created, None, records)
 
 
 def offset_from_now(refinement, name):
@@ -205,8 +206,10 @@ def association(branch, look):
     if look.around is None:
         return None
     others = [other for other in look.around.get("associated", []) if other["type"] == kind]
+    if not others and kind not in look.around["keptAssociations"]:
+        return None
     truth = any_of(
-        all_of([is_as_asked(branch, kind, it), *parts(branch, look.beside(it["properties"], None), True)])
+        all_of([is_as_asked(branch, kind, it), *parts(branch, look.beside(it["properties"], None, kind), True)])
         for it in others
     )
     return negated(truth) if deny else truth
@@ -234,7 +237,8 @@ def unified_events(branch, look):
 
     def asked(event, is_another=True):
         at = date_of(event["occurredAt"])
-        return at, is_another, lambda: all_of(parts(branch, look.beside(event["properties"], at), False))
+        beside = look.beside(event["properties"], at, f"event:{kind}")
+        return at, is_another, lambda: all_of(parts(branch, beside, False))
 
     happened = [asked(event) for event in stored]
     if new is not None and new["eventTypeId"] == kind and new not in stored:
@@ -251,7 +255,7 @@ BRANCHES = {
     "UNIFIED_EVENTS": unified_events,
 }
 
-AROUND = "now zone createdAt history segments workflows associated events submissions event keptEvents keptForms unknownProperties".split()
+AROUND = "now zone createdAt history segments workflows associated events submissions event keptEvents keptForms keptAssociations unknownProperties".split()
 
 
 def evaluate(branch, scene):

@@ -48,7 +48,8 @@ class Draft:
             "createdAt": None if self.often(0.03) else rfc3339(self.now - rng.randrange(0, 10**14)),
             "history": {}, "segments": {"4": True, "5": False}, "workflows": {"7": "never", "8": "active", "9": "past"},
             "associated": [], "events": [], "submissions": [], "event": None,
-            "unknownProperties": [],
+            "unknownProperties": {},
+            "keptAssociations": rng.choice([sorted(criteria.OBJECTS.values())] * 4 + [[]]),
             "keptForms": rng.choice([["x", "y", "z"], ["x", "y", "z"], ["x", "y"], []]),
             "keptEvents": rng.choice([["e", "f"], ["e", "f"], ["e"], []]),
         }
@@ -91,8 +92,8 @@ class Draft:
         if self.often(0.12):
             if self.often(0.4):
                 record["properties"][name] = ""
-            elif record is self.contact and self.often(0.4):
-                self.scene["unknownProperties"].append(name)
+            elif self.often(0.4):
+                self.scene["unknownProperties"].setdefault(record["of"], []).append(name)
         else:
             record["properties"][name] = self.rng.choice(values())
         if record is self.contact and self.often(0.4):

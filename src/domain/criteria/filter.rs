@@ -52,9 +52,13 @@ fn open_part(part: &Criteria, subject: Subject<'_>) -> String {
     }
     let why = match &part.kind {
         Kind::Property { name, .. } if subject.is_unheard_of(name) => {
-            ", for the account does not know the property"
+            ", for the account does not know the property".to_owned()
         }
-        _ => "",
+        // A count, never a value.
+        Kind::Associated { .. } | Kind::Completed { .. } | Kind::FilledOut { .. } => {
+            part.saw(subject).map(|saw| format!("; what was found: {saw}")).unwrap_or_default()
+        }
+        _ => String::new(),
     };
     format!("{}: nobody can tell whether the contact {}{why}", part.at, part.says)
 }

@@ -21,7 +21,7 @@ pub use filter::Filter;
 use operation::Operation;
 pub use parse::{Concern, Finding};
 pub use seen::Seen;
-use subject::{Asks, Enrolled, Neighbour, Occurrence, Subject, Submission, Surroundings};
+use subject::{Asks, Enrolled, Neighbour, Occurrence, RecordType, Subject, Submission, Surroundings};
 
 use super::associations::{AssociationType, Ends};
 
@@ -164,7 +164,7 @@ impl Criteria {
             (Kind::Completed { event_type, filters, refinements, .. }, Some(event))
                 if event.event_type == *event_type =>
             {
-                let passes = filters.evaluate(beside(subject, &event.record));
+                let passes = filters.evaluate(event_of(subject, event));
                 refinements.counts(event.at, subject).and(passes)
             }
             (Kind::Completed { .. }, _) => Truth::False,
@@ -175,22 +175,26 @@ impl Criteria {
 
     /// Adds what the store has to know before these criteria can be evaluated.
     pub fn asks(&self, asks: &mut Asks) {
+        self.asks_of(&RecordType::contact(), asks);
+    }
+
+    fn asks_of(&self, records: &RecordType, asks: &mut Asks) {
         match &self.kind {
-            Kind::Branch { parts, .. } => parts.iter().for_each(|part| part.asks(asks)),
+            Kind::Branch { parts, .. } => parts.iter().for_each(|part| part.asks_of(records, asks)),
             Kind::Associated { object_type, filters, .. } => {
                 asks.neighbours.insert(object_type);
-                // What the object must be like is not asked of the contact.
-                let own = std::mem::take(&mut asks.properties);
-                filters.asks(asks);
-                asks.properties = own;
+                filters.asks_of(&RecordType::object(object_type), asks);
             }
-            Kind::Completed { event_type, .. } => drop(asks.events.insert(event_type.clone())),
+            Kind::Completed { event_type, filters, .. } => {
+                asks.events.insert(event_type.clone());
+                filters.asks_of(&RecordType::event(event_type), asks);
+            }
             Kind::FilledOut { form_id, .. } => drop(asks.forms.insert(form_id.clone())),
             Kind::InSegment { segment_id, .. } => drop(asks.segments.insert(*segment_id)),
             Kind::Enrolled { workflow_id, .. } => drop(asks.workflows.insert(*workflow_id)),
             Kind::Property { name, operation } => {
                 asks.history |= operation.asks_history();
-                asks.properties.extend(
+                asks.properties.entry(records.clone()).or_default().extend(
                     [name.as_str()].into_iter().chain(operation.other_properties()).map(str::to_owned),
                 );
             }
@@ -209,10 +213,15 @@ impl Criteria {
             {
                 Truth::Unknown
             }
+            Kind::Associated { object_type, .. } if !is_association_kept(subject, object_type) => {
+                Truth::Unknown
+            }
             Kind::Associated { object_type, association_type, negated, filters } => {
                 neighbours(subject, object_type, association_type.as_ref())
                     .map(|(neighbour, is_of_type)| match &neighbour.record {
-                        Some(record) => is_of_type.and(filters.evaluate(beside(subject, record))),
+                        Some(record) => {
+                            is_of_type.and(filters.evaluate(object_of(subject, object_type, record)))
+                        }
                         // It is there, and that is all that is known.
                         None => is_of_type.and(filters.whoever()),
                     })
@@ -222,7 +231,7 @@ impl Criteria {
             Kind::Completed { event_type, .. } if !is_kept(subject, event_type) => Truth::Unknown,
             Kind::Completed { event_type, negated, filters, refinements } => {
                 let answers = occurrences(subject, event_type).map(|(event, is_another)| {
-                    (event.at, is_another, filters.evaluate(beside(subject, &event.record)))
+                    (event.at, is_another, filters.evaluate(event_of(subject, event)))
                 });
                 refinements.holds(answers, subject).negate_if(*negated)
             }
@@ -255,6 +264,9 @@ impl Criteria {
         let count = |number: usize, what: &str| Some(format!("{number} {what}"));
         match &self.kind {
             Kind::Branch { .. } | Kind::Constant(_) | Kind::Unsupported => None,
+            Kind::Associated { object_type, .. } if !is_association_kept(subject, object_type) => {
+                Some(format!("none associated ({object_type}), as with every contact of the account"))
+            }
             Kind::Associated { object_type, association_type, .. } => {
                 let neighbours = || neighbours(subject, object_type, association_type.as_ref());
                 let unclear = neighbours().filter(|(_, is_of_type)| *is_of_type == Truth::Unknown).count();
@@ -309,9 +321,32 @@ impl Stage {
     }
 }
 
-/// The same moment, looking at a record that is not the contact.
-fn beside<'a>(subject: Subject<'a>, record: &'a subject::Record) -> Subject<'a> {
-    Subject { record, around: None, event: None, own: None, ..subject }
+/// The same moment, looking at an associated object.
+fn object_of<'a>(subject: Subject<'a>, object_type: &str, record: &'a subject::Record) -> Subject<'a> {
+    beside(subject, record, |records| records.is_of_object(object_type))
+}
+
+/// The same moment, looking at an event.
+fn event_of<'a>(subject: Subject<'a>, event: &'a Occurrence) -> Subject<'a> {
+    beside(subject, &event.record, |records| records.is_of_event(&event.event_type))
+}
+
+fn beside<'a>(
+    subject: Subject<'a>,
+    record: &'a subject::Record,
+    such: impl Fn(&RecordType) -> bool,
+) -> Subject<'a> {
+    let unknown_properties = subject.around.and_then(|around| around.unknown_properties_of(such));
+    Subject { record, around: None, unknown_properties, event: None, own: None, ..subject }
+}
+
+/// Has the account ever associated a contact with such an object? Where it has not, associations may be kept elsewhere:
+/// that there is none says nothing.
+fn is_association_kept(subject: Subject<'_>, object_type: &str) -> bool {
+    subject.around.is_some_and(|around| {
+        around.kept_associations.contains(object_type)
+            || around.neighbours.iter().any(|neighbour| neighbour.object_type == object_type)
+    })
 }
 
 /// The associated objects of a type, and whether each is associated as asked; those that are not are left out.

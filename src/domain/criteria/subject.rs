@@ -82,6 +82,49 @@ impl Occurrence {
     }
 }
 
+/// How the type of custom events begins among those of records.
+const EVENTS: &str = "event:";
+
+/// The records whose properties a condition looks at, as the store names them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordType(String);
+
+impl RecordType {
+    pub fn contact() -> Self {
+        Self::object("contact")
+    }
+
+    /// `contact`, `company`, `call`, …
+    pub fn object(object_type: &str) -> Self {
+        Self(object_type.to_owned())
+    }
+
+    /// Custom events of one type.
+    pub fn event(event_type: &str) -> Self {
+        Self(format!("{EVENTS}{event_type}"))
+    }
+
+    /// As it was written by [`as_str`](Self::as_str).
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn is_of_object(&self, object_type: &str) -> bool {
+        self.0 == object_type
+    }
+
+    pub fn is_of_event(&self, event_type: &str) -> bool {
+        self.0.strip_prefix(EVENTS) == Some(event_type)
+    }
+}
+
+/// Names of properties, by the records they belong to.
+pub type PropertyNames = BTreeMap<RecordType, BTreeSet<String>>;
+
 /// An object that the contact is associated with; none in the trash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {
@@ -131,6 +174,8 @@ pub struct Surroundings {
     /// Those the contact was ever enrolled in.
     pub enrollments: BTreeMap<i64, Enrolled>,
     pub neighbours: Vec<Neighbour>,
+    /// The types of objects with which the account has ever associated a contact, of those asked about.
+    pub kept_associations: BTreeSet<&'static str>,
     pub events: Vec<Occurrence>,
     /// The types of which the account has any event, of those asked about.
     pub kept_events: BTreeSet<String>,
@@ -139,8 +184,8 @@ pub struct Surroundings {
     pub kept_forms: BTreeSet<String>,
     /// It has kept a submission of any form.
     pub keeps_forms: bool,
-    /// The properties asked about that the account does not know: no contact of it ever had one.
-    pub unknown_properties: BTreeSet<String>,
+    /// The properties asked about that the account does not know: no such record of it ever had one.
+    pub unknown_properties: PropertyNames,
 }
 
 /// What has to be known before criteria can be evaluated.
@@ -157,8 +202,8 @@ pub struct Asks {
     pub forms: BTreeSet<Option<String>>,
     /// What properties were before.
     pub history: bool,
-    /// The properties of the contact.
-    pub properties: BTreeSet<String>,
+    /// The properties of the contact, of associated objects and of events.
+    pub properties: PropertyNames,
 }
 
 /// The contact as it is now.
@@ -171,16 +216,31 @@ pub struct Subject<'a> {
     pub record: &'a Record,
     /// `None` where the record is no contact: nobody asked for what surrounds an event or a company.
     pub around: Option<&'a Surroundings>,
+    /// The properties of such records that the account does not know; `None`: it knows all that are asked about.
+    pub unknown_properties: Option<&'a BTreeSet<String>>,
     /// The event that the enrollment tells of.
     pub event: Option<&'a Occurrence>,
     /// The enrollment that is decided: it is none that the contact had.
     pub own: Option<i64>,
 }
 
-impl Subject<'_> {
-    /// Is it a property that the account does not know? That the contact has none says nothing then: it may be kept under
+impl<'a> Subject<'a> {
+    /// A contact with this record, without an enrollment.
+    pub fn contact(now: Time, zone: Option<Tz>, record: &'a Record, around: &'a Surroundings) -> Self {
+        let unknown_properties = around.unknown_properties_of(|records| records.is_of_object("contact"));
+        Self { now, zone, record, around: Some(around), unknown_properties, event: None, own: None }
+    }
+
+    /// Is it a property that the account does not know? That the record has none says nothing then: it may be kept under
     /// another name, or not at all.
     pub fn is_unheard_of(&self, property: &str) -> bool {
-        self.around.is_some_and(|around| around.unknown_properties.contains(property))
+        self.unknown_properties.is_some_and(|unknown| unknown.contains(property))
+    }
+}
+
+impl Surroundings {
+    /// The properties of such records that the account does not know.
+    pub fn unknown_properties_of(&self, such: impl Fn(&RecordType) -> bool) -> Option<&BTreeSet<String>> {
+        self.unknown_properties.iter().find_map(|(records, names)| such(records).then_some(names))
     }
 }

@@ -28,9 +28,7 @@ fn judge(branch: &Value, properties: &[(&str, &str)]) -> Truth {
     let around =
         Surroundings { known_segments: [4, 5].into(), segments: [4].into(), ..Surroundings::default() };
     let now = parse_time("2026-11-21T10:00:00Z").unwrap();
-    let subject =
-        Subject { now, zone: Some(Tz::UTC), record: &record, around: Some(&around), event: None, own: None };
-    Criteria::parse(branch, "$").evaluate(subject)
+    Criteria::parse(branch, "$").evaluate(Subject::contact(now, Some(Tz::UTC), &record, &around))
 }
 
 const T: Truth = Truth::True;

@@ -17,7 +17,7 @@ use crate::store::conflict::Conflict;
 use crate::store::dialect::{Dialect, names};
 use crate::store::trash::{self, DeletedBy, Deletion};
 use crate::store::values::{Row as Found, args};
-use crate::store::{StoreError, batch_row, batch_text, contact_counts, properties, suppressions, waiting};
+use crate::store::{StoreError, batch_row, batch_text, contact_counts, suppressions, waiting};
 
 /// How many members of segments travel in one statement.
 const MEMBERS: usize = 5_000;
@@ -43,13 +43,13 @@ impl Chunk {
             self.refuse_held_addresses(records, known).await?;
         }
         self.upsert(&kind.table, records).await?;
+        self.learn(records).await?;
         if let Some(links) = &kind.links {
             self.replace_links(kind, links, records).await?;
         }
         match kind.name {
             "contact" => {
                 self.bring_contacts(records, &known.unwrap_or_default()).await?;
-                properties::learn(&mut self.tx, &names_of_properties(records)).await?;
                 let claiming = records.iter().flat_map(|(entry, record)| {
                     record.contacts.iter().map(|id| ((record.account_id, *id), entry.line))
                 });
@@ -476,18 +476,6 @@ impl Chunk {
         );
         self.tx.execute(&sql, args![members]).await.map(drop)
     }
-}
-
-/// The names of the properties that contacts have or had, by account.
-fn names_of_properties(contacts: &[Numbered]) -> BTreeSet<(i64, &str)> {
-    let mut names = BTreeSet::new();
-    for (_, record) in contacts {
-        for column in ["properties", "history"] {
-            let members = record.row.get(column).and_then(Value::as_object).into_iter().flatten();
-            names.extend(members.map(|(name, _)| (record.account_id, name.as_str())));
-        }
-    }
-    names
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono_tz::Tz;
 use contact_reaper::domain::criteria::subject::{
-    Enrolled, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
+    Enrolled, Neighbour, Occurrence, Past, PropertyNames, Record, RecordType, Subject, Submission,
+    Surroundings, texts,
 };
 use contact_reaper::domain::time::{Time, parse_time};
 use serde_json::{Map, Value};
 
 /// The members that are not properties of the contact.
-const AROUND: [&str; 13] = [
+const AROUND: [&str; 14] = [
     "now",
     "zone",
     "createdAt",
@@ -23,6 +24,7 @@ const AROUND: [&str; 13] = [
     "event",
     "keptEvents",
     "keptForms",
+    "keptAssociations",
     "unknownProperties",
 ];
 
@@ -59,14 +61,8 @@ impl Scene {
     }
 
     pub fn subject(&self) -> Subject<'_> {
-        Subject {
-            now: self.now,
-            zone: self.zone,
-            record: &self.record,
-            around: Some(&self.around),
-            event: self.event.as_ref(),
-            own: None,
-        }
+        let contact = Subject::contact(self.now, self.zone, &self.record, &self.around);
+        Subject { event: self.event.as_ref(), ..contact }
     }
 }
 
@@ -99,7 +95,8 @@ fn surroundings(members: &Map<String, Value>) -> Surroundings {
         keeps_forms: !kept_forms(members).is_empty(),
         kept_forms: kept_forms(members),
         submissions: listed("submissions").map(submission).collect(),
-        unknown_properties: listed("unknownProperties").map(text).collect(),
+        kept_associations: kept_associations(members),
+        unknown_properties: unknown_properties(members),
     }
 }
 
@@ -118,6 +115,21 @@ fn kept_forms(members: &Map<String, Value>) -> BTreeSet<String> {
         Some(ids) => list(ids).map(text).collect(),
         None => ["guid-1", "guid-2"].map(str::to_owned).into(),
     }
+}
+
+/// Where a case does not say it, the account associates contacts with objects of every type.
+fn kept_associations(members: &Map<String, Value>) -> BTreeSet<&'static str> {
+    let kept =
+        |name: &&str| members.get("keptAssociations").is_none_or(|kept| list(kept).any(|it| it == name));
+    TYPES.into_iter().filter(kept).collect()
+}
+
+/// By the type of objects, or `event:` and the type of events.
+fn unknown_properties(members: &Map<String, Value>) -> PropertyNames {
+    let by_type = members.get("unknownProperties").and_then(Value::as_object).into_iter().flatten();
+    by_type
+        .map(|(records, names)| (RecordType::stored(records.clone()), list(names).map(text).collect()))
+        .collect()
 }
 
 fn neighbour(value: &Value) -> Neighbour {
