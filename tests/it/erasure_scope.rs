@@ -820,3 +820,43 @@ on_both!(a_dead_letter_that_comes_after_the_erasure_does_not_name_the_person, as
         ["{\"data\":{\"accountId\":\"1\",\"note\":\"[redacted], bo@x.example\"}}", "[redacted], no JSON"]
     );
 });
+
+on_both!(texts_in_keys_of_a_held_contact_stay_and_are_reported, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let label = |contact: &str| {
+        json!({"kind": "association", "accountId": "1", "from": {"type": "company", "id": "9"},
+            "to": {"type": "contact", "id": contact}, "label": "hired by ann@x.example"})
+    };
+    let stage = |contact: &str| {
+        json!({"kind": "lifecycleTransition", "accountId": "1", "contactId": contact, "at": "2026-01-01T00:00:00Z",
+            "stage": "met ann@x.example"})
+    };
+    let source = |contact: &str| {
+        json!({"kind": "integration", "accountId": "1", "contactId": contact, "source": "list of ann@x.example",
+            "payload": {}})
+    };
+    let mut records = vec![
+        person(1, "ann@x.example", "Ann", "Lee", ""),
+        contact(1, 2, json!({})),
+        contact(1, 3, json!({})),
+        json!({"kind": "company", "accountId": "1", "id": "9", "properties": {}}),
+    ];
+    for held_or_not in ["2", "3"] {
+        records.extend([label(held_or_not), stage(held_or_not), source(held_or_not)]);
+    }
+    reaper.import(&[entitled_account(1), records].concat()).await;
+    reaper.json(&["legal-hold", "set", "--account", "1", "--contact", "2", "--reason", "case"]).await;
+    let receipt = receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
+    for (column, table, order, whole) in [
+        ("label", "associations", "to_id", "hired by "),
+        ("stage", "lifecycle_transitions", "contact_id", "met "),
+        ("source", "integrations", "contact_id", "list of "),
+    ] {
+        let kept = db.rows(&format!("SELECT {column} FROM {table} ORDER BY {order}")).await.concat();
+        assert_eq!(kept, [format!("{whole}ann@x.example"), format!("{whole}[redacted]")], "{table}");
+    }
+    let mut found: Vec<&str> =
+        receipt["found"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["association", "integration", "lifecycleTransition"]);
+});

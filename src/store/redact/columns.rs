@@ -152,16 +152,45 @@ pub struct KeyWords {
     pub column: &'static str,
     /// The columns of the key beside it and the account.
     pub rest: &'static [&'static str],
+    /// The columns that have a contact, each with the condition under which it does: rows of one under a legal hold stay.
+    pub contacts: &'static [(&'static str, &'static str)],
 }
 
+impl KeyWords {
+    /// Is a row of a contact under a legal hold? For SQL that has the account as `$1`.
+    pub fn held(&self) -> String {
+        let of_column = |(column, condition): &(&str, &str)| {
+            format!(
+                " OR {condition} AND {column} IN (SELECT h.contact_id FROM legal_holds h WHERE h.account_id = $1)"
+            )
+        };
+        format!("FALSE{}", self.contacts.iter().map(of_column).collect::<String>())
+    }
+
+    /// Selects, as `id`, the rest of the keys of such rows with the text `$2`.
+    pub fn held_rows(&self) -> String {
+        let rest: Vec<String> = self.rest.iter().map(|column| format!("CAST({column} AS text)")).collect();
+        let rest = if rest.is_empty() { "''".to_owned() } else { rest.join(" || ':' || ") };
+        let Self { table, column, .. } = self;
+        format!(
+            "SELECT {rest} AS id FROM {table} WHERE account_id = $1 AND {column} = $2 AND ({})",
+            self.held()
+        )
+    }
+}
+
+/// The column that has the contact wherever there is one.
+const OF_CONTACT: &[(&str, &str)] = &[("contact_id", "TRUE")];
+
 /// Texts that are part of a key: addresses go (rule 4 c).
-pub const KEY_WORDS: [KeyWords; 4] = [
+pub const KEY_WORDS: [KeyWords; 5] = [
     KeyWords {
         category: Category::Associations,
         kind: "association",
         table: "associations",
         column: "label",
         rest: &["from_type", "from_id", "to_type", "to_id"],
+        contacts: &[("from_id", "from_type = 'contact'"), ("to_id", "to_type = 'contact'")],
     },
     KeyWords {
         category: Category::Integrations,
@@ -169,6 +198,7 @@ pub const KEY_WORDS: [KeyWords; 4] = [
         table: "integrations",
         column: "source",
         rest: &["contact_id"],
+        contacts: OF_CONTACT,
     },
     KeyWords {
         category: Category::LifecycleStage,
@@ -176,6 +206,7 @@ pub const KEY_WORDS: [KeyWords; 4] = [
         table: "lifecycle_transitions",
         column: "stage",
         rest: &["contact_id", "at"],
+        contacts: OF_CONTACT,
     },
     KeyWords {
         category: Category::FormSubmissions,
@@ -183,12 +214,22 @@ pub const KEY_WORDS: [KeyWords; 4] = [
         table: "deleted_form_submissions",
         column: "form_id",
         rest: &[],
+        contacts: &[],
+    },
+    // Properties of events stand here by the type of the events.
+    KeyWords {
+        category: Category::CustomEvents,
+        kind: "property",
+        table: "related_properties",
+        column: "record_type",
+        rest: &["name"],
+        contacts: &[],
     },
 ];
 
 /// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
 /// own vocabulary. Dead letters are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 37] = [
+pub const NO_WORDS: [(&str, &[&str]); 39] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -223,11 +264,13 @@ pub const NO_WORDS: [(&str, &[&str]); 37] = [
     ("hash_key_checks", &["key_id", "key_check"]),
     ("hash_keys", &["key_id", "key_line"]),
     ("job_runs", &["job"]),
+    ("kept_associations", &["object_type"]),
     ("leases", &["name", "holder"]),
     ("ledger", &["object_type_id", "cause", "outcome", "reason"]),
     ("legal_holds", &["set_by"]),
     ("objects", &["object_type"]),
     ("outbox", &["type", "data"]),
+    ("related_properties", &["name"]),
     ("retention_failures", &["job"]),
     ("retention_runs", &["job", "run_by", "stopped_by", "counts"]),
     ("schema_migrations", &["name", "applied_at"]),

@@ -359,14 +359,19 @@ impl Work {
         words.write(tx, lists, texts).await
     }
 
-    /// A text that is part of a key changes wherever it stands; a row that is there already by the new key stays instead.
+    /// A text that is part of a key changes wherever it stands but in rows of held contacts; a row that is there already by the
+    /// new key stays instead.
     async fn redact_key(&mut self, tx: &mut Tx, words: &KeyWords) -> Result<(), StoreError> {
         let KeyWords { table, column, .. } = words;
+        let held = words.held();
         for old in key_texts(tx, self.account_id, words).await? {
             let Some((new, places)) = self.addresses.redact(&old, Style::Prose) else { continue };
+            for row in tx.rows(&words.held_rows(), args![self.account_id, old.as_str()]).await? {
+                self.done.found.insert(Found { kind: words.kind.to_owned(), id: row.text("id")? });
+            }
             let same = words.rest.iter().map(|column| format!(" AND o.{column} = {table}.{column}"));
             let update = format!(
-                "UPDATE {table} SET {column} = $3 WHERE account_id = $1 AND {column} = $2 AND NOT EXISTS \
+                "UPDATE {table} SET {column} = $3 WHERE account_id = $1 AND {column} = $2 AND NOT ({held}) AND NOT EXISTS \
                  (SELECT 1 FROM {table} o WHERE o.account_id = $1 AND o.{column} = $3{})",
                 same.collect::<String>()
             );
@@ -378,7 +383,8 @@ impl Work {
                 tx.execute(&add, args![self.account_id, old.as_str(), new.as_str()]).await?;
             }
             let mut rows = tx.execute(&update, args![self.account_id, old.as_str(), new]).await?;
-            let delete = format!("DELETE FROM {table} WHERE account_id = $1 AND {column} = $2");
+            let delete =
+                format!("DELETE FROM {table} WHERE account_id = $1 AND {column} = $2 AND NOT ({held})");
             rows += tx.execute(&delete, args![self.account_id, old]).await?;
             let changed = Changed {
                 kind: words.kind.to_owned(),
