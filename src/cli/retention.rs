@@ -67,12 +67,16 @@ async fn status(context: &Context) -> Result<(), Failure> {
     output::table(&headings, &rows, "no jobs")?;
     for job in &jobs {
         if let (Some(name), Some(until)) = (job["job"].as_str(), job["waitsUntil"].as_str()) {
-            let until = output::short_time(until);
-            output::line(&format!("{name} waits until {until}: the clock has jumped by more than a day"))?;
+            tell_wait(name, until)?;
         }
         tell(job)?;
     }
     Ok(())
+}
+
+fn tell_wait(job: &str, until: &str) -> Result<(), Failure> {
+    let until = output::short_time(until);
+    output::line(&format!("{job} waits until {until}: the clock has jumped by more than a day"))
 }
 
 /// What the last run of a job did, line by line.
@@ -153,5 +157,11 @@ fn show(context: &Context, reports: &[Report]) -> Result<(), Failure> {
     let rows: Vec<Vec<String>> = reports.iter().map(row).collect();
     let dry = reports.iter().any(|report| report.dry_run);
     let last = if dry { ["batches", "would take"] } else { ["failed", "stopped by"] };
-    output::table(&["job", "deleted", "still due", "held", last[0], last[1]], &rows, "no jobs")
+    output::table(&["job", "deleted", "still due", "held", last[0], last[1]], &rows, "no jobs")?;
+    for report in reports {
+        if let Some(until) = &report.waits_until {
+            tell_wait(report.job, until)?;
+        }
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ use crate::domain::time::{Time, format_time};
 pub use crate::ports::Stop;
 pub use crate::scheduler::jobs::Report;
 use crate::scheduler::jobs::{Job, Ran, Runner};
+use crate::store::clock::Looker;
 use crate::store::retention::{LastRun, Target};
 use crate::store::{Operator, StoreError};
 
@@ -57,9 +58,12 @@ impl Operations {
     ///
     /// Where there is no such job.
     pub async fn try_retention(&self, only: Option<&str>) -> Result<Vec<Report>, Error> {
+        let waits_until = self.store.clock().await?.purges_wait_until();
         let mut reports = Vec::new();
         for job in self.jobs(only)? {
-            reports.push(report(job, job.dry_run(&self.store).await.map(Ran::ToItsEnd))?);
+            let mut report = report(job, job.dry_run(&self.store).await.map(Ran::ToItsEnd))?;
+            report.waits_until = waits_until.filter(|_| job.target == Target::Trash).map(format_time);
+            reports.push(report);
         }
         Ok(reports)
     }
@@ -80,8 +84,9 @@ impl Operations {
         let mut names: Vec<String> = jobs.iter().map(|job| job.name.to_owned()).collect();
         if clock_is_right {
             names.push("clock_is_right".to_owned());
-        } else if jobs.iter().any(|job| job.target == Target::Trash) {
-            self.trust_clock().await?;
+        }
+        if jobs.iter().any(|job| job.target == Target::Trash) {
+            self.trust_clock(clock_is_right).await?;
         }
         let by = self.store.who_runs_jobs(0, operator, &names).await?;
         let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
@@ -106,7 +111,7 @@ impl Operations {
     ) -> Result<Report, Error> {
         let job = self.job(name)?.clone();
         if job.target == Target::Trash {
-            self.trust_clock().await?;
+            self.trust_clock(false).await?;
         }
         let by = self.store.who_runs_jobs(account_id, user, &[name.to_owned()]).await?;
         let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
@@ -114,12 +119,14 @@ impl Operations {
         report(&job, job.run(&runner).await)
     }
 
-    /// A purge by a clock that has just jumped is refused.
-    async fn trust_clock(&self) -> Result<(), Error> {
-        let Some(until) = self.store.clock().await?.purges_wait_until() else { return Ok(()) };
+    /// A purge by a clock that has just jumped is refused, unless somebody says that it is right. The look is remembered.
+    async fn trust_clock(&self, is_right: bool) -> Result<(), Error> {
+        let waits_until = self.store.watch_clock(Looker::Command).await?.purges_wait_until();
+        let Some(until) = waits_until.filter(|_| !is_right) else { return Ok(()) };
         Err(Error::Refused(format!(
             "the clock has jumped by more than a day, or nothing ran for as long, so that no purge starts before {}: \
-             set the clock right, or where it is, `retention run --job purge_trash --clock-is-right`",
+             set the clock right and try again then, or where it is right, \
+             `retention run --job purge_trash --clock-is-right`",
             format_time(until)
         )))
     }

@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::domain::time::Time;
 use crate::ports::{Lag, Stop};
+use crate::store::clock::Looker;
 use crate::store::lease::Duty;
 use crate::store::retention::{JobRun, Target};
 use crate::store::{Store, StoreError};
@@ -133,7 +134,7 @@ async fn tick(
 
 /// Has the clock jumped, so that no purge is to start by it?
 async fn purges_wait(store: &Store) -> Result<bool, StoreError> {
-    let clock = store.watch_clock().await?;
+    let clock = store.watch_clock(Looker::Leader).await?;
     if let Some(by) = clock.jumped_by {
         warn!(
             clock.jumped_by_seconds = by.num_seconds(),

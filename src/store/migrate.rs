@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 22] = [
+const MIGRATIONS: [Migration; 23] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -123,6 +123,11 @@ const MIGRATIONS: [Migration; 22] = [
         name: "0022_kept",
         postgres: include_str!("migrations/postgres/0022_kept.sql"),
         sqlite: include_str!("migrations/sqlite/0022_kept.sql"),
+    },
+    Migration {
+        name: "0023_looks_of_commands",
+        postgres: include_str!("migrations/postgres/0023_looks_of_commands.sql"),
+        sqlite: include_str!("migrations/sqlite/0023_looks_of_commands.sql"),
     },
 ];
 

@@ -102,6 +102,9 @@ pub struct Report {
     /// What a run would take.
     #[serde(flatten)]
     pub estimate: Option<Estimate>,
+    /// In a dry run of the purge: until when none starts, because the clock has jumped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_until: Option<String>,
 }
 
 /// What a run would take: transactions of full size, and seconds at the speed of the last runs.
@@ -206,6 +209,7 @@ impl Job {
             stopped_by,
             failed,
             estimate: None,
+            waits_until: None,
         }
     }
 

@@ -78,7 +78,7 @@ on_both!(no_purge_starts_after_a_jump_unless_somebody_says_that_the_clock_is_rig
     let reaper = with(&db, &[trashed(1, 91 * DAY), trashed(2, 92 * DAY)]).await.fed_by(&broker);
     let reaper = reaper.setting("scheduler.jitter", "0s").setting("retention.purge_trash.max_per_run", "1");
     // The clock was seen two days ago, and every job is due.
-    db.execute(&format!("INSERT INTO clock (clock_id, seen_at) VALUES (1, '{}')", days_ago(2))).await;
+    db.execute(&format!("UPDATE clock SET seen_at = '{}', by_command = FALSE", days_ago(2))).await;
     let seen = days_ago(9);
     let due = ["purge_trash", "expire_notifications"].map(|job| format!("('{job}', '{seen}')")).join(", ");
     db.execute(&format!("INSERT INTO job_runs (job, first_seen) VALUES {due}")).await;
@@ -115,4 +115,26 @@ on_both!(no_purge_starts_after_a_jump_unless_somebody_says_that_the_clock_is_rig
     .await;
     worker.terminate();
     assert_eq!(worker.exit(DEADLINE).await.code(), Some(0));
+});
+
+on_both!(commands_alone_see_a_jump_as_well, async |db: Database| {
+    let reaper = with(&db, &[trashed(1, 91 * DAY), trashed(2, 92 * DAY)]).await;
+    let looked = async |ago: String| {
+        db.execute(&format!("UPDATE clock SET seen_at = '{ago}', jumped_at = NULL, by_command = TRUE")).await;
+    };
+    let run = ["retention", "run", "--job", "purge_trash"];
+    let dry_run = [&run[..], &["--dry-run"]].concat();
+    assert_eq!(db.count("clock", "by_command").await, 1, "`migrate` looked");
+    assert_eq!(reaper.json(&dry_run).await["jobs"][0].get("waitsUntil"), None);
+
+    looked(days_ago(3)).await;
+    assert!(reaper.json(&dry_run).await["jobs"][0]["waitsUntil"].is_string());
+    assert!(reaper.run(&dry_run).await.stdout.contains("purge_trash waits until"));
+    assert_eq!(db.count("clock", "jumped_at IS NOT NULL").await, 0, "a dry run remembers nothing");
+    assert!(reaper.refused(&run).await.contains("--clock-is-right"));
+    assert!(reaper.refused(&run).await.contains("--clock-is-right"), "for an hour");
+    assert_eq!(db.count("gone_contacts", "TRUE").await, 0);
+    // The day after it is as any other.
+    db.execute(&format!("UPDATE clock SET seen_at = '{0}', jumped_at = '{0}'", days_ago(1))).await;
+    assert_eq!(reaper.json(&run).await["jobs"][0]["deleted"], 2);
 });
