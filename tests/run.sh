@@ -7,7 +7,8 @@
 #
 # Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, PgBouncer, RabbitMQ, promtool, openssl, faketime,
 # Chromium and its driver, a linker, Python with the libraries of a mail server and of JSON Schema) is installed with
-# apt-get, as root or through sudo. The first three are private to this run: own directory, own free ports, loopback only; they are gone
+# apt-get, as root or through sudo; Schemathesis, which makes up requests from the API's description, from PyPI into the
+# build directory. The first three are private to this run: own directory, own free ports, loopback only; they are gone
 # when it ends, however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
@@ -20,6 +21,7 @@
 #   TEST_AMQP_PID       the private RabbitMQ the node; each leads a process group of its own
 #   TEST_RABBITMQCTL    rabbitmqctl for that node
 #   TEST_PROMTOOL       the program that judges the metrics
+#   TEST_SCHEMATHESIS   the one that judges the API
 #
 # --serve obeys, and says what is new in the same way:
 #
@@ -50,6 +52,7 @@ main() {
     run_dir=$(mktemp -d -t contact-reaper-tests.XXXXXX)
     chmod 711 "$run_dir" # root runs the servers as users of their own, who must be able to enter
     install_missing
+    install_schemathesis
     if [[ ${1-} != --with && ${1-} != --serve ]]; then
         find_cargo
         in_own_group cargo fmt --check
@@ -66,7 +69,7 @@ main() {
     TEST_TLS=$run_dir/tls
     readonly NAMES=(TEST_POSTGRES_URL TEST_POSTGRES_SOCKETS TEST_PGBOUNCER_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
         TEST_RABBITMQCTL)
-    export "${NAMES[@]}" TEST_PROMTOOL
+    export "${NAMES[@]}" TEST_PROMTOOL TEST_SCHEMATHESIS
 
     if [[ ${1-} == --serve ]]; then
         report "${NAMES[@]}"
@@ -133,6 +136,7 @@ missing_packages() {
     /usr/bin/python3 -c 'import aiosmtpd' 2>/dev/null || echo python3-aiosmtpd
     /usr/bin/python3 -c 'import zoneinfo; zoneinfo.ZoneInfo("Europe/Warsaw")' 2>/dev/null || echo python3 tzdata
     /usr/bin/python3 -c 'import jsonschema' 2>/dev/null || echo python3-jsonschema
+    /usr/bin/python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv
     command -v faketime >/dev/null || echo faketime
     command -v chromium >/dev/null || echo chromium
     command -v chromedriver >/dev/null || echo chromium-driver
@@ -170,6 +174,24 @@ as_root() { if is_root; then "$@"; else sudo "$@"; fi; }
 remove_guard() {
     [[ -z $guard_is_ours ]] || as_root rm -f "$SERVICE_GUARD"
     guard_is_ours=
+}
+
+# Once, by the versions in tests/schemathesis.txt.
+install_schemathesis() {
+    local dir
+    dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")/schemathesis
+    TEST_SCHEMATHESIS=$dir/bin/schemathesis
+    cmp -s tests/schemathesis.txt "$dir/installed.txt" && return
+    say "installing Schemathesis"
+    rm -rf "$dir"
+    {
+        /usr/bin/python3 -m venv "$dir" &&
+            "$dir/bin/pip" install --disable-pip-version-check -r tests/schemathesis.txt &&
+            cp tests/schemathesis.txt "$dir/installed.txt"
+    } >"$run_dir/pip.log" 2>&1 || {
+        tail -n 20 "$run_dir/pip.log" >&2
+        die "pip could not install Schemathesis; its log is above"
+    }
 }
 
 # --- The servers ----------------------------------------------------------------------------------------------

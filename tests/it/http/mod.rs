@@ -2,6 +2,7 @@
 
 mod api;
 mod chromium;
+mod conformance;
 mod doors;
 mod legal_holds;
 mod manners;
