@@ -1,15 +1,10 @@
 //! What an enrollment event may look like: read in every mode, and never where it says two things.
 
-use std::io::Write as _;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use lapin::BasicProperties;
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
+use crate::support::messages::{attributes, batch, binary, gzip, in_base64, typed};
 use crate::support::records::{contact, entitled_account, event, manual_workflow, seconds_ago};
 use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, wait_until};
 
@@ -25,45 +20,6 @@ fn by_hand(contact: i64, enrollment: i64) -> Value {
     let mut event = event(1, 6, contact, enrollment);
     event["data"]["cause"] = json!("MANUAL");
     event
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// An event whose data is base64.
-fn in_base64(mut event: Value) -> Value {
-    let data = event.as_object_mut().unwrap().remove("data").unwrap();
-    event["data_base64"] = json!(STANDARD.encode(data.to_string()));
-    event
-}
-
-/// Properties of a message in AMQP's binary mode, its attributes under this prefix.
-fn attributes(event: &Value, prefix: &str) -> FieldTable {
-    let mut headers = FieldTable::default();
-    for name in ["specversion", "id", "source", "type", "time"] {
-        let value = AMQPValue::LongString(event[name].as_str().unwrap().into());
-        headers.insert(format!("{prefix}{name}").into(), value);
-    }
-    headers
-}
-
-fn binary(event: &Value, prefix: &str) -> (Vec<u8>, BasicProperties) {
-    let properties = BasicProperties::default()
-        .with_delivery_mode(2)
-        .with_content_type("application/json".into())
-        .with_headers(attributes(event, prefix));
-    (event["data"].to_string().into_bytes(), properties)
-}
-
-fn typed(body: Vec<u8>, content_type: &str) -> (Vec<u8>, BasicProperties) {
-    (body, BasicProperties::default().with_delivery_mode(2).with_content_type(content_type.into()))
-}
-
-fn batch(events: &[String]) -> (Vec<u8>, BasicProperties) {
-    typed(format!("[{}]", events.join(",")).into_bytes(), "application/cloudevents-batch+json; charset=utf-8")
 }
 
 /// Reasons and details of what was set aside, sorted.

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::env;
 use std::time::Duration;
 
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 
 use crate::model::Dice;
+use crate::support::messages::{batch, binary, gzip, typed};
 use crate::support::records::{entitled_account, event, manual_workflow};
 use crate::support::{Broker, Database, Reaper, Worker, records, wait_until};
 
@@ -17,16 +20,9 @@ const REASONS: [&str; 4] = ["malformed", "unsupported_type", "too_large", "confl
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_body_ends_the_service_or_blocks_the_queue_and_each_gets_its_answer() {
-    let count = env::var("REAPER_BODIES").map_or(BODIES, |count| count.parse().expect("a number"));
+    let count = bodies();
     let (database, broker) = (Database::sqlite(), Broker::new().await);
-    let reaper = Reaper::new(&database).fed_by(&broker);
-    let mut world = entitled_account(1);
-    world.extend([
-        manual_workflow(1, 6),
-        records::contact(1, 1, json!({})),
-        records::contact(1, 2, json!({})),
-    ]);
-    reaper.import(&world).await;
+    let reaper = world(&database, &broker).await;
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_ready().await;
 
@@ -42,13 +38,7 @@ async fn no_body_ends_the_service_or_blocks_the_queue_and_each_gets_its_answer()
         }
     }
     wait_until("all have their answer", DEADLINE, async || answered(&worker).await == count).await;
-    let mut good = event(1, 6, 2, 1_000_000);
-    good["data"]["cause"] = json!("MANUAL");
-    broker.publish(&[good.to_string()]).await;
-    wait_until("the queue goes on", DEADLINE, async || {
-        database.count("ledger", "object_id = 2 AND enrollment_id = 1000000").await == 1
-    })
-    .await;
+    the_queue_goes_on(&database, &broker).await;
     worker.terminate();
     assert_eq!(worker.exit(Duration::from_mins(1)).await.code(), Some(0));
     assert!(!worker.stderr().contains("panick"), "{}", worker.stderr());
@@ -72,6 +62,29 @@ async fn no_body_ends_the_service_or_blocks_the_queue_and_each_gets_its_answer()
         set_aside > count / 2 && set_aside < count,
         "{set_aside} of {count}: too few or too many to tell anything"
     );
+}
+
+fn bodies() -> usize {
+    env::var("REAPER_BODIES").map_or(BODIES, |count| count.parse().expect("a number"))
+}
+
+/// An account with a workflow that people put contacts into, and two contacts.
+async fn world(database: &Database, broker: &Broker) -> Reaper {
+    let reaper = Reaper::new(database).fed_by(broker);
+    let contacts = [1, 2].map(|id| records::contact(1, id, json!({})));
+    reaper.import(&[entitled_account(1), vec![manual_workflow(1, 6)], contacts.to_vec()].concat()).await;
+    reaper
+}
+
+/// One good event after all the others is decided.
+async fn the_queue_goes_on(database: &Database, broker: &Broker) {
+    let mut good = event(1, 6, 2, 1_000_000);
+    good["data"]["cause"] = json!("MANUAL");
+    broker.publish(&[good.to_string()]).await;
+    wait_until("the queue goes on", DEADLINE, async || {
+        database.count("ledger", "object_id = 2 AND enrollment_id = 1000000").await == 1
+    })
+    .await;
 }
 
 /// Decided, decided before, or set aside.
@@ -193,4 +206,85 @@ fn padded(mut event: Value, dice: &mut Dice) -> Vec<u8> {
     event["padding"] =
         json!("p".repeat(if dice.roll(20) == 0 { room + dice.roll(3) } else { dice.roll(2000) }));
     event.to_string().into_bytes()
+}
+
+/// A message in one of the modes of CloudEvents, its body, its attributes or what it says of itself mangled.
+fn message(dice: &mut Dice) -> (Vec<u8>, BasicProperties) {
+    let (body, properties) = match dice.roll(3) {
+        0 => typed(mangled(dice), "application/cloudevents+json"),
+        1 => {
+            let events: Vec<String> =
+                (0..dice.roll(6)).map(|_| String::from_utf8_lossy(&mangled(dice)).into_owned()).collect();
+            batch(&events)
+        }
+        _ => {
+            let mut event = event(1, 6, 1, i64::try_from(1 + dice.roll(500_000)).expect("a small number"));
+            event["data"]["name"] = json!("Zebedee Quimby");
+            if dice.roll(2) == 0 {
+                event["data"] = replaced(event.clone(), dice)["data"].clone();
+            }
+            let (data, mut properties) =
+                binary(&event, ["cloudEvents:", "cloudEvents_", "ce-"][dice.roll(3)]);
+            if dice.roll(2) == 0 {
+                let mut headers = properties.headers().clone().unwrap_or_default();
+                headers.insert(
+                    ["cloudEvents:id", "cloudEvents_type", "cloudEvents:data"][dice.roll(3)].into(),
+                    header(dice),
+                );
+                properties = properties.with_headers(headers);
+            }
+            (if dice.roll(3) == 0 { torn(data, dice) } else { data }, properties)
+        }
+    };
+    match dice.roll(6) {
+        0 => (gzip(&body), properties.with_content_encoding("gzip".into())),
+        1 => (flipped(gzip(&body), dice), properties.with_content_encoding("gzip".into())),
+        2 => {
+            let kinds =
+                ["", "application/cloudevents", "application/cloudevents+avro", "Application/JSON;", "\u{0}"];
+            (body, properties.with_content_type(kinds[dice.roll(kinds.len())].into()))
+        }
+        _ => (body, properties),
+    }
+}
+
+fn header(dice: &mut Dice) -> AMQPValue {
+    match dice.roll(5) {
+        0 => AMQPValue::Void,
+        1 => AMQPValue::LongLongInt(-1),
+        2 => AMQPValue::ByteArray(vec![0, 255].into()),
+        3 => AMQPValue::FieldTable(FieldTable::default()),
+        _ => AMQPValue::LongString(vec![b'Q', 0xff, 0].into()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_in_any_mode_ends_the_service_or_blocks_the_queue() {
+    let count = bodies();
+    let (database, broker) = (Database::sqlite(), Broker::new().await);
+    let reaper = world(&database, &broker).await;
+    let mut worker = reaper.spawn(&["run"]);
+    worker.wait_ready().await;
+    let mut dice = Dice::new(0xce);
+    let mut left = count;
+    while left > 0 {
+        let messages: Vec<_> = (0..left.min(500)).map(|_| message(&mut dice)).collect();
+        left -= messages.len();
+        broker.publish_with(&messages).await;
+    }
+    the_queue_goes_on(&database, &broker).await;
+    worker.terminate();
+    assert_eq!(worker.exit(Duration::from_mins(1)).await.code(), Some(0));
+    assert!(!worker.stderr().contains("panick"), "{}", worker.stderr());
+    assert_eq!(broker.count(&broker.queue()).await, 0, "each is settled");
+    let letters = database.letters().await;
+    assert!(letters.len() > count / 3, "{} of {count}: too few to tell anything", letters.len());
+    for letter in letters {
+        assert!(
+            REASONS.contains(&letter.reason.as_str()) && !letter.detail.contains("Quimby"),
+            "{}",
+            letter.detail
+        );
+    }
+    assert!(database.count("ledger", "TRUE").await > 1, "some were sound");
 }

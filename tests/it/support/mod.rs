@@ -10,6 +10,7 @@ pub mod every_kind;
 mod http;
 mod json_schema;
 mod mail_server;
+pub mod messages;
 mod process;
 mod proxy;
 mod reaper;
@@ -143,7 +144,7 @@ pub fn metrics_complaints(metrics: &str) -> String {
 }
 
 /// Where `tests/run.sh` has put one of the servers.
-fn server(variable: &str) -> String {
+pub fn server(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run the tests with tests/run.sh, which starts the servers")
     })
