@@ -25,6 +25,9 @@ pub enum Workflow {
     Lint {
         /// A workflow definition as the vendor's API returns it (JSON); - is standard input
         file: PathBuf,
+        /// Tell as well what in it this account has never kept anything of
+        #[arg(long, value_parser = id)]
+        account: Option<i64>,
     },
     /// Which live contacts it would delete if it were on now, and why not the others. Writes nothing; the volume
     /// guard is left out of account
@@ -54,7 +57,7 @@ pub struct Switch {
 impl Workflow {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         match self {
-            Self::Lint { file } => lint_file(context, &file),
+            Self::Lint { file, account } => lint_file(context, &file, account).await,
             Self::Preview { account, workflow } => preview(context, account, workflow).await,
             Self::On(switch) => switch.set(context, true).await,
             Self::Off(switch) => switch.set(context, false).await,
@@ -79,7 +82,7 @@ impl Switch {
     }
 }
 
-fn lint_file(context: &Context, file: &Path) -> Result<(), Failure> {
+async fn lint_file(context: &Context, file: &Path, account: Option<i64>) -> Result<(), Failure> {
     let shown = file.display();
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -88,7 +91,13 @@ fn lint_file(context: &Context, file: &Path) -> Result<(), Failure> {
         File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
     read.with_context(|| format!("{shown} cannot be read"))?;
-    let findings = lint_document(&text).with_context(|| format!("{shown} is no JSON document"))?;
+    let (workflow, mut findings) =
+        lint_document(&text).with_context(|| format!("{shown} is no JSON document"))?;
+    if let Some(account) = account {
+        let kept = context.existing_store().await?.kept(account, &workflow).await?;
+        let kept = kept.ok_or_else(|| anyhow!("there is no account {account}: import it first"))?;
+        findings.splice(0..0, workflow.unkept(&kept));
+    }
     let unsupported =
         findings.iter().filter(|finding| finding.concern == Concern::Unsupported).count() as u64;
     print_findings(context, findings)?;

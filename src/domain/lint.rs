@@ -23,24 +23,25 @@ const UNREAD: [(&str, &str); 6] = [
     ("customProperties", "they are notes of the program that wrote the definition"),
 ];
 
-/// Everything there is to say about a document: a definition, or a line of an import file with one within.
+/// The workflow of a document (a definition, or a line of an import file with one within), and everything there is to say
+/// about it.
 ///
 /// # Errors
 ///
 /// Where it is no JSON.
-pub fn lint_document(text: &str) -> Result<Vec<Finding>, serde_json::Error> {
+pub fn lint_document(text: &str) -> Result<(Workflow, Vec<Finding>), serde_json::Error> {
     let document: Value = serde_json::from_str(text)?;
-    let mut findings = lint(document.get("flow").unwrap_or(&document));
+    let (workflow, mut findings) = lint(document.get("flow").unwrap_or(&document));
     if let Err(twice) = parse_strictly(text) {
         let says = format!("{twice}, and the last one counts");
         findings.push(Finding { at: "$".to_owned(), concern: Concern::Ambiguous, says });
     }
     findings.sort_by_key(|finding| Reverse(finding.concern));
-    Ok(findings)
+    Ok((workflow, findings))
 }
 
-/// Everything there is to say about a definition.
-pub fn lint(flow: &Value) -> Vec<Finding> {
+/// The workflow of a definition, and everything there is to say about it.
+pub fn lint(flow: &Value) -> (Workflow, Vec<Finding>) {
     let mut findings = Vec::new();
     let workflow = Workflow::read(flow, &mut findings);
     let mut lint = Lint { findings };
@@ -54,7 +55,7 @@ pub fn lint(flow: &Value) -> Vec<Finding> {
             lint.find(format!("$.{member}"), Concern::Ignored, format!("it decides nothing here: {why}"));
         }
     }
-    lint.findings
+    (workflow, lint.findings)
 }
 
 /// False, and lists and objects with nothing in them, are as good as absent.

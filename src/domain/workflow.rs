@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::actions::delete_actions;
-use super::criteria::subject::{Asks, Subject};
+use super::criteria::subject::{Asks, Subject, Surroundings};
 use super::criteria::{Concern, Criteria, Finding, Seen, Truth, parse};
 use super::enrollment::Cause;
 use super::members::{given, parse_id};
@@ -79,17 +79,28 @@ impl Workflow {
 
     /// Adds what the store has to know of a contact before its enrollment can be decided.
     pub fn asks(&self, asks: &mut Asks) {
-        self.goal.iter().chain(&self.suppression).for_each(|criteria| criteria.asks(asks));
-        match &self.triggers {
-            Triggers::List { enroll, re_enroll } => {
-                enroll.asks(asks);
-                re_enroll.asks(asks);
-            }
-            Triggers::Events { events, conditions } => {
-                events.iter().chain([conditions]).for_each(|criteria| criteria.asks(asks));
-            }
-            Triggers::Manual | Triggers::Unsupported => {}
+        self.conditions().for_each(|criteria| criteria.asks(asks));
+        if let Triggers::Events { events, .. } = &self.triggers {
+            events.iter().for_each(|criteria| criteria.asks(asks));
         }
+    }
+
+    /// What in it an account has never kept anything of, by what is kept of that which it asks. The event that enrolls comes
+    /// with the message and need not be kept.
+    pub fn unkept(&self, kept: &Surroundings) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        self.conditions().for_each(|criteria| criteria.find_unkept(kept, &mut findings));
+        findings
+    }
+
+    /// Its criteria but for the events that enroll.
+    fn conditions(&self) -> impl Iterator<Item = &Criteria> {
+        let of_triggers = match &self.triggers {
+            Triggers::List { enroll, re_enroll } => [Some(enroll), Some(re_enroll)],
+            Triggers::Events { conditions, .. } => [Some(conditions), None],
+            Triggers::Manual | Triggers::Unsupported => [None, None],
+        };
+        self.goal.iter().chain(&self.suppression).chain(of_triggers.into_iter().flatten())
     }
 }
 

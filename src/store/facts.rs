@@ -17,7 +17,7 @@ use super::properties::Completed;
 use super::subjects::{self, record};
 use super::switches::Switches;
 use super::values::args;
-use crate::domain::criteria::subject::{Asks, Surroundings};
+use crate::domain::criteria::subject::{Asks, Occurrence, Surroundings};
 use crate::domain::decision::{
     Awaited, Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,
 };
@@ -94,7 +94,11 @@ impl Known {
                 Contact::Unknown | Contact::InTrash | Contact::Gone => None,
             })
             .collect();
-        let surroundings = subjects::load(tx, &asked, &contact_keys, &mut records).await?;
+        let told: Vec<(i64, &Occurrence)> = batch
+            .iter()
+            .filter_map(|enrollment| Some((enrollment.key.account_id, enrollment.event.as_ref()?)))
+            .collect();
+        let surroundings = subjects::load(tx, &asked, &contact_keys, &mut records, &told).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
         Ok(Self {

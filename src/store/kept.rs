@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
 
-use super::StoreError;
-use super::batch::{batch_row, batch_text};
+use super::batch::{Lists, batch_row, batch_text};
 use super::db::Tx;
-use super::properties::Completed;
+use super::properties::{Completed, is_served};
 use super::values::args;
-use crate::domain::criteria::subject::{Asks, PropertyNames, Record, RecordType, Surroundings};
+use super::{Store, StoreError, reading};
+use crate::domain::criteria::subject::{Asks, Occurrence, PropertyNames, Record, RecordType, Surroundings};
 use crate::domain::record::{Column, ColumnType};
+use crate::domain::workflow::Workflow;
 
 /// By account and contact.
 pub type Found = HashMap<(i64, i64), Surroundings>;
 
+const NAMED: [&str; 2] = ["account_id", "id"];
 const ACCOUNT: Column = ("account_id", ColumnType::Int);
 const PROPERTY: [Column; 3] = [ACCOUNT, ("record_type", ColumnType::Text), ("name", ColumnType::Text)];
 const OBJECT_TYPE: [Column; 2] = [ACCOUNT, ("object_type", ColumnType::Text)];
@@ -36,6 +38,7 @@ pub async fn properties(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
     contacts: &[Completed<'_>],
+    told: &[(i64, &Occurrence)],
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let mut missing: BTreeSet<Property<'_>> = BTreeSet::new();
@@ -57,8 +60,26 @@ pub async fn properties(
             look_at(*account_id, RecordType::event(&event.event_type), &event.record);
         }
     }
-    if missing.is_empty() {
-        return Ok(());
+    for (account_id, event) in told {
+        look_at(*account_id, RecordType::event(&event.event_type), &event.record);
+    }
+    let unknown = unknown(tx, &missing).await?;
+    for ((account_id, _), around) in found.iter_mut() {
+        if let Some(names) = unknown.get(account_id) {
+            around.unknown_properties.clone_from(names);
+        }
+    }
+    Ok(())
+}
+
+/// Those of the properties that their accounts do not know.
+async fn unknown(
+    tx: &mut Tx,
+    properties: &BTreeSet<Property<'_>>,
+) -> Result<HashMap<i64, PropertyNames>, StoreError> {
+    let mut unknown: HashMap<i64, PropertyNames> = HashMap::new();
+    if properties.is_empty() {
+        return Ok(unknown);
     }
     let sql = format!(
         "SELECT b.account_id, b.record_type, b.name FROM {} WHERE NOT EXISTS (SELECT 1 FROM contact_properties p \
@@ -67,17 +88,54 @@ pub async fn properties(
          WHERE p.account_id = b.account_id AND p.record_type = b.record_type AND p.name = b.name)",
         tx.dialect().batch(1, &PROPERTY)
     );
-    let mut unknown: HashMap<i64, PropertyNames> = HashMap::new();
-    for row in tx.rows(&sql, args![rows_of(&missing)]).await? {
+    for row in tx.rows(&sql, args![rows_of(properties)]).await? {
         let of_account = unknown.entry(row.int("account_id")?).or_default();
         of_account.entry(RecordType::stored(row.text("record_type")?)).or_default().insert(row.text("name")?);
     }
-    for ((account_id, _), around) in found.iter_mut() {
-        if let Some(names) = unknown.get(account_id) {
-            around.unknown_properties.clone_from(names);
-        }
+    Ok(unknown)
+}
+
+impl Store {
+    /// What an account has kept of that which a workflow asks; `None` where there is no such account.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn kept(
+        &self,
+        account_id: i64,
+        workflow: &Workflow,
+    ) -> Result<Option<Surroundings>, StoreError> {
+        reading!(self, tx => of_account(tx, account_id, workflow))
     }
-    Ok(())
+}
+
+/// What an account has kept of that which is asked, whatever its contacts.
+async fn of_account(
+    tx: &mut Tx,
+    account_id: i64,
+    workflow: &Workflow,
+) -> Result<Option<Surroundings>, StoreError> {
+    let there = "SELECT 1 AS one FROM accounts WHERE account_id = $1";
+    if tx.row(there, args![account_id]).await?.is_none() {
+        return Ok(None);
+    }
+    let mut asks = Asks::default();
+    workflow.asks(&mut asks);
+    let properties = asks.properties.iter().flat_map(|(records, names)| {
+        names.iter().map(move |name| (account_id, records.clone(), name.as_str()))
+    });
+    let properties = properties.filter(|(_, records, name)| !is_served(records, name)).collect();
+    let unknown_properties = unknown(tx, &properties).await?.remove(&account_id).unwrap_or_default();
+    let asked = BTreeMap::from([(account_id, asks)]);
+    let key = (account_id, 0);
+    let mut found = Found::from([(key, Surroundings { unknown_properties, ..Surroundings::default() })]);
+    segments(tx, &asked, &mut found).await?;
+    workflows(tx, &asked, &mut found).await?;
+    associations(tx, &asked, &mut found).await?;
+    events(tx, &asked, &mut found).await?;
+    forms(tx, &asked, &mut found).await?;
+    Ok(found.remove(&key))
 }
 
 /// Keeps in mind that an account has these properties.
@@ -103,6 +161,48 @@ pub async fn learn_properties(tx: &mut Tx, properties: &BTreeSet<Property<'_>>) 
         tx.execute(&sql, args![rows_of(properties)]).await?;
     }
     Ok(())
+}
+
+/// Adds which of the segments asked about the account has.
+pub async fn segments(tx: &mut Tx, asked: &BTreeMap<i64, Asks>, found: &mut Found) -> Result<(), StoreError> {
+    let known = existing(tx, asked, |asks| &asks.segments, "segments", "segment_id").await?;
+    for ((account_id, _), around) in found.iter_mut() {
+        around.known_segments = known.get(account_id).cloned().unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Adds which of the workflows asked about the account has.
+pub async fn workflows(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let known = existing(tx, asked, |asks| &asks.workflows, "workflows", "workflow_id").await?;
+    for ((account_id, _), around) in found.iter_mut() {
+        around.known_workflows = known.get(account_id).cloned().unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Which of the ids that are asked about there are, by account.
+async fn existing(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, Asks>,
+    ids: fn(&Asks) -> &BTreeSet<i64>,
+    table: &str,
+    column: &str,
+) -> Result<HashMap<i64, BTreeSet<i64>>, StoreError> {
+    let pairs = asked.iter().flat_map(|(account, asks)| ids(asks).iter().map(|id| [*account, *id]));
+    let sql = format!(
+        "SELECT t.account_id, t.{column} AS id FROM {} JOIN {table} t ON t.account_id = b.account_id AND t.{column} = b.id",
+        tx.dialect().ids(1, &NAMED)
+    );
+    let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
+    for row in tx.rows(&sql, args![Lists::ids(pairs)]).await? {
+        known.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
+    }
+    Ok(known)
 }
 
 /// Adds with which of the types of objects asked about the account has ever associated a contact.

@@ -37,6 +37,14 @@ impl<'a> Served<'a> {
     }
 }
 
+/// Does every such record have the property, whether it is kept or not?
+pub fn is_served(records: &RecordType, property: &str) -> bool {
+    match Served::of(property) {
+        Some(Served::ObjectId) => true,
+        served => served.is_some() && records.is_of_object("contact"),
+    }
+}
+
 /// A contact and its record, to be completed.
 pub type Completed<'a> = (Key, &'a mut Record);
 

@@ -18,17 +18,18 @@ use crate::domain::time::{Time, parse_time};
 use crate::domain::wall::zone_of_account;
 use chrono_tz::Tz;
 
-const NAMED: [&str; 2] = ["account_id", "id"];
 /// The types of associated objects that are rows of `objects`, and those that are activities.
 const OBJECTS: [&str; 3] = ["company", "deal", "ticket"];
 const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
 
 /// What each of these contacts has of what is asked about in its account; the records of those that are live are completed.
+/// `told` are the events of messages, each with its account.
 pub async fn load(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
     contacts: &BTreeSet<(i64, i64)>,
     records: &mut [Completed<'_>],
+    told: &[(i64, &Occurrence)],
 ) -> Result<Found, StoreError> {
     let concerned: Vec<(i64, i64)> =
         contacts.iter().copied().filter(|(account_id, _)| asked.contains_key(account_id)).collect();
@@ -53,7 +54,7 @@ pub async fn load(
         submissions(tx, asked, &those_who(|asks| !asks.forms.is_empty()), &mut found).await?;
     }
     complete(tx, asked, records).await?;
-    kept::properties(tx, asked, records, &mut found).await?;
+    kept::properties(tx, asked, records, told, &mut found).await?;
     Ok(found)
 }
 
@@ -82,7 +83,7 @@ impl Scene {
         let contacts = records.keys().map(|contact_id| (account_id, *contact_id)).collect();
         let mut records: Vec<Completed<'_>> =
             records.iter_mut().map(|(contact_id, record)| ((account_id, *contact_id), record)).collect();
-        let found = load(tx, &[(account_id, asks)].into(), &contacts, &mut records).await?;
+        let found = load(tx, &[(account_id, asks)].into(), &contacts, &mut records, &[]).await?;
         Ok(Self { now, zone: zone_of_account(name.as_deref()), found, nothing: Surroundings::default() })
     }
 
@@ -113,36 +114,13 @@ fn key(row: &Row) -> Result<(i64, i64), StoreError> {
     Ok((row.int("account_id")?, row.int("contact_id")?))
 }
 
-/// Which of the ids that are asked about there are, by account.
-async fn existing(
-    tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
-    ids: fn(&Asks) -> &BTreeSet<i64>,
-    table: &str,
-    column: &str,
-) -> Result<HashMap<i64, BTreeSet<i64>>, StoreError> {
-    let pairs = asked.iter().flat_map(|(account, asks)| ids(asks).iter().map(|id| [*account, *id]));
-    let sql = format!(
-        "SELECT t.account_id, t.{column} AS id FROM {} JOIN {table} t ON t.account_id = b.account_id AND t.{column} = b.id",
-        tx.dialect().ids(1, &NAMED)
-    );
-    let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
-    for row in tx.rows(&sql, args![Lists::ids(pairs)]).await? {
-        known.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
-    }
-    Ok(known)
-}
-
 async fn segments(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    let known = existing(tx, asked, |asks| &asks.segments, "segments", "segment_id").await?;
-    for ((account_id, _), around) in found.iter_mut() {
-        around.known_segments = known.get(account_id).cloned().unwrap_or_default();
-    }
+    kept::segments(tx, asked, found).await?;
     let sql = format!(
         "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN crm_segment_members m \
          ON m.account_id = b.account_id AND m.contact_id = b.contact_id",
@@ -163,10 +141,7 @@ async fn enrollments(
     contacts: &[(i64, i64)],
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    let known = existing(tx, asked, |asks| &asks.workflows, "workflows", "workflow_id").await?;
-    for ((account_id, _), around) in found.iter_mut() {
-        around.known_workflows = known.get(account_id).cloned().unwrap_or_default();
-    }
+    kept::workflows(tx, asked, found).await?;
     let triples = contacts.iter().flat_map(|(account_id, contact_id)| {
         let workflows = asked.get(account_id).into_iter().flat_map(|asks| &asks.workflows);
         workflows.map(|workflow_id| [*account_id, *workflow_id, *contact_id])

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    account, all_of, branch, contact, enrollment, entitled_account, event, property, workflow,
+    account, all_of, branch, contact, days_ago, enrollment, entitled_account, event, property, segment,
+    workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
 
@@ -18,7 +19,7 @@ async fn scene(db: &Database) -> Reaper {
     off["flow"]["isEnabled"] = json!(false);
     let mut archived = contact(1, 13, json!({"firstname": "Ada"}));
     archived["archived"] = json!(true);
-    archived["archivedAt"] = json!(crate::support::records::days_ago(3));
+    archived["archivedAt"] = json!(days_ago(3));
     let mut records = entitled_account(1);
     records.extend([account(2), deletes_ada(1, 6), off, deletes_ada(2, 6), archived]);
     records.extend(
@@ -220,3 +221,77 @@ async fn a_file_that_is_no_definition_is_refused_in_a_sentence() {
     let broken = reaper.refused_with_input(&["workflow", "lint", "-"], "{").await;
     assert!(broken.contains("- is no JSON document"), "{broken}");
 }
+
+on_both!(a_lint_with_an_account_names_what_it_never_kept, async |db: Database| {
+    let filter = |kind: &str, operator: &str, rest: Value| {
+        let mut filter = json!({"filterType": kind, "operator": operator});
+        filter.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        filter
+    };
+    let asked = [
+        property("firstname", "ALL_PROPERTY", "IS_KNOWN", Value::Null),
+        property("favourite_tea", "ALL_PROPERTY", "IS_UNKNOWN", Value::Null),
+        property("createdate", "ALL_PROPERTY", "IS_KNOWN", Value::Null),
+        filter("IN_LIST", "NOT_IN_LIST", json!({"listId": "4"})),
+        filter("IN_LIST", "NOT_IN_LIST", json!({"listId": "5"})),
+        filter("FORM_SUBMISSION", "NOT_FILLED_OUT", json!({"formId": "f1"})),
+        filter("FORM_SUBMISSION", "NOT_FILLED_OUT", json!({"formId": "f2"})),
+    ];
+    let associated = |kind: &str, name: &str| {
+        json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": kind,
+            "operator": "NOT_IN_LIST", "filterBranches": [],
+            "filters": [property(name, "ALL_PROPERTY", "IS_KNOWN", Value::Null)]})
+    };
+    let event = |kind: &str| {
+        json!({"filterBranchType": "UNIFIED_EVENTS", "filterBranchOperator": "AND", "eventTypeId": kind,
+            "operator": "HAS_NOT_COMPLETED", "filterBranches": [], "filters": []})
+    };
+    let branches = [associated("0-2", "name"), associated("0-2", "industry"), event("6-1"), event("6-2")];
+    let flow = workflow(1, 6, &branch("OR", &[branch("AND", &branches, &asked)], &[]));
+    let reaper = Reaper::new(&db);
+    let mut records = entitled_account(1);
+    records.extend([
+        contact(1, 1, json!({"firstname": "Ada"})),
+        segment(1, 4, &[]),
+        json!({"kind": "company", "accountId": "1", "id": "7", "properties": {"name": "Acme"}}),
+        json!({"kind": "association", "accountId": "1", "from": {"type": "company", "id": "7"},
+            "to": {"type": "contact", "id": "1"}}),
+        json!({"kind": "customEvent", "accountId": "1", "id": "1", "contactId": "1", "eventTypeId": "6-1",
+            "occurredAt": days_ago(2), "properties": {}}),
+        json!({"kind": "formSubmission", "accountId": "1", "id": "1", "formId": "f1", "contactId": "1",
+            "submittedAt": days_ago(2), "values": {}}),
+    ]);
+    reaper.import(&records).await;
+    let lint = |account: &'static [&'static str]| {
+        let (reaper, text) = (reaper.clone(), flow.to_string());
+        async move {
+            reaper.run_with_input(&[&["--json", "workflow", "lint", "-"], account].concat(), &text).await
+        }
+    };
+    assert_eq!(lint(&[]).await.code, 0, "no store is asked");
+    let told = lint(&["--account", "1"]).await;
+    assert_eq!(told.code, 1, "{}", told.stderr);
+    let document: Value = serde_json::from_str(&told.stdout).unwrap();
+    let said: Vec<String> = document["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|it| it["concern"] == "unsupported")
+        .map(|it| {
+            let says = it["says"].as_str().unwrap().split(':').next().unwrap();
+            format!("{} {says}", it["at"].as_str().unwrap().rsplit('.').next().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "filters[1] the account never kept a property favourite_tea of contact records",
+            "filters[4] the account has no segment 5",
+            "filters[6] the account never kept a submission of the form f2",
+            "filters[0] the account never kept a property industry of company records",
+            "filterBranches[3] the account never kept an event of type 6-2",
+        ]
+    );
+    let nobody = lint(&["--account", "2"]).await;
+    assert!(nobody.code == 1 && nobody.stderr.contains("no account 2"), "{}", nobody.stderr);
+});

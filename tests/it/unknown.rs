@@ -190,6 +190,11 @@ on_both!(a_property_that_no_such_record_ever_had_is_not_understood, async |db: D
         branch["filters"] = missing(name);
         within(branch)
     };
+    let mut missing_in_event = unified("6-3", "HAS_COMPLETED");
+    missing_in_event["filters"] = missing("plan");
+    let mut by_any_event = workflow(1, 16, &Value::Null);
+    by_any_event["flow"]["enrollmentCriteria"] =
+        json!({"type": "EVENT_BASED", "eventFilterBranches": [missing_in_event]});
     let company = |id: i64, properties: Value| {
         json!({"kind": "company", "accountId": "1", "id": id.to_string(),
         "properties": properties})
@@ -211,6 +216,7 @@ on_both!(a_property_that_no_such_record_ever_had_is_not_understood, async |db: D
             workflow(1, 13, &completed("plan")),
             workflow(1, 14, &associated("0-2", "NOT_IN_LIST", "hs_object_id")),
             workflow(1, 15, &associated("0-3", "NOT_IN_LIST", "dealname")),
+            by_any_event,
             // What contacts have says nothing about companies, nor companies about calls.
             person(1, json!({"industry": "x", "plan": "x"})),
             person(2, json!({"result": "x"})),
@@ -241,6 +247,8 @@ on_both!(a_property_that_no_such_record_ever_had_is_not_understood, async |db: D
         let reason = decided(&reaper, event(1, workflow, contact, enrollment)).await;
         assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
     }
+    let told = by_event(event(1, 16, 2, 8), "6-3", &json!({"industry": "x"}));
+    assert_eq!(decided(&reaper, told).await, UNKNOWN, "nor what an event of a message lacks");
     let dir = TempDir::new();
     let file = dir.path().join("filter.json");
     std::fs::write(&file, associated("0-2", "IN_LIST", "industry").to_string()).unwrap();

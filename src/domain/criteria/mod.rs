@@ -4,7 +4,8 @@
 //! a part beside it decides alone (`false AND unknown` is false). [`parse`] reads the vendor's JSON and says what in
 //! it is unsupported, ambiguous or dangerous; [`subject`] is what criteria look at; [`operation`] holds the tests of
 //! property values, [`moment`] those of points in time, [`event`] those of what happened; [`filter`] is what people
-//! delete by, [`seen`] the account that `explain` gives of an evaluation, [`whoever`] what shows without a contact.
+//! delete by, [`seen`] the account that `explain` gives of an evaluation, [`whoever`] what shows without a contact, [`unkept`] what shows
+//! with an account alone.
 
 mod decimal;
 mod event;
@@ -14,6 +15,7 @@ mod operation;
 pub mod parse;
 mod seen;
 pub mod subject;
+mod unkept;
 mod whoever;
 
 use event::Refinements;

@@ -113,6 +113,14 @@ impl RecordType {
         &self.0
     }
 
+    /// For people, in the plural.
+    pub fn in_words(&self) -> String {
+        match self.0.strip_prefix(EVENTS) {
+            Some(event_type) => format!("events of type {event_type}"),
+            None => format!("{} records", self.0),
+        }
+    }
+
     pub fn is_of_object(&self, object_type: &str) -> bool {
         self.0 == object_type
     }

@@ -48,7 +48,7 @@ fn no_made_up_definition_panics_or_deletes_without_saying_so() {
         let mut members = scenes[dice.roll(scenes.len())].clone();
         make_hostile(&mut members, &mut dice);
         let scene = Scene::read(&members);
-        let findings = lint(&flow);
+        let (_, findings) = lint(&flow);
         Workflow::parse(&flow).asks(&mut Asks::default());
         for cause in CAUSES {
             if decided(&flow, &scene, cause) == Decision::Delete {
