@@ -170,7 +170,7 @@ pub fn read_strictly(text: &[u8], place: &str) -> Result<Value, Unread> {
 
 /// With the path from here to a member that is there twice; each level that is left puts its own step before it.
 #[derive(Clone, Copy)]
-struct Strict<'a>(&'a Cell<Option<String>>);
+pub struct Strict<'a>(pub &'a Cell<Option<String>>);
 
 impl Strict<'_> {
     fn within(self, step: impl FnOnce() -> String) {
@@ -181,7 +181,7 @@ impl Strict<'_> {
 }
 
 /// A name that is no plain word may be somebody's, such as an address: it is not told.
-fn step(name: &str) -> String {
+pub fn step(name: &str) -> String {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     if name.len() <= 40 && name.bytes().all(is_word) { format!(".{name}") } else { ".*".to_owned() }
 }

@@ -139,8 +139,7 @@ on_both!(records_are_removed_by_their_keys_and_what_is_not_there_is_no_mistake, 
 on_both!(of_several_records_of_one_key_the_last_one_wins, async |db: Database| {
     let reaper = Reaper::new(&db);
     let remove = |contact: &str| json!({"kind": "remove", "of": "membership", "accountId": "1", "segmentId": "4", "contactId": contact});
-    let note =
-        json!({"kind": "activity", "accountId": "1", "id": "13", "type": "note", "timestamp": days_ago(1)});
+    let note = json!({"kind": "activity", "accountId": "1", "id": "13", "type": "note", "timestamp": days_ago(1), "associations": []});
     let no_note = json!({"kind": "remove", "of": "activity", "accountId": "1", "id": "13"});
     let records = [
         &entitled_account(1)[..],

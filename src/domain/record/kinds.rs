@@ -338,6 +338,8 @@ fn activity(m: &Members<'_>) -> Read {
     refuse_too_many(m, "associations")?;
     let (mut links, mut seen) = (Vec::new(), HashSet::new());
     let mut contacts: Vec<Option<i64>> = Vec::new();
+    // Taken for none it would leave the activity to nobody.
+    m.required("associations")?;
     for association in m.objects("associations")? {
         let (object_type, object_id, contact) = end(&association)?;
         contacts.push(contact);
@@ -466,6 +468,7 @@ fn quote(m: &Members<'_>) -> Read {
     let link = |id: &i64| row(json!({"quote_id": quote_id, "contact_id": id}));
     let parts = plain(json!({"quote_id": quote_id, "title": optional_text(m, "title")?.unwrap_or_default(),
         "created_at": time(m, "createdAt")?}));
+    m.required("contactIds")?;
     let shared = ids(m, "contactIds")?;
     Ok(Parts { links: shared.iter().map(link).collect(), shared, ..parts })
 }

@@ -1,12 +1,13 @@
 //! A line as JSON, with the ids of `members` read into numbers: a segment of a million members takes eight megabytes of
 //! memory, where it would take hundreds as a tree of JSON.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::domain::members::{Fault, Members, parse_id_text};
+use crate::domain::members::{Fault, Members, Strict, parse_id_text, step};
 
 /// A line, read.
 pub(super) struct Line {
@@ -30,8 +31,8 @@ impl Ids {
     /// The ids in order, each once.
     pub fn into_ids(self, members: &Members<'_>) -> Result<Vec<i64>, Fault> {
         match self {
-            Self::Missing => Ok(Vec::new()),
-            Self::NoList => Err(members.fault("members", "must be a list")),
+            // Taken for none it would empty the segment, and with it a suppression.
+            Self::Missing | Self::NoList => Err(members.fault("members", "must be a list")),
             Self::NoId(at) => {
                 Err(members.fault(&format!("members[{at}]"), "must be a positive 64-bit integer"))
             }
@@ -44,15 +45,32 @@ impl Ids {
     }
 }
 
-impl<'de> Deserialize<'de> for Line {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LineVisitor)
+/// Why a line cannot be read.
+pub(super) enum Unread {
+    /// A member is there twice, at this place: of two values either could be meant.
+    Twice(String),
+    NotJson(serde_json::Error),
+}
+
+impl Line {
+    pub fn read(text: &str) -> Result<Self, Unread> {
+        let twice = Cell::new(None);
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let read = reader.deserialize_any(LineVisitor(&twice)).and_then(|line| reader.end().map(|()| line));
+        read.map_err(|error| twice.take().map_or(Unread::NotJson(error), Unread::Twice))
     }
 }
 
-struct LineVisitor;
+struct LineVisitor<'a>(&'a Cell<Option<String>>);
 
-impl<'de> Visitor<'de> for LineVisitor {
+impl LineVisitor<'_> {
+    /// The place of a member within the line.
+    fn found_twice(&self, path: &str) {
+        self.0.set(Some(path.trim_start_matches('.').to_owned()));
+    }
+}
+
+impl<'de> Visitor<'de> for LineVisitor<'_> {
     type Value = Line;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,14 +78,25 @@ impl<'de> Visitor<'de> for LineVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Line, A::Error> {
-        let (mut object, mut members) = (Map::new(), Ids::Missing);
+        let (mut object, mut members) = (Map::new(), None);
         while let Some(name) = access.next_key::<String>()? {
+            if object.contains_key(&name) || name == "members" && members.is_some() {
+                self.found_twice(&step(&name));
+                return Err(A::Error::custom("a member is there twice"));
+            }
             if name == "members" {
-                members = access.next_value()?;
+                members = Some(access.next_value()?);
             } else {
-                object.insert(name, access.next_value()?);
+                let within = Cell::new(None);
+                let value = access.next_value_seed(Strict(&within)).inspect_err(|_| {
+                    if let Some(path) = within.take() {
+                        self.found_twice(&(step(&name) + &path));
+                    }
+                })?;
+                object.insert(name, value);
             }
         }
+        let members = members.unwrap_or_default();
         Ok(Line { value: Value::Object(object), members })
     }
 

@@ -160,7 +160,10 @@ pub fn stages() -> usize {
 /// The member at fault and what it must be.
 pub fn parse_record(line: &str) -> Result<Record, Fault> {
     refuse_too_long(line)?;
-    let Line { value, members: ids } = serde_json::from_str(line).map_err(|error| not_json(&error))?;
+    let Line { value, members: ids } = Line::read(line).map_err(|unread| match unread {
+        line::Unread::Twice(place) => Fault { place, expected: "must be there once".to_owned() },
+        line::Unread::NotJson(error) => not_json(&error),
+    })?;
     if line.contains("\\u0000") && contains_nul(&value) {
         return Err(of_the_line("must not contain the character U+0000, which PostgreSQL cannot store"));
     }
