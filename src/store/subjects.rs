@@ -148,11 +148,13 @@ async fn enrollments(
     });
     let source = tx.dialect().ids(1, &ENROLLED);
     let sql = format!(
-        "SELECT e.account_id, e.workflow_id, e.contact_id, e.active, NULL AS waiting_id \
+        "SELECT e.account_id, e.workflow_id, e.contact_id, e.active, \
+           COALESCE(e.enrolled_at <= c.restored_at, FALSE) AS before_restore, NULL AS waiting_id \
          FROM {source} JOIN workflow_enrollments e \
          ON e.account_id = b.account_id AND e.workflow_id = b.workflow_id AND e.contact_id = b.contact_id \
+         JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
          UNION ALL \
-         SELECT l.account_id, l.workflow_id, l.object_id, FALSE, \
+         SELECT l.account_id, l.workflow_id, l.object_id, FALSE, FALSE, \
            CASE WHEN l.outcome <> 'deleted' THEN l.enrollment_id END FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
          WHERE {TOOK_IN}"
@@ -163,6 +165,7 @@ async fn enrollments(
             match (row.bool("active")?, row.optional_int("waiting_id")?) {
                 (_, Some(waiting_id)) => drop(enrolled.waiting.insert(waiting_id)),
                 (true, None) => enrolled.active = true,
+                (false, None) if row.bool("before_restore")? => enrolled.completed_or_removed = true,
                 (false, None) => enrolled.completed = true,
             }
         }
@@ -170,8 +173,7 @@ async fn enrollments(
     Ok(())
 }
 
-/// Objects at the other end of an association, whichever end the contact is, but those that are in the trash or that
-/// nobody has told of as a contact or an activity.
+/// Objects at the other end of an association, whichever end the contact is, but those that are in the trash.
 async fn neighbours(
     tx: &mut Tx,
     asked: &BTreeMap<i64, Asks>,
@@ -209,13 +211,13 @@ async fn neighbours(
     if types.contains("contact") {
         for (own, other) in ends {
             let sql = format!(
-                "SELECT b.account_id, b.contact_id, 'contact' AS object_type, c.contact_id AS object_id, a.association_type_id, \
+                "SELECT b.account_id, b.contact_id, 'contact' AS object_type, a.{other}_id AS object_id, a.association_type_id, \
                  {} AS is_outward, CAST(c.properties AS text) AS properties, \
                  CAST(c.history AS text) AS history, c.created_at \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type = 'contact' \
-                 JOIN contacts c ON c.account_id = a.account_id AND c.contact_id = a.{other}_id \
-                 AND c.deleted_at IS NULL",
+                 LEFT JOIN contacts c ON c.account_id = a.account_id AND c.contact_id = a.{other}_id \
+                 WHERE c.deleted_at IS NULL",
                 is_outward(own)
             );
             meet(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found).await?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, branch, contact, days_ago, entitled_account, event, property, workflow,
+    all_of, branch, contact, days_ago, enrollment, entitled_account, event, property, seconds_ago, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
 
@@ -286,4 +286,66 @@ on_both!(a_property_that_no_such_record_ever_had_is_not_understood, async |db: D
         let reason = decided(&reaper, event(1, workflow, contact, enrollment)).await;
         assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
     }
+});
+
+on_both!(a_contact_that_was_never_imported_is_associated_all_the_same, async |db: Database| {
+    let friend = |operator: &str, filters: Value| {
+        within(
+            json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": "0-1",
+            "operator": operator, "filterBranches": [], "filters": filters}),
+        )
+    };
+    let known = json!([property("email", "ALL_PROPERTY", "IS_KNOWN", Value::Null)]);
+    let tie = |contact: i64, other: i64| {
+        json!({"kind": "association", "accountId": "1", "from": {"type": "contact", "id": contact.to_string()},
+            "to": {"type": "contact", "id": other.to_string()}})
+    };
+    let mut in_trash = person(4, json!({}));
+    in_trash["archived"] = json!(true);
+    in_trash["archivedAt"] = json!(days_ago(1));
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &friend("NOT_IN_LIST", known)),
+            workflow(1, 11, &friend("NOT_IN_LIST", json!([]))),
+            person(1, json!({})),
+            person(2, json!({})),
+            person(3, json!({})),
+            in_trash,
+            tie(1, 999),
+            tie(2, 3),
+            tie(3, 4),
+        ],
+    )
+    .await;
+    for (workflow, contact, enrollment, expected) in
+        [(10, 1, 1, UNKNOWN), (11, 1, 2, "criteria_not_met"), (11, 3, 3, "criteria_not_met")]
+    {
+        let reason = decided(&reaper, event(1, workflow, contact, enrollment)).await;
+        assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
+    }
+});
+
+on_both!(who_was_taken_out_of_a_workflow_by_the_trash_did_not_come_through, async |db: Database| {
+    let completed = json!({"filterType": "IN_LIST", "operator": "IN_LIST", "listId": "20",
+        "metadata": {"id": "20", "inListType": "WORKFLOWS_COMPLETED"}});
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 20, &Value::Null),
+            workflow(1, 21, &all_of(&[completed])),
+            person(1, json!({})),
+            person(2, json!({})),
+            enrollment(1, 20, 1, true),
+            enrollment(1, 20, 2, false),
+        ],
+    )
+    .await;
+    reaper.json(&["delete", "--account", "1", "--as", "1", "--contact", "1", "--confirm", "1"]).await;
+    reaper.json(&["restore", "--account", "1", "--as", "1", "--contact", "1"]).await;
+    // Made after the restore, by more than clocks may differ.
+    db.execute(&format!("UPDATE contacts SET restored_at = '{}' WHERE contact_id = 1", seconds_ago(60)))
+        .await;
+    assert_eq!(decided(&reaper, event(1, 21, 1, 1)).await, UNKNOWN);
+    assert_eq!(decided(&reaper, event(1, 21, 2, 2)).await, "deleted", "it came through");
 });

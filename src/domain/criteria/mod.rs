@@ -23,7 +23,7 @@ pub use filter::Filter;
 use operation::Operation;
 pub use parse::{Concern, Finding};
 pub use seen::Seen;
-use subject::{Asks, Enrolled, Neighbour, Occurrence, RecordType, Subject, Submission, Surroundings};
+use subject::{Asks, Neighbour, Occurrence, RecordType, Subject, Submission, Surroundings};
 
 use super::associations::{AssociationType, Ends};
 
@@ -303,7 +303,9 @@ impl Criteria {
                 Some(match around.enrollments.get(workflow_id) {
                     _ if !known => "no such workflow".to_owned(),
                     Some(enrolled) if enrolled.is_active(subject.own) => "actively enrolled".to_owned(),
-                    Some(enrolled) if enrolled.completed => "enrolled before".to_owned(),
+                    Some(enrolled) if enrolled.completed || enrolled.completed_or_removed => {
+                        "enrolled before".to_owned()
+                    }
                     _ => "never enrolled".to_owned(),
                 })
             }
@@ -314,12 +316,15 @@ impl Criteria {
 
 impl Stage {
     fn is_of(self, around: &Surroundings, workflow_id: i64, own: Option<i64>) -> Truth {
-        let is = |enrolled: &Enrolled| match self {
-            Self::EverEnrolled => enrolled.completed || enrolled.is_active(own),
-            Self::Active => enrolled.is_active(own),
-            Self::Completed => enrolled.completed,
-        };
-        Truth::from_bool(around.enrollments.get(&workflow_id).is_some_and(is))
+        let Some(enrolled) = around.enrollments.get(&workflow_id) else { return Truth::False };
+        match self {
+            Self::EverEnrolled => Truth::from_bool(
+                enrolled.completed || enrolled.completed_or_removed || enrolled.is_active(own),
+            ),
+            Self::Active => Truth::from_bool(enrolled.is_active(own)),
+            Self::Completed if enrolled.completed_or_removed && !enrolled.completed => Truth::Unknown,
+            Self::Completed => Truth::from_bool(enrolled.completed),
+        }
     }
 }
 

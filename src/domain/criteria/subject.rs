@@ -159,6 +159,8 @@ pub struct Enrolled {
     pub active: bool,
     /// Through it, at least once.
     pub completed: bool,
+    /// Through it, or taken out of it as the contact came into the trash, from which it was restored: nobody knows which.
+    pub completed_or_removed: bool,
     /// On the way through it: enrollments whose deletion is held or deferred.
     pub waiting: BTreeSet<i64>,
 }
