@@ -215,7 +215,7 @@ macro_rules! activities_of {
     };
 }
 
-/// Activities of the first types leave a stub where nothing else that exists is associated with them; the links of a
+/// Activities of the first types leave a stub where nothing else is associated with them, be it imported or not; the links of a
 /// stub go, and links to the contact from activities of the second types.
 macro_rules! release_activities {
     ($leaving_a_stub:literal, $all:literal) => {
@@ -226,13 +226,9 @@ macro_rules! release_activities {
                 concat!(
                     "NOT stub AND ",
                     activities_of!($leaving_a_stub),
-                    " AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN objects r ",
-                    "ON r.account_id = o.account_id AND r.object_type = o.object_type AND r.object_id = o.object_id ",
-                    "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id) ",
-                    "AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN contacts c ",
-                    "ON c.account_id = o.account_id AND c.contact_id = o.object_id ",
+                    " AND NOT EXISTS (SELECT 1 FROM activity_associations o ",
                     "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id ",
-                    "AND o.object_type = 'contact' AND (c.account_id, c.contact_id) NOT IN ({contacts}))",
+                    "AND (o.object_type <> 'contact' OR (o.account_id, o.object_id) NOT IN ({contacts})))",
                 ),
             ),
             // Row by row: PostgreSQL expects next to no stub, and joining those there are it would hold each against the
@@ -306,10 +302,13 @@ pub(super) const STATIC_SEGMENT: &str = static_segment!();
 /// stay: the views hide them while the contact is in the trash, and a segment that protects it protects it after a restore.
 const IN_STATIC_SEGMENTS: &str = concat!("(account_id, contact_id) IN ({contacts}) AND ", static_segment!());
 
-/// Files that were uploaded through a form submission of the contact.
+/// Files that were uploaded through a form submission of the contact, unless they are on a contact under a legal hold as well.
 const UPLOADED: &str = "(account_id, file_id) IN (SELECT f.account_id, f.file_id FROM {batch} \
      JOIN form_submissions s ON s.account_id = b.account_id AND s.contact_id = b.contact_id \
-     JOIN files f ON f.account_id = s.account_id AND f.form_submission_id = s.submission_id)";
+     JOIN files f ON f.account_id = s.account_id AND f.form_submission_id = s.submission_id \
+     WHERE NOT EXISTS (SELECT 1 FROM file_contacts l JOIN legal_holds h \
+     ON h.account_id = l.account_id AND h.contact_id = l.contact_id \
+     WHERE l.account_id = f.account_id AND l.file_id = f.file_id))";
 
 /// What the fate of a category means for its tables. Fates that the views bring about need no statement.
 fn rows(transition: Transition, category: Category) -> Vec<Rows> {

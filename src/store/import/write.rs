@@ -131,6 +131,11 @@ impl Chunk {
             let sql = format!("DELETE FROM {} WHERE ({owner}) IN {keys}", links.name);
             self.tx.execute(&sql, args![batch.as_str()]).await?;
         }
+        if kind.table.name == "users" {
+            // Of a token nothing may be left for the next user of this id.
+            let sql = format!("DELETE FROM tokens WHERE ({}) IN {keys}", names(key));
+            self.tx.execute(&sql, args![batch.as_str()]).await?;
+        }
         // A stub is what the reports keep of an activity that was deleted.
         let kept = if kind.table.name == "activities" { " AND NOT stub" } else { "" };
         let sql = format!("DELETE FROM {} WHERE ({}) IN {keys}{kept}", kind.table.name, names(key));

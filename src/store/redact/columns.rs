@@ -183,7 +183,7 @@ impl KeyWords {
 const OF_CONTACT: &[(&str, &str)] = &[("contact_id", "TRUE")];
 
 /// Texts that are part of a key: addresses go (rule 4 c).
-pub const KEY_WORDS: [KeyWords; 5] = [
+pub const KEY_WORDS: [KeyWords; 7] = [
     KeyWords {
         category: Category::Associations,
         kind: "association",
@@ -216,6 +216,22 @@ pub const KEY_WORDS: [KeyWords; 5] = [
         rest: &[],
         contacts: &[],
     },
+    KeyWords {
+        category: Category::ContactData,
+        kind: "property",
+        table: "contact_properties",
+        column: "name",
+        rest: &[],
+        contacts: &[],
+    },
+    KeyWords {
+        category: Category::ContactData,
+        kind: "property",
+        table: "related_properties",
+        column: "name",
+        rest: &["record_type"],
+        contacts: &[],
+    },
     // Properties of events stand here by the type of the events.
     KeyWords {
         category: Category::CustomEvents,
@@ -229,7 +245,7 @@ pub const KEY_WORDS: [KeyWords; 5] = [
 
 /// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
 /// own vocabulary. Dead letters are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 39] = [
+pub const NO_WORDS: [(&str, &[&str]); 37] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -238,7 +254,6 @@ pub const NO_WORDS: [(&str, &[&str]); 39] = [
     ("associations", &["from_type", "to_type", "association_type_id"]),
     ("audit", &["actor", "action", "ids"]),
     ("contact_emails", &["email_key", "email"]),
-    ("contact_properties", &["name"]),
     ("conversations", &["channel"]),
     (
         "dead_letters",
@@ -270,7 +285,6 @@ pub const NO_WORDS: [(&str, &[&str]); 39] = [
     ("legal_holds", &["set_by"]),
     ("objects", &["object_type"]),
     ("outbox", &["type", "data"]),
-    ("related_properties", &["name"]),
     ("retention_failures", &["job"]),
     ("retention_runs", &["job", "run_by", "stopped_by", "counts"]),
     ("schema_migrations", &["name", "applied_at"]),

@@ -375,7 +375,7 @@ impl Work {
                  (SELECT 1 FROM {table} o WHERE o.account_id = $1 AND o.{column} = $3{})",
                 same.collect::<String>()
             );
-            if words.rest.is_empty() {
+            if words.table == "deleted_form_submissions" {
                 let add = format!(
                     "UPDATE {table} SET submissions = submissions + (SELECT o.submissions FROM {table} o \
                      WHERE o.account_id = $1 AND o.{column} = $2) WHERE account_id = $1 AND {column} = $3"

@@ -85,3 +85,12 @@ async fn wrong_tokens_are_looked_at_a_few_times_a_minute() {
     // Who has a session already, and whoever asks for health, is not in this.
     assert_eq!(scene.worker.get("/livez").await.0, 200);
 }
+
+on_both!(a_token_ends_with_its_user_and_does_not_come_back_with_the_next_one, async |db: Database| {
+    let scene = Scene::new(db, &[]).await;
+    let token = scene.token("4").await;
+    assert_eq!(scene.get(&token, "/trash").await.status, 200);
+    scene.reaper.import(&[json!({"kind": "remove", "of": "user", "accountId": "1", "id": "4"})]).await;
+    scene.reaper.import(&[user(1, 4, &["super_admin"])]).await;
+    assert_eq!(scene.get(&token, "/trash").await.status, 401);
+});
