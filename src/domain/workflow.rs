@@ -81,7 +81,9 @@ impl Workflow {
     pub fn asks(&self, asks: &mut Asks) {
         self.conditions().for_each(|criteria| criteria.asks(asks));
         if let Triggers::Events { events, .. } = &self.triggers {
-            events.iter().for_each(|criteria| criteria.asks(asks));
+            for criteria in events {
+                criteria.asks(asks);
+            }
         }
     }
 

@@ -19,7 +19,9 @@ impl Criteria {
         let lacks = |known: &BTreeSet<i64>, id: &i64| !known.contains(id);
         match &self.kind {
             Kind::Branch { parts, .. } => {
-                parts.iter().for_each(|part| part.find_unkept_of(records, kept, findings));
+                for part in parts {
+                    part.find_unkept_of(records, kept, findings);
+                }
             }
             Kind::Associated { object_type, filters, .. } => {
                 if !kept.kept_associations.contains(object_type) {

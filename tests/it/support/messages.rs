@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
 }
 
 /// An event whose data is base64.
 pub fn in_base64(mut event: Value) -> Value {
-    let data = event.as_object_mut().unwrap().remove("data").unwrap();
+    let data = event.as_object_mut().and_then(|event| event.remove("data")).expect("an event has data");
     event["data_base64"] = json!(STANDARD.encode(data.to_string()));
     event
 }
@@ -27,7 +27,7 @@ pub fn in_base64(mut event: Value) -> Value {
 pub fn attributes(event: &Value, prefix: &str) -> FieldTable {
     let mut headers = FieldTable::default();
     for name in ["specversion", "id", "source", "type", "time"] {
-        let value = AMQPValue::LongString(event[name].as_str().unwrap().into());
+        let value = AMQPValue::LongString(event[name].as_str().expect("a text").into());
         headers.insert(format!("{prefix}{name}").into(), value);
     }
     headers
