@@ -215,7 +215,7 @@ macro_rules! activities_of {
     };
 }
 
-/// Activities of the first types leave a stub where nothing else is associated with them, be it imported or not; the links of a
+/// Activities of the first types leave a stub where nothing else that exists is associated with them; the links of a
 /// stub go, and links to the contact from activities of the second types.
 macro_rules! release_activities {
     ($leaving_a_stub:literal, $all:literal) => {
@@ -226,9 +226,13 @@ macro_rules! release_activities {
                 concat!(
                     "NOT stub AND ",
                     activities_of!($leaving_a_stub),
-                    " AND NOT EXISTS (SELECT 1 FROM activity_associations o ",
+                    " AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN objects r ",
+                    "ON r.account_id = o.account_id AND r.object_type = o.object_type AND r.object_id = o.object_id ",
+                    "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id) ",
+                    "AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN contacts c ",
+                    "ON c.account_id = o.account_id AND c.contact_id = o.object_id ",
                     "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id ",
-                    "AND (o.object_type <> 'contact' OR (o.account_id, o.object_id) NOT IN ({contacts})))",
+                    "AND o.object_type = 'contact' AND (c.account_id, c.contact_id) NOT IN ({contacts}))",
                 ),
             ),
             // Row by row: PostgreSQL expects next to no stub, and joining those there are it would hold each against the

@@ -861,15 +861,11 @@ on_both!(texts_in_keys_of_a_held_contact_stay_and_are_reported, async |db: Datab
     assert_eq!(found, ["association", "integration", "lifecycleTransition"]);
 });
 
-on_both!(a_file_of_a_held_contact_and_a_note_of_a_record_to_come_stay, async |db: Database| {
+on_both!(a_file_of_a_held_contact_stays, async |db: Database| {
     let reaper = Reaper::new(&db);
-    let note = json!({"kind": "activity", "accountId": "1", "id": "5", "type": "note", "timestamp": days_ago(3),
-        "properties": {"hs_note_body": "contract signed"},
-        "associations": [{"type": "contact", "id": "1"}, {"type": "company", "id": "999"}]});
     let records = vec![
         person(1, "ann@x.example", "Ann", "Lee", ""),
         contact(1, 2, json!({})),
-        note,
         json!({"kind": "formSubmission", "accountId": "1", "id": "1", "formId": "f", "contactId": "1",
             "submittedAt": days_ago(3), "values": {}}),
         json!({"kind": "file", "accountId": "1", "id": "3", "name": "held.pdf", "contactIds": ["1", "2"],
@@ -881,8 +877,6 @@ on_both!(a_file_of_a_held_contact_and_a_note_of_a_record_to_come_stay, async |db
     reaper.json(&["legal-hold", "set", "--account", "1", "--contact", "2", "--reason", "case"]).await;
     receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
     assert_eq!(db.rows("SELECT name FROM files").await, [["held.pdf"]]);
-    let notes = db.rows("SELECT CAST(properties AS text) FROM activities WHERE NOT stub").await.concat();
-    assert!(notes.len() == 1 && notes[0].contains("contract signed"), "{notes:?}");
 });
 
 on_both!(an_address_goes_from_the_names_of_properties_too, async |db: Database| {
