@@ -78,7 +78,7 @@ on_both!(no_purge_starts_after_a_jump_unless_somebody_says_that_the_clock_is_rig
     let reaper = with(&db, &[trashed(1, 91 * DAY), trashed(2, 92 * DAY)]).await.fed_by(&broker);
     let reaper = reaper.setting("scheduler.jitter", "0s").setting("retention.purge_trash.max_per_run", "1");
     // The clock was seen two days ago, and every job is due.
-    db.execute(&format!("UPDATE clock SET seen_at = '{}', by_command = FALSE", days_ago(2))).await;
+    db.execute(&format!("INSERT INTO clock (clock_id, seen_at) VALUES (1, '{}')", days_ago(2))).await;
     let seen = days_ago(9);
     let due = ["purge_trash", "expire_notifications"].map(|job| format!("('{job}', '{seen}')")).join(", ");
     db.execute(&format!("INSERT INTO job_runs (job, first_seen) VALUES {due}")).await;
@@ -118,15 +118,17 @@ on_both!(no_purge_starts_after_a_jump_unless_somebody_says_that_the_clock_is_rig
 });
 
 on_both!(commands_alone_see_a_jump_as_well, async |db: Database| {
-    let reaper = with(&db, &[trashed(1, 91 * DAY), trashed(2, 92 * DAY)]).await;
+    let reaper = with(&db, &[]).await;
     let looked = async |ago: String| {
         db.execute(&format!("UPDATE clock SET seen_at = '{ago}', jumped_at = NULL, by_command = TRUE")).await;
     };
     let run = ["retention", "run", "--job", "purge_trash"];
     let dry_run = [&run[..], &["--dry-run"]].concat();
-    assert_eq!(db.count("clock", "by_command").await, 1, "`migrate` looked");
     assert_eq!(reaper.json(&dry_run).await["jobs"][0].get("waitsUntil"), None);
+    reaper.json(&["retention", "run", "--job", "purge_trash", "--clock-is-right"]).await;
+    assert_eq!(db.count("clock", "by_command").await, 1, "it looked");
 
+    reaper.import(&[trashed(1, 91 * DAY), trashed(2, 92 * DAY)]).await;
     looked(days_ago(3)).await;
     assert!(reaper.json(&dry_run).await["jobs"][0]["waitsUntil"].is_string());
     assert!(reaper.run(&dry_run).await.stdout.contains("purge_trash waits until"));
