@@ -41,7 +41,16 @@ impl Collector {
     }
 }
 
-fn read_request(mut stream: TcpStream) -> ExportTraceServiceRequest {
+fn read_request(stream: TcpStream) -> ExportTraceServiceRequest {
+    let (head, body) = answer(stream, "200 OK");
+    assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
+    assert!(head.contains("content-type: application/x-protobuf"), "{head}");
+    ExportTraceServiceRequest::decode(&body[..]).unwrap()
+}
+
+/// Reads a request to its end and answers it: a client that is still writing would hear no answer. Its head in lower case,
+/// and its body.
+fn answer(mut stream: TcpStream, status: &str) -> (String, Vec<u8>) {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -50,13 +59,11 @@ fn read_request(mut stream: TcpStream) -> ExportTraceServiceRequest {
         bytes.extend_from_slice(&chunk[..length]);
         let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
-        assert!(head.starts_with("post /v1/traces http/1.1\r\n"), "{head}");
-        assert!(head.contains("content-type: application/x-protobuf"), "{head}");
         let said = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
         let body = &bytes[end + 4..];
         if body.len() == said.parse::<usize>().unwrap() {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-            return ExportTraceServiceRequest::decode(body).unwrap();
+            stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
+            return (head, body.to_vec());
         }
     }
 }
@@ -172,9 +179,7 @@ async fn a_collector_that_refuses_is_logged() {
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-            let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(answer));
+            answer(stream.unwrap(), "404 Not Found");
         }
     });
     let scene = Scene::new(&format!("http://{address}/spans")).await;

@@ -5,14 +5,17 @@ use std::process::Command;
 
 use super::Scene;
 use crate::support::records::{manual_workflow, segment};
-use crate::support::{Database, on_both, run_to_end, server};
+use crate::support::{Database, TempDir, on_both, run_to_end, server};
 
 on_both!(the_api_answers_as_its_description_says, async |db: Database| {
     let scene = Scene::new(db, &[manual_workflow(1, 7), segment(1, 4, &[7, 8])]).await;
     let token = scene.token("1").await;
     let api = format!("http://{}/api/v1", scene.worker.address().unwrap());
+    let dir = TempDir::new();
     let mut command = Command::new(server("TEST_SCHEMATHESIS"));
     command
+        // It leaves notes where it stands.
+        .current_dir(dir.path())
         .args(["run", concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/api/openapi.json"), "--url", &api])
         .args(["--header", &format!("Authorization: Bearer {token}")])
         .args(["--checks", "all", "--max-examples", "40", "--seed", "1", "--continue-on-failure"])
