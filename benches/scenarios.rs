@@ -239,7 +239,7 @@ fn criteria(args: &Args) -> Table {
         [("lifecyclestage", "lead"), ("country", "DE"), ("city", "Berlin"), ("email", "a@example.com")];
     let properties =
         properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    let record = Record { properties, history: HashMap::new(), created_at: None };
+    let record = Record { properties, history: HashMap::new(), created_at: None, is_partial: false };
     let now = chrono::Utc::now();
     let subject = Subject {
         now,

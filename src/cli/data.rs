@@ -25,6 +25,16 @@ pub struct Input {
     file: PathBuf,
 }
 
+/// What `import` takes in.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    input: Input,
+    /// Take imports that were interrupted for finished with this one: enrollments of their contacts are decided again
+    #[arg(long)]
+    end_unfinished: bool,
+}
+
 impl Input {
     fn open(&self) -> anyhow::Result<Box<dyn BufRead + Send>> {
         if self.is_stdin() {
@@ -54,11 +64,16 @@ impl Input {
     }
 }
 
-pub async fn import(context: &Context, input: &Input) -> Result<(), Failure> {
-    let source = input.open_whole()?;
+pub async fn import(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
+    let source = args.input.open_whole()?;
     let store = context.store().await?;
     let progress = LongWork::start("lines read");
-    let import = Import { source: &source, operator: &operator(), pace: Pace::default() };
+    let import = Import {
+        source: &source,
+        operator: &operator(),
+        pace: Pace::default(),
+        ends_others: args.end_unfinished,
+    };
     let mut reached = |Progress { phase, done, all }| {
         let what = match phase {
             Phase::Check => "checked",

@@ -62,7 +62,7 @@ enum Command {
     /// Show the settings in force, or every mistake in them
     CheckConfig,
     /// Take records (JSON Lines) into the store, nothing of a file with a mistake; interrupted, the same command goes on
-    Import(data::Input),
+    Import(data::ImportArgs),
     /// Publish enrollment events (JSON Lines) to RabbitMQ, confirmed
     Enroll(data::Input),
     /// Declare exchanges and queues on RabbitMQ, for producers that start before the service
@@ -263,7 +263,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Run => operate::run(&context).await,
         Command::Migrate => operate::migrate(&context).await,
         Command::CheckConfig => operate::check_config(&context),
-        Command::Import(input) => data::import(&context, &input).await,
+        Command::Import(args) => data::import(&context, &args).await,
         Command::Enroll(input) => data::enroll(&context, &input).await,
         Command::Topology => data::topology(&context).await,
         Command::Explain(explain) => explain.run(&context).await,

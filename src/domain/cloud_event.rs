@@ -26,6 +26,9 @@ const MAX_EVENTS: usize = 2_000;
 /// The attributes that are looked at, and the time for whoever reads a dead letter.
 pub const ATTRIBUTES: [&str; 5] = ["specversion", "id", "source", "type", "time"];
 
+/// So much of a packed body is searched.
+const MAX_SEARCHED_BYTES: u64 = 16 << 20;
+
 /// What a message says of its body, outside of it.
 #[derive(Clone, Debug, Default)]
 pub struct Carriage {
@@ -133,6 +136,29 @@ fn structured(data: &[u8], attributes: &[(&'static str, Option<String>)]) -> Res
 /// The same event with its data as text where it is base64: who keeps it may have to find a person in it.
 pub fn legible(event: &[u8]) -> Cow<'_, [u8]> {
     written_out(event).map_or(Cow::Borrowed(event), Cow::Owned)
+}
+
+/// The texts that a body may be, whatever its message said of it: as it stands, unpacked, out of base64, and of UTF-16.
+pub fn texts_of(body: &[u8]) -> Vec<String> {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut texts = vec![lossy(body)];
+    if body.starts_with(b"\x1f\x8b") {
+        let mut unpacked = Vec::new();
+        // As much of it as there is: it may be cut off.
+        let _ = MultiGzDecoder::new(body).take(MAX_SEARCHED_BYTES).read_to_end(&mut unpacked);
+        texts.push(lossy(&unpacked));
+    }
+    let packed: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    if let Ok(decoded) = STANDARD.decode(packed) {
+        texts.push(lossy(&decoded));
+    }
+    if body.contains(&0) || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") {
+        for unit in [u16::from_le_bytes, u16::from_be_bytes] {
+            let units: Vec<u16> = body.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+            texts.push(String::from_utf16_lossy(&units));
+        }
+    }
+    texts
 }
 
 fn written_out(event: &[u8]) -> Option<Vec<u8>> {

@@ -53,14 +53,15 @@ impl Arrived<'_> {
         account_of(self.body)
     }
 
-    /// The same for every delivery of a message. Messages without a name that say the same have the same identity.
-    pub fn identity(&self) -> String {
+    /// The same for every delivery of a message of which this body is kept. Messages without a name that say the same have the
+    /// same identity.
+    pub fn identity(&self, body: &[u8]) -> String {
         let mut hash = Sha256::new();
         for name in [&self.origin.feed, self.origin.message_id.as_str()] {
             hash.update((name.len() as u64).to_be_bytes());
             hash.update(name);
         }
-        hash.update(self.body);
+        hash.update(body);
         hex(&hash.finalize())
     }
 }
@@ -83,6 +84,7 @@ pub struct DeadLetter {
     pub exchange: String,
     /// As [`Self::exchange`].
     pub routing_key: String,
+    /// As the message said.
     pub content_type: Option<String>,
     /// The trace that it belongs to.
     pub trace: Option<TraceContext>,
@@ -111,6 +113,13 @@ impl Selection {
     }
 }
 
+impl DeadLetter {
+    /// What producers wrote about it, beside the body.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        [self.exchange.as_str(), &self.routing_key].into_iter().chain(self.content_type.as_deref())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +127,7 @@ mod tests {
     fn identity(feed: &str, message_id: &str, body: &str) -> String {
         let origin = Origin::place(feed.into(), message_id.to_owned());
         Arrived { body: body.as_bytes(), origin: &origin, attempts: 0, trace: None, may_repeat: false }
-            .identity()
+            .identity(body.as_bytes())
     }
 
     #[test]

@@ -162,6 +162,8 @@ pub enum Contact {
         /// The last restore, if there was one.
         restored_at: Option<Time>,
         record: Record,
+        /// The import that wrote it last has not come to its end: what else it brings of the contact may not be there yet.
+        is_being_imported: bool,
     },
     InTrash,
     /// Erased or purged.
@@ -227,9 +229,13 @@ pub struct Facts<'a> {
     pub limit: Option<Limit>,
     /// A person has approved it when the guard held it.
     pub approved: bool,
-    /// How long its contact, where there is none, is waited for; `None`: not at all.
+    /// How long its contact, where there is none, is waited for; `None`: nothing waits.
     pub awaited: Option<Awaited>,
 }
+
+/// A contact that is waited for is looked for again after as long as it has been waited for, within these bounds.
+const SOONEST_LOOK: TimeDelta = TimeDelta::seconds(1);
+const LATEST_LOOK: TimeDelta = TimeDelta::minutes(1);
 
 /// A contact that is to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,9 +250,8 @@ impl Awaited {
     /// When to look for it again: after as long as it has been waited for, a second at least, and at the end of the wait.
     /// `None`: it was waited for long enough, or that cannot be told because a clock was wrong.
     fn next_look(&self, now: Time) -> Option<Time> {
-        const SOONEST: TimeDelta = TimeDelta::seconds(1);
         let end = self.since.checked_add_signed(TimeDelta::from_std(self.patience).ok()?)?;
-        (self.since <= now && now < end).then(|| (now + SOONEST.max(now - self.since)).min(end))
+        (self.since <= now && now < end).then(|| (now + SOONEST_LOOK.max(now - self.since)).min(end))
     }
 }
 
@@ -389,6 +394,11 @@ fn subscription_is_active(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), De
 
 fn contact_is_live(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     match facts.contact {
+        Contact::Live { is_being_imported: true, .. } => {
+            let waited = facts.awaited.map_or(TimeDelta::zero(), |awaited| facts.now - awaited.since);
+            let at = facts.now + waited.clamp(SOONEST_LOOK, LATEST_LOOK);
+            Err(Decision::Defer(DeferReason::AwaitingContact, at))
+        }
         Contact::Live { .. } => Ok(()),
         Contact::Unknown => match facts.awaited.and_then(|awaited| awaited.next_look(facts.now)) {
             Some(at) => Err(Decision::Defer(DeferReason::AwaitingContact, at)),

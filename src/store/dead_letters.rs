@@ -1,5 +1,6 @@
 //! Dead letters of both feeds: written with the batch that they are of, looked at, decided anew, discarded.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::audit::{self, Actor};
@@ -7,11 +8,11 @@ use super::batch::Lists;
 use super::db::Tx;
 use super::values::{Arg, Row, args};
 use super::{KeyHome, Operator, Store, StoreError, reading, suppressions, transaction};
-use crate::domain::cloud_event::legible;
+use crate::domain::cloud_event::{legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
-use crate::domain::enrollment::Rejection;
+use crate::domain::enrollment::{Rejection, object_of};
 use crate::domain::identifiers::Identifiers;
-use crate::domain::redaction::{Redactor, Style, addresses_in};
+use crate::domain::redaction::{REDACTED, Redactor, Style, addresses_in};
 use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
 use crate::ports::Replays;
@@ -111,8 +112,8 @@ pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
 /// either may be a repetition they are taken for one. The writers take turns: otherwise two deliveries of
 /// one message, the first still in a transaction of a worker that has lost its connection, would not see each other.
 ///
-/// The body is kept as it arrived, but for data in base64, which is kept as text, and for addresses of erased people, which
-/// are redacted: the message may have waited while its person was erased.
+/// The body is kept as it arrived, but for data in base64, which is kept as text, and for what names erased people: the message
+/// may have waited while its person was erased.
 pub(super) async fn write(
     tx: &mut Tx,
     home: &KeyHome,
@@ -124,9 +125,8 @@ pub(super) async fn write(
     }
     lock(tx).await?;
     for (arrived, Rejection { reason, detail }) in letters {
-        let body = legible(arrived.body);
-        let redacted = redact(tx, home, arrived, &body).await?;
-        let origin = arrived.origin;
+        let Kept { body, exchange, routing_key, content_type } = without_erased(tx, home, arrived).await?;
+        let identity = arrived.identity(&body);
         let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
             "INSERT INTO dead_letters (account_id, feed, at, reason, detail, attempts, exchange, routing_key, traceparent, \
@@ -136,17 +136,17 @@ pub(super) async fn write(
         );
         let parameters = args![
             arrived.account_id().unwrap_or(0),
-            &*origin.feed,
+            &*arrived.origin.feed,
             now,
             reason.as_str(),
             storable(detail),
             i64::from(arrived.attempts),
-            storable(&origin.exchange),
-            storable(&origin.routing_key),
+            storable(&exchange),
+            storable(&routing_key),
             arrived.trace.map(|trace| trace.to_string()),
-            origin.content_type.as_deref().map(storable),
-            redacted.unwrap_or_else(|| body.into_owned()),
-            arrived.identity()
+            content_type.as_deref().map(storable),
+            body,
+            identity
         ];
         tx.execute(&sql, parameters).await?;
     }
@@ -158,28 +158,61 @@ async fn accounts_with_erasures(tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
     rows.iter().map(|row| row.int("account_id")).collect()
 }
 
-/// The body without addresses of erased people of its account, or of any where it names none; `None` where it has none.
-async fn redact(
-    tx: &mut Tx,
-    home: &KeyHome,
-    arrived: &Arrived<'_>,
-    body: &[u8],
-) -> Result<Option<Vec<u8>>, StoreError> {
-    let text = String::from_utf8_lossy(body);
-    let addresses = addresses_in(&text);
-    if addresses.is_empty() {
-        return Ok(None);
-    }
+/// What is kept of a message.
+struct Kept {
+    body: Vec<u8>,
+    exchange: String,
+    routing_key: String,
+    content_type: Option<String>,
+}
+
+/// What is kept of a message, without addresses of erased people of its account, or of any where it names none. Of a body that
+/// is about an erased contact, or that has such an address where it cannot be replaced by itself, nothing is kept.
+async fn without_erased(tx: &mut Tx, home: &KeyHome, arrived: &Arrived<'_>) -> Result<Kept, StoreError> {
+    let origin = arrived.origin;
+    let mut kept = Kept {
+        body: legible(arrived.body).into_owned(),
+        exchange: origin.exchange.clone(),
+        routing_key: origin.routing_key.clone(),
+        content_type: origin.content_type.clone(),
+    };
     let accounts = match arrived.account_id() {
         Some(account_id) => vec![account_id],
         None => accounts_with_erasures(tx).await?,
     };
+    if is_of_erased(tx, arrived.account_id(), &kept.body).await? {
+        kept.body = REDACTED.into();
+    }
+    let texts = texts_of(&kept.body);
+    let words = [&kept.exchange, &kept.routing_key].into_iter().chain(&kept.content_type).chain(&texts);
+    let addresses: BTreeSet<String> = words.flat_map(|text| addresses_in(text)).collect();
+    if addresses.is_empty() {
+        return Ok(kept);
+    }
     let asked: Vec<_> =
         accounts.iter().flat_map(|id| addresses.iter().map(move |address| (*id, address.clone()))).collect();
     let erased = suppressions::erased(tx, home, &asked).await?;
     let addresses = erased.into_iter().map(|(_, address)| address).collect();
     let redactor = Redactor::new(&Identifiers { addresses, ..Identifiers::default() });
-    Ok(redactor.redact(&text, Style::Prose).map(|(clean, _)| clean.into_bytes()))
+    let clean = |text: &str| redactor.redact(text, Style::Prose).map(|(clean, _)| clean);
+    for text in [&mut kept.exchange, &mut kept.routing_key].into_iter().chain(&mut kept.content_type) {
+        *text = clean(text).unwrap_or_else(|| std::mem::take(text));
+    }
+    let mut texts = texts.iter().map(|text| clean(text));
+    if let Some(body) = texts.next().flatten() {
+        kept.body = body.into_bytes();
+    } else if texts.any(|text| text.is_some()) {
+        kept.body = REDACTED.into();
+    }
+    Ok(kept)
+}
+
+/// Is the contact that a body is about one that was erased?
+async fn is_of_erased(tx: &mut Tx, account_id: Option<i64>, body: &[u8]) -> Result<bool, StoreError> {
+    let (Some(account_id), Some(contact_id)) = (account_id, object_of(body)) else { return Ok(false) };
+    let sql =
+        "SELECT 1 AS one FROM gone_contacts WHERE account_id = $1 AND contact_id = $2 AND state = 'erased'";
+    Ok(tx.row(sql, args![account_id, contact_id]).await?.is_some())
 }
 
 /// PostgreSQL's texts take no U+0000; what a producer or an older version wrote into a header may have one.

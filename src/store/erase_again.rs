@@ -6,17 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 use super::audit::{self, Actor};
 use super::batch::{List, Lists};
 use super::db::Tx;
 use super::dialect::names;
 use super::erase::{self, By};
+use super::identifiers::{CONTACTS, holders};
 use super::import::{absent_accounts, take_turn};
 use super::receipts::{self, Effect, NewReceipt};
 use super::values::{Arg, args};
-use super::{KeyHome, Store, StoreError, batch_row, batch_text, reading, suppressions, transaction};
+use super::{KeyHome, Store, StoreError, reading, suppressions, transaction};
 use crate::domain::journal::{ErasedRecord, Erasure, Suppression};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::suppression::{HashKeys, PURGED};
@@ -244,22 +243,10 @@ async fn revive(
         // Each has its mark already; this one never causes a redaction.
         suppressions::hash(tx, &keys, account_id, &gone, PURGED, now).await?;
     }
-    let owned = owned(tx, &addresses).await?;
+    let owned: BTreeSet<(i64, String)> =
+        holders(tx, CONTACTS, &addresses).await?.into_iter().map(|(address, _)| address).collect();
+    let owned: Vec<(i64, String)> = owned.into_iter().collect();
     let revived = suppressions::revive(tx, home, &owned).await?;
     audit_statuses(tx, account_id, operator, "revive_suppressions", revived).await?;
     Ok(Some((last, revived)))
-}
-
-/// Those of the addresses that a contact has.
-async fn owned(tx: &mut Tx, addresses: &[(i64, String)]) -> Result<Vec<(i64, String)>, StoreError> {
-    let row = |(account_id, address): &(i64, String)| {
-        batch_row(json!({"account_id": account_id, "email_key": address}))
-    };
-    let sql = format!(
-        "SELECT DISTINCT e.account_id, e.email_key FROM {} \
-         JOIN contact_emails e ON e.account_id = b.account_id AND e.email_key = b.email_key",
-        tx.dialect().batch(1, &[("account_id", ColumnType::Int), ("email_key", ColumnType::Text)])
-    );
-    let rows = tx.rows(&sql, args![batch_text(addresses.iter().map(row))]).await?;
-    rows.iter().map(|row| Ok((row.int("account_id")?, row.text("email_key")?))).collect()
 }

@@ -12,6 +12,7 @@ use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
 use super::compiled::Compiled;
 use super::db::Tx;
 use super::guard::{Guard, Workflow as WorkflowKey};
+use super::import;
 use super::ledger::TOOK_IN;
 use super::properties::Completed;
 use super::subjects::{self, record};
@@ -296,18 +297,22 @@ pub(super) async fn load_contacts(
     let source = tx.dialect().ids(1, &CONTACT);
     let sql = format!(
         "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, c.created_at, \
-         CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history \
+         CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.is_partial, c.import_id \
          FROM {source} JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
          ORDER BY c.account_id, c.contact_id{}",
         tx.for_update("c")
     );
+    let rows = tx.rows(&sql, args![&batch]).await?;
+    // Asked after the rows are locked: whatever import wrote them last had begun before.
+    let unfinished = import::unfinished(tx).await?;
     let mut contacts = HashMap::with_capacity(keys.len());
-    for row in tx.rows(&sql, args![&batch]).await? {
+    for row in rows {
         let contact = match row.optional_time("deleted_at")? {
             Some(_) => Contact::InTrash,
             None => Contact::Live {
                 restored_at: row.optional_time("restored_at")?,
                 record: record(&row, row.optional_time("created_at")?)?,
+                is_being_imported: row.optional_int("import_id")?.is_some_and(|id| unfinished.contains(&id)),
             },
         };
         contacts.insert((row.int("account_id")?, row.int("contact_id")?), contact);

@@ -1,6 +1,6 @@
 //! What identifies the people of the store, looked up before their rows go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -11,20 +11,21 @@ use super::values::{Row, args};
 use super::{StoreError, batch_row, batch_text};
 use crate::domain::identifiers::{ContactProperties, Identifiers};
 use crate::domain::record::{Column, ColumnType};
+use crate::domain::redaction;
 
 type Key = (i64, i64);
-
-const ADDRESS: [Column; 3] =
-    [("account_id", ColumnType::Int), ("contact_id", ColumnType::Int), ("email_key", ColumnType::Text)];
 
 /// The addresses of a batch of contacts, current and former ones, by account. One that a contact outside of the batch has is
 /// left out: it is in force there.
 pub(super) async fn addresses(tx: &mut Tx, batch: &Lists) -> Result<BTreeMap<i64, Vec<String>>, StoreError> {
     let contacts = properties(tx, batch).await?;
-    let told =
-        contacts.iter().flat_map(|(key, contact)| contact.addresses().into_iter().map(|it| (*key, it)));
+    let mut told = held(tx, batch).await?;
+    told.extend(
+        contacts.iter().flat_map(|(key, contact)| contact.addresses().into_iter().map(|it| (*key, it))),
+    );
+    let contacts = contacts.into_keys().collect();
     let mut by_account: BTreeMap<i64, Vec<String>> = BTreeMap::new();
-    for ((account_id, _), address) in unclaimed(tx, batch, told.collect(), "").await? {
+    for ((account_id, _), address) in unclaimed(tx, &contacts, told, &[CONTACTS]).await? {
         by_account.entry(account_id).or_default().push(address);
     }
     Ok(by_account)
@@ -37,16 +38,15 @@ pub(super) async fn of_contact(
     account_id: i64,
     contact_id: i64,
 ) -> Result<Identifiers, StoreError> {
-    /// Keeps an address of the batch that no user has.
-    const NO_USER: &str = " AND NOT EXISTS (SELECT 1 FROM users u WHERE u.account_id = a.account_id \
-                            AND u.email_key = a.email_key)";
     let key = (account_id, contact_id);
     let batch = Lists::ids([[account_id, contact_id, 0]]);
     let Some(contact) = properties(tx, &batch).await?.remove(&key) else { return Ok(Identifiers::default()) };
-    let own = contact.addresses().into_iter().map(|it| (key, it)).collect();
+    let mut own = held(tx, &batch).await?;
+    own.extend(contact.addresses().into_iter().map(|it| (key, it)));
     let mentioned = contact.mentioned_addresses().into_iter().map(|it| (key, it)).collect();
-    let own = unclaimed(tx, &batch, own, "").await?;
-    let mentioned = unclaimed(tx, &batch, mentioned, NO_USER).await?;
+    let contact_itself = BTreeSet::from([key]);
+    let own = unclaimed(tx, &contact_itself, own, &[CONTACTS]).await?;
+    let mentioned = unclaimed(tx, &contact_itself, mentioned, &[CONTACTS, USERS]).await?;
     let addresses = own.into_iter().chain(mentioned).map(|(_, address)| address).collect();
     Ok(Identifiers { addresses, phones: contact.phones(), names: contact.full_names() })
 }
@@ -80,37 +80,66 @@ async fn properties(tx: &mut Tx, batch: &Lists) -> Result<BTreeMap<Key, ContactP
     tx.rows(&sql, args![batch]).await?.iter().map(contact).collect()
 }
 
-/// Those of these addresses, and of the ones that the contacts of a batch hold, that no contact outside of it holds.
+/// Those of these addresses that no contact outside of a batch has, and nobody among the `others`.
 async fn unclaimed(
     tx: &mut Tx,
-    batch: &Lists,
-    told: Vec<(Key, String)>,
-    also: &str,
+    batch: &BTreeSet<Key>,
+    told: BTreeSet<(Key, String)>,
+    others: &[&str],
 ) -> Result<Vec<(Key, String)>, StoreError> {
-    let row = |((account_id, contact_id), address): &(Key, String)| {
-        batch_row(json!({"account_id": account_id, "contact_id": contact_id, "email_key": address}))
-    };
-    let contacts = tx.dialect().ids(2, &BATCH);
-    // For addresses among the properties only the given ones count, not those that the contact holds.
-    let held = if also.is_empty() {
-        format!(
-            "UNION SELECT e.account_id, e.contact_id, e.email_key FROM {contacts} \
-             JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id"
-        )
-    } else {
-        String::new()
-    };
+    let addresses: Vec<(i64, String)> =
+        told.iter().map(|((account_id, _), address)| (*account_id, address.clone())).collect();
+    let mut claimed = BTreeSet::new();
+    for table in others {
+        for (address, holder) in holders(tx, table, &addresses).await? {
+            if *table != CONTACTS || !batch.contains(&(address.0, holder)) {
+                claimed.insert(address);
+            }
+        }
+    }
+    let is_free =
+        |((account_id, _), address): &(Key, String)| !claimed.contains(&(*account_id, address.clone()));
+    Ok(told.into_iter().filter(is_free).collect())
+}
+
+/// Tables of addresses, each with the id of whom they belong to.
+pub(super) const CONTACTS: &str = "contact_emails";
+const USERS: &str = "users";
+
+/// Who has these addresses, in whichever of their spellings: each address with one of those who have it.
+pub(super) async fn holders(
+    tx: &mut Tx,
+    table: &str,
+    addresses: &[(i64, String)],
+) -> Result<BTreeSet<((i64, String), i64)>, StoreError> {
+    const SPELLED: [Column; 3] =
+        [("account_id", ColumnType::Int), ("email_key", ColumnType::Text), ("spelled", ColumnType::Text)];
+    let id = if table == USERS { "user_id" } else { "contact_id" };
     let sql = format!(
-        "SELECT a.account_id, a.contact_id, a.email_key FROM \
-         (SELECT b.account_id, b.contact_id, b.email_key FROM {} {held}) a \
-         WHERE NOT EXISTS (SELECT 1 FROM contact_emails o WHERE o.account_id = a.account_id \
-                           AND o.email_key = a.email_key \
-                           AND (o.account_id, o.contact_id) NOT IN (SELECT b.account_id, b.contact_id FROM {contacts})){also} \
-         ORDER BY a.account_id, a.contact_id, a.email_key",
-        tx.dialect().batch(1, &ADDRESS)
+        "SELECT DISTINCT b.account_id, b.email_key, e.{id} AS holder FROM {} JOIN {table} e \
+         ON e.account_id = b.account_id AND e.email_key = b.spelled",
+        tx.dialect().batch(1, &SPELLED)
+    );
+    let rows = addresses.iter().flat_map(|(account_id, address)| {
+        let row =
+            |spelled| batch_row(json!({"account_id": account_id, "email_key": address, "spelled": spelled}));
+        redaction::keys(address).into_iter().map(row).collect::<Vec<_>>()
+    });
+    let holder = |row: &Row| -> Result<_, StoreError> {
+        Ok(((row.int("account_id")?, row.text("email_key")?), row.int("holder")?))
+    };
+    tx.rows(&sql, args![batch_text(rows)]).await?.iter().map(holder).collect()
+}
+
+/// The addresses that contacts hold.
+async fn held(tx: &mut Tx, contacts: &Lists) -> Result<BTreeSet<(Key, String)>, StoreError> {
+    let sql = format!(
+        "SELECT e.account_id, e.contact_id, e.email_key FROM {} \
+         JOIN contact_emails e ON e.account_id = b.account_id AND e.contact_id = b.contact_id",
+        tx.dialect().ids(1, &BATCH)
     );
     let address = |row: &Row| -> Result<_, StoreError> {
         Ok(((row.int("account_id")?, row.int("contact_id")?), row.text("email_key")?))
     };
-    tx.rows(&sql, args![batch_text(told.iter().map(row)), batch]).await?.iter().map(address).collect()
+    tx.rows(&sql, args![contacts]).await?.iter().map(address).collect()
 }

@@ -5,17 +5,20 @@
 //! transaction of its own. Interrupted, the same import goes on: rows that are as they should be are not written again.
 //!
 //! Each chunk sees which contacts were erased, purged, deleted and restored meanwhile, and [`filter`] drops or changes what
-//! must not come in. It never changes the state of a contact that exists; a new one that is archived arrives in the trash.
+//! must not come in. [`former`] keeps what contacts were, and until the import has come to its [end](unfinished) no enrollment of
+//! a contact that it wrote is decided. It never changes the state of a contact that exists; a new one that is archived arrives in the trash.
 
 mod apply;
 mod check;
 mod chunk;
 mod erased;
 mod filter;
+mod former;
 mod index;
 mod learn;
 mod sorter;
 mod source;
+mod unfinished;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -35,6 +38,7 @@ use apply::Apply;
 use check::check;
 use source::Entry;
 pub use source::Source;
+pub(super) use unfinished::unfinished;
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -105,6 +109,8 @@ pub struct Import<'a> {
     /// Who imports, for the audit.
     pub operator: &'a str,
     pub pace: Pace,
+    /// At its end imports that were interrupted count as finished too.
+    pub ends_others: bool,
 }
 
 impl Store {

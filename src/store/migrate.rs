@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 23] = [
+const MIGRATIONS: [Migration; 24] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -128,6 +128,11 @@ const MIGRATIONS: [Migration; 23] = [
         name: "0023_looks_of_commands",
         postgres: include_str!("migrations/postgres/0023_looks_of_commands.sql"),
         sqlite: include_str!("migrations/sqlite/0023_looks_of_commands.sql"),
+    },
+    Migration {
+        name: "0024_unfinished_imports",
+        postgres: include_str!("migrations/postgres/0024_unfinished_imports.sql"),
+        sqlite: include_str!("migrations/sqlite/0024_unfinished_imports.sql"),
     },
 ];
 

@@ -10,6 +10,7 @@ use super::redact::{Changed, Found, Redacted};
 use super::values::{Row, args};
 use super::{KeyHome, Store, StoreError, batch_row, batch_text, reading, suppressions};
 use crate::domain::address::address_key;
+use crate::domain::redaction;
 use crate::domain::time::{Time, format_time};
 
 /// What an erasure did to one contact, or to an address that no contact had: ids and counts, no person.
@@ -171,10 +172,16 @@ async fn receipts_of(
          (SELECT a.erasure_id FROM erasure_addresses a WHERE a.account_id = $1 AND a.hash = $2) \
          ORDER BY erasure_id DESC LIMIT $3"
     );
-    let mut found = Vec::new();
-    for hash in keys.hashes(account_id, &address_key(address)) {
-        let rows = tx.rows(&sql, args![account_id, hash.hash, limit]).await?;
-        found.extend(rows.iter().map(receipt).collect::<Result<Vec<_>, _>>()?);
+    let mut found: Vec<Receipt> = Vec::new();
+    for spelled in redaction::keys(&address_key(address)) {
+        for hash in keys.hashes(account_id, &spelled) {
+            for row in tx.rows(&sql, args![account_id, hash.hash, limit]).await? {
+                let receipt = receipt(&row)?;
+                if found.iter().all(|it| it.erasure_id != receipt.erasure_id) {
+                    found.push(receipt);
+                }
+            }
+        }
     }
     Ok(found)
 }

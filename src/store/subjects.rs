@@ -94,7 +94,7 @@ impl Scene {
     }
 }
 
-/// A record of the store as conditions look at it: the columns `properties` and `history`.
+/// A record of the store as conditions look at it: the columns `properties`, `history` and `is_partial`.
 pub fn record(row: &Row, created_at: Option<Time>) -> Result<Record, StoreError> {
     let mut history: HashMap<String, Vec<Past>> = HashMap::new();
     if let Some(versions) = row.optional_json::<HashMap<String, Vec<HashMap<String, String>>>>("history")? {
@@ -107,7 +107,12 @@ pub fn record(row: &Row, created_at: Option<Time>) -> Result<Record, StoreError>
         }
     }
     let properties: serde_json::Map<String, serde_json::Value> = row.json("properties")?;
-    Ok(Record { properties: texts(&properties), history, created_at })
+    Ok(Record {
+        properties: texts(&properties),
+        history,
+        created_at,
+        is_partial: row.optional_bool("is_partial")? == Some(true),
+    })
 }
 
 fn key(row: &Row) -> Result<(i64, i64), StoreError> {
@@ -195,7 +200,7 @@ async fn neighbours(
         selects.extend(ends.iter().map(|(own, other)| {
             format!(
                 "SELECT b.account_id, b.contact_id, a.{other}_type AS object_type, a.{other}_id AS object_id, a.association_type_id, \
-                 {} AS is_outward, CAST(o.properties AS text) AS properties, NULL AS history \
+                 {} AS is_outward, CAST(o.properties AS text) AS properties, NULL AS history, o.is_partial \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type IN {objects} \
                  LEFT JOIN objects o ON o.account_id = a.account_id AND o.object_type = a.{other}_type \
@@ -213,7 +218,7 @@ async fn neighbours(
             let sql = format!(
                 "SELECT b.account_id, b.contact_id, 'contact' AS object_type, a.{other}_id AS object_id, a.association_type_id, \
                  {} AS is_outward, CAST(c.properties AS text) AS properties, \
-                 CAST(c.history AS text) AS history, c.created_at \
+                 CAST(c.history AS text) AS history, c.created_at, c.is_partial \
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type = 'contact' \
                  LEFT JOIN contacts c ON c.account_id = a.account_id AND c.contact_id = a.{other}_id \
@@ -226,7 +231,8 @@ async fn neighbours(
     if let Some(activities) = named(&ACTIVITIES) {
         let sql = format!(
             "SELECT b.account_id, b.contact_id, v.type AS object_type, v.activity_id AS object_id, NULL AS association_type_id, \
-             TRUE AS is_outward, CAST(v.properties AS text) AS properties, NULL AS history, v.occurred_at AS created_at \
+             TRUE AS is_outward, CAST(v.properties AS text) AS properties, NULL AS history, v.occurred_at AS created_at, \
+             FALSE AS is_partial \
              FROM {source} JOIN activity_associations l ON l.account_id = b.account_id \
              AND l.object_type = 'contact' AND l.object_id = b.contact_id \
              JOIN activities v ON v.account_id = l.account_id AND v.activity_id = l.activity_id \

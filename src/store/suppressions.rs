@@ -13,6 +13,7 @@ use serde_json::json;
 use super::batch::{List, Lists};
 use super::db::Tx;
 use super::dialect::names;
+use super::identifiers::{CONTACTS, holders};
 use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::journal::Suppression;
@@ -170,8 +171,8 @@ pub async fn hash(
     if addresses.is_empty() {
         return Ok(0);
     }
-    let batch =
-        Lists::new([List::Ids(vec![account_id; addresses.len()]), List::texts(addresses.iter().cloned())]);
+    let spelled: BTreeSet<String> = addresses.iter().flat_map(|address| redaction::keys(address)).collect();
+    let batch = Lists::new([List::Ids(vec![account_id; spelled.len()]), List::texts(spelled.into_iter())]);
     let source = tx.dialect().lists(1, &ADDRESS);
     let sql = format!(
         "SELECT d.email_key, d.status, d.at, d.subscription_id FROM {source} JOIN deliverability d \
@@ -296,19 +297,22 @@ async fn marked(
     let batch = lookups(&keys(tx, home).await?, addresses);
     let sql = format!(
         "SELECT DISTINCT b.account_id, b.email_key FROM {} \
-         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status IN ('{}') \
-         WHERE NOT EXISTS (SELECT 1 FROM contact_emails e \
-                           WHERE e.account_id = b.account_id AND e.email_key = b.email_key)",
+         JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status IN ('{}')",
         tx.dialect().batch(1, &LOOKUP),
         marks.join("', '")
     );
-    let rows = tx.rows(&sql, args![batch]).await?;
-    rows.iter().map(|row| Ok((row.int("account_id")?, row.text("email_key")?))).collect()
+    let mut marked = Vec::new();
+    for row in tx.rows(&sql, args![batch]).await? {
+        marked.push((row.int("account_id")?, row.text("email_key")?));
+    }
+    let held: BTreeSet<(i64, String)> =
+        holders(tx, CONTACTS, &marked).await?.into_iter().map(|(address, _)| address).collect();
+    marked.retain(|address| !held.contains(address));
+    Ok(marked)
 }
 
 fn lookups(keys: &HashKeys, addresses: &[(i64, String)]) -> String {
     let rows = addresses.iter().flat_map(|(account_id, address)| {
-        // Either spelling of an internationalized domain is the same address.
         let hashes = redaction::keys(address)
             .into_iter()
             .flat_map(|key| keys.hashes(*account_id, &key).map(|hash| hash.hash).collect::<Vec<_>>());

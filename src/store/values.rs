@@ -123,6 +123,10 @@ impl Row {
         Ok(get!(self, column, Vec<u8>)?)
     }
 
+    pub fn optional_bool(&self, column: &str) -> Result<Option<bool>, StoreError> {
+        Ok(get!(self, column, Option<bool>)?)
+    }
+
     pub fn bool(&self, column: &str) -> Result<bool, StoreError> {
         Ok(get!(self, column, bool)?)
     }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
+use crate::support::messages::{gzip, typed};
 use crate::support::records::{self, ADMIN, entitled_account, event, manual_workflow};
 use crate::support::{Broker, DEADLINE, Database, Direction, Proxy, Reaper, Worker, on_both, wait_until};
 
@@ -468,4 +471,59 @@ on_both!(those_of_the_embedded_feed_are_decided_anew_or_discarded, async |db: Da
     let replayed = of("replay_dead_letters");
     assert_eq!((&replayed["actor"], &replayed["ids"]), (&json!(format!("user:{admin}")), &json!(["2"])));
     assert!(!audit.to_string().contains("@account1"), "{audit}");
+});
+
+on_both!(nothing_of_an_erased_person_is_kept_whatever_it_is_packed_in, async |db: Database| {
+    const NAMED: &str = "{\"note\": \"for zq@old.example\"";
+    let broker = Broker::new().await;
+    let reaper = Reaper::new(&db).fed_by(&broker);
+    with_contacts(&reaper).await;
+    let person = json!({"email": "zq@old.example", "firstname": "Zebulon", "lastname": "Quirke", "phone": "+44 20 7946 0991"});
+    reaper.import(&[records::contact(1, 8, person)]).await;
+    let mut about = by_hand(8, 1);
+    about["data"].as_object_mut().expect("an object").remove("workflowId");
+    about["data"]["note"] = json!("Zebulon Quirke, 020 7946 0991");
+    let utf16: Vec<u8> = NAMED.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let words = typed(b"{\"a\"".to_vec(), "text/plain; name=\"zq@old.example\"");
+    let encoded = |bytes: &[u8]| {
+        let (body, properties) = typed(gzip(bytes), "application/json");
+        (body, properties.with_content_encoding("gzip".into()))
+    };
+    let packed = [
+        typed(about.to_string().into_bytes(), "application/json"),
+        encoded(NAMED.as_bytes()),
+        typed(gzip(NAMED.as_bytes()), "application/json"),
+        typed(STANDARD.encode(NAMED).into_bytes(), "text/plain"),
+        typed(utf16, "text/plain"),
+        typed(NAMED.as_bytes().to_vec(), "application/json"),
+        words,
+    ];
+    let others = [typed(b"{\"of\": \"ann@x.example\"".to_vec(), "application/json"), encoded(b"{\"b\"")];
+    let worker = ready(&reaper).await;
+    // Before the erasure they are kept as they came, and it removes them.
+    broker.publish_with(&[&packed[..], &others].concat()).await;
+    set_aside(&db, packed.len() + others.len()).await;
+    let admin = ADMIN.to_string();
+    let erased = ["erase", "--account", "1", "--as", &admin, "--contact", "8", "--confirm", "1"];
+    let output = reaper.run(&erased).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let left = async || db.letters().await.into_iter().map(|letter| letter.body).collect::<Vec<_>>();
+    let untouched: Vec<Vec<u8>> = others.iter().map(|(body, _)| body.clone()).collect();
+    assert_eq!(left().await, untouched);
+    // After it they are kept without the person,.
+    for _ in 0..2 {
+        broker.publish_with(&packed).await;
+    }
+    wait_until("they are taken in", DEADLINE, async || broker.count(&broker.queue()).await == 0).await;
+    wait_until("all are set aside", DEADLINE, async || left().await.len() >= others.len() + packed.len()).await;
+    let replaced = "{\"note\": \"for [redacted]\"";
+    for body in left().await.into_iter().skip(others.len()).map(String::from_utf8) {
+        let body = body.expect("nothing is packed any more");
+        assert!(["[redacted]", replaced, "{\"a\""].contains(&body.as_str()), "{body}");
+    }
+    let everything = db.everything().await;
+    for trace in ["zq@old.example", "Zebulon", "0991"] {
+        assert!(!everything.contains(trace), "{trace}");
+    }
+    ended(worker).await;
 });

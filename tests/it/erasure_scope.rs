@@ -895,3 +895,45 @@ on_both!(an_address_goes_from_the_names_of_properties_too, async |db: Database| 
         assert!(!db.table(table).await.concat().contains("ann@x.example"), "{table}");
     }
 });
+
+on_both!(an_address_that_another_contact_has_in_another_spelling_stays, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let (composed, decomposed) = ("zo\u{eb}@x.example", "zoe\u{308}@x.example");
+    let (unicode, ascii) = ("ann@b\u{fc}cher.example", "ann@xn--bcher-kva.example");
+    let own = "mine@b\u{fc}cher.example";
+    let mut ann = person(1, unicode, "Ann", "Lee", "");
+    ann["additionalEmails"] = json!([composed, own]);
+    let mut bo = person(2, ascii, "Bo", "Ray", "");
+    bo["additionalEmails"] = json!([decomposed]);
+    let text = format!("{unicode} {ascii} {composed} {decomposed} {own} mine@xn--bcher-kva.example");
+    let bounced = |email: &str| json!({"kind": "deliverability", "accountId": "1", "email": email, "status": "bounced", "at": days_ago(3)});
+    let records = vec![
+        ann,
+        bo,
+        activity("1", "note", &text, &[("contact", "1"), ("contact", "2")]),
+        json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"about": text}}),
+        bounced(ascii),
+        bounced(decomposed),
+        bounced("mine@xn--bcher-kva.example"),
+    ];
+    reaper.import(&[entitled_account(1), records].concat()).await;
+    receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
+    let left = format!("{unicode} {ascii} {composed} {decomposed} [redacted] [redacted]");
+    assert_eq!(bodies(&db).await, [left.as_str()]);
+    assert_eq!(db.rows("SELECT properties ->> 'about' FROM objects").await, [[left.as_str()]]);
+    let kept = "SELECT email_key FROM deliverability ORDER BY email_key";
+    let expected: Vec<[&str; 1]> = vec![[ascii], [decomposed]];
+    assert_eq!(db.rows(kept).await, expected, "the other one's bounces count on");
+    // What comes in is held against the hash of the one, and not of those that the other contact has.
+    reaper
+        .import(&[json!({"kind": "company", "accountId": "1", "id": "10", "properties": {"about": text}})])
+        .await;
+    assert_eq!(
+        db.rows("SELECT properties ->> 'about' FROM objects").await,
+        [[left.as_str()], [left.as_str()]]
+    );
+    for spelled in [own, "Mine@xn--bcher-kva.example"] {
+        let found = reaper.json(&["erasures", "list", "--account", "1", "--email", spelled]).await;
+        assert_eq!(found.as_array().map(Vec::len), Some(1), "{spelled}: {found}");
+    }
+});

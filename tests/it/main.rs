@@ -35,6 +35,7 @@ mod http;
 mod import;
 mod import_chunks;
 mod import_contacts;
+mod import_former;
 mod import_races;
 mod import_records;
 mod journal;

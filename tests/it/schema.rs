@@ -9,7 +9,7 @@ use contact_reaper::store::tables_reached_by;
 use crate::support::{Database, Reaper, on_both};
 
 /// The tables that belong to the service as a whole and not to an account.
-const OF_NO_ACCOUNT: [&str; 9] = [
+const OF_NO_ACCOUNT: [&str; 10] = [
     "clock",
     "feed_checkpoints",
     "hash_key_checks",
@@ -19,6 +19,7 @@ const OF_NO_ACCOUNT: [&str; 9] = [
     "owed_scrubs",
     "retention_runs",
     "schema_migrations",
+    "unfinished_imports",
 ];
 
 /// The columns of a table that can hold words: neither numbers nor, by their names, times.

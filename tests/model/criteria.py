@@ -46,8 +46,11 @@ class Look:
         return [version["value"] for version in self.history.get(name, []) if version["value"]]
 
     def changed(self, name):
-        changes = [date_of(version["timestamp"]) for version in self.history.get(name, [])]
-        return max(changes) if changes else self.created
+        versions = [(date_of(version["timestamp"]), version["value"]) for version in self.history.get(name, [])]
+        if not versions:
+            return self.created
+        last = max(at for at, _ in versions)
+        return last if (last, self.properties.get(name, "")) in versions else None
 
     def account_zone(self):
         return zone_named(self.scene["zone"])

@@ -102,6 +102,10 @@ class Draft:
                 {"value": self.rng.choice([*values(), ""]), "timestamp": rfc3339(self.near(self.rng.choice(times)))}
                 for _ in range(self.rng.randrange(1, 4))
             ]
+            # Most histories end with the value of now.
+            if self.often(0.8):
+                last = max(record["history"][name], key=lambda version: criteria.date_of(version["timestamp"]))
+                last["value"] = record["properties"].get(name, "")
 
     # --- Points in time -----------------------------------------------------------------------------------------
 

@@ -132,7 +132,7 @@ async fn fresh_store(context: &Context) -> Result<Store, Failure> {
 async fn import(store: &Store) -> Result<u64, Failure> {
     let source =
         import::Source::copy(dated(ACCOUNT)?.as_bytes()).context("the sample account cannot be copied")?;
-    let import = Import { source: &source, operator: &operator(), pace: Pace::default() };
+    let import = Import { source: &source, operator: &operator(), pace: Pace::default(), ends_others: false };
     Ok(store.import(import, &mut |_| {}).await?.imported)
 }
 

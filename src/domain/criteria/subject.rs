@@ -16,6 +16,8 @@ pub struct Record {
     pub history: HashMap<String, Vec<Past>>,
     /// `None`: nobody keeps it.
     pub created_at: Option<Time>,
+    /// Only a part of it was ever told: a property that is not here may have a value.
+    pub is_partial: bool,
 }
 
 /// A value that a property had.
@@ -48,10 +50,13 @@ impl Record {
         past.iter().map(|past| past.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// When a property changed last. Without history: when the record was made.
+    /// When a property changed last. Without history: when the record was made. `None`: nobody knows, because the history does
+    /// not end with the value of now.
     pub fn updated_at(&self, property: &str) -> Option<Time> {
         let past = self.history.get(property).map_or(&[][..], Vec::as_slice);
-        past.iter().map(|past| past.at).max().or(self.created_at)
+        let Some(last) = past.iter().map(|past| past.at).max() else { return self.created_at };
+        let value = self.value(property).unwrap_or_default();
+        past.iter().any(|past| past.at == last && past.value == value).then_some(last)
     }
 }
 
@@ -66,7 +71,7 @@ pub struct Occurrence {
 impl Occurrence {
     /// An event with these properties.
     pub fn new(event_type: String, at: Time, properties: HashMap<String, String>) -> Self {
-        let record = Record { properties, history: HashMap::new(), created_at: Some(at) };
+        let record = Record { properties, history: HashMap::new(), created_at: Some(at), is_partial: false };
         Self { event_type, at, record }
     }
 
@@ -241,10 +246,11 @@ impl<'a> Subject<'a> {
         Self { now, zone, record, around: Some(around), unknown_properties, event: None, own: None }
     }
 
-    /// Is it a property that the account does not know? That the record has none says nothing then: it may be kept under
-    /// another name, or not at all.
+    /// Is it a property that the account does not know, or that nobody told of this record? That the record has none says nothing
+    /// then: it may be kept under another name, or not at all.
     pub fn is_unheard_of(&self, property: &str) -> bool {
-        self.unknown_properties.is_some_and(|unknown| unknown.contains(property))
+        self.record.is_partial && !self.record.properties.contains_key(property)
+            || self.unknown_properties.is_some_and(|unknown| unknown.contains(property))
     }
 }
 

@@ -23,6 +23,7 @@ fn judge(branch: &Value, properties: &[(&str, &str)]) -> Truth {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         history: HashMap::new(),
+        is_partial: false,
         created_at: parse_time("2026-01-01T00:00:00Z"),
     };
     let around =

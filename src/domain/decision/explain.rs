@@ -123,6 +123,9 @@ pub(super) fn subscriptions(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
 pub(super) fn contact(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     let is = match facts.contact {
         Contact::Unknown => "is unknown",
+        Contact::Live { is_being_imported: true, .. } => {
+            "is live, and the import that wrote it has not finished"
+        }
         Contact::Live { .. } => "is live",
         Contact::InTrash => "is in the trash",
         Contact::Gone => "was erased or purged",

@@ -90,7 +90,11 @@ impl World {
 
 fn live(stage: &str, restored_at: Option<Time>) -> Contact {
     let properties = [("lifecyclestage".to_owned(), stage.to_owned())].into();
-    Contact::Live { restored_at, record: Record { properties, history: HashMap::new(), created_at: None } }
+    Contact::Live {
+        restored_at,
+        record: Record { properties, history: HashMap::new(), created_at: None, is_partial: false },
+        is_being_imported: false,
+    }
 }
 
 fn flow() -> Value {

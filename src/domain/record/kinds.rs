@@ -78,11 +78,11 @@ pub static KINDS: &[Kind] = &[
     kind!("subscription", "subscriptions" [product Text, starts_at Time | tier Text, ends_at Time] => subscription),
     kind!("user", "users" [user_id Int | email Text, email_key Text, permissions Json] => user),
     kind!("contact",
-        "contacts" [contact_id Int | properties Json, history Json, created_at Time, updated_at Time]
+        "contacts" [contact_id Int | properties Json, history Json, created_at Time, updated_at Time, is_partial Bool]
         links "contact_emails" [contact_id | email_key Text, email Text, exclusive Bool] => contact),
-    kind!("company", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "company")),
-    kind!("deal", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "deal")),
-    kind!("ticket", "objects" [object_type Text, object_id Int | properties Json] => |m| object(m, "ticket")),
+    kind!("company", "objects" [object_type Text, object_id Int | properties Json, is_partial Bool] => |m| object(m, "company")),
+    kind!("deal", "objects" [object_type Text, object_id Int | properties Json, is_partial Bool] => |m| object(m, "deal")),
+    kind!("ticket", "objects" [object_type Text, object_id Int | properties Json, is_partial Bool] => |m| object(m, "ticket")),
     kind!("association",
         "associations" [from_type Text, from_id Int, to_type Text, to_id Int, label Text | association_type_id Text] => association),
     kind!("activity",

@@ -22,6 +22,9 @@ pub const MAX_RECORD_BYTES: usize = 4 << 20;
 /// The longest line of a segment: some three million members.
 pub const MAX_SEGMENT_BYTES: usize = 32 << 20;
 
+/// The column that says of a row that it came from a partial record alone.
+pub const IS_PARTIAL: &str = "is_partial";
+
 /// What a column holds; the store knows how each database spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnType {
@@ -188,6 +191,9 @@ pub fn parse_record(line: &str) -> Result<Record, Fault> {
     let Parts { mut row, mut links, contacts, shared, owner, archived, names_addresses } =
         (kind.read)(&members)?;
     row.insert("account_id".to_owned(), account_id.into());
+    if kind.may_be_partial() {
+        row.insert(IS_PARTIAL.to_owned(), (action == Action::Merge).into());
+    }
     for link in &mut links {
         link.insert("account_id".to_owned(), account_id.into());
     }

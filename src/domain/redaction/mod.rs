@@ -7,6 +7,7 @@ mod phones;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 use super::identifiers::{FullName, Identifiers};
@@ -201,7 +202,6 @@ pub fn addresses_in(text: &str) -> BTreeSet<String> {
 
 /// Composed, as it would be typed, and with its domain in both spellings.
 fn keys_of(local: &str, domain: &str) -> BTreeSet<String> {
-    use unicode_normalization::UnicodeNormalization;
     let both = |domain: &str| {
         let address = format!("{local}@{domain}");
         [address.nfc().collect::<String>(), address]
@@ -213,12 +213,13 @@ fn keys_of(local: &str, domain: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The keys of an address: as it is, and with its domain as Unicode and as `xn--`.
+/// The keys of an address: as it is, composed and decomposed, and with its domain as Unicode and as `xn--`.
 pub fn keys(address: &str) -> BTreeSet<String> {
     let spelled = address.rsplit_once('@').map(|(local, domain)| {
         domains(domain).into_iter().map(|domain| format!("{local}@{domain}")).collect::<Vec<_>>()
     });
-    spelled.into_iter().flatten().chain([address.to_owned()]).collect()
+    let spelled = spelled.into_iter().flatten().chain([address.to_owned()]);
+    spelled.flat_map(|address| [address.nfc().collect(), address.nfd().collect(), address]).collect()
 }
 
 /// The patterns of an address.

@@ -54,7 +54,7 @@ fn next(looked_at: &[i64]) -> Option<i64> {
 
 async fn accepted(tx: &mut Tx, account_id: i64, filter: &Filter, after: i64) -> Result<Page, StoreError> {
     let sql = format!(
-        "SELECT contact_id, CAST(properties AS text) AS properties, CAST(history AS text) AS history, created_at \
+        "SELECT contact_id, CAST(properties AS text) AS properties, CAST(history AS text) AS history, created_at, is_partial \
          FROM contacts WHERE account_id = $1 AND contact_id > $2 AND deleted_at IS NULL \
          ORDER BY contact_id LIMIT {PAGE}"
     );

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::cloud_event::texts_of;
+use crate::domain::dead_letter::DeadLetter;
 use crate::domain::enrollment::object_of;
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{Redactor, Style};
@@ -27,8 +29,7 @@ pub(super) async fn delete_dead_letters(
         last = end.id;
         for (letter, body) in page {
             let is_own = letter.account_id.is_some() && is_about(&body);
-            let text = String::from_utf8_lossy(&body);
-            if is_own || redactor.redact(&text, Style::Prose).is_some() {
+            if is_own || texts(&letter, &body).iter().any(|it| redactor.redact(it, Style::Prose).is_some()) {
                 named.push(letter.id);
             }
         }
@@ -48,8 +49,12 @@ pub(super) async fn erased_addresses(
         let page = dead_letters::bodies_for(tx, last, account_id).await?;
         let Some((end, _)) = page.last() else { return Ok(erased) };
         last = end.id;
-        let texts: Vec<String> =
-            page.iter().map(|(_, body)| String::from_utf8_lossy(body).into_owned()).collect();
+        let texts: Vec<String> = page.iter().flat_map(|(letter, body)| texts(letter, body)).collect();
         erased.extend(suppressions::erased_in(tx, home, account_id, &texts).await?);
     }
+}
+
+/// Everything of a dead letter in which somebody may be named.
+fn texts(letter: &DeadLetter, body: &[u8]) -> Vec<String> {
+    texts_of(body).into_iter().chain(letter.words().map(str::to_owned)).collect()
 }

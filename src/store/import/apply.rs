@@ -9,7 +9,7 @@ use super::chunk::{Chunk, Piece, read_piece};
 use super::index::{Cursor, Index};
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, temporary_failed};
-use super::{Import, ImportReport, Phase, Progress, Refusal};
+use super::{Import, ImportReport, Phase, Progress, Refusal, unfinished};
 use crate::domain::batch_size::AdaptiveBatchSize;
 use crate::domain::counted::{counted, verb};
 use crate::domain::record::stages;
@@ -103,11 +103,13 @@ impl<'a> Apply<'a> {
         if self.report.imported >= ANALYZE_AFTER {
             self.analyze().await?;
         }
-        self.finish()
+        self.finish().await
     }
 
-    fn finish(mut self) -> Result<ImportReport, StoreError> {
+    async fn finish(mut self) -> Result<ImportReport, StoreError> {
         if self.count_refused == 0 {
+            let Import { source, ends_others, .. } = self.import;
+            transaction!(self.store, tx => unfinished::end(tx, source.identity(), ends_others))?;
             return Ok(self.report);
         }
         self.refused.sort_by_key(|refusal| refusal.line);
@@ -187,10 +189,11 @@ impl<'a> Apply<'a> {
     /// Applies pieces in one transaction until its time is up.
     async fn chunk(&mut self, first: Piece) -> Result<(), StoreError> {
         let time = self.import.pace.chunk;
-        let mut chunk = match Chunk::begin(self.store, Arc::clone(&self.readdressed), time).await {
-            Ok(chunk) => chunk,
-            Err(error) => return self.give_way(error, first).await,
-        };
+        let mut chunk =
+            match Chunk::begin(self.store, self.import.source, Arc::clone(&self.readdressed), time).await {
+                Ok(chunk) => chunk,
+                Err(error) => return self.give_way(error, first).await,
+            };
         let (mut piece, mut rest) = (first, None);
         loop {
             let began = Instant::now();

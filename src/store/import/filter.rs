@@ -10,7 +10,7 @@ use super::chunk::Chunk;
 use super::{Numbered, Refusal, State, addresses_in, check, gone_of, states};
 use crate::domain::decision::RESTORE_GRACE;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
-use crate::domain::record::{Action, Column, ColumnType, Kind, Record, Row};
+use crate::domain::record::{Column, ColumnType, IS_PARTIAL, Kind, Record, Row};
 use crate::domain::suppression::PURGED;
 use crate::domain::time::parse_time;
 use crate::store::batch::Lists;
@@ -184,21 +184,6 @@ impl Chunk {
         });
         Ok(())
     }
-
-    /// Makes whole records of partial ones: what they do not name is what the store has. Where it has nothing, one that cannot
-    /// stand by itself is skipped.
-    pub(super) async fn merge(&mut self, kind: &Kind, records: &mut Vec<Numbered>) -> Result<(), StoreError> {
-        if !records.iter().any(|(_, record)| record.action == Action::Merge) {
-            return Ok(());
-        }
-        let stored = self.stored(kind, records).await?;
-        let read = records.len();
-        records.retain_mut(|(_, record)| {
-            record.action != Action::Merge || record.merge_into(stored.get(&record.key()))
-        });
-        self.report.skipped += (read - records.len()) as u64;
-        Ok(())
-    }
 }
 
 /// The row of a record as the store has it, and its addresses.
@@ -209,8 +194,8 @@ pub(super) struct Stored {
 }
 
 impl Record {
-    /// Adds what is stored and not named; is it whole now?
-    fn merge_into(&mut self, stored: Option<&Stored>) -> bool {
+    /// Adds what is stored and not named; can it stand now?
+    pub(super) fn merge_into(&mut self, stored: Option<&Stored>) -> bool {
         let given = self.additional_addresses();
         if let Some(Stored { row, .. }) = stored {
             for (column, value) in row {
@@ -223,6 +208,7 @@ impl Record {
                     (Some(Value::Null) | None, value) => {
                         self.row.insert(column.clone(), value.clone());
                     }
+                    (Some(given), value) if column == IS_PARTIAL => *given = value.clone(),
                     (Some(_), _) => {}
                 }
             }

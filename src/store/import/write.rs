@@ -9,8 +9,8 @@ use super::filter::Stored;
 use super::sorter::Sorter;
 use super::source::temporary_failed;
 use super::{Numbered, State, addresses_in, states};
-use crate::domain::record::{Action, Column, ColumnType, Kind, Record, Row, Table};
-use crate::domain::time::parse_time;
+use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table};
+use crate::domain::time::{format_time, parse_time};
 use crate::store::addresses::{self, HOLDER};
 use crate::store::batch::{self, Lists};
 use crate::store::conflict::Conflict;
@@ -36,8 +36,7 @@ impl Chunk {
             _ => None,
         };
         if kind.may_be_partial() {
-            self.count_dropped(&kind.table, records).await?;
-            self.merge(kind, records).await?;
+            self.compare(kind, records).await?;
         }
         if let Some(known) = &known {
             self.refuse_held_addresses(records, known).await?;
@@ -131,6 +130,10 @@ impl Chunk {
             let sql = format!("DELETE FROM {} WHERE ({owner}) IN {keys}", links.name);
             self.tx.execute(&sql, args![batch.as_str()]).await?;
         }
+        if records.iter().any(|(_, record)| record.is_membership()) {
+            let member = |record: &Record| Some((record.account_id, record.row.get("contact_id")?.as_i64()?));
+            self.mark(&records.iter().filter_map(|(_, record)| member(record)).collect()).await?;
+        }
         if kind.table.name == "users" {
             // Of a token nothing may be left for the next user of this id.
             let sql = format!("DELETE FROM tokens WHERE ({}) IN {keys}", names(key));
@@ -143,55 +146,35 @@ impl Chunk {
         Ok(())
     }
 
-    /// Counts the properties that are stored and that the records do not have.
-    async fn count_dropped(&mut self, table: &Table, records: &[Numbered]) -> Result<(), StoreError> {
-        let key = &table.columns[..table.key];
-        let columns: Vec<Column> = key.iter().copied().chain([("properties", ColumnType::Json)]).collect();
-        let dialect = self.tx.dialect();
-        let is_dropped = match dialect {
-            Dialect::Postgres => {
-                "SELECT count(*) FROM jsonb_object_keys(t.properties) k WHERE NOT b.properties ? k"
-            }
-            Dialect::Sqlite => {
-                "SELECT count(*) FROM json_each(t.properties) k \
-                 WHERE NOT EXISTS (SELECT 1 FROM json_each(b.properties) n WHERE n.key = k.key)"
-            }
-        };
-        let sql = format!(
-            "SELECT CAST(coalesce(sum(({is_dropped})), 0) AS bigint) AS dropped FROM {} \
-             JOIN {} t ON {} WHERE t.properties IS DISTINCT FROM b.properties",
-            dialect.batch(1, &columns),
-            table.name,
-            same("t", "b", key),
-        );
-        let whole = records.iter().filter(|(_, record)| record.action == Action::Replace);
-        let rows = whole.map(|(_, record)| {
-            columns.iter().map(|(name, _)| (*name, record.row.get(*name))).collect::<BTreeMap<_, _>>()
-        });
-        let row = self.tx.row(&sql, args![batch_text(rows)]).await?;
-        self.report.dropped_properties += row.map_or(Ok(0), |row| row.int("dropped"))?.unsigned_abs();
-        Ok(())
-    }
-
     async fn upsert(&mut self, table: &Table, records: &[Numbered]) -> Result<(), StoreError> {
         if records.is_empty() {
             return Ok(());
         }
         let (key, rest) = table.columns.split_at(table.key);
+        // A contact that another import left unfinished is taken over.
+        let (import, taken_over, import_id) = match table.name {
+            "contacts" => (
+                ", import_id",
+                " AND NOT EXISTS (SELECT 1 FROM unfinished_imports u WHERE u.import_id = t.import_id AND u.import_id <> $2)",
+                ", $2",
+            ),
+            _ => ("", "", ""),
+        };
         // A row that is as it should be is not even locked. It is looked up by its key, one by one, whatever PostgreSQL
         // believes of a table that fills.
         let (is_same, update) = if rest.is_empty() {
             ("TRUE".to_owned(), "NOTHING".to_owned())
         } else {
             let equal = rest.iter().map(|(name, _)| format!("t.{name} IS NOT DISTINCT FROM b.{name}"));
-            let columns = rest.iter().map(|(name, _)| format!("{name} = excluded.{name}"));
+            let columns = rest.iter().map(|(name, _)| *name).chain(import.strip_prefix(", "));
+            let columns = columns.map(|name| format!("{name} = excluded.{name}"));
             (
-                equal.collect::<Vec<_>>().join(" AND "),
+                equal.collect::<Vec<_>>().join(" AND ") + taken_over,
                 format!("UPDATE SET {}", columns.collect::<Vec<_>>().join(", ")),
             )
         };
         let sql = format!(
-            "INSERT INTO {table} ({names}) SELECT {names} FROM {batch} \
+            "INSERT INTO {table} ({names}{import}) SELECT {names}{import_id} FROM {batch} \
              WHERE NOT coalesce((SELECT {is_same} FROM {table} t WHERE {same}), FALSE) \
              ORDER BY {key} ON CONFLICT ({key}) DO {update}",
             table = table.name,
@@ -200,7 +183,11 @@ impl Chunk {
             same = same("t", "b", key),
             key = names(key),
         );
-        self.tx.execute(&sql, args![batch_text(records.iter().map(|(_, record)| &record.row))]).await?;
+        let rows = batch_text(records.iter().map(|(_, record)| &record.row));
+        match import_id {
+            "" => self.tx.execute(&sql, args![rows]).await?,
+            _ => self.tx.execute(&sql, args![rows, self.import_id]).await?,
+        };
         Ok(())
     }
 
@@ -309,8 +296,11 @@ impl Chunk {
         records: &[Numbered],
     ) -> Result<HashMap<String, Stored>, StoreError> {
         let (key, rest) = kind.table.columns.split_at(kind.table.key);
-        let text = |(name, _): &Column| format!("CAST(t.{name} AS text) AS {name}");
-        let columns = rest.iter().map(text).collect::<Vec<_>>().join(", ");
+        let column = |(name, kind): &Column| match kind {
+            ColumnType::Json => format!("CAST(t.{name} AS text) AS {name}"),
+            _ => format!("t.{name}"),
+        };
+        let columns = rest.iter().map(column).collect::<Vec<_>>().join(", ");
         let (dialect, batch) = (self.tx.dialect(), batch_text(records.iter().map(|(_, record)| &record.row)));
         let sql = format!(
             "SELECT {}, {columns} FROM {} JOIN {} t ON {} ORDER BY {}{}",
@@ -351,13 +341,15 @@ fn key_text(row: &Row, key: &[Column]) -> String {
     columns.collect::<Vec<_>>().join("\u{1f}")
 }
 
-/// A row of an answer as the row of a record. All but its ids was cast to text.
+/// A row of an answer as the row of a record.
 fn json_row(found: &Found, columns: &[Column]) -> Result<Row, StoreError> {
     let value = |(name, kind): &Column| -> Result<(String, Value), StoreError> {
         let value = match kind {
             ColumnType::Int => found.optional_int(name)?.into(),
             ColumnType::Json => found.optional_json(name)?.unwrap_or_default(),
-            ColumnType::Text | ColumnType::Time | ColumnType::Bool => found.optional_text(name)?.into(),
+            ColumnType::Text => found.optional_text(name)?.into(),
+            ColumnType::Time => found.optional_time(name)?.map(format_time).into(),
+            ColumnType::Bool => found.bool(name)?.into(),
         };
         Ok(((*name).to_owned(), value))
     };
@@ -454,19 +446,30 @@ impl Chunk {
         let range = |[account_id, segment_id, low, high]: &[i64; 4]| {
             batch_row(json!({"account_id": account_id, "segment_id": segment_id, "low": low, "high": high}))
         };
-        let sql = format!(
-            "DELETE FROM segment_members WHERE (account_id, segment_id, contact_id) IN \
-             (SELECT m.account_id, m.segment_id, m.contact_id FROM {} CROSS JOIN segment_members m \
-              WHERE m.account_id = b.account_id AND m.segment_id = b.segment_id \
-                AND m.contact_id > b.low AND m.contact_id <= b.high \
-                AND NOT EXISTS (SELECT 1 FROM contacts c WHERE {} AND c.deleted_at IS NOT NULL)) \
-             AND (account_id, segment_id, contact_id) NOT IN \
-             (SELECT b.account_id, b.segment_id, b.contact_id FROM {})",
+        let leaving = format!(
+            "SELECT m.account_id, m.segment_id, m.contact_id FROM {} CROSS JOIN segment_members m \
+             WHERE m.account_id = b.account_id AND m.segment_id = b.segment_id \
+               AND m.contact_id > b.low AND m.contact_id <= b.high \
+               AND NOT EXISTS (SELECT 1 FROM contacts c WHERE {} AND c.deleted_at IS NOT NULL) \
+               AND (m.account_id, m.segment_id, m.contact_id) NOT IN \
+               (SELECT b.account_id, b.segment_id, b.contact_id FROM {})",
             dialect.batch(1, &RANGE),
             of("m"),
             dialect.ids(2, &MEMBER)
         );
-        self.tx.execute(&sql, args![batch_text(piece.ranges.iter().map(range)), &members]).await?;
+        let ranges = batch_text(piece.ranges.iter().map(range));
+        let mut left = BTreeSet::new();
+        for row in self.tx.rows(&leaving, args![ranges.as_str(), &members]).await? {
+            left.insert((row.int("account_id")?, row.int("contact_id")?));
+        }
+        if !left.is_empty() {
+            // Until the end of the file nobody knows in which segment they are instead.
+            self.mark(&left).await?;
+            let sql = format!(
+                "DELETE FROM segment_members WHERE (account_id, segment_id, contact_id) IN ({leaving})"
+            );
+            self.tx.execute(&sql, args![ranges, &members]).await?;
+        }
         let sql = format!(
             "INSERT INTO segment_members (account_id, segment_id, contact_id) \
              SELECT b.account_id, b.segment_id, b.contact_id FROM {} \

@@ -54,6 +54,7 @@ impl Scene {
                 properties: texts(properties),
                 history: members.get("history").and_then(Value::as_object).map(history).unwrap_or_default(),
                 created_at: members.get("createdAt").filter(|at| !at.is_null()).map(time),
+                is_partial: false,
             },
             around: surroundings(members),
             event: members.get("event").filter(|event| !event.is_null()).map(occurrence),
@@ -138,7 +139,12 @@ fn neighbour(value: &Value) -> Neighbour {
         object_type: object_type.expect("a type of objects"),
         association_type: value["associationTypeId"].as_str().map(str::to_owned),
         is_outward: value["inward"] != true,
-        record: Some(Record { properties: properties(value), history: HashMap::new(), created_at: None }),
+        record: Some(Record {
+            properties: properties(value),
+            history: HashMap::new(),
+            created_at: None,
+            is_partial: false,
+        }),
     }
 }
 

@@ -74,7 +74,7 @@ pub async fn import_at(
     between: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<ImportReport, StoreError> {
     let source = Source::copy(records::lines(records).as_bytes()).expect("a copy of the records");
-    store.import(Import { source: &source, operator: "me", pace }, between).await
+    store.import(Import { source: &source, operator: "me", pace, ends_others: false }, between).await
 }
 
 /// Decides as the pipeline does; nothing is known of the messages that these came in.

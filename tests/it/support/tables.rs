@@ -7,6 +7,7 @@ use contact_reaper::domain::hex::unhex;
 use super::Database;
 
 /// Every row of the tables that were looked at.
+#[derive(Debug)]
 pub struct Dump {
     left_out: Vec<String>,
     tables: BTreeMap<String, Vec<String>>,

@@ -1,0 +1,262 @@
+//! What an import replaces is not forgotten, what it has not brought yet is waited for, and what it never told is unknown.
+
+use std::time::Duration;
+
+use contact_reaper::store::Store;
+use contact_reaper::store::import::{Pace, Phase, Progress};
+use serde_json::{Value, json};
+
+use crate::support::records::{
+    all_of, contact, days_ago, entitled_account, event, lines, manual_workflow, property, segment, workflow,
+};
+use crate::support::{Database, Reaper, import_at, on_both};
+
+async fn outcome(reaper: &Reaper, enrollment: i64) -> [String; 2] {
+    let decision = reaper.decision(1, enrollment).await;
+    ["outcome", "reason"].map(|member| decision[member].as_str().unwrap_or_default().to_owned())
+}
+
+fn by_hand(contact: i64, enrollment: i64) -> Value {
+    let mut event = event(1, 6, contact, enrollment);
+    event["data"]["cause"] = json!("MANUAL");
+    event
+}
+
+/// Imports records until the first chunk of which so many are done, and is torn off there.
+async fn torn_off(store: Store, records: Vec<Value>, after: u64) {
+    let torn = tokio::spawn(async move {
+        let pace = Pace { chunk: Duration::ZERO, ..Pace::default() };
+        let mut until = |progress: Progress| {
+            assert!(progress.phase == Phase::Check || progress.done < after, "torn off, as intended");
+        };
+        import_at(&store, &records, pace, &mut until).await
+    });
+    assert!(torn.await.unwrap_err().is_panic());
+}
+
+/// Lets what waits be looked at now.
+async fn look_again(db: &Database, reaper: &Reaper) {
+    db.execute("UPDATE waiting_enrollments SET ready_at = since").await;
+    reaper.decide(&[]).await;
+}
+
+/// Account 1 with workflow 6, which suppresses segment 4.
+fn suppressing() -> Vec<Value> {
+    let mut flow = manual_workflow(1, 6);
+    flow["flow"]["suppressionListIds"] = json!(["4"]);
+    [&entitled_account(1)[..], &[segment(1, 4, &[]), segment(1, 5, &[]), flow]].concat()
+}
+
+on_both!(a_contact_is_not_decided_before_the_end_of_the_import_that_brings_it, async |db: Database| {
+    let reaper = Reaper::new(&db).unguarded();
+    reaper.import(&suppressing()).await;
+    let file = vec![contact(1, 1, json!({})), contact(1, 2, json!({})), segment(1, 4, &[1])];
+    torn_off(db.open(), file.clone(), 2).await;
+    assert_eq!(db.count("contacts", "TRUE").await, 2, "its contacts are there, and its segment is not");
+    reaper.decide(&[by_hand(1, 1), by_hand(2, 2)]).await;
+    let awaited = ["deferred", "awaiting_contact"];
+    assert_eq!(
+        (outcome(&reaper, 1).await, outcome(&reaper, 2).await),
+        (awaited.map(Into::into), awaited.map(Into::into))
+    );
+    // However long nobody goes on with it.
+    db.execute(&format!("UPDATE waiting_enrollments SET since = '{}'", days_ago(9))).await;
+    look_again(&db, &reaper).await;
+    assert_eq!(outcome(&reaper, 1).await, awaited);
+    let explained = reaper.json(&["explain", "--account", "1", "--workflow", "6", "--contact", "2"]).await;
+    assert_eq!((&explained["verdict"], &explained["reason"]), (&json!("defer"), &json!("awaiting_contact")));
+    assert!(explained.to_string().contains("the import that wrote it has not finished"), "{explained}");
+
+    reaper.import(&file).await;
+    look_again(&db, &reaper).await;
+    assert_eq!(outcome(&reaper, 1).await, ["skipped", "suppressed"]);
+    assert_eq!(outcome(&reaper, 2).await, ["deleted", ""]);
+    assert_eq!(db.count("unfinished_imports", "TRUE").await, 0);
+});
+
+on_both!(a_contact_on_its_way_from_one_segment_to_another_is_in_neither_for_nobody, async |db: Database| {
+    let reaper = Reaper::new(&db).unguarded();
+    let mut flow = manual_workflow(1, 6);
+    flow["flow"]["suppressionListIds"] = json!(["4", "5"]);
+    let records = [
+        &entitled_account(1)[..],
+        &[contact(1, 1, json!({})), segment(1, 4, &[1]), segment(1, 5, &[]), flow],
+    ];
+    reaper.import(&records.concat()).await;
+    // Records of one key are never written together.
+    let file = vec![segment(1, 4, &[]), segment(1, 4, &[]), segment(1, 5, &[1])];
+    torn_off(db.open(), file, 1).await;
+    assert_eq!(db.count("segment_members", "TRUE").await, 0);
+    reaper.decide(&[by_hand(1, 1)]).await;
+    assert_eq!(outcome(&reaper, 1).await, ["deferred", "awaiting_contact"]);
+    // Another import, by which the other one counts as finished.
+    let output =
+        reaper.run_with_input(&["import", "-", "--end-unfinished"], &lines(&[segment(1, 5, &[1])])).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    look_again(&db, &reaper).await;
+    assert_eq!(outcome(&reaper, 1).await, ["skipped", "suppressed"]);
+});
+
+on_both!(another_import_of_the_same_contacts_takes_them_over, async |db: Database| {
+    let reaper = Reaper::new(&db).unguarded();
+    reaper.import(&suppressing()).await;
+    let people = [contact(1, 1, json!({})), contact(1, 2, json!({}))];
+    torn_off(db.open(), [&people[..], &[segment(1, 5, &[1])]].concat(), 2).await;
+    reaper.import(&people[..1]).await;
+    reaper.decide(&[by_hand(1, 1), by_hand(2, 2)]).await;
+    assert_eq!(outcome(&reaper, 1).await, ["deleted", ""]);
+    assert_eq!(outcome(&reaper, 2).await, ["deferred", "awaiting_contact"]);
+});
+
+/// Account 1 with workflows 7, 8 and 9: never a customer; not changed in a month; changed in a month.
+fn by_history() -> Vec<Value> {
+    let never = property("lifecyclestage", "ENUMERATION", "HAS_NEVER_BEEN_ANY_OF", json!(["customer"]));
+    let rolling = |operator: &str| {
+        json!({"filterType": "PROPERTY", "property": "plan", "operation": {"operationType": "ROLLING_PROPERTY_UPDATED",
+            "operator": operator, "numberOfDays": 30, "includeObjectsWithNoValueSet": false}})
+    };
+    let flows = [
+        workflow(1, 7, &all_of(&[never])),
+        workflow(1, 8, &all_of(&[rolling("NOT_UPDATED_IN_LAST_X_DAYS")])),
+        workflow(1, 9, &all_of(&[rolling("UPDATED_IN_LAST_X_DAYS")])),
+    ];
+    [&entitled_account(1)[..], &flows].concat()
+}
+
+async fn explained(reaper: &Reaper, workflow: i64, contact: i64) -> String {
+    let (workflow, contact) = (workflow.to_string(), contact.to_string());
+    let it =
+        reaper.json(&["explain", "--account", "1", "--workflow", &workflow, "--contact", &contact]).await;
+    let text = |member: &str| it[member].as_str().unwrap_or_default().to_owned();
+    format!("{} {}", text("verdict"), text("reason")).trim().to_owned()
+}
+
+fn made_long_ago(id: i64, properties: Value) -> Value {
+    let mut made = contact(1, id, properties);
+    made["createdAt"] = json!(days_ago(400));
+    made["updatedAt"] = json!(days_ago(300));
+    made
+}
+
+on_both!(what_an_import_replaces_stays_in_the_history, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let first = [1, 2, 3].map(|id| made_long_ago(id, json!({"lifecyclestage": "customer", "plan": "gold"})));
+    reaper.import(&[&by_history()[..], &first].concat()).await;
+    assert_eq!(explained(&reaper, 8, 1).await, "delete", "not changed since it was created");
+    let mut changed = contact(1, 1, json!({"lifecyclestage": "other", "plan": "free"}));
+    changed["createdAt"] = json!(days_ago(400));
+    let partial = json!({"kind": "contact", "accountId": "1", "id": "2", "partial": true,
+        "properties": {"lifecyclestage": "other", "plan": "free"}});
+    // One that says when it was changed.
+    let mut dated = made_long_ago(3, json!({"lifecyclestage": "other", "plan": "free"}));
+    dated["updatedAt"] = json!(days_ago(60));
+    for _ in 0..2 {
+        reaper.import(&[changed.clone(), partial.clone(), dated.clone()]).await;
+        for id in [1, 2] {
+            assert_eq!(explained(&reaper, 7, id).await, "skip criteria_not_met", "it was a customer");
+            assert_eq!(explained(&reaper, 8, id).await, "skip criteria_not_met", "it changed just now");
+            assert_eq!(explained(&reaper, 9, id).await, "delete");
+        }
+        assert_eq!(explained(&reaper, 7, 3).await, "skip criteria_not_met");
+        assert_eq!(explained(&reaper, 8, 3).await, "delete", "it changed two months ago");
+    }
+    let history = "SELECT CAST(contact_id AS text), history -> 'plan' -> 0 ->> 'value', history -> 'plan' -> 1 ->> 'value', \
+                   coalesce(history -> 'plan' -> 2 ->> 'value', 'none') FROM contacts ORDER BY contact_id";
+    let expected = ["1", "2", "3"].map(|id| [id, "gold", "free", "none"]);
+    assert_eq!(db.rows(history).await, expected, "once, however often the same is imported");
+});
+
+on_both!(a_history_without_the_value_of_now_does_not_say_when_it_changed, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let with_history = |id: i64, value: &str| {
+        let mut it = made_long_ago(id, json!({"lifecyclestage": "other", "plan": "free"}));
+        it["propertiesWithHistory"] = json!({"plan": [{"value": value, "timestamp": days_ago(200)}]});
+        it
+    };
+    reaper.import(&[&by_history()[..], &[with_history(1, "gold"), with_history(2, "free")]].concat()).await;
+    for workflow in [8, 9] {
+        assert_eq!(explained(&reaper, workflow, 1).await, "refuse criteria_unsupported");
+    }
+    assert_eq!(explained(&reaper, 8, 2).await, "delete");
+    assert_eq!(explained(&reaper, 9, 2).await, "skip criteria_not_met");
+});
+
+on_both!(what_a_partial_record_does_not_name_is_unknown_until_a_whole_one_comes, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let no_plan = json!({"filterType": "PROPERTY", "property": "plan",
+        "operation": {"operationType": "ALL_PROPERTY", "operator": "IS_UNKNOWN", "includeObjectsWithNoValueSet": false}});
+    let not_gold = json!({"filterType": "PROPERTY", "property": "plan", "operation": {"operationType": "ENUMERATION",
+        "operator": "IS_NONE_OF", "values": ["gold"], "includeObjectsWithNoValueSet": true}});
+    let firm = json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": "0-2",
+        "operator": "IN_LIST", "filterBranches": [], "filters": [no_plan]});
+    let firms = json!({"filterBranchType": "OR", "filterBranchOperator": "OR", "filters": [], "filterBranches": [
+        {"filterBranchType": "AND", "filterBranchOperator": "AND", "filters": [], "filterBranches": [firm]}]});
+    let flows =
+        [workflow(1, 7, &all_of(&[no_plan])), workflow(1, 8, &all_of(&[not_gold])), workflow(1, 9, &firms)];
+    let company = |partial: bool| json!({"kind": "company", "accountId": "1", "id": "5", "partial": partial, "properties": {"name": "Works"}});
+    let known = [
+        contact(1, 1, json!({"plan": "gold"})),
+        json!({"kind": "company", "accountId": "1", "id": "6", "properties": {"plan": "gold"}}),
+        json!({"kind": "association", "accountId": "1", "from": {"type": "contact", "id": "2"}, "to": {"type": "company", "id": "5"}}),
+    ];
+    let mut part = contact(1, 2, json!({"firstname": "Bo"}));
+    part["partial"] = json!(true);
+    let own = [part.clone(), company(true)];
+    reaper.import(&[&entitled_account(1)[..], &flows, &own, &known].concat()).await;
+    for round in 0..2 {
+        for workflow in [7, 8, 9] {
+            let verdict = explained(&reaper, workflow, 2).await;
+            assert_eq!(verdict, "refuse criteria_unsupported", "workflow {workflow}, round {round}");
+        }
+        // Another part does not make it whole.
+        part["properties"] = json!({"lastname": "Ray"});
+        reaper.import(&[part.clone()]).await;
+    }
+    reaper.import(&[contact(1, 2, json!({"firstname": "Bo"})), company(false)]).await;
+    part["properties"] = json!({"lastname": "Ray"});
+    reaper.import(&[part]).await;
+    for workflow in [7, 8, 9] {
+        assert_eq!(explained(&reaper, workflow, 2).await, "delete", "workflow {workflow}");
+    }
+});
+
+on_both!(an_erasure_finds_what_a_contact_was_before_an_import_changed_it, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut ann = contact(
+        1,
+        1,
+        json!({"email": "ann@old.example", "firstname": "Annabel", "lastname": "Leeson",
+        "phone": "+44 20 7946 0991", "work_email": "office@old.example"}),
+    );
+    ann["additionalEmails"] = json!(["annie@second.example"]);
+    let text = "Annabel Leeson, ann@old.example, annie@second.example, third@x.example, +44 20 7946 0991, Annabel Lee";
+    let note = json!({"kind": "activity", "accountId": "1", "id": "70", "type": "note", "timestamp": days_ago(2),
+        "properties": {"hs_note_body": text}, "associations": [{"type": "contact", "id": "1"}, {"type": "company", "id": "9"}]});
+    let bounced = json!({"kind": "deliverability", "accountId": "1", "email": "annie@second.example",
+        "status": "bounced", "at": days_ago(3)});
+    let company = json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"name": "Works"}});
+    reaper.import(&[&entitled_account(1)[..], &[ann, company, note, bounced]].concat()).await;
+    // All of it is replaced, in two ways, and then once more.
+    let mut partial =
+        json!({"kind": "contact", "accountId": "1", "id": "1", "partial": true, "properties": {}});
+    partial["additionalEmails"] = json!(["third@x.example"]);
+    reaper.import(&[partial]).await;
+    let new = contact(
+        1,
+        1,
+        json!({"email": "ann@new.example", "firstname": "Ann", "lastname": "Lee", "phone": "+44 20 7946 0000"}),
+    );
+    reaper.import(&[new]).await;
+    let output =
+        reaper.run(&["erase", "--account", "1", "--as", "1", "--contact", "1", "--confirm", "1"]).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let dump = format!("{:?}", db.dump(&[]).await);
+    for trace in ["old.example", "second.example", "third@", "Annabel", "Leeson", "0991", "ann@new"] {
+        assert!(!dump.contains(trace), "{trace} is left: {dump}");
+    }
+    assert_eq!(
+        db.rows("SELECT properties ->> 'hs_note_body' FROM activities").await,
+        [["[redacted], [redacted], [redacted], [redacted], [redacted], [redacted]"]]
+    );
+    assert_eq!(db.count("deliverability", "TRUE").await, 0);
+});
