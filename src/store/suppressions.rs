@@ -172,7 +172,7 @@ pub async fn hash(
         return Ok(0);
     }
     let spelled: BTreeSet<String> = addresses.iter().flat_map(|address| redaction::keys(address)).collect();
-    let batch = Lists::new([List::Ids(vec![account_id; spelled.len()]), List::texts(spelled.into_iter())]);
+    let batch = Lists::new([List::Ids(vec![account_id; spelled.len()]), List::texts(spelled)]);
     let source = tx.dialect().lists(1, &ADDRESS);
     let sql = format!(
         "SELECT d.email_key, d.status, d.at, d.subscription_id FROM {source} JOIN deliverability d \
