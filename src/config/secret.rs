@@ -88,6 +88,10 @@ fn mask(url: &str) -> String {
     if rest[authority.len()..].contains('@') {
         return format!("{scheme}://{HIDDEN}");
     }
+    let after_login = authority.rsplit_once('@').map_or(authority, |(_, hosts)| hosts);
+    if !after_login.split(',').all(has_a_port_or_none) {
+        return format!("{scheme}://{HIDDEN}");
+    }
     let (user, hosts) = match authority.rsplit_once('@') {
         None => (String::new(), authority),
         Some((login, hosts)) => match login.split_once(':') {
@@ -96,6 +100,12 @@ fn mask(url: &str) -> String {
         },
     };
     format!("{scheme}://{user}{hosts}{path}{parameters}")
+}
+
+/// What stands where the port does may be a password, of a URL without its host.
+fn has_a_port_or_none(host: &str) -> bool {
+    let behind_brackets = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    behind_brackets.split_once(':').is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// An escape in a name may stand for the colon before a password.
@@ -137,6 +147,9 @@ mod tests {
             ("postgres://host/db?sslmode=require;password=hunter2", "postgres://host/db?sslmode=***"),
             ("postgres://host/db?host=a%26password=hunter2", "postgres://host/db?host=***"),
             ("postgres://host/db?hunter2!=x", "postgres://host/db?***"),
+            ("amqp://user:hunter2", "amqp://***"),
+            ("amqp://user:hunter2@mq:hunter2/%2f", "amqp://***"),
+            ("amqp://a:5672,[::1]:5672,c/%2f", "amqp://a:5672,[::1]:5672,c/%2f"),
             ("sqlite:///srv/a@b/crm.db", "sqlite:///srv/a@b/crm.db"),
             ("postgres://user@host/db", "postgres://user@host/db"),
             ("postgres://host/db?user=a&password=hunter2", "postgres://host/db?user=a&password=***"),

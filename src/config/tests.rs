@@ -198,6 +198,9 @@ fn values_that_are_nearly_right() {
         ),
         ("store.url", r#""Hunter2://db""#, "has another scheme; it must be sqlite://…"),
         ("feed.rabbitmq.url", r#""amqp://a:hun?ter2@mq/%2f?x=hunter2""#, "write %2F for /"),
+        ("feed.rabbitmq.url", r#""amqp://a:hunter2""#, "has something else than a port after its host"),
+        ("feed.rabbitmq.url", r#""amqp://a,b:70000""#, "has something else than a port after its host"),
+        ("mail.smtp_url", r#""smtp://a:hunter2""#, "has something else than a port after its host"),
         (
             "traces.endpoint",
             r#""http://a:hunter2@127.0.0.1:4318/v1/traces""#,

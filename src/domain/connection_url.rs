@@ -76,8 +76,17 @@ pub fn check(url: &str) -> Result<(), Complaint> {
     let (scheme, rest) = url.split_once("://").unwrap_or((url, ""));
     match scheme {
         "sqlite" => check_parameters(rest.split_once('?').map(|(_, parameters)| parameters), SQLITE),
-        "amqp" | "amqps" => check_parameters(Parts::of(rest)?.parameters, AMQP),
-        "smtp" | "smtps" => check_parameters(Parts::of(rest)?.parameters, SMTP),
+        "amqp" | "amqps" => {
+            let parts = Parts::of(rest)?;
+            check_parameters(parts.parameters, AMQP)?;
+            // The nodes of a cluster.
+            parts.hosts.split(',').try_for_each(|node| host_and_port(node).map(drop))
+        }
+        "smtp" | "smtps" => {
+            let parts = Parts::of(rest)?;
+            check_parameters(parts.parameters, SMTP)?;
+            host_and_port(parts.hosts).map(drop)
+        }
         _ => postgres(url).map(drop),
     }
 }
@@ -142,7 +151,7 @@ fn host_and_port(text: &str) -> Result<(&str, &str), Complaint> {
         Some(_) => {
             return complaint(
                 "has something else than an IPv6 address in brackets",
-                "write [::1] or [::1]:5432",
+                "write [::1], or [::1]:PORT",
             );
         }
         None if text.contains(',') => {
@@ -155,7 +164,7 @@ fn host_and_port(text: &str) -> Result<(&str, &str), Complaint> {
     };
     let port = rest.strip_prefix(':').unwrap_or(rest);
     if port.contains(':') {
-        return complaint("has an IPv6 address without brackets", "write [::1] or [::1]:5432");
+        return complaint("has an IPv6 address without brackets", "write [::1], or [::1]:PORT");
     }
     if !port.is_empty() && (rest == port || port.parse::<u16>().is_err()) {
         return complaint(
