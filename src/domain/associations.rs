@@ -81,6 +81,16 @@ static TYPES: &[Defined] = &[
     defined("ticket", "order", [526, 525], Unlabelled),
 ];
 
+/// The ids of types that say more than another one between the same records, each with the other one: who is the primary company
+/// is associated as well.
+pub fn implied() -> impl Iterator<Item = [u32; 2]> {
+    let more = TYPES.iter().filter(|it| it.meaning == Primary);
+    more.flat_map(|more| {
+        let plain = TYPES.iter().filter(|it| it.meaning == Unlabelled && it.records == more.records);
+        plain.flat_map(|plain| more.ids.into_iter().zip(plain.ids).map(|(more, plain)| [more, plain]))
+    })
+}
+
 /// A type that somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssociationType {

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use contact_reaper::store::Store;
-use contact_reaper::store::import::{Pace, Phase, Progress};
+use contact_reaper::store::import::{Import, Pace, Phase, Progress, Source};
 use serde_json::{Value, json};
 
 use crate::support::records::{
     all_of, contact, days_ago, entitled_account, event, lines, manual_workflow, property, segment, workflow,
 };
-use crate::support::{Database, Reaper, import_at, on_both};
+use crate::support::{Database, Reaper, TempDir, import_at, on_both};
 
 async fn outcome(reaper: &Reaper, enrollment: i64) -> [String; 2] {
     let decision = reaper.decision(1, enrollment).await;
@@ -259,4 +259,59 @@ on_both!(an_erasure_finds_what_a_contact_was_before_an_import_changed_it, async 
         [["[redacted], [redacted], [redacted], [redacted], [redacted], [redacted]"]]
     );
     assert_eq!(db.count("deliverability", "TRUE").await, 0);
+});
+
+on_both!(a_line_that_was_written_anew_during_the_import_is_not_applied, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&entitled_account(1)).await;
+    let dir = TempDir::new();
+    let path = dir.path().join("contacts.jsonl");
+    let people = [(1, "Ada"), (2, "Bob")].map(|(id, name)| contact(1, id, json!({"firstname": name})));
+    // Of one kind, in two pieces.
+    let file = lines(&[&people[..1], &people].concat());
+    std::fs::write(&path, &file).unwrap();
+    let source = Source::open(&path).unwrap();
+    let pace = Pace { chunk: Duration::ZERO, ..Pace::default() };
+    let import = Import { source: &source, operator: "me", pace, ends_others: false };
+    let store = db.open();
+    let mut rewrite = |progress: Progress| {
+        if progress.phase == Phase::Apply && progress.done == 1 {
+            std::fs::write(&path, file.replace("Bob", "Eve")).unwrap();
+        }
+    };
+    let refused = store.import(import, &mut rewrite).await.unwrap_err().to_string();
+    assert!(refused.starts_with("line 3: is not what it was when the file was checked"), "{refused}");
+    assert_eq!(db.rows("SELECT properties ->> 'firstname' FROM contacts").await, [["Ada"]]);
+    store.close().await;
+});
+
+on_both!(a_primary_association_stays_one_in_whatever_order_its_two_types_come, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let tie = |contact: &str, outward: bool, id: &str| {
+        let (one, other) = (json!({"type": "contact", "id": contact}), json!({"type": "company", "id": "9"}));
+        let (from, to) = if outward { (one, other) } else { (other, one) };
+        json!({"kind": "association", "accountId": "1", "from": from, "to": to, "associationTypeId": id})
+    };
+    let company = json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"name": "Works"}});
+    let ties = [
+        [tie("1", true, "1"), tie("1", true, "279")],
+        [tie("2", true, "279"), tie("2", true, "1")],
+        [tie("3", false, "2"), tie("3", false, "280")],
+        // Of two others the last one counts.
+        [tie("4", true, "17"), tie("4", true, "279")],
+    ];
+    let people = [1, 2, 3, 4].map(|id| contact(1, id, json!({})));
+    for _ in 0..2 {
+        reaper
+            .import(
+                &[&entitled_account(1)[..], &people, std::slice::from_ref(&company), &ties.concat()].concat(),
+            )
+            .await;
+        let carried = "SELECT association_type_id FROM associations ORDER BY from_type DESC, from_id, to_id";
+        assert_eq!(db.rows(carried).await, [["1"], ["1"], ["279"], ["2"]]);
+    }
+    let wordy = tie("1", true, "ada@x.example");
+    let said = reaper.refused_with_input(&["import", "-"], &lines(&[wordy])).await;
+    assert!(said.contains("associationTypeId: must be an id such as 279"), "{said}");
+    assert!(!said.contains("ada@x.example"), "{said}");
 });

@@ -328,6 +328,12 @@ fn association(m: &Members<'_>) -> Read {
         Some(Value::Number(id)) => Some(id.to_string()),
         Some(_) => return Err(m.fault("associationTypeId", "must be a string")),
     };
+    let is_an_id = |id: &String| {
+        id.len() <= 40 && id.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it))
+    };
+    if !association_type_id.as_ref().is_none_or(is_an_id) {
+        return Err(m.fault("associationTypeId", "must be an id such as 279"));
+    }
     let mut row = association_key(m)?;
     row.insert("association_type_id".to_owned(), association_type_id.into());
     Ok(Parts { row, contacts: from_contact.into_iter().chain(to_contact).collect(), ..Parts::default() })

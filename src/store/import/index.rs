@@ -38,6 +38,7 @@ impl Index {
         write_number(open, entry.line - last.line);
         write_number(open, entry.offset - last.offset);
         write_number(open, entry.length.into());
+        open.extend(entry.hash.to_le_bytes());
         *last = entry;
         if open.len() >= BLOCK { self.close_block(stage) } else { Ok(()) }
     }
@@ -96,10 +97,13 @@ impl Cursor {
             }
             let mut number = || read_number(bytes, &mut self.read);
             let (line, offset, length) = (number(), number(), number());
+            let hash = bytes.get(self.read..self.read + 4).and_then(|hash| hash.try_into().ok());
+            self.read += 4;
             self.last = Entry {
                 line: self.last.line + line,
                 offset: self.last.offset + offset,
                 length: u32::try_from(length).map_err(io::Error::other)?,
+                hash: hash.map(u32::from_le_bytes).unwrap_or_default(),
             };
             return Ok(Some(self.last));
         }
@@ -140,8 +144,15 @@ mod tests {
     #[test]
     fn entries_of_each_stage_come_back_in_order() {
         let mut index = Index::new(3);
-        let entry =
-            |line: u64| Entry { line, offset: line * 300, length: u32::try_from(line % 70_000).unwrap() };
+        let entry = |line: u64| {
+            let number = u32::try_from(line).unwrap();
+            Entry {
+                line,
+                offset: line * 300,
+                length: number % 70_000,
+                hash: number.wrapping_mul(0x9e37_79b9),
+            }
+        };
         for line in 1..=30_000 {
             index.push(if line % 3 == 0 { 2 } else { 0 }, entry(line)).unwrap();
         }

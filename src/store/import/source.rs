@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use flate2::Crc;
 use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
@@ -28,6 +29,15 @@ pub(super) struct Entry {
     pub line: u64,
     pub offset: u64,
     pub length: u32,
+    /// Of its bytes: a file may be written anew while it is imported.
+    pub hash: u32,
+}
+
+/// Tells a line from another one in its place.
+fn hash(line: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(line);
+    crc.sum()
 }
 
 impl Source {
@@ -86,11 +96,11 @@ impl Source {
         Ok(Lines { reader: BufReader::with_capacity(1 << 18, file), line: 0, offset: 0 })
     }
 
-    /// One line again.
+    /// One line again, unless another one is in its place.
     pub(super) fn line(&self, entry: &Entry) -> io::Result<Vec<u8>> {
         let mut line = vec![0; entry.length as usize];
         self.file.read_exact_at(&mut line, entry.offset)?;
-        Ok(line)
+        if hash(&line) == entry.hash { Ok(line) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 }
 
@@ -129,7 +139,7 @@ impl Lines<'_> {
             return Ok(Next::TooLong(self.line));
         }
         let length = u32::try_from(buffer.len()).map_err(io::Error::other)?;
-        Ok(Next::Line(Entry { line: self.line, offset, length }))
+        Ok(Next::Line(Entry { line: self.line, offset, length, hash: hash(buffer) }))
     }
 }
 

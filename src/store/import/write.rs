@@ -9,6 +9,7 @@ use super::filter::Stored;
 use super::sorter::Sorter;
 use super::source::temporary_failed;
 use super::{Numbered, State, addresses_in, states};
+use crate::domain::associations;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table};
 use crate::domain::time::{format_time, parse_time};
 use crate::store::addresses::{self, HOLDER};
@@ -165,7 +166,10 @@ impl Chunk {
         let (is_same, update) = if rest.is_empty() {
             ("TRUE".to_owned(), "NOTHING".to_owned())
         } else {
-            let equal = rest.iter().map(|(name, _)| format!("t.{name} IS NOT DISTINCT FROM b.{name}"));
+            let equal = rest.iter().map(|(name, _)| match *name {
+                "association_type_id" => says_no_more(),
+                name => format!("t.{name} IS NOT DISTINCT FROM b.{name}"),
+            });
             let columns = rest.iter().map(|(name, _)| *name).chain(import.strip_prefix(", "));
             let columns = columns.map(|name| format!("{name} = excluded.{name}"));
             (
@@ -354,6 +358,16 @@ fn json_row(found: &Found, columns: &[Column]) -> Result<Row, StoreError> {
         Ok(((*name).to_owned(), value))
     };
     columns.iter().map(value).collect()
+}
+
+/// The vendor gives two types where a company is the primary one, in any order: the plain one takes nothing from the other.
+fn says_no_more() -> String {
+    let implied = associations::implied().map(|[more, plain]| format!("('{more}', '{plain}')"));
+    format!(
+        "(t.association_type_id IS NOT DISTINCT FROM b.association_type_id \
+         OR coalesce((t.association_type_id, b.association_type_id) IN ({}), FALSE))",
+        implied.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// Columns of one table are those of another.
