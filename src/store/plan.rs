@@ -215,8 +215,9 @@ macro_rules! activities_of {
     };
 }
 
-/// Activities of the first types leave a stub where nothing else that exists is associated with them; the links of a
-/// stub go, and links to the contact from activities of the second types.
+/// Activities of the first types leave a stub if no other record is associated with them. A record that was not imported yet
+/// counts, one that an erasure deleted does not. The links of a stub are deleted, and links to the contact from activities of the
+/// second types.
 macro_rules! release_activities {
     ($leaving_a_stub:literal, $all:literal) => {
         vec![
@@ -226,13 +227,11 @@ macro_rules! release_activities {
                 concat!(
                     "NOT stub AND ",
                     activities_of!($leaving_a_stub),
-                    " AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN objects r ",
-                    "ON r.account_id = o.account_id AND r.object_type = o.object_type AND r.object_id = o.object_id ",
-                    "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id) ",
-                    "AND NOT EXISTS (SELECT 1 FROM activity_associations o JOIN contacts c ",
-                    "ON c.account_id = o.account_id AND c.contact_id = o.object_id ",
+                    " AND NOT EXISTS (SELECT 1 FROM activity_associations o ",
                     "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id ",
-                    "AND o.object_type = 'contact' AND (c.account_id, c.contact_id) NOT IN ({contacts}))",
+                    "AND NOT (o.object_type = 'contact' AND (o.account_id, o.object_id) IN ({contacts})) ",
+                    "AND NOT EXISTS (SELECT 1 FROM erased_records r WHERE r.account_id = o.account_id ",
+                    "AND r.kind = o.object_type AND r.record_id = o.object_id))",
                 ),
             ),
             // Row by row: PostgreSQL expects next to no stub, and joining those there are it would hold each against the
