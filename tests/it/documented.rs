@@ -1,4 +1,4 @@
-//! The commands in README and OPERATIONS, as somebody who copies them would type them.
+//! The commands in README, GUIDE and OPERATIONS, as somebody who copies them would type them.
 
 use std::process::Command;
 
@@ -45,7 +45,11 @@ fn words(command: &str) -> Vec<String> {
 #[test]
 fn every_documented_command_is_one() {
     let directory = TempDir::new();
-    let pages = [include_str!("../../README.md"), include_str!("../../docs/OPERATIONS.md")];
+    let pages = [
+        include_str!("../../README.md"),
+        include_str!("../../docs/GUIDE.md"),
+        include_str!("../../docs/OPERATIONS.md"),
+    ];
     let documented: Vec<String> = pages.into_iter().flat_map(commands).collect();
     assert!(documented.len() > 40, "{documented:?}");
     for command in documented {
