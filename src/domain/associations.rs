@@ -87,7 +87,8 @@ pub fn implied() -> impl Iterator<Item = [u32; 2]> {
     let more = TYPES.iter().filter(|it| it.meaning == Primary);
     more.flat_map(|more| {
         let plain = TYPES.iter().filter(|it| it.meaning == Unlabelled && it.records == more.records);
-        plain.flat_map(|plain| more.ids.into_iter().zip(plain.ids).map(|(more, plain)| [more, plain]))
+        // Whichever end the id is of.
+        plain.flat_map(|plain| more.ids.into_iter().flat_map(|more| plain.ids.map(|plain| [more, plain])))
     })
 }
 

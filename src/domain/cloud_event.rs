@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use std::io::Read as _;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -26,8 +28,19 @@ const MAX_EVENTS: usize = 2_000;
 /// The attributes that are looked at, and the time for whoever reads a dead letter.
 pub const ATTRIBUTES: [&str; 5] = ["specversion", "id", "source", "type", "time"];
 
-/// So much of a packed body is searched.
+/// So much of a packed body is searched, and what is packed in it so many times.
 const MAX_SEARCHED_BYTES: u64 = 16 << 20;
+const PACKED_DEPTH: usize = 3;
+/// No address is in fewer letters of base64.
+const MIN_BASE64: usize = 8;
+
+/// Decodes base64 with padding and without.
+const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
 
 /// What a message says of its body, outside of it.
 #[derive(Clone, Debug, Default)]
@@ -138,27 +151,40 @@ pub fn legible(event: &[u8]) -> Cow<'_, [u8]> {
     written_out(event).map_or(Cow::Borrowed(event), Cow::Owned)
 }
 
-/// The texts that a body may be, whatever its message said of it: as it stands, unpacked, out of base64, and of UTF-16.
+/// The texts that a body may be, whatever its message said of it: as it stands, and what is packed in it by gzip, base64 or UTF-16.
 pub fn texts_of(body: &[u8]) -> Vec<String> {
-    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut texts = vec![lossy(body)];
-    if body.starts_with(b"\x1f\x8b") {
-        let mut unpacked = Vec::new();
-        // As much of it as there is: it may be cut off.
-        let _ = MultiGzDecoder::new(body).take(MAX_SEARCHED_BYTES).read_to_end(&mut unpacked);
-        texts.push(lossy(&unpacked));
-    }
-    let packed: Vec<u8> = body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    if let Ok(decoded) = STANDARD.decode(packed) {
-        texts.push(lossy(&decoded));
-    }
-    if body.contains(&0) || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") {
-        for unit in [u16::from_le_bytes, u16::from_be_bytes] {
-            let units: Vec<u16> = body.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-            texts.push(String::from_utf16_lossy(&units));
+    let mut texts = Vec::new();
+    add_texts(body, PACKED_DEPTH, &mut texts);
+    texts
+}
+
+fn add_texts(body: &[u8], depth: usize, texts: &mut Vec<String>) {
+    let text = String::from_utf8_lossy(body).into_owned();
+    if depth > 0 {
+        if body.starts_with(b"\x1f\x8b") {
+            let mut unpacked = Vec::new();
+            // As much of it as there is: it may be cut off.
+            let _ = MultiGzDecoder::new(body).take(MAX_SEARCHED_BYTES).read_to_end(&mut unpacked);
+            add_texts(&unpacked, depth - 1, texts);
+        }
+        // A line of base64 may be broken.
+        let whole: String = text.chars().filter(|it| !it.is_ascii_whitespace()).collect();
+        let is_of_base64 = |it: char| it.is_ascii_alphanumeric() || "+/-_".contains(it);
+        let runs = text.split(|it| !is_of_base64(it)).chain(whole.split(|it| !is_of_base64(it)));
+        for run in runs.filter(|run| run.len() >= MIN_BASE64) {
+            let standard = run.replace('-', "+").replace('_', "/");
+            if let Ok(decoded) = ANY_PADDING.decode(standard) {
+                add_texts(&decoded, depth - 1, texts);
+            }
+        }
+        if body.contains(&0) || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") {
+            for unit in [u16::from_le_bytes, u16::from_be_bytes] {
+                let units: Vec<u16> = body.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+                texts.push(String::from_utf16_lossy(&units));
+            }
         }
     }
-    texts
+    texts.insert(0, text);
 }
 
 fn written_out(event: &[u8]) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@
 //! there.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -279,10 +280,36 @@ pub fn account_of(body: &[u8]) -> Option<i64> {
     account_id(&Members::of(&data, DATA).ok()?).ok()
 }
 
-/// The object that a body names, whatever else is wrong with it.
-pub fn object_of(body: &[u8]) -> Option<i64> {
-    let body: Value = serde_json::from_slice(without_bom(body)).ok()?;
-    Members::of(&body, "$").ok()?.object("data").ok()?.id("objectId").ok()
+/// The ids that a text gives to members of one of these names, at whatever depth and however much is wrong with it.
+fn ids_in(text: &str, names: &[&str]) -> BTreeSet<i64> {
+    let mut ids = BTreeSet::new();
+    for name in names {
+        for (at, _) in text.match_indices(name) {
+            let rest = text[at + name.len()..].trim_start_matches(['"', '\\', ' ', '\t', '\r', '\n']);
+            let Some(rest) = rest.strip_prefix(':') else { continue };
+            let rest = rest.trim_start_matches(['"', '\\', ' ', '\t', '\r', '\n', '0']);
+            let digits = rest.find(|it: char| !it.is_ascii_digit()).map_or(rest, |end| &rest[..end]);
+            ids.extend(digits.parse::<i64>());
+        }
+    }
+    ids
+}
+
+/// Whom a body that may be no event at all is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Empty where it names none.
+    pub accounts: BTreeSet<i64>,
+    /// `None`: it names none, or several, such as a batch.
+    pub contact: Option<i64>,
+}
+
+/// Whom texts are about, by the ids in them.
+pub fn about(texts: &[String]) -> About {
+    let ids = |names: &[&str]| texts.iter().flat_map(|text| ids_in(text, names)).collect::<BTreeSet<i64>>();
+    let contacts = ids(&["objectId"]);
+    let contact = contacts.first().copied().filter(|_| contacts.len() == 1);
+    About { accounts: ids(&["accountId", "portalId"]), contact }
 }
 
 /// The event that enrolled the contact.

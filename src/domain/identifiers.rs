@@ -14,6 +14,9 @@ const ADDRESS_PROPERTIES: [&str; 3] = ["email", "hs_additional_emails", WORK_EMA
 /// The one address property whose value several live contacts may share, such as `office@company.example`.
 const WORK_EMAIL: &str = "work_email";
 
+/// No property, but the name under which the history of a contact keeps former `additionalEmails`.
+pub const ADDITIONAL_ADDRESSES: &str = "additionalEmails";
+
 /// Words of a property's name that say that its value is a phone number: `phone`, `hs_whatsapp_phone_number`, `home_fax`.
 const PHONE_WORDS: [&str; 11] = [
     "phone",
@@ -188,7 +191,8 @@ impl ContactProperties {
 
     /// The keys of the contact's own addresses, former ones too. Another contact may have a former one by now.
     pub fn addresses(&self) -> BTreeSet<String> {
-        let values = ADDRESS_PROPERTIES.into_iter().flat_map(|property| self.values(property));
+        let names = ADDRESS_PROPERTIES.into_iter().chain([ADDITIONAL_ADDRESSES]);
+        let values = names.flat_map(|property| self.values(property));
         values.flat_map(|value| value.split(';')).map(address_key).filter(|it| it.contains('@')).collect()
     }
 

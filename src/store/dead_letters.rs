@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::audit::{self, Actor};
-use super::batch::Lists;
+use super::batch::{CONTACT, Lists};
 use super::db::Tx;
 use super::values::{Arg, Row, args};
 use super::{KeyHome, Operator, Store, StoreError, reading, suppressions, transaction};
 use crate::domain::cloud_event::{legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
-use crate::domain::enrollment::{Rejection, object_of};
+use crate::domain::enrollment::{MAX_BODY_BYTES, Rejection, about};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{REDACTED, Redactor, Style, addresses_in};
 use crate::domain::time::Time;
@@ -176,14 +176,24 @@ async fn without_erased(tx: &mut Tx, home: &KeyHome, arrived: &Arrived<'_>) -> R
         routing_key: origin.routing_key.clone(),
         content_type: origin.content_type.clone(),
     };
+    let erasing = accounts_with_erasures(tx).await?;
+    if erasing.is_empty() {
+        return Ok(kept);
+    }
+    if kept.body.len() >= MAX_BODY_BYTES {
+        cut_at_a_word(&mut kept.body);
+    }
+    let mut texts = texts_of(&kept.body);
+    let about = about(&texts);
     let accounts = match arrived.account_id() {
         Some(account_id) => vec![account_id],
-        None => accounts_with_erasures(tx).await?,
+        None if about.accounts.is_empty() => erasing,
+        None => erasing.into_iter().filter(|account_id| about.accounts.contains(account_id)).collect(),
     };
-    if is_of_erased(tx, arrived.account_id(), &kept.body).await? {
+    if is_of_erased(tx, &accounts, about.contact).await? {
         kept.body = REDACTED.into();
+        texts = texts_of(&kept.body);
     }
-    let texts = texts_of(&kept.body);
     let words = [&kept.exchange, &kept.routing_key].into_iter().chain(&kept.content_type).chain(&texts);
     let addresses: BTreeSet<String> = words.flat_map(|text| addresses_in(text)).collect();
     if addresses.is_empty() {
@@ -207,12 +217,31 @@ async fn without_erased(tx: &mut Tx, home: &KeyHome, arrived: &Arrived<'_>) -> R
     Ok(kept)
 }
 
-/// Is the contact that a body is about one that was erased?
-async fn is_of_erased(tx: &mut Tx, account_id: Option<i64>, body: &[u8]) -> Result<bool, StoreError> {
-    let (Some(account_id), Some(contact_id)) = (account_id, object_of(body)) else { return Ok(false) };
-    let sql =
-        "SELECT 1 AS one FROM gone_contacts WHERE account_id = $1 AND contact_id = $2 AND state = 'erased'";
-    Ok(tx.row(sql, args![account_id, contact_id]).await?.is_some())
+/// Was the contact of one of these accounts erased?
+async fn is_of_erased(tx: &mut Tx, accounts: &[i64], contact: Option<i64>) -> Result<bool, StoreError> {
+    let Some(contact_id) = contact else { return Ok(false) };
+    let sql = format!(
+        "SELECT 1 AS one FROM {} JOIN gone_contacts g \
+         ON g.account_id = b.account_id AND g.contact_id = b.contact_id AND g.state = 'erased' LIMIT 1",
+        tx.dialect().ids(1, &CONTACT)
+    );
+    let contacts = Lists::ids(accounts.iter().map(|account_id| [*account_id, contact_id]));
+    Ok(tx.row(&sql, args![contacts]).await?.is_some())
+}
+
+/// What was cut off may have been the rest of an address, by which it would have been known.
+fn cut_at_a_word(body: &mut Vec<u8>) {
+    let end = body.iter().rposition(|byte| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte));
+    body.truncate(end.map_or(0, |end| end + 1));
+}
+
+/// Leaves nothing of the bodies of dead letters.
+pub(super) async fn empty(tx: &mut Tx, ids: &[i64]) -> Result<(), StoreError> {
+    for id in ids {
+        let sql = "UPDATE dead_letters SET body = $2 WHERE dead_letter_id = $1";
+        tx.execute(sql, args![*id, REDACTED.as_bytes().to_vec()]).await?;
+    }
+    Ok(())
 }
 
 /// PostgreSQL's texts take no U+0000; what a producer or an older version wrote into a header may have one.

@@ -13,7 +13,6 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::audit::{self, Actor};
-use super::compiled::Compiled;
 use super::conflict::Conflict;
 use super::db::Tx;
 use super::facts::Known;
@@ -62,7 +61,7 @@ impl Store {
         batch: &[Message<'_>],
         rules: &Rules,
     ) -> Result<Vec<Decided>, StoreError> {
-        let (decided, trips, _) = transaction!(self, tx => decide_batch(tx, &self.compiled, batch, rules))?;
+        let (decided, trips, _) = transaction!(self, tx => decide_batch(tx, self, batch, rules))?;
         waiting::log(&trips);
         Ok(decided)
     }
@@ -75,7 +74,7 @@ async fn decide_and_set_aside(
     batch: &[Message<'_>],
     rules: &Rules,
 ) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
-    let (decided, trips, now) = decide_batch(tx, &store.compiled, batch, rules).await?;
+    let (decided, trips, now) = decide_batch(tx, store, batch, rules).await?;
     let mut rejected = Vec::new();
     for (message, decided) in batch.iter().zip(&decided) {
         if let Decision::DeadLetter(rejection) = &decided.decision {
@@ -89,7 +88,7 @@ async fn decide_and_set_aside(
 /// What was not read is answered with why.
 async fn decide_batch(
     tx: &mut Tx,
-    compiled: &Compiled,
+    store: &Store,
     batch: &[Message<'_>],
     rules: &Rules,
 ) -> Result<(Vec<Decided>, Vec<Trip>, Time), StoreError> {
@@ -98,7 +97,7 @@ async fn decide_batch(
     let enrollments: Vec<NewEnrollment> = read.map(|enrollment| as_of(enrollment, now)).collect();
     let (mut decided, mut trips) = (Vec::new(), Vec::new());
     if !enrollments.is_empty() {
-        (decided, trips) = decide_enrollments(tx, compiled, &enrollments, rules, now).await?;
+        (decided, trips) = decide_enrollments(tx, store, &enrollments, rules, now).await?;
     }
     let mut decided = decided.into_iter();
     let answer = |message: &Message<'_>| match &message.event {
@@ -110,16 +109,16 @@ async fn decide_batch(
 
 async fn decide_enrollments(
     tx: &mut Tx,
-    compiled: &Compiled,
+    store: &Store,
     batch: &[NewEnrollment],
     rules: &Rules,
     now: Time,
 ) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
-    let mut known = Known::load(tx, compiled, batch, now).await?;
+    let mut known = Known::load(tx, &store.compiled, batch, now).await?;
     known.wait_for_contacts(rules.wait_for_contact, HashMap::new());
     let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
-    let trips = waiting::keep(tx, &known, batch.iter().zip(&decided)).await?;
+    let trips = waiting::keep(tx, store.hash_key_home(), &known, batch.iter().zip(&decided)).await?;
     announce_refusals(tx, rules, batch.iter().zip(&decided)).await?;
     last.finish(tx, rules, now).await?;
     Ok((decided, trips))

@@ -304,18 +304,24 @@ pub(super) async fn load_contacts(
     );
     let rows = tx.rows(&sql, args![&batch]).await?;
     // Asked after the rows are locked: whatever import wrote them last had begun before.
-    let unfinished = import::unfinished(tx).await?;
+    let mut written_by = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let contact = (row.int("account_id")?, row.int("contact_id")?);
+        written_by.push((contact, row.optional_int("import_id")?));
+    }
+    let unfinished = import::unfinished(tx, &written_by).await?;
     let mut contacts = HashMap::with_capacity(keys.len());
     for row in rows {
+        let key = (row.int("account_id")?, row.int("contact_id")?);
         let contact = match row.optional_time("deleted_at")? {
             Some(_) => Contact::InTrash,
             None => Contact::Live {
                 restored_at: row.optional_time("restored_at")?,
                 record: record(&row, row.optional_time("created_at")?)?,
-                is_being_imported: row.optional_int("import_id")?.is_some_and(|id| unfinished.contains(&id)),
+                is_being_imported: unfinished.contains(&key),
             },
         };
-        contacts.insert((row.int("account_id")?, row.int("contact_id")?), contact);
+        contacts.insert(key, contact);
     }
     if contacts.len() < keys.len() {
         let sql = format!(

@@ -76,7 +76,7 @@ pub async fn complete(
                 record.properties.insert(name.clone(), value);
             }
             // It is known that it has none.
-            None if source.keeps(property, *key) => {
+            None if source.keeps(property, *key, record) => {
                 record.properties.entry(name.clone()).or_default();
             }
             None => {}
@@ -169,7 +169,10 @@ impl Sources {
         let since = |at: Time| (format_time(at), Some(at));
         match property {
             Served::CreateDate => record.created_at.map(since),
-            Served::LastModifiedDate => self.changed.get(&key).copied().map(since),
+            Served::LastModifiedDate => {
+                let in_history = record.history.values().flatten().map(|past| past.at).max();
+                self.changed.get(&key).copied().max(in_history).map(since)
+            }
             Served::ObjectId => Some((key.1.to_string(), None)),
             Served::AdditionalEmails => {
                 let primary = record.value("email").map(address_key);
@@ -183,12 +186,11 @@ impl Sources {
     }
 
     /// Would the store have the value if there were one?
-    fn keeps(&self, property: Served<'_>, key: Key) -> bool {
+    fn keeps(&self, property: Served<'_>, key: Key, record: &Record) -> bool {
         match property {
             Served::StageDate(_) => self.with_stages.contains(&key.0),
-            Served::CreateDate | Served::LastModifiedDate | Served::ObjectId | Served::AdditionalEmails => {
-                true
-            }
+            Served::AdditionalEmails => !record.is_partial,
+            Served::CreateDate | Served::LastModifiedDate | Served::ObjectId => true,
         }
     }
 }

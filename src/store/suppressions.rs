@@ -16,9 +16,10 @@ use super::dialect::names;
 use super::identifiers::{CONTACTS, holders};
 use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
+use crate::domain::identifiers::Identifiers;
 use crate::domain::journal::Suppression;
 use crate::domain::record::{Column, ColumnType};
-use crate::domain::redaction::{self, addresses_in};
+use crate::domain::redaction::{self, Redactor, Style, addresses_in};
 use crate::domain::suppression::{AddressHash, ERASED, HashKeys, MARKS, PURGED};
 use crate::domain::time::Time;
 
@@ -283,6 +284,18 @@ pub async fn erased_in(
     let addresses: BTreeSet<String> = texts.iter().flat_map(|text| addresses_in(text)).collect();
     let addresses: Vec<(i64, String)> = addresses.into_iter().map(|address| (account_id, address)).collect();
     Ok(erased(tx, home, &addresses).await?.into_iter().map(|(_, address)| address).collect())
+}
+
+/// A text without the addresses of erased people of an account.
+pub async fn without_erased(
+    tx: &mut Tx,
+    home: &KeyHome,
+    account_id: i64,
+    text: String,
+) -> Result<String, StoreError> {
+    let addresses = erased_in(tx, home, account_id, std::slice::from_ref(&text)).await?;
+    let redactor = Redactor::new(&Identifiers { addresses, ..Identifiers::default() });
+    Ok(redactor.redact(&text, Style::Prose).map_or(text, |(clean, _)| clean))
 }
 
 async fn marked(

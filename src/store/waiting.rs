@@ -12,14 +12,13 @@ use tracing::warn;
 
 use super::audit::{self, Actor};
 use super::batch::{ENROLLED, ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text};
-use super::compiled::Compiled;
 use super::db::Tx;
 use super::decide::{self, Rules};
 use super::facts::Known;
 use super::ledger::{self, TOOK_IN};
 use super::outbox::write_outbox;
 use super::values::{Row, args};
-use super::{Store, StoreError, reading, switches, transaction};
+use super::{KeyHome, Store, StoreError, reading, suppressions, switches, transaction};
 use crate::domain::decision::{Decision, DeferReason, HoldReason};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
 use crate::domain::guard::Limit;
@@ -86,7 +85,7 @@ impl Store {
     ///
     /// Nothing was done, and all of them still wait.
     pub async fn take_up(&self, limit: usize, rules: &Rules) -> Result<TakenUp, StoreError> {
-        let taken_up = transaction!(self, tx => take_up(tx, &self.compiled, limit, rules))?;
+        let taken_up = transaction!(self, tx => take_up(tx, self, limit, rules))?;
         log(&taken_up.trips);
         Ok(taken_up)
     }
@@ -123,6 +122,7 @@ struct Taken {
 /// Keeps what is held or deferred for later; announces workflows of which the guard has held nothing so far.
 pub(super) async fn keep<'a>(
     tx: &mut Tx,
+    home: &KeyHome,
     known: &Known,
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
 ) -> Result<Vec<Trip>, StoreError> {
@@ -146,8 +146,9 @@ pub(super) async fn keep<'a>(
         let is_awaited = matches!(decision, Decision::Defer(DeferReason::AwaitingContact, _));
         let may_be_kept = is_awaited || known.has(account_id, contact_id);
         if let (Some(event), true) = (&enrollment.event, may_be_kept) {
+            let event = suppressions::without_erased(tx, home, account_id, write_event(event)).await?;
             events.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
-                "action_id": action_id, "contact_id": contact_id, "event": write_event(event)})));
+                "action_id": action_id, "contact_id": contact_id, "event": event})));
         }
         if *decision == Decision::Hold(HoldReason::VolumeGuard) {
             *stopped.entry((account_id, enrollment.workflow_id)).or_default() += 1;
@@ -220,7 +221,7 @@ async fn announce(
 
 pub(super) async fn take_up(
     tx: &mut Tx,
-    compiled: &Compiled,
+    store: &Store,
     limit: usize,
     rules: &Rules,
 ) -> Result<TakenUp, StoreError> {
@@ -232,7 +233,7 @@ pub(super) async fn take_up(
     let approved = taken.iter().filter(|taken| taken.approved).map(|taken| taken.enrollment.key);
     let approved: HashSet<EnrollmentKey> = approved.collect();
     let mut batch: Vec<NewEnrollment> = taken.iter().map(|taken| taken.enrollment.clone()).collect();
-    let mut known = Known::load(tx, compiled, &batch, now).await?;
+    let mut known = Known::load(tx, &store.compiled, &batch, now).await?;
     known.decide_again(approved);
     let awaits = |taken: &&Taken| taken.reason.as_deref() == Some(DeferReason::AwaitingContact.as_str());
     let since = taken.iter().filter(awaits).map(|taken| (taken.enrollment.key, taken.since)).collect();
@@ -249,7 +250,7 @@ pub(super) async fn take_up(
     let refusals = changed.iter().map(|at| (&batch[*at], &decided[*at]));
     decide::announce_refusals(tx, rules, refusals).await?;
     let keys = batch.iter().map(|enrollment| enrollment.key).collect();
-    let trips = settle(tx, &known, &batch, &decided).await?;
+    let trips = settle(tx, store.hash_key_home(), &known, &batch, &decided).await?;
     audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;
     last.finish(tx, rules, now).await?;
     let mut all: Vec<Option<(NewEnrollment, Decided)>> = batch.into_iter().zip(decided).map(Some).collect();
@@ -367,6 +368,7 @@ pub(super) async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) ->
 /// Those that are decided for good wait no more; the others wait on.
 async fn settle(
     tx: &mut Tx,
+    home: &KeyHome,
     known: &Known,
     batch: &[NewEnrollment],
     decided: &[Decided],
@@ -381,7 +383,7 @@ async fn settle(
         );
         tx.execute(&sql, args![&done]).await?;
     }
-    keep(tx, known, batch.iter().zip(decided)).await
+    keep(tx, home, known, batch.iter().zip(decided)).await
 }
 
 /// A row that changes is a deed; one that deletes is in the audit already.

@@ -106,3 +106,20 @@ on_both!(the_event_that_enrolled_a_contact_to_come_is_remembered, async |db: Dat
     assert_eq!(outcome(&reaper, 2).await, ["skipped", "permanently_deleted"]);
     assert_eq!(db.count("waiting_events", "TRUE").await, 0);
 });
+
+on_both!(an_event_that_waits_names_no_erased_person, async |db: Database| {
+    let reaper = Reaper::new(&db).unguarded().setting("feed.wait_for_contact", "1h");
+    without_contacts(&reaper).await;
+    reaper.import(&[contact(1, 8, json!({"email": "zq@old.example"}))]).await;
+    let erased =
+        reaper.run(&["erase", "--account", "1", "--as", "1", "--contact", "8", "--confirm", "1"]).await;
+    assert_eq!(erased.code, 0, "{}", erased.stderr);
+    let mut by_event = event(1, 6, 1, 1);
+    by_event["data"]["cause"] = json!("EVENT");
+    by_event["data"]["event"] = json!({"eventTypeId": "6-1", "occurredAt": by_event["time"],
+        "properties": {"friend": "Zq@old.example", "other": "ann@x.example"}});
+    reaper.decide(&[by_event]).await;
+    let kept = db.rows("SELECT event FROM waiting_events").await.concat().concat();
+    assert!(kept.contains("[redacted]") && kept.contains("ann@x.example"), "{kept}");
+    assert!(!db.everything().await.to_lowercase().contains("zq@old.example"));
+});

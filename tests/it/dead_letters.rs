@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
@@ -484,6 +484,8 @@ on_both!(nothing_of_an_erased_person_is_kept_whatever_it_is_packed_in, async |db
     about["data"].as_object_mut().expect("an object").remove("workflowId");
     about["data"]["note"] = json!("Zebulon Quirke, 020 7946 0991");
     let utf16: Vec<u8> = NAMED.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let json = |body: &str| typed(body.as_bytes().to_vec(), "application/json");
+    let zipped = STANDARD.encode(gzip(NAMED.as_bytes()));
     let words = typed(b"{\"a\"".to_vec(), "text/plain; name=\"zq@old.example\"");
     let encoded = |bytes: &[u8]| {
         let (body, properties) = typed(gzip(bytes), "application/json");
@@ -495,26 +497,34 @@ on_both!(nothing_of_an_erased_person_is_kept_whatever_it_is_packed_in, async |db
         typed(gzip(NAMED.as_bytes()), "application/json"),
         typed(STANDARD.encode(NAMED).into_bytes(), "text/plain"),
         typed(utf16, "text/plain"),
-        typed(NAMED.as_bytes().to_vec(), "application/json"),
+        json(NAMED),
+        json(&format!("{{\"a\": \"{}\"", URL_SAFE_NO_PAD.encode(NAMED))),
+        json(&format!("{{\"a\": \"{zipped}\"")),
+        json("{\"data\": {\"accountId\": \"1\", \"objectId\": \"8\", \"name\": \"Zebulon Quirke\""),
+        json("[{\"data\": {\"portalId\": 1, \"objectId\": \" 08\", \"name\": \"Zebulon Quirke\"}}"),
+        json(r#"{"data": "{\"accountId\": \"1\", \"objectId\": 8, \"name\": \"Zebulon Quirke\"}" x"#),
         words,
     ];
+    // Of whichever account it is.
+    let of_no_account = [json("{\"data\": {\"objectId\": 8, \"phone\": \"020 7946 0991\"")];
     let others = [typed(b"{\"of\": \"ann@x.example\"".to_vec(), "application/json"), encoded(b"{\"b\"")];
     let worker = ready(&reaper).await;
     // Before the erasure they are kept as they came, and it removes them.
-    broker.publish_with(&[&packed[..], &others].concat()).await;
-    set_aside(&db, packed.len() + others.len()).await;
+    broker.publish_with(&[&packed[..], &others, &of_no_account].concat()).await;
+    set_aside(&db, packed.len() + others.len() + 1).await;
     let admin = ADMIN.to_string();
     let erased = ["erase", "--account", "1", "--as", &admin, "--contact", "8", "--confirm", "1"];
     let output = reaper.run(&erased).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
     let left = async || db.letters().await.into_iter().map(|letter| letter.body).collect::<Vec<_>>();
-    assert_eq!(left().await, [others[0].0.clone(), b"{\"b\"".to_vec()]);
+    let emptied = b"[redacted]".to_vec();
+    assert_eq!(left().await, [others[0].0.clone(), b"{\"b\"".to_vec(), emptied]);
     // After it they are kept without the person,.
     for _ in 0..2 {
-        broker.publish_with(&packed).await;
+        broker.publish_with(&[&packed[..], &of_no_account].concat()).await;
     }
     wait_until("they are taken in", DEADLINE, async || broker.count(&broker.queue()).await == 0).await;
-    wait_until("all are set aside", DEADLINE, async || left().await.len() >= others.len() + packed.len())
+    wait_until("all are set aside", DEADLINE, async || left().await.len() > others.len() + packed.len())
         .await;
     let replaced = "{\"note\": \"for [redacted]\"";
     for body in left().await.into_iter().skip(others.len()).map(String::from_utf8) {

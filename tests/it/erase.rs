@@ -226,7 +226,7 @@ on_both!(what_was_taken_from_activities_does_not_come_back_with_the_same_file, a
     };
     let expected = [
         ["21", "stub", "", "", ""],
-        ["22", "stub", "", "", ""],
+        ["22", "", "[redacted] runs it", "", ""],
         ["23", "", "by Ada", "GDPR_DELETED", "[redacted]"],
     ];
     assert_eq!(kept().await, expected);
@@ -240,7 +240,7 @@ on_both!(what_was_taken_from_activities_does_not_come_back_with_the_same_file, a
             "SELECT CAST(activity_id AS text), CAST(object_id AS text) FROM activity_associations ORDER BY 1",
         )
         .await;
-    assert_eq!(links, [["23", "2"], ["24", "2"]]);
+    assert_eq!(links, [["22", "77"], ["23", "2"], ["24", "2"]]);
 });
 
 on_both!(a_second_legal_hold_is_not_lost_behind_the_first, async |db: Database| {

@@ -62,8 +62,8 @@ on_both!(every_column_that_can_hold_words_has_a_decision, async |db: Database| {
 });
 
 /// Tables that name contacts and keep ids, times and reasons only: what is left of a contact.
-const WHAT_IS_LEFT: [&str; 5] =
-    ["deletion_items", "erasures", "gone_contacts", "legal_holds", "trash_entries"];
+const WHAT_IS_LEFT: [&str; 6] =
+    ["deletion_items", "erasures", "gone_contacts", "legal_holds", "trash_entries", "unfinished_contacts"];
 
 on_both!(every_table_that_names_contacts_is_reached_by_the_matrix, async |db: Database| {
     let db = migrated(db).await;

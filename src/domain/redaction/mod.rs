@@ -215,11 +215,14 @@ fn keys_of(local: &str, domain: &str) -> BTreeSet<String> {
 
 /// The keys of an address: as it is, composed and decomposed, and with its domain as Unicode and as `xn--`.
 pub fn keys(address: &str) -> BTreeSet<String> {
-    let spelled = address.rsplit_once('@').map(|(local, domain)| {
-        domains(domain).into_iter().map(|domain| format!("{local}@{domain}")).collect::<Vec<_>>()
-    });
-    let spelled = spelled.into_iter().flatten().chain([address.to_owned()]);
-    spelled.flat_map(|address| [address.nfc().collect(), address.nfd().collect(), address]).collect()
+    let forms = |text: &str| -> BTreeSet<String> {
+        [text.to_owned(), text.nfc().collect(), text.nfd().collect()].into_iter().collect()
+    };
+    let Some((local, domain)) = address.rsplit_once('@') else { return forms(address) };
+    let domains: BTreeSet<String> =
+        domains(domain).iter().chain([&domain.to_owned()]).flat_map(|domain| forms(domain)).collect();
+    let address = |local: String| domains.iter().map(move |domain| format!("{local}@{domain}"));
+    forms(local).into_iter().flat_map(address).collect()
 }
 
 /// The patterns of an address.

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::domain::cloud_event::texts_of;
 use crate::domain::dead_letter::DeadLetter;
-use crate::domain::enrollment::object_of;
+use crate::domain::enrollment::{About, about};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
 use crate::store::{KeyHome, StoreError, dead_letters, suppressions};
 
-/// Deletes dead letters that name a person, of one account or without an account, and returns their ids.
+/// Deletes dead letters that name a person, of one account or without an account, and returns their ids. Of one that has the id
+/// of the contact and names no account the body goes: it may be of another account, and can be of no use any more.
 pub(super) async fn delete_dead_letters(
     tx: &mut Tx,
     account_id: i64,
@@ -19,22 +20,28 @@ pub(super) async fn delete_dead_letters(
 ) -> Result<Vec<i64>, StoreError> {
     let addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
     let redactor = Redactor::new(&addresses);
-    let is_about = |body: &[u8]| contact_id.is_some() && object_of(body) == contact_id;
     // One that is being written is waited for; one that comes later is redacted by the hash of the address.
     dead_letters::lock(tx).await?;
-    let (mut named, mut last) = (Vec::new(), 0);
+    let (mut named, mut emptied, mut last) = (Vec::new(), Vec::new(), 0);
     loop {
         let page = dead_letters::bodies_for(tx, last, account_id).await?;
         let Some((end, _)) = page.last() else { break };
         last = end.id;
         for (letter, body) in page {
-            let is_own = letter.account_id.is_some() && is_about(&body);
-            if is_own || texts(&letter, &body).iter().any(|it| redactor.redact(it, Style::Prose).is_some()) {
+            let texts = texts(&letter, &body);
+            let About { accounts, contact } = about(&texts);
+            let is_about = contact.is_some() && contact == contact_id;
+            if is_about && accounts.contains(&account_id)
+                || texts.iter().any(|it| redactor.redact(it, Style::Prose).is_some())
+            {
                 named.push(letter.id);
+            } else if is_about && accounts.is_empty() {
+                emptied.push(letter.id);
             }
         }
     }
     dead_letters::delete(tx, &named).await?;
+    dead_letters::empty(tx, &emptied).await?;
     Ok(named)
 }
 

@@ -33,6 +33,8 @@ const MAX_NAMED: usize = 10;
 pub(super) struct Apply<'a> {
     store: &'a Store,
     import: Import<'a>,
+    /// By which the same import is known again.
+    source_hash: String,
     index: Index,
     records: u64,
     readdressed: Arc<Sorted<2>>,
@@ -60,10 +62,11 @@ pub(super) struct Apply<'a> {
 
 impl<'a> Apply<'a> {
     pub fn new(store: &'a Store, import: Import<'a>, checked: Checked) -> Self {
-        let Checked { index, records, readdressed } = checked;
+        let Checked { index, records, readdressed, source_hash } = checked;
         Self {
             store,
             import,
+            source_hash,
             index,
             records,
             readdressed: Arc::new(readdressed),
@@ -108,8 +111,8 @@ impl<'a> Apply<'a> {
 
     async fn finish(mut self) -> Result<ImportReport, StoreError> {
         if self.count_refused == 0 {
-            let Import { source, ends_others, .. } = self.import;
-            transaction!(self.store, tx => unfinished::end(tx, source.identity(), ends_others))?;
+            let ends_others = self.import.ends_others;
+            transaction!(self.store, tx => unfinished::end(tx, &self.source_hash, ends_others))?;
             return Ok(self.report);
         }
         self.refused.sort_by_key(|refusal| refusal.line);
@@ -120,8 +123,8 @@ impl<'a> Apply<'a> {
             lines.push(format!("and {more} more"));
         }
         Err(StoreError::Refused(format!(
-            "{} {} imported, and {} could not be: {}; what was written meanwhile is in their way; mend that or \
-             them, and import the file again",
+            "{} {} imported, and {} could not be: {}; what was written meanwhile is in their way; mend that and \
+             import the file again, or mend them and import with --end-unfinished",
             counted(self.report.imported, "record"),
             verb(self.report.imported, "was", "were"),
             self.count_refused,
@@ -190,7 +193,7 @@ impl<'a> Apply<'a> {
     async fn chunk(&mut self, first: Piece) -> Result<(), StoreError> {
         let time = self.import.pace.chunk;
         let mut chunk =
-            match Chunk::begin(self.store, self.import.source, Arc::clone(&self.readdressed), time).await {
+            match Chunk::begin(self.store, &self.source_hash, Arc::clone(&self.readdressed), time).await {
                 Ok(chunk) => chunk,
                 Err(error) => return self.give_way(error, first).await,
             };

@@ -6,12 +6,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::iter::Peekable;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::index::Index;
 use super::sorter::{Rows, Sorted, Sorter};
 use super::source::{Entry, Next, Source, temporary_failed};
 use super::{Phase, Progress, State, absent_accounts, gone_of, ids, pairs_where, states};
 use crate::domain::address::address_key;
+use crate::domain::hex::hex;
 use crate::domain::members::Fault;
 use crate::domain::record::{Column, ColumnType, Record, parse_record, stages, too_long};
 use crate::store::batch::CONTACT;
@@ -34,6 +36,8 @@ pub(super) struct Checked {
     /// Account and id of the contacts whose addresses the file replaces: one that they hold now they may hold no longer
     /// at its end.
     pub readdressed: Sorted<2>,
+    /// The same for the same lines.
+    pub source_hash: String,
 }
 
 /// A mistake of the file as a whole: its line, and what it is.
@@ -57,6 +61,8 @@ pub(super) async fn check(
             Next::End => break,
             Next::TooLong(line) => return Err(fault_at(line, too_long())),
             Next::Line(entry) => {
+                check.source_hash.update(entry.hash.to_be_bytes());
+                check.source_hash.update(entry.length.to_be_bytes());
                 let text = std::str::from_utf8(&buffer)
                     .map_err(|_| at_line(line, "the line", "must be text in UTF-8"))?;
                 if !text.trim().is_empty() {
@@ -103,6 +109,7 @@ struct Check<'a> {
     /// Addresses to ask the store about.
     asked: Vec<(i64, i64, String)>,
     hashes: [RandomState; 2],
+    source_hash: Sha256,
 }
 
 /// A row of `addresses`: account, contact, line, what it is, and its value.
@@ -130,6 +137,7 @@ impl<'a> Check<'a> {
             held: Sorter::new(),
             asked: Vec::new(),
             hashes: [RandomState::new(), RandomState::new()],
+            source_hash: Sha256::new(),
         }
     }
 
@@ -209,7 +217,8 @@ impl<'a> Check<'a> {
         refuse(self.absent().await?)?;
         let (claims, readdressed) = self.claims().await?;
         refuse(contested(&claims).map_err(temporary_failed)?)?;
-        Ok(Checked { index: self.index, records: self.records, readdressed })
+        let source_hash = hex(&self.source_hash.finalize());
+        Ok(Checked { index: self.index, records: self.records, readdressed, source_hash })
     }
 
     /// The first account that the file names and neither it nor the store has, or else the first such contact; by line.

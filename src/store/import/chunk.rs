@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, Source};
+use super::unfinished::Identity;
 use super::{ImportReport, Numbered, Refusal, take_turn, unfinished};
 use crate::domain::record::{Action, Record, parse_record};
 use crate::domain::time::Time;
@@ -28,7 +29,7 @@ pub(super) enum Piece {
 pub(super) struct Chunk {
     pub tx: Tx,
     pub now: Time,
-    pub import_id: i64,
+    pub identity: Identity,
     pub hash_keys: KeyHome,
     /// Does the store have an erasure?
     pub has_erasures: bool,
@@ -44,9 +45,9 @@ pub(super) struct Chunk {
     time: Duration,
 }
 
-async fn begin(tx: &mut Tx, source: &Source) -> Result<(Time, i64, bool), StoreError> {
+async fn begin(tx: &mut Tx, source: &str) -> Result<(Time, Identity, bool), StoreError> {
     let now = take_turn(tx).await?;
-    Ok((now, unfinished::begin(tx, source.identity(), now).await?, has_erasures(tx).await?))
+    Ok((now, unfinished::begin(tx, source, now).await?, has_erasures(tx).await?))
 }
 
 /// Is there an erasure to be kept? Most stores have none, and texts need not be looked through.
@@ -57,19 +58,19 @@ async fn has_erasures(tx: &mut Tx) -> Result<bool, StoreError> {
 impl Chunk {
     pub async fn begin(
         store: &Store,
-        source: &Source,
+        source: &str,
         readdressed: Arc<Sorted<2>>,
         time: Duration,
     ) -> Result<Self, StoreError> {
         let mut tx = store.db.begin().await?;
-        let (now, import_id, has_erasures) = match begin(&mut tx, source).await {
+        let (now, identity, has_erasures) = match begin(&mut tx, source).await {
             Ok(begun) => begun,
             Err(error) => return tx.finish(Err(error)).await,
         };
         Ok(Self {
             tx,
             now,
-            import_id,
+            identity,
             hash_keys: store.hash_key_home().clone(),
             has_erasures,
             readdressed,

@@ -10,7 +10,8 @@ use super::Numbered;
 use super::chunk::Chunk;
 use super::filter::Stored;
 use crate::domain::address::address_key;
-use crate::domain::record::{Action, Kind, Record, Row};
+use crate::domain::identifiers::ADDITIONAL_ADDRESSES;
+use crate::domain::record::{Action, IS_PARTIAL, Kind, Record, Row};
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
 
@@ -25,6 +26,32 @@ struct Version {
     value: String,
     /// Since when; times are written in one form, so that the later one is the greater text.
     timestamp: String,
+    /// Not told by the CRM, but seen by an import.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<Source>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Source {
+    Import,
+}
+
+impl Version {
+    fn seen(value: &str, timestamp: &str) -> Self {
+        Self { value: value.to_owned(), timestamp: timestamp.to_owned(), source: Some(Source::Import) }
+    }
+}
+
+/// The time of the last version.
+fn last(versions: &[Version]) -> Option<&str> {
+    versions.iter().map(|it| it.timestamp.as_str()).max()
+}
+
+/// Do versions end with this value?
+fn end_with(versions: &[Version], value: &str) -> bool {
+    let last = last(versions);
+    versions.iter().any(|it| Some(it.timestamp.as_str()) == last && it.value == value)
 }
 
 impl Chunk {
@@ -39,6 +66,7 @@ impl Chunk {
         let mut kept = Vec::with_capacity(records.len());
         for (entry, mut record) in std::mem::take(records) {
             let stored = stored.get(&record.key());
+            let changed_at = text(&record.row, "updated_at").map(str::to_owned);
             if record.action == Action::Merge && !record.merge_into(stored) {
                 self.report.skipped += 1;
                 continue;
@@ -51,7 +79,7 @@ impl Chunk {
                     self.report.dropped_properties += dropped.count() as u64;
                 }
                 if kind.name == "contact" {
-                    record.keep_former(stored, self.now)?;
+                    record.keep_former(stored, changed_at.as_deref(), self.identity.started_at)?;
                 }
             }
             kept.push((entry, record));
@@ -91,40 +119,63 @@ fn values(row: &Row, emails: &[Row]) -> BTreeMap<String, String> {
         .collect();
     if !additional.is_empty() {
         let joined = additional.into_values().collect::<Vec<_>>().join(";");
-        values.entry(ADDITIONAL_EMAILS.to_owned()).or_insert(joined);
+        values.entry(ADDITIONAL_EMAILS.to_owned()).or_insert_with(|| joined.clone());
+        values.insert(ADDITIONAL_ADDRESSES.to_owned(), joined);
     }
     values
 }
 
 impl Record {
     /// Adds to the history what the store has there, each value that the record replaces, and the one that it puts in its
-    /// place. The time of a change is the record's where it tells one, else that of the import; a value that was replaced had
-    /// been there when its own record was last changed.
-    fn keep_former(&mut self, stored: &Stored, now: Time) -> Result<(), StoreError> {
+    /// place. A change is of the time that the record tells, or else of the import's beginning, whichever of its records made it:
+    /// a property that several records of a file change has changed once. A value that was replaced had been there when its own
+    /// record was last changed.
+    fn keep_former(
+        &mut self,
+        stored: &Stored,
+        changed_at: Option<&str>,
+        import_began: Time,
+    ) -> Result<(), StoreError> {
+        let import_began = format_time(import_began);
+        let was_at = text(&stored.row, "updated_at").or(text(&stored.row, "created_at")).unwrap_or_default();
+        let (before, after) = (values(&stored.row, &stored.emails), values(&self.row, &self.links));
         let mut history = self::history(&stored.row)?;
         for (name, told) in self::history(&self.row)? {
-            let versions = history.entry(name).or_default();
+            let versions = history.entry(name.clone()).or_default();
+            // The CRM knows better than an import that saw less of it.
+            if end_with(&told, after.get(&name).map_or("", String::as_str)) {
+                versions.retain(|it| it.source.is_none() || told.iter().all(|told| told.value != it.value));
+            }
             let new: Vec<Version> = told.into_iter().filter(|version| !versions.contains(version)).collect();
             versions.extend(new);
         }
-        let now = format_time(now);
-        let changed_at = text(&self.row, "updated_at").unwrap_or(&now);
-        let was_at = text(&stored.row, "updated_at").or(text(&stored.row, "created_at")).unwrap_or_default();
-        let (before, after) = (values(&stored.row, &stored.emails), values(&self.row, &self.links));
         for name in before.keys().chain(after.keys()).collect::<BTreeSet<_>>() {
-            let (old, new) = (before.get(name), after.get(name));
-            if old == new {
+            let (old, new) = (before.get(name), after.get(name).map_or("", String::as_str));
+            if old.map_or("", String::as_str) == new {
                 continue;
             }
             let versions = history.entry(name.clone()).or_default();
-            if let Some(old) = old.filter(|old| versions.iter().all(|it| it.value != **old)) {
-                versions.push(Version { value: old.clone(), timestamp: was_at.to_owned() });
+            let mut seen_now = Vec::new();
+            versions.retain(|it| {
+                let is_of_now = it.source.is_some() && it.timestamp == import_began;
+                seen_now.extend(is_of_now.then(|| it.value.clone()));
+                !is_of_now
+            });
+            let earlier = if seen_now.is_empty() { None } else { last(versions).map(str::to_owned) };
+            for value in seen_now.iter().chain(old) {
+                if versions.iter().all(|it| it.value != *value) {
+                    versions.push(Version::seen(value, earlier.as_deref().unwrap_or(was_at)));
+                }
             }
-            let new = new.cloned().unwrap_or_default();
-            let last = versions.iter().map(|it| it.timestamp.clone()).max().unwrap_or_default();
-            if versions.iter().all(|it| it.timestamp != last || it.value != new) {
-                let at = if *changed_at > *last { changed_at } else { &now };
-                versions.push(Version { value: new, timestamp: at.to_owned() });
+            let was_unknown = old.is_none() && stored.row.get(IS_PARTIAL) == Some(&Value::Bool(true));
+            if was_unknown && versions.is_empty() {
+                // Nobody can tell when it came.
+                versions.push(Version::seen("", was_at));
+            } else if !end_with(versions, new) && !was_unknown {
+                let change = Version::seen(new, changed_at.unwrap_or(&import_began));
+                if !versions.contains(&change) {
+                    versions.push(change);
+                }
             }
         }
         self.row.insert("history".to_owned(), json!(history));

@@ -1,17 +1,14 @@
 //! The file that is imported, as lines that can be read again.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
+use std::io::{self, BufRead, BufReader, Read, Seek};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::Crc;
-use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
-use crate::domain::hex::hex;
 use crate::domain::network;
 use crate::domain::record::MAX_SEGMENT_BYTES;
 
@@ -19,7 +16,6 @@ use crate::domain::record::MAX_SEGMENT_BYTES;
 #[derive(Debug)]
 pub struct Source {
     file: File,
-    identity: String,
 }
 
 /// Where a record stands in the source.
@@ -48,11 +44,7 @@ impl Source {
     /// Where it cannot be read, or its copy cannot be made.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        if !file.metadata()?.is_file() {
-            return Self::copy(file);
-        }
-        let identity = hex(&Sha256::digest(path.canonicalize()?.as_os_str().as_bytes()));
-        Ok(Self { file, identity })
+        if file.metadata()?.is_file() { Ok(Self { file }) } else { Self::copy(file) }
     }
 
     /// Copies what is read into a file without a name, which is gone with its last reader.
@@ -62,22 +54,9 @@ impl Source {
     /// Where the input cannot be read, or the file cannot be made.
     pub fn copy(mut input: impl Read) -> io::Result<Self> {
         let mut file = temporary_file()?;
-        let (mut hash, mut chunk) = (Sha256::new(), vec![0; 1 << 16]);
-        loop {
-            let length = input.read(&mut chunk)?;
-            if length == 0 {
-                break;
-            }
-            hash.update(&chunk[..length]);
-            file.write_all(&chunk[..length])?;
-        }
+        io::copy(&mut input, &mut file)?;
         file.rewind()?;
-        Ok(Self { file, identity: hex(&hash.finalize()) })
-    }
-
-    /// A hash that tells whether an import is the same one again: of the file's path, or of what was copied.
-    pub(super) fn identity(&self) -> &str {
-        &self.identity
+        Ok(Self { file })
     }
 
     /// The file itself, at whatever place it was read to.

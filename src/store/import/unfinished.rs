@@ -1,8 +1,8 @@
 //! Imports that have begun and not come to their end.
 //!
 //! An import writes kind after kind, so for a while the store may have a contact and not yet the segments, associations and
-//! enrollments that keep it from being deleted; after an interruption that while lasts until somebody imports the file again.
-//! No enrollment of a contact that such an import wrote last is decided: it waits as for a contact that is not there.
+//! enrollments that protect it; after an interruption that while lasts until the same import runs again. No enrollment of a
+//! contact that an unfinished import has changed is decided: it waits as for a contact that is not there.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -14,45 +14,108 @@ use crate::store::batch::CONTACT;
 use crate::store::db::Tx;
 use crate::store::values::args;
 
-/// The imports that have not ended.
-pub(in crate::store) async fn unfinished(tx: &mut Tx) -> Result<HashSet<i64>, StoreError> {
-    tx.rows("SELECT import_id FROM unfinished_imports", &[])
-        .await?
-        .iter()
-        .map(|row| row.int("import_id"))
-        .collect()
+/// An import that chunk after chunk takes part in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub import_id: i64,
+    /// When its first chunk began, in whichever process.
+    pub started_at: Time,
+    /// There are other unfinished imports.
+    pub has_others: bool,
 }
 
-/// The id of the import of this source, which begins with its first chunk.
-pub(super) async fn begin(tx: &mut Tx, source: &str, now: Time) -> Result<i64, StoreError> {
-    let sql = "INSERT INTO unfinished_imports (source, started_at) VALUES ($1, $2) \
-               ON CONFLICT (source) DO UPDATE SET source = excluded.source RETURNING import_id";
-    let row = tx.row(sql, args![source, now]).await?;
-    row.ok_or_else(|| StoreError::Failed("an import has no id".to_owned()))?.int("import_id")
-}
-
-/// Takes an import for finished, or all of them.
-pub(super) async fn end(tx: &mut Tx, source: &str, others_too: bool) -> Result<(), StoreError> {
-    if others_too {
-        return tx.execute("DELETE FROM unfinished_imports", &[]).await.map(drop);
+/// Which of these contacts, each with the import that its row names, an unfinished import has changed.
+pub(in crate::store) async fn unfinished(
+    tx: &mut Tx,
+    contacts: &[((i64, i64), Option<i64>)],
+) -> Result<HashSet<(i64, i64)>, StoreError> {
+    let mut imports = HashSet::new();
+    for row in tx.rows("SELECT import_id FROM unfinished_imports", &[]).await? {
+        imports.insert(row.int("import_id")?);
     }
-    let sql = "DELETE FROM unfinished_imports WHERE source = $1";
-    tx.execute(sql, args![source]).await.map(drop)
+    let is_named = |import: &Option<i64>| import.is_some_and(|import| imports.contains(&import));
+    let mut found: HashSet<(i64, i64)> =
+        contacts.iter().filter(|(_, import)| is_named(import)).map(|(contact, _)| *contact).collect();
+    if !imports.is_empty() {
+        let sql = format!(
+            "SELECT u.account_id, u.contact_id FROM {} JOIN unfinished_contacts u \
+             ON u.account_id = b.account_id AND u.contact_id = b.contact_id \
+             JOIN unfinished_imports i ON i.import_id = u.import_id",
+            tx.dialect().ids(1, &CONTACT)
+        );
+        let all = contacts.iter().map(|(contact, _)| *contact).collect();
+        for row in tx.rows(&sql, args![ids(&all)]).await? {
+            found.insert((row.int("account_id")?, row.int("contact_id")?));
+        }
+    }
+    Ok(found)
 }
+
+/// Begins an import with its first chunk, and says with each that it is under way.
+pub(super) async fn begin(tx: &mut Tx, source: &str, now: Time) -> Result<Identity, StoreError> {
+    let sql = "INSERT INTO unfinished_imports (source, started_at, seen_at) VALUES ($1, $2, $2) \
+               ON CONFLICT (source) DO UPDATE SET seen_at = excluded.seen_at RETURNING import_id, started_at";
+    let row = tx.row(sql, args![source, now]).await?;
+    let row = row.ok_or_else(|| StoreError::Failed("an import has no id".to_owned()))?;
+    let (import_id, started_at) = (row.int("import_id")?, row.time("started_at")?);
+    let sql = "SELECT 1 AS one FROM unfinished_imports WHERE import_id <> $1 LIMIT 1";
+    let has_others = tx.row(sql, args![import_id]).await?.is_some();
+    Ok(Identity { import_id, started_at, has_others })
+}
+
+/// An import that has written nothing for so long counts as interrupted. A chunk takes about a second.
+const INTERRUPTED: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
+
+/// Marks an import as finished, and with it those that were interrupted where `others_too` says so.
+pub(super) async fn end(tx: &mut Tx, source: &str, others_too: bool) -> Result<(), StoreError> {
+    let seen_before = others_too.then_some(tx.now().await? - INTERRUPTED);
+    let ended = "source = $1 OR seen_at < $2";
+    for sql in [
+        format!(
+            "DELETE FROM unfinished_contacts WHERE import_id IN (SELECT import_id FROM unfinished_imports WHERE {ended})"
+        ),
+        format!("DELETE FROM unfinished_imports WHERE {ended}"),
+    ] {
+        tx.execute(&sql, args![source, seen_before]).await?;
+    }
+    Ok(())
+}
+
+/// Does the row of a contact, `t`, name another import that is unfinished? `$2` is this one.
+pub(super) const HAS_ANOTHER: &str =
+    "EXISTS (SELECT 1 FROM unfinished_imports u WHERE u.import_id = t.import_id AND u.import_id <> $2)";
 
 impl Chunk {
-    /// Says of contacts that this import changes what is around them.
+    /// Marks contacts as changed by this import. The mark of another unfinished import stays.
     pub(super) async fn mark(&mut self, contacts: &BTreeSet<(i64, i64)>) -> Result<(), StoreError> {
         if contacts.is_empty() {
             return Ok(());
         }
         let lock = self.tx.dialect().for_update("c");
         states(&mut self.tx, contacts, &lock).await?;
+        let import_id = self.identity.import_id;
+        let batch = self.tx.dialect().ids(3, &CONTACT);
         let sql = format!(
             "UPDATE contacts SET import_id = $1 WHERE (account_id, contact_id) IN \
-             (SELECT b.account_id, b.contact_id FROM {}) AND import_id IS DISTINCT FROM $1",
-            self.tx.dialect().ids(2, &CONTACT)
+             (SELECT b.account_id, b.contact_id FROM {batch} JOIN contacts t ON t.account_id = b.account_id \
+              AND t.contact_id = b.contact_id WHERE t.import_id IS DISTINCT FROM $1 AND NOT {HAS_ANOTHER})"
         );
-        self.tx.execute(&sql, args![self.import_id, ids(contacts)]).await.map(drop)
+        self.tx.execute(&sql, args![import_id, import_id, ids(contacts)]).await?;
+        self.mark_beside(contacts).await
+    }
+
+    /// Marks those of the contacts whose row names another unfinished import.
+    pub(super) async fn mark_beside(&mut self, contacts: &BTreeSet<(i64, i64)>) -> Result<(), StoreError> {
+        let Identity { import_id, has_others, .. } = self.identity;
+        if !has_others {
+            return Ok(());
+        }
+        let sql = format!(
+            "INSERT INTO unfinished_contacts (account_id, contact_id, import_id) \
+             SELECT t.account_id, t.contact_id, $1 FROM {} JOIN contacts t ON t.account_id = b.account_id \
+             AND t.contact_id = b.contact_id WHERE {HAS_ANOTHER} ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+            self.tx.dialect().ids(3, &CONTACT)
+        );
+        self.tx.execute(&sql, args![import_id, import_id, ids(contacts)]).await.map(drop)
     }
 }

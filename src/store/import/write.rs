@@ -8,6 +8,7 @@ use super::chunk::Chunk;
 use super::filter::Stored;
 use super::sorter::Sorter;
 use super::source::temporary_failed;
+use super::unfinished::HAS_ANOTHER;
 use super::{Numbered, State, addresses_in, states};
 use crate::domain::associations;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table};
@@ -131,10 +132,8 @@ impl Chunk {
             let sql = format!("DELETE FROM {} WHERE ({owner}) IN {keys}", links.name);
             self.tx.execute(&sql, args![batch.as_str()]).await?;
         }
-        if records.iter().any(|(_, record)| record.is_membership()) {
-            let member = |record: &Record| Some((record.account_id, record.row.get("contact_id")?.as_i64()?));
-            self.mark(&records.iter().filter_map(|(_, record)| member(record)).collect()).await?;
-        }
+        // Until the end of the file nobody knows what is there instead.
+        self.mark(&records.iter().flat_map(|(_, record)| contacts_of(record)).collect()).await?;
         if kind.table.name == "users" {
             // Of a token nothing may be left for the next user of this id.
             let sql = format!("DELETE FROM tokens WHERE ({}) IN {keys}", names(key));
@@ -152,15 +151,7 @@ impl Chunk {
             return Ok(());
         }
         let (key, rest) = table.columns.split_at(table.key);
-        // A contact that another import left unfinished is taken over.
-        let (import, taken_over, import_id) = match table.name {
-            "contacts" => (
-                ", import_id",
-                " AND NOT EXISTS (SELECT 1 FROM unfinished_imports u WHERE u.import_id = t.import_id AND u.import_id <> $2)",
-                ", $2",
-            ),
-            _ => ("", "", ""),
-        };
+        let (import, import_id) = if table.name == "contacts" { (", import_id", ", $2") } else { ("", "") };
         // A row that is as it should be is not even locked. It is looked up by its key, one by one, whatever PostgreSQL
         // believes of a table that fills.
         let (is_same, update) = if rest.is_empty() {
@@ -170,12 +161,15 @@ impl Chunk {
                 "association_type_id" => says_no_more(),
                 name => format!("t.{name} IS NOT DISTINCT FROM b.{name}"),
             });
-            let columns = rest.iter().map(|(name, _)| *name).chain(import.strip_prefix(", "));
-            let columns = columns.map(|name| format!("{name} = excluded.{name}"));
-            (
-                equal.collect::<Vec<_>>().join(" AND ") + taken_over,
-                format!("UPDATE SET {}", columns.collect::<Vec<_>>().join(", ")),
-            )
+            let mut columns: Vec<String> =
+                rest.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect();
+            if !import.is_empty() {
+                let other = HAS_ANOTHER.replace("t.import_id", "contacts.import_id");
+                columns.push(format!(
+                    "import_id = CASE WHEN {other} THEN contacts.import_id ELSE excluded.import_id END"
+                ));
+            }
+            (equal.collect::<Vec<_>>().join(" AND "), format!("UPDATE SET {}", columns.join(", ")))
         };
         let sql = format!(
             "INSERT INTO {table} ({names}{import}) SELECT {names}{import_id} FROM {batch} \
@@ -188,11 +182,14 @@ impl Chunk {
             key = names(key),
         );
         let rows = batch_text(records.iter().map(|(_, record)| &record.row));
-        match import_id {
-            "" => self.tx.execute(&sql, args![rows]).await?,
-            _ => self.tx.execute(&sql, args![rows, self.import_id]).await?,
-        };
-        Ok(())
+        if import_id.is_empty() {
+            return self.tx.execute(&sql, args![rows]).await.map(drop);
+        }
+        self.tx.execute(&sql, args![rows, self.identity.import_id]).await?;
+        let contacts = records.iter().flat_map(|(_, record)| {
+            record.contacts.iter().map(|contact_id| (record.account_id, *contact_id))
+        });
+        self.mark_beside(&contacts.collect()).await
     }
 
     /// The links of the records become those the records tell, no more and no fewer.
@@ -360,11 +357,27 @@ fn json_row(found: &Found, columns: &[Column]) -> Result<Row, StoreError> {
     columns.iter().map(value).collect()
 }
 
-/// The vendor gives two types where a company is the primary one, in any order: the plain one takes nothing from the other.
+/// The contacts from which a removal takes a membership or an association.
+fn contacts_of(record: &Record) -> Vec<(i64, i64)> {
+    let id = |column: &str| record.row.get(column).and_then(Value::as_i64);
+    let end = |of_type: &str, id_column: &str| {
+        id(id_column).filter(|_| record.row.get(of_type).is_some_and(|it| it == "contact"))
+    };
+    let ids = match record.kind.table.name {
+        "segment_members" => [id("contact_id"), None],
+        "associations" => [end("from_type", "from_id"), end("to_type", "to_id")],
+        _ => [None, None],
+    };
+    ids.into_iter().flatten().map(|contact_id| (record.account_id, contact_id)).collect()
+}
+
+/// The vendor gives two types where a company is the primary one, in any order: the plain one takes nothing from the other, and
+/// none takes nothing at all.
 fn says_no_more() -> String {
     let implied = associations::implied().map(|[more, plain]| format!("('{more}', '{plain}')"));
     format!(
         "(t.association_type_id IS NOT DISTINCT FROM b.association_type_id \
+         OR b.association_type_id IS NULL \
          OR coalesce((t.association_type_id, b.association_type_id) IN ({}), FALSE))",
         implied.collect::<Vec<_>>().join(", ")
     )

@@ -204,8 +204,7 @@ async fn wake(
     if sweep.failed_before.is_some() {
         return Ok(Default::default());
     }
-    let TakenUp { keys, changed, trips } =
-        waiting::take_up(tx, &store.compiled, sweep.limit as usize, rules).await?;
+    let TakenUp { keys, changed, trips } = waiting::take_up(tx, store, sweep.limit as usize, rules).await?;
     let mut woken = ByAccount::new();
     for key in keys {
         woken.entry(key.account_id).or_default().push(key.enrollment_id);

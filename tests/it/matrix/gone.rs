@@ -192,7 +192,8 @@ impl Account {
             if way == Way::Erase && !held {
                 redact_headers(&mut activity.properties);
             }
-            if activity.kind != "task" && !activity.ends.iter().any(|end| self.exists(end)) {
+            // One that is named counts, imported or not, unless it was erased.
+            if activity.kind != "task" && activity.ends.iter().all(|end| self.forgotten.contains(end)) {
                 activity.stub = true;
                 activity.ends.clear();
                 activity.properties.clear();
@@ -376,7 +377,9 @@ impl Contact {
         };
         let mut traces: BTreeSet<String> = values("phone").into_iter().collect();
         // Of any other property only what begins with a plus is a number for sure.
-        traces.extend(values("assistant").into_iter().filter(|it| it.starts_with('+') && !it.contains('/')));
+        let assistants = values("assistant");
+        let parts = assistants.iter().flat_map(|it| it.split(" / ")).map(str::to_owned);
+        traces.extend(parts.filter(|it| it.starts_with('+')));
         for first in values("firstname") {
             for last in values("lastname") {
                 traces.extend([format!("{first} {last}"), format!("{last}, {first}")]);

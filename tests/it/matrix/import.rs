@@ -141,13 +141,18 @@ impl Account {
         let values = |versions: &Value| -> Vec<String> {
             versions.as_array().into_iter().flatten().map(|version| text(version, "value")).collect()
         };
-        let it = Contact {
-            history: history.map(|(name, versions)| (name.clone(), values(versions))).collect(),
-            properties,
-            addresses: addresses.clone(),
-            ..self.contacts.remove(&contact).unwrap_or_default()
-        };
-        self.contacts.insert(contact, it);
+        let mut it = self.contacts.remove(&contact).unwrap_or_default();
+        for (name, versions) in history {
+            it.history.entry(name.clone()).or_default().extend(values(versions));
+        }
+        // What a record replaces is not forgotten.
+        for (name, former) in it.properties.iter().filter(|(name, it)| properties.get(*name) != Some(*it)) {
+            it.history.entry(name.clone()).or_default().push(former.clone());
+        }
+        for former in it.addresses.difference(&addresses) {
+            it.history.entry("email".to_owned()).or_default().push(former.clone());
+        }
+        self.contacts.insert(contact, Contact { properties, addresses: addresses.clone(), ..it });
         if !known && record["archived"] == true {
             let old =
                 record["archivedAt"].as_str().expect("a time") < super::graph::ninety_days_ago().as_str();
