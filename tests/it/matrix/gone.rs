@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::model::{Account, Contact, Conversation, Notification, Object, Words};
+use super::model::{Account, Contact, Conversation, File, Notification, Object, Words};
 
 const REDACTED: &str = "[redacted]";
 
@@ -216,11 +216,12 @@ impl Account {
         let submissions = &self.submissions;
         let uploaded =
             |id: Option<i64>| id.and_then(|id| submissions.get(&id)).is_some_and(|it| theirs(&it.contact));
+        let goes = |it: &File| uploaded(it.submission) && !it.contacts.iter().any(|id| self.is_held(*id));
+        let going: BTreeSet<i64> = self.files.iter().filter(|(_, it)| goes(it)).map(|(id, _)| *id).collect();
+        self.files.retain(|id, _| !going.contains(id));
         if way == Way::Erase {
-            let going = self.files.iter().filter(|(_, it)| uploaded(it.submission));
-            self.forgotten.extend(going.map(|(id, _)| ("file".to_owned(), *id)));
+            self.forgotten.extend(going.into_iter().map(|id| ("file".to_owned(), id)));
         }
-        self.files.retain(|_, it| !uploaded(it.submission));
         for submission in self.submissions.values().filter(|it| theirs(&it.contact)) {
             *self.past_submissions.entry(submission.form.clone()).or_default() += 1;
         }
