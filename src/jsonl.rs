@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_needs_a_person_says_so() {
+    async fn permanent_errors_are_reported_as_permanent() {
         let file = TempFile::with(b"a\nb\n");
         let store = Arc::default();
         let mut feed = file.feed(&store);

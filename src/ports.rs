@@ -50,15 +50,15 @@ pub enum FeedError {
 }
 
 /// Something that may fall behind, and goes before the jobs of retention.
-pub trait Lag: Send + Sync + 'static {
+pub trait Backpressure: Send + Sync + 'static {
     /// What it is, for the log.
     fn of_what(&self) -> &'static str;
 
     /// Is it further behind than it should be? Where that cannot be told, it is not: retention would wait for ever.
-    fn is_behind(&self) -> BoxFuture<'_, bool>;
+    fn should_wait(&self) -> BoxFuture<'_, bool>;
 
     /// Somebody else measures from now on: what the metrics show of it is no longer true.
-    fn forget_measures(&self) {}
+    fn reset_gauges(&self) {}
 }
 
 /// One enrollment message as it arrived, with what its feed needs to settle it.
@@ -176,7 +176,7 @@ pub enum DecideError {
     #[error("{problem}")]
     InTheWay {
         /// What it was.
-        obstacle: Obstacle,
+        obstacle: RetryReason,
         /// As a sentence.
         problem: String,
     },
@@ -187,7 +187,7 @@ pub enum DecideError {
 
 /// What can be in the way of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum RetryReason {
     /// Other transactions, again and again.
     Contended,
     /// A lock that was not released in time, or a statement that took too long.
@@ -196,7 +196,7 @@ pub enum Obstacle {
     Unsupported,
 }
 
-impl Obstacle {
+impl RetryReason {
     /// Each of them, for counters that are born at zero.
     pub const ALL: [Self; 3] = [Self::Contended, Self::TimedOut, Self::Unsupported];
 
@@ -257,7 +257,7 @@ pub trait Checkpoints: Send + Sync + 'static {
 }
 
 /// Keeps dead letters while they are decided anew.
-pub trait Replays: Send + Sync + 'static {
+pub trait ReplayStore: Send + Sync + 'static {
     /// Removes those that were decided and gives those that were set aside again their new reason, in one transaction.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ use crate::telemetry::{self, Telemetry};
 /// Between two looks at the store before it answers.
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How long requests may go on when all else has ended: a job's batch takes a second.
-const LAST_REQUESTS: Duration = Duration::from_secs(10);
+const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the connections to the store may take to close.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// How often pools, outbox and histograms are looked after.
@@ -48,7 +48,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// Wrong settings that only show at run time, a schema newer than this program, a feed that needs a person, or
 /// a drain that took too long.
 pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()> {
-    let mut asked = asked_to_stop()?;
+    let mut asked = shutdown_signal()?;
     let traces = match settings.traces.endpoint.as_str() {
         "" => None,
         endpoint => Some(Traces::start(endpoint)?),
@@ -66,7 +66,7 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
     tokio::spawn(watchdog(Arc::clone(&systemd), health.clone()));
     let outcome = work(settings, &store, &health, &systemd, telemetry, &mut asked).await;
     // Before the store goes: what was asked for over HTTP ends well, too.
-    if tokio::time::timeout(LAST_REQUESTS, server.stop()).await.is_err() {
+    if tokio::time::timeout(HTTP_DRAIN_TIMEOUT, server.stop()).await.is_err() {
         warn!("requests over HTTP are still under way; they are cut off");
     }
     // A connection may be stuck; the exit closes it as well.
@@ -100,10 +100,10 @@ async fn work(
         tokio::spawn(scheduler::run(store.clone(), options::schedule(settings, store), listener.clone()));
     let housekeeping = {
         let sends_mail = !settings.mail.smtp_url.is_empty();
-        tokio::spawn(keep_house(store.clone(), telemetry, sends_mail, listener.clone()))
+        tokio::spawn(run_housekeeping(store.clone(), telemetry, sends_mail, listener.clone()))
     };
     let options = options::pipeline(settings, Some(health.clone()), None);
-    let waiting = tokio::spawn(pipeline::waiting::run(
+    let waiting = tokio::spawn(pipeline::pending::run(
         store.clone(),
         options::rules(settings),
         options.clone(),
@@ -150,7 +150,7 @@ async fn work(
 
 /// Lets systemd restart a process that hangs.
 async fn watchdog(systemd: Arc<Systemd>, health: Health) {
-    systemd.keep_telling(|| health.not_alive().is_empty()).await;
+    systemd.run_watchdog(|| health.liveness_failures().is_empty()).await;
 }
 
 type PipelineTask = JoinHandle<Result<End, String>>;
@@ -297,7 +297,7 @@ async fn migrate(store: &Store, asked: &mut watch::Receiver<bool>) -> anyhow::Re
 }
 
 /// Metrics that nobody's work brings up to date.
-async fn keep_house(store: Store, telemetry: Telemetry, sends_mail: bool, mut stop: Stop) {
+async fn run_housekeeping(store: Store, telemetry: Telemetry, sends_mail: bool, mut stop: Stop) {
     while !stop.is_requested() {
         telemetry.run_upkeep();
         let (open, idle) = store.connections();
@@ -359,7 +359,7 @@ pub async fn serve(
     let listener = http::bind(settings.http.listen).await?;
     let address = listener.local_addr().context("the listening socket has no address")?;
     info!(http.address = %address, "listening");
-    tokio::spawn(health.clone().keep_beating());
+    tokio::spawn(health.clone().run_heartbeat());
     let (stop, stopped) = oneshot::channel::<()>();
     let state = http::State { health, metrics: Arc::new(move || telemetry.render()) };
     let operations = operations(settings, store);
@@ -373,7 +373,7 @@ pub async fn serve(
 /// # Errors
 ///
 /// Where the operating system does not let signals be listened to.
-pub fn asked_to_stop() -> anyhow::Result<watch::Receiver<bool>> {
+pub fn shutdown_signal() -> anyhow::Result<watch::Receiver<bool>> {
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened to")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened to")?;
     let hangup = || signal(SignalKind::hangup()).context("SIGHUP cannot be listened to");

@@ -64,7 +64,7 @@ impl Systemd {
     }
 
     /// Says so twice in each period, as long as it is true; spawn it beside the work.
-    pub async fn keep_telling(&self, is_alive: impl Fn() -> bool) {
+    pub async fn run_watchdog(&self, is_alive: impl Fn() -> bool) {
         let Some(period) = self.period else { return };
         loop {
             if is_alive() {
@@ -102,14 +102,14 @@ mod tests {
         manager.set_nonblocking(true).unwrap();
         let listener = listener(OsStr::new(&name)).unwrap();
         let systemd = Systemd { listener: Some(listener), period: Some(Duration::from_millis(100)) };
-        let telling = tokio::time::timeout(Duration::from_secs(1), systemd.keep_telling(|| is_alive));
+        let telling = tokio::time::timeout(Duration::from_secs(1), systemd.run_watchdog(|| is_alive));
         assert!(telling.await.is_err(), "it goes on");
         let mut bytes = [0; 64];
         std::iter::from_fn(|| manager.recv(&mut bytes).ok()).count()
     }
 
     #[tokio::test]
-    async fn it_is_told_while_there_is_progress_and_not_otherwise() {
+    async fn watchdog_pings_only_while_alive() {
         assert!(heard(true).await > 2);
         assert_eq!(heard(false).await, 0);
     }

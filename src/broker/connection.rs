@@ -28,7 +28,7 @@ const SHORT_FRAMES: u32 = 16 * 1024;
 
 /// How often a connection is looked at that owes an answer, and how long answers that are on their way are waited for once
 /// it has ended.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a connection is for: a broker in alarm blocks connections that publish, and acknowledgements must
 /// not hang with them, so the two never share one.
@@ -115,7 +115,7 @@ pub(super) async fn close(connection: &Connection) {
 ///
 /// # Errors
 /// Those of `asked`; transient where the connection ended and it was not answered.
-pub(super) async fn unless_lost<T>(
+pub(super) async fn or_connection_lost<T>(
     connection: &Connection,
     doing: &str,
     asked: impl Future<Output = Result<T, FeedError>>,
@@ -137,7 +137,7 @@ pub(super) async fn lost(connection: &Connection) {
 async fn until_over(is_connected: impl Fn() -> bool) {
     loop {
         let was_connected = is_connected();
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
         if !was_connected {
             return;
         }
@@ -193,7 +193,7 @@ impl Place {
                 "RabbitMQ at {host} does not let this user into the virtual host '{vhost}': create it or grant \
                  access to it (in the URL the virtual host '/' is written %2f)."
             ),
-            ErrorKind::IOError(cause) if *with_tls && may_be_of_tls(cause.kind()) => format!(
+            ErrorKind::IOError(cause) if *with_tls && may_be_tls_failure(cause.kind()) => format!(
                 "RabbitMQ at {host} and this service do not agree on TLS ({}): check that the URL names the host \
                  as its certificate does, and feed.rabbitmq.ca_file, client_certificate_file and client_key_file.",
                 explained(cause)
@@ -209,7 +209,7 @@ impl Place {
 
 /// Of certificates too the library speaks as of bad data. A broker that refuses ours says so and hangs up when we have
 /// begun to speak already, and the end of the connection may be all that arrives of it.
-fn may_be_of_tls(kind: std::io::ErrorKind) -> bool {
+fn may_be_tls_failure(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
     matches!(kind, InvalidData | ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }
@@ -257,8 +257,8 @@ mod tests {
     async fn a_connection_is_lost_only_when_it_has_ended() {
         let (ends, asked) = (std::cell::Cell::new(3), tokio::time::Instant::now());
         until_over(|| ends.replace(ends.get() - 1) > 0).await;
-        assert_eq!(asked.elapsed(), 4 * LOOK);
-        assert!(timeout(1000 * LOOK, until_over(|| true)).await.is_err());
+        assert_eq!(asked.elapsed(), 4 * POLL_INTERVAL);
+        assert!(timeout(1000 * POLL_INTERVAL, until_over(|| true)).await.is_err());
     }
 
     fn hosts(url: &str) -> Vec<String> {

@@ -12,10 +12,10 @@ use lapin::{Acker, BasicProperties, Connection};
 use tokio::sync::Mutex;
 use tracing::warn;
 
-use super::connection::{Role, connect, transient, unless_lost};
+use super::connection::{Role, connect, or_connection_lost, transient};
 use super::envelope::{Form, Incoming};
-use super::ladder::Ladder;
 use super::publisher::{Outgoing, Publisher};
+use super::retry_queues::RetryQueues;
 use super::subscription::Subscription;
 use super::{Options, short, topology};
 use crate::domain::cloud_event::{self, Carriage, Plain};
@@ -43,7 +43,7 @@ impl Feed for RabbitFeed {
     async fn open(&mut self) -> Result<RabbitSession, FeedError> {
         let options = &self.options;
         let queue = short(&options.queue)?;
-        let ladder = Arc::new(Ladder::new(options)?);
+        let ladder = Arc::new(RetryQueues::new(options)?);
         let connection = Arc::new(connect(options, Role::Consume).await?);
         topology::declare(&connection, options).await?;
         let publisher = Arc::new(Publisher::connect(options, Role::Publish).await?);
@@ -183,7 +183,7 @@ pub struct RabbitSettler {
     /// The one that the deliveries came by.
     connection: Arc<Connection>,
     publisher: Arc<Publisher>,
-    ladder: Arc<Ladder>,
+    ladder: Arc<RetryQueues>,
     /// Of the deliveries of this session. Held while acknowledging: an acknowledgement of many must not be overtaken by
     /// a later one that includes it, the broker would not know it any more.
     progress: Arc<Mutex<Progress>>,
@@ -261,7 +261,7 @@ impl RabbitSettler {
             }
             Ok(not_acked)
         };
-        let not_acked = unless_lost(&self.connection, "acknowledging", acked).await?;
+        let not_acked = or_connection_lost(&self.connection, "acknowledging", acked).await?;
         if not_acked > 0 {
             warn!(feed.not_acked = not_acked, "deliveries outlived their channel and come again");
         }

@@ -13,7 +13,7 @@ use crate::ports::{self, Event, FeedError};
 
 /// An event that no queue takes has nobody who listens, and that is no error: the broker confirms it and drops it.
 /// Mandatory, it would come back, and the outbox would fill up until somebody bound a queue.
-const TO_WHOEVER_LISTENS: BasicPublishOptions = BasicPublishOptions { mandatory: false, immediate: false };
+const NOT_MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: false, immediate: false };
 
 /// Publishes to the exchange of what happened; the routing key is what happened.
 pub struct EventPublisher {
@@ -46,7 +46,7 @@ impl ports::Publisher for EventPublisher {
         let ids: Vec<String> = events.iter().map(|event| event.id.clone()).collect();
         let messages: Result<Vec<Outgoing>, FeedError> =
             events.into_iter().map(|event| message(&exchange, event)).collect();
-        let tally = publisher.publish(stream::iter(messages?), TO_WHOEVER_LISTENS).await?;
+        let tally = publisher.publish(stream::iter(messages?), NOT_MANDATORY).await?;
         let answers = tally.answers(&ids);
         if answers.iter().all(Result::is_ok) {
             self.connected = Some(publisher);

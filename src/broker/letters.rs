@@ -12,7 +12,7 @@ use lapin::types::ShortString;
 use lapin::{Acker, Connection};
 use tracing::warn;
 
-use super::connection::{Role, connect, transient, unless_lost};
+use super::connection::{Role, connect, or_connection_lost, transient};
 use super::envelope::{self, Form, Incoming};
 use super::publisher::{Outgoing, Publisher};
 use super::subscription::Subscription;
@@ -132,7 +132,7 @@ impl Settler for LetterSettler {
         let doing = "acknowledging dead letters";
         let acks = settlements.iter().map(|it| it.delivery.receipt.acker.ack(BasicAckOptions::default()));
         let acked = try_join_all(acks).map_err(|error| transient(doing, &error));
-        if unless_lost(&self.connection, doing, acked).await?.contains(&false) {
+        if or_connection_lost(&self.connection, doing, acked).await?.contains(&false) {
             warn!("a dead letter outlived its channel and comes again");
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
 //! connection and turns its errors into sentences, `subscription` consumes a queue, `consumer` is the feed (one generation
-//! of connections per session), `envelope` builds what goes on and `ladder` says where it waits, `publisher` publishes with
+//! of connections per session), `envelope` builds what goes on and `retry_queues` says where it waits, `publisher` publishes with
 //! confirms, `events` publishes what happened, `letters` is the dead-letter queue as a feed and the way back
 //! from the dead letters, `queue_lag` says how many enrollments wait.
 //!
@@ -15,10 +15,10 @@ mod connection;
 mod consumer;
 mod envelope;
 mod events;
-mod ladder;
 mod letters;
 mod publisher;
 mod queue_lag;
+mod retry_queues;
 mod subscription;
 mod tls;
 mod topology;

@@ -10,7 +10,7 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 use tokio::sync::Mutex;
 
-use super::connection::{Role, close, connect, lost, reason, transient, unless_lost};
+use super::connection::{Role, close, connect, lost, or_connection_lost, reason, transient};
 use super::envelope::{PERSISTENT, message_id, short_id};
 use super::{Options, short, topology};
 use crate::ports::FeedError;
@@ -194,7 +194,7 @@ impl Publisher {
             Ok(channel)
         };
         let opened = opened.map_err(|error: lapin::Error| transient(doing, &error));
-        unless_lost(&self.connection, doing, opened).await
+        or_connection_lost(&self.connection, doing, opened).await
     }
 
     pub(super) async fn close(&self) {

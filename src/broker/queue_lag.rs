@@ -14,11 +14,11 @@ use tracing::debug;
 
 use super::connection::{Role, connect, transient};
 use super::{Options, short};
-use crate::ports::{FeedError, Lag};
+use crate::ports::{Backpressure, FeedError};
 use crate::telemetry;
 
 /// An answer is good for so long: a job asks before each of its batches.
-const GOOD_FOR: Duration = Duration::from_secs(2);
+const CACHE_TTL: Duration = Duration::from_secs(2);
 /// How long the broker may take to answer: nobody's end is to wait for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A broker that is away is left alone for so long.
@@ -52,7 +52,7 @@ impl QueueLag {
             return answer;
         }
         let (good_for, answer) = match timeout(PATIENCE, self.waiting(&mut seen.open)).await {
-            Ok(Ok(waiting)) => (GOOD_FOR, waiting > self.max_waiting),
+            Ok(Ok(waiting)) => (CACHE_TTL, waiting > self.max_waiting),
             unknown => {
                 debug!(answer = ?unknown, "how many enrollments wait is not known");
                 seen.open = None;
@@ -88,16 +88,16 @@ impl QueueLag {
     }
 }
 
-impl Lag for QueueLag {
+impl Backpressure for QueueLag {
     fn of_what(&self) -> &'static str {
         "enrollments"
     }
 
-    fn is_behind(&self) -> BoxFuture<'_, bool> {
+    fn should_wait(&self) -> BoxFuture<'_, bool> {
         self.ask().boxed()
     }
 
-    fn forget_measures(&self) {
+    fn reset_gauges(&self) {
         for (queue, _) in self.queues() {
             gauge!(telemetry::QUEUE_MESSAGES, "queue" => queue).set(0.0);
         }

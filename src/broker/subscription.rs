@@ -10,7 +10,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::timeout;
 use tracing::info;
 
-use super::connection::{GOODBYE, close, lost, reason, transient, unless_lost};
+use super::connection::{GOODBYE, close, lost, or_connection_lost, reason, transient};
 use crate::ports::FeedError;
 
 /// A channel that consumes. Dropped with its connection, what was not acknowledged comes again.
@@ -42,7 +42,7 @@ impl Subscription {
             Ok((channel, consumer))
         };
         let subscribed = subscribed.map_err(|error: lapin::Error| transient(&doing, &error));
-        let (channel, consumer) = unless_lost(&connection, &doing, subscribed).await?;
+        let (channel, consumer) = or_connection_lost(&connection, &doing, subscribed).await?;
         info!(feed.queue = %name, feed.prefetch = prefetch, "subscribed");
         Ok(Self { connection, channel, consumer, ended: None })
     }

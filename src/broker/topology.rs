@@ -9,8 +9,8 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
-use super::connection::{Role, close, connect, transient, unless_lost};
-use super::{Options, ladder, short};
+use super::connection::{Role, close, connect, or_connection_lost, transient};
+use super::{Options, retry_queues, short};
 use crate::ports::FeedError;
 
 /// The broker's code for a declaration that contradicts what exists, or that it cannot honour.
@@ -30,7 +30,7 @@ struct QueuePlan {
 /// # Errors
 /// Permanent where something exists with other properties; transient for all else.
 pub(super) async fn declare(connection: &Connection, options: &Options) -> Result<(), FeedError> {
-    unless_lost(connection, "declaring exchanges and queues", declare_all(connection, options)).await
+    or_connection_lost(connection, "declaring exchanges and queues", declare_all(connection, options)).await
 }
 
 /// Connects and declares all of it; the names of exchanges and queues, in their order.
@@ -82,7 +82,7 @@ pub(super) async fn declare_events_exchange(
         let _ = channel.close(200, "exchange declared".into()).await;
         Ok(())
     };
-    unless_lost(connection, "declaring the exchange of events", declared).await
+    or_connection_lost(connection, "declaring the exchange of events", declared).await
 }
 
 async fn open_channel(connection: &Connection) -> Result<Channel, FeedError> {
@@ -122,7 +122,10 @@ fn queues(options: &Options) -> Vec<QueuePlan> {
     for delay in &options.retry_delays {
         let mut retry = waiting_queue(*delay);
         retry.extend(dead_lettering_to(&options.queue));
-        plans.push(QueuePlan { name: ladder::queue(&options.retry_queue_prefix, *delay), arguments: retry });
+        plans.push(QueuePlan {
+            name: retry_queues::queue(&options.retry_queue_prefix, *delay),
+            arguments: retry,
+        });
     }
 
     let kept = waiting_queue(options.dead_letter_retention);

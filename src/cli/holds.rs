@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::{Context, Failure, ListArgs, id, operator_named, operator_or, output};
 use crate::domain::counted::counted;
 use crate::store::Operator;
-use crate::store::holds::Ruling;
+use crate::store::holds::HoldResolution;
 use crate::store::read::Filter;
 
 /// Enrollments looked at in one transaction.
@@ -56,8 +56,8 @@ impl Holds {
                 print(context, &filter).await
             }
             Self::Show { account, workflow } => show(context, (account, workflow)).await,
-            Self::Approve(held) => held.rule(context, Ruling::Approve).await,
-            Self::Reject(held) => held.rule(context, Ruling::Reject).await,
+            Self::Approve(held) => held.rule(context, HoldResolution::Approve).await,
+            Self::Reject(held) => held.rule(context, HoldResolution::Reject).await,
         }
     }
 }
@@ -114,17 +114,17 @@ async fn show(context: &Context, workflow: (i64, i64)) -> Result<(), Failure> {
 }
 
 impl OfWorkflow {
-    async fn rule(self, context: &Context, ruling: Ruling) -> Result<(), Failure> {
+    async fn rule(self, context: &Context, ruling: HoldResolution) -> Result<(), Failure> {
         let Self { account, workflow, confirm, user } = self;
         let operations = context.operations().await?;
         let ruled =
-            operations.rule_on_holds((account, workflow), ruling, confirm, &operator_or(user)).await?;
+            operations.resolve_holds((account, workflow), ruling, confirm, &operator_or(user)).await?;
         if context.json {
             return output::document(&ruled);
         }
         let says = match ruling {
-            Ruling::Approve => "approved, and decided anew within 5 seconds",
-            Ruling::Reject => "rejected, and skipped",
+            HoldResolution::Approve => "approved, and decided anew within 5 seconds",
+            HoldResolution::Reject => "rejected, and skipped",
         };
         output::line(&format!("{} of workflow {workflow} {says}", counted(confirm, "enrollment")))
     }

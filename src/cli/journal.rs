@@ -15,9 +15,9 @@ use super::progress::LongWork;
 use super::{Context, Failure, operator, output};
 use crate::domain::counted::{counted, verb};
 use crate::domain::journal::{End, Entry, ErasedRecord, Suppression};
-use crate::domain::members::Fault;
-use crate::store::erase_again::Again;
+use crate::domain::members::FieldError;
 use crate::store::journal::Export;
+use crate::store::reapply::ReapplyOutcome;
 use crate::store::{Store, StoreError};
 
 /// The longest line that is read, in bytes: what `export` writes is far shorter.
@@ -156,7 +156,7 @@ async fn write_pages(export: &mut Export, out: &mut impl Write) -> Result<Lines,
 
 pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
     let file = input.open_whole()?.into_file();
-    let survey = Survey::of(&file)?;
+    let survey = JournalSummary::of(&file)?;
     let store = context.existing_store().await?;
     store.knows_keys(&survey.keys).await?;
     let absent = store.absent_accounts(&survey.accounts).await?;
@@ -191,13 +191,13 @@ pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
 
 /// What a journal asks of a store, known before anything is done.
 #[derive(Debug, Default)]
-struct Survey {
+struct JournalSummary {
     accounts: BTreeSet<i64>,
     /// Keys by their id, with what tells them: whoever has them is the store that the journal is of.
     keys: BTreeMap<String, String>,
 }
 
-impl Survey {
+impl JournalSummary {
     /// Reads all of it: a line that makes no sense is found before anything is done.
     fn of(file: &File) -> Result<Self, Failure> {
         let mut survey = Self::default();
@@ -254,9 +254,8 @@ fn entries(mut file: &File) -> Result<impl Iterator<Item = (u64, Result<Entry, F
     let lines = lines.filter(|(_, line)| !line.as_ref().is_ok_and(|line| line.trim().is_empty()));
     Ok(lines.map(|(number, line)| {
         let entry = match line {
-            Ok(line) => {
-                Entry::parse(&line).map_err(|Fault { place, expected }| at_line(number, &place, &expected))
-            }
+            Ok(line) => Entry::parse(&line)
+                .map_err(|FieldError { place, expected }| at_line(number, &place, &expected)),
             Err(error) => Err(at_line(number, "the line", &format!("cannot be read ({error})"))),
         };
         (number, entry)
@@ -302,10 +301,10 @@ async fn apply_all(
             Entry::Suppression(suppression) => suppressions.push(suppression),
             Entry::ErasedRecord(record) => records.push(record),
             Entry::Erasure(erasure) => match store.erase_again(&erasure, &operator).await? {
-                Again::Erased => report.erased += 1,
-                Again::Recorded => report.recorded += 1,
-                Again::Known => report.known += 1,
-                Again::Held => report.held.push(Contact {
+                ReapplyOutcome::Erased => report.erased += 1,
+                ReapplyOutcome::Recorded => report.recorded += 1,
+                ReapplyOutcome::Known => report.known += 1,
+                ReapplyOutcome::Held => report.held.push(Contact {
                     account_id: erasure.account_id.to_string(),
                     contact_id: erasure.contact_id.map(|id| id.to_string()).unwrap_or_default(),
                 }),
@@ -324,7 +323,9 @@ async fn apply_all(
     for account_id in accounts {
         report.redacted += store.redact_again(*account_id, &operator).await?;
         let mut after = String::new();
-        while let Some((last, revived)) = store.revive_again(*account_id, &after, &operator).await? {
+        while let Some((last, revived)) =
+            store.reactivate_suppressions(*account_id, &after, &operator).await?
+        {
             report.revived += revived;
             after = last;
         }
@@ -334,7 +335,7 @@ async fn apply_all(
 
 async fn suppress(store: &Store, chunk: &mut Vec<Suppression>, operator: &str) -> Result<u64, StoreError> {
     let hashes = std::mem::take(chunk);
-    if hashes.is_empty() { Ok(0) } else { store.suppress_again(&hashes, operator).await }
+    if hashes.is_empty() { Ok(0) } else { store.reapply_suppressions(&hashes, operator).await }
 }
 
 async fn record_erased(store: &Store, chunk: &mut Vec<ErasedRecord>) -> Result<u64, StoreError> {

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::output::plain_lines;
-use crate::config::{LogFormat, Mistakes, Settings, environment};
+use crate::config::{ConfigErrors, LogFormat, Settings, environment};
 use crate::domain::members::parse_id_text;
 use crate::operations::{self, Operations};
 use crate::service;
@@ -128,8 +128,8 @@ pub enum Failure {
     Failed(anyhow::Error),
 }
 
-impl From<Mistakes> for Failure {
-    fn from(mistakes: Mistakes) -> Self {
+impl From<ConfigErrors> for Failure {
+    fn from(mistakes: ConfigErrors) -> Self {
         Self::Usage(mistakes.to_string())
     }
 }

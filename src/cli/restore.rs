@@ -13,7 +13,7 @@ use crate::domain::time::{SPOKEN_TIMES, SpokenTime, Time};
 use crate::operations::Operations;
 use crate::operations::restores::Report;
 use crate::store::StageChange;
-use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
+use crate::store::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
 
 /// What the progress counts.
 const LOOKED_AT: &str = "contacts looked at";
@@ -50,8 +50,8 @@ fn time(text: &str) -> Result<Time, String> {
 impl Restore {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let wanted = match (self.workflow, self.since) {
-            (Some(workflow_id), Some(since)) => Wanted::DeletedBy { workflow_id, since },
-            _ => Wanted::contacts(&self.contacts),
+            (Some(workflow_id), Some(since)) => RestoreSelection::DeletedBy { workflow_id, since },
+            _ => RestoreSelection::contacts(&self.contacts),
         };
         let request = Request { account_id: self.account, user: self.user, wanted };
         let operations = context.operations().await?;
@@ -148,7 +148,7 @@ fn print_preview(preview: &Preview) -> Result<(), Failure> {
     )
 }
 
-fn returning(contact: &Returning) -> Vec<String> {
+fn returning(contact: &RestorePreview) -> Vec<String> {
     let some = contact.visible.iter().filter(|(_, members)| !members.is_empty());
     let visible: Vec<String> =
         some.map(|(category, members)| format!("{} {category}", members.len())).collect();

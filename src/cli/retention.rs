@@ -126,7 +126,7 @@ async fn run(
 
 /// Ctrl-C stops between two batches.
 fn stopped_by_a_signal() -> Result<Stop, Failure> {
-    let mut asked = service::asked_to_stop()?;
+    let mut asked = service::shutdown_signal()?;
     let (stop, listener) = Stop::channel();
     tokio::spawn(async move {
         // Whether anybody still listens does not matter.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::progress::LongWork;
 use super::{Context, Failure, id, operator_named, output};
 use crate::domain::counted::{counted, verb};
-use crate::domain::criteria::{Concern, Finding};
+use crate::domain::criteria::{Finding, Severity};
 use crate::domain::lint::lint_document;
 use crate::store::Operator;
 
@@ -99,7 +99,7 @@ async fn lint_file(context: &Context, file: &Path, account: Option<i64>) -> Resu
         findings.splice(0..0, workflow.unkept(&kept));
     }
     let unsupported =
-        findings.iter().filter(|finding| finding.concern == Concern::Unsupported).count() as u64;
+        findings.iter().filter(|finding| finding.concern == Severity::Unsupported).count() as u64;
     print_findings(context, findings)?;
     if unsupported == 0 {
         return Ok(());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistake, Mistakes, Origin};
+use super::mistake::{ConfigErrors, Mistake, Origin};
 use super::secret::named;
 use crate::domain::nearest::nearest;
 
@@ -63,20 +63,20 @@ pub(super) type Values = BTreeMap<String, (Value, Origin)>;
 pub(super) fn stack(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigErrors,
 ) -> Values {
     let mut values = Values::new();
     for (key, _, value) in parse(DEFAULTS, &|_| Origin::Default, mistakes) {
         values.insert(key, (value, Origin::Default));
     }
     if let Some(path) = file {
-        lay_file(&mut values, path, mistakes);
+        merge_file(&mut values, path, mistakes);
     }
-    lay_environment(&mut values, environment, mistakes);
+    merge_environment(&mut values, environment, mistakes);
     values
 }
 
-fn lay_file(values: &mut Values, path: &Path, mistakes: &mut Mistakes) {
+fn merge_file(values: &mut Values, path: &Path, mistakes: &mut ConfigErrors) {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
@@ -113,10 +113,10 @@ fn lay_file(values: &mut Values, path: &Path, mistakes: &mut Mistakes) {
     }
 }
 
-fn lay_environment(
+fn merge_environment(
     values: &mut Values,
     environment: impl Iterator<Item = (String, String)>,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigErrors,
 ) {
     let mut variables: BTreeMap<String, String> =
         environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
@@ -161,7 +161,7 @@ fn read_secret(
     known: &mut (Value, Origin),
     path: PathBuf,
     variable: String,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigErrors,
 ) {
     match std::fs::read_to_string(&path) {
         Ok(text) => {
@@ -211,7 +211,7 @@ fn is_table(values: &Values, name: &str) -> bool {
 fn parse(
     text: &str,
     origin: &dyn Fn(usize) -> Origin,
-    mistakes: &mut Mistakes,
+    mistakes: &mut ConfigErrors,
 ) -> Vec<(String, usize, Value)> {
     let line_at = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
     let mut found = Vec::new();

@@ -61,9 +61,9 @@ impl fmt::Display for Mistake {
 /// Everything that is wrong with the settings; never empty where it is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Mistakes(Vec<Mistake>);
+pub struct ConfigErrors(Vec<Mistake>);
 
-impl Mistakes {
+impl ConfigErrors {
     /// Each of them: first what is no setting at all, then key by key.
     pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
         self.0.iter()
@@ -79,7 +79,7 @@ impl Mistakes {
     }
 }
 
-impl fmt::Display for Mistakes {
+impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, mistake) in self.0.iter().enumerate() {
             let line_break = if index == 0 { "" } else { "\n" };
@@ -89,4 +89,4 @@ impl fmt::Display for Mistakes {
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for ConfigErrors {}

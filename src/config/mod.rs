@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::domain::schedule::Schedule;
 pub use layers::{DEFAULTS, Value};
-pub use mistake::{Mistake, Mistakes, Origin};
+pub use mistake::{ConfigErrors, Mistake, Origin};
 pub use reader::Setting;
 pub use secret::Secret;
 
@@ -64,8 +64,8 @@ impl Settings {
     pub fn load(
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, Mistakes> {
-        let mut mistakes = Mistakes::default();
+    ) -> Result<Self, ConfigErrors> {
+        let mut mistakes = ConfigErrors::default();
         let values = layers::stack(file, environment, &mut mistakes);
         read::settings(reader::Reader::new(values, mistakes))
     }
@@ -75,8 +75,8 @@ impl Settings {
     /// # Errors
     ///
     /// The mistake that only `run` minds.
-    pub fn demand_a_feed(&self) -> Result<(), Mistakes> {
-        let mut mistakes = Mistakes::default();
+    pub fn demand_a_feed(&self) -> Result<(), ConfigErrors> {
+        let mut mistakes = ConfigErrors::default();
         if self.feed.kind == FeedKind::JsonLines && self.feed.jsonl.path.as_os_str().is_empty() {
             let key = "feed.jsonl.path";
             let origin = self.described.iter().find(|setting| setting.key == key);

@@ -10,8 +10,8 @@ use tracing_subscriber::filter::LevelFilter;
 use super::reader::Reader;
 use super::secret::may_hold_a_secret;
 use super::{
-    AccountGuard, Database, DeadLetters, Events, Feed, FeedKind, Guard, Http, JsonLines, Ledger, Log,
-    LogFormat, Mail, Mistakes, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings,
+    AccountGuard, ConfigErrors, Database, DeadLetters, Events, Feed, FeedKind, Guard, Http, JsonLines,
+    Ledger, Log, LogFormat, Mail, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings,
     Store, Traces, WorkflowGuard,
 };
 use crate::domain::schedule::Schedule;
@@ -21,12 +21,12 @@ const AMQP_NAME: usize = 255;
 const MANY: u32 = 1_000_000_000;
 
 /// How long users were promised that they can bring a contact back.
-const PROMISED: Duration = Duration::from_hours(90 * 24);
+const RESTORE_WINDOW: Duration = Duration::from_hours(90 * 24);
 /// The key that takes the promise back.
 const DESTROY: &str = "retention.purge_trash.destroy_what_could_still_be_restored";
 
 /// Reads everything; fields are read in the order of `default.toml`, which is the order `check-config` shows.
-pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
+pub(super) fn settings(mut reader: Reader) -> Result<Settings, ConfigErrors> {
     let r = &mut reader;
     let mut settings = Settings {
         store: store(r),
@@ -56,7 +56,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, Mistakes> {
         described: Vec::new(),
     };
     if r.mistakes.is_empty() {
-        between_keys(r, &settings);
+        validate_combinations(r, &settings);
     }
     if !reader.mistakes.is_empty() {
         return Err(reader.mistakes);
@@ -267,7 +267,7 @@ fn is_level(text: &str) -> bool {
 }
 
 /// What one key demands of another; asked only where each is right by itself.
-fn between_keys(r: &mut Reader, settings: &Settings) {
+fn validate_combinations(r: &mut Reader, settings: &Settings) {
     let Settings { store, feed, pipeline, ledger, dead_letters, retention, .. } = settings;
     if usize::from(pipeline.prefetch) < pipeline.batch_size {
         let problem =
@@ -283,7 +283,7 @@ fn between_keys(r: &mut Reader, settings: &Settings) {
         let problem = "is set, and store.url names a SQLite file, which has no schemas".to_owned();
         r.mistake("store.schema", problem, "leave it empty, or name a PostgreSQL database");
     }
-    if retention.purge_trash.after < PROMISED && !retention.destroy_what_could_still_be_restored {
+    if retention.purge_trash.after < RESTORE_WINDOW && !retention.destroy_what_could_still_be_restored {
         let problem = "is less than the 90 days for which a deleted contact can be brought back".to_owned();
         let remedy = format!(
             "set it to \"90d\" or more; or set {DESTROY} to true, and every run destroys for good what users could still \

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::layers::{SECRETS, Value, Values};
-use super::mistake::{Mistake, Mistakes, Origin};
+use super::mistake::{ConfigErrors, Mistake, Origin};
 use super::secret::{Secret, may_hold_a_secret};
 use crate::domain::connection_url::{self, Complaint};
 
@@ -31,11 +31,11 @@ pub(super) struct Reader {
     waiting: Values,
     /// What was taken so far, in the order it was taken.
     pub(super) taken: Vec<Setting>,
-    pub(super) mistakes: Mistakes,
+    pub(super) mistakes: ConfigErrors,
 }
 
 impl Reader {
-    pub(super) fn new(values: Values, mistakes: Mistakes) -> Self {
+    pub(super) fn new(values: Values, mistakes: ConfigErrors) -> Self {
         Self { waiting: values, taken: Vec::new(), mistakes }
     }
 

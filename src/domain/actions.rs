@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::criteria::{Concern, Finding};
+use super::criteria::{Finding, Severity};
 use super::members::{given, parse_id};
 
 /// The `actionTypeId` of *Delete contact*.
@@ -23,7 +23,7 @@ pub fn delete_actions(flow: &Value, findings: &mut Vec<Finding>) -> BTreeSet<i64
             Ok(id) => drop(ids.insert(id)),
             Err(says) => findings.push(Finding {
                 at: format!("$.actions[{index}]"),
-                concern: Concern::Unsupported,
+                concern: Severity::Unsupported,
                 says: says.to_owned(),
             }),
         }

@@ -11,14 +11,14 @@ use chrono::TimeDelta;
 use chrono_tz::Tz;
 
 use super::criteria::Truth;
-use super::criteria::subject::{Record, Subject, Surroundings};
+use super::criteria::subject::{Record, RelatedData, Subject};
 use super::enrollment::{Cause, DeadLetterReason, Identity, NewEnrollment, Rejection};
 use super::entitlement::{Subscription, may_delete_by_workflow};
 use super::guard::Limit;
 use super::time::Time;
-use super::windows::Closed;
+use super::windows::ClosedReason;
 use super::workflow::{CONTACT_TYPE, Workflow};
-use explain::Saw;
+use explain::Observed;
 pub use explain::{Explanation, explain};
 
 /// How far a producer's clock may run ahead of the database's.
@@ -222,7 +222,7 @@ pub struct Facts<'a> {
     /// The account's time zone; `None` where its name is not known.
     pub zone: Option<Tz>,
     /// What the store knows about the contact besides its own row.
-    pub around: &'a Surroundings,
+    pub around: &'a RelatedData,
     /// Somebody has paused everything, the account or the workflow.
     pub paused: bool,
     /// The limit of the volume guard that this deletion would break.
@@ -271,7 +271,7 @@ struct Check {
     name: &'static str,
     run: fn(&NewEnrollment, &Facts<'_>) -> Result<(), Decision>,
     /// What it looked at, for `explain`.
-    saw: fn(&NewEnrollment, &Facts<'_>) -> Saw,
+    saw: fn(&NewEnrollment, &Facts<'_>) -> Observed,
 }
 
 macro_rules! checks {
@@ -481,8 +481,8 @@ fn moment_is_open(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), D
     let Some(zone) = facts.zone else { return unclear() };
     let reason = match calendar.at(facts.now, zone) {
         Ok(()) => return Ok(()),
-        Err(Closed::OutsideTimeWindow) => DeferReason::OutsideTimeWindow,
-        Err(Closed::BlockedDate) => DeferReason::BlockedDate,
+        Err(ClosedReason::OutsideTimeWindow) => DeferReason::OutsideTimeWindow,
+        Err(ClosedReason::BlockedDate) => DeferReason::BlockedDate,
     };
     match calendar.next_opening(facts.now, zone) {
         Some(opening) => Err(Decision::Defer(reason, opening.moment_of(&enrollment.key))),

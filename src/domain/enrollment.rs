@@ -13,8 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::cloud_event::{not_json, without_bom};
-use super::criteria::subject::{Occurrence, texts};
-use super::members::{Fault, Members, Unread, read_strictly};
+use super::criteria::subject::{CustomEvent, texts};
+use super::members::{FieldError, Members, Unread, read_strictly};
 use super::time::{Time, format_time};
 use super::trace::TraceContext;
 
@@ -75,7 +75,7 @@ pub struct NewEnrollment {
     pub enrolled_at: Time,
     pub cause: Cause,
     /// What happened, where the cause is an event; `None` there: it was forgotten while the enrollment waited.
-    pub event: Option<Occurrence>,
+    pub event: Option<CustomEvent>,
     /// The trace that its message belongs to; nothing is decided by it.
     pub trace: Option<TraceContext>,
 }
@@ -97,14 +97,14 @@ impl NewEnrollment {
 }
 
 /// An event as text, for an enrollment that waits.
-pub fn write_event(event: &Occurrence) -> String {
+pub fn write_event(event: &CustomEvent) -> String {
     json!({"eventTypeId": event.event_type, "occurredAt": format_time(event.at),
         "properties": event.record.properties})
     .to_string()
 }
 
 /// What [`write_event`] wrote; `None` where it is no event any more.
-pub fn read_event(text: &str) -> Option<Occurrence> {
+pub fn read_event(text: &str) -> Option<CustomEvent> {
     let event: Value = serde_json::from_str(text).ok()?;
     occurrence(&Members::of(&event, "$").ok()?).ok()
 }
@@ -182,8 +182,8 @@ impl Rejection {
     }
 }
 
-impl From<Fault> for Rejection {
-    fn from(fault: Fault) -> Self {
+impl From<FieldError> for Rejection {
+    fn from(fault: FieldError) -> Self {
         Self::malformed(&fault.place, &fault.expected)
     }
 }
@@ -313,13 +313,13 @@ pub fn about(texts: &[String]) -> About {
 }
 
 /// The event that enrolled the contact.
-fn occurrence(event: &Members<'_>) -> Result<Occurrence, Fault> {
+fn occurrence(event: &Members<'_>) -> Result<CustomEvent, FieldError> {
     let properties = texts(event.object("properties")?.iter());
-    Ok(Occurrence::new(event.text("eventTypeId")?.to_owned(), event.time("occurredAt")?, properties))
+    Ok(CustomEvent::new(event.text("eventTypeId")?.to_owned(), event.time("occurredAt")?, properties))
 }
 
 /// The vendor's are as short as `0-1` and `2-12345678`: the ledger keeps it, and is no place for a text.
-fn object_type_id(data: &Members<'_>) -> Result<String, Fault> {
+fn object_type_id(data: &Members<'_>) -> Result<String, FieldError> {
     let text = data.text("objectTypeId")?;
     let short =
         text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
@@ -327,7 +327,7 @@ fn object_type_id(data: &Members<'_>) -> Result<String, Fault> {
 }
 
 /// `accountId`, or `portalId` as the vendor's API says; both only where they agree.
-fn account_id(data: &Members<'_>) -> Result<i64, Fault> {
+fn account_id(data: &Members<'_>) -> Result<i64, FieldError> {
     match (data.optional("accountId"), data.optional("portalId")) {
         (Some(_), Some(_)) if data.id("accountId")? != data.id("portalId")? => {
             Err(data.fault("portalId", "differs from accountId"))

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::members::{Fault, Members};
+use super::members::{FieldError, Members};
 use super::record::DELIVERABILITY;
 use super::suppression::MARKS;
 use super::time::{Time, format_time};
@@ -98,8 +98,9 @@ impl Entry {
     ///
     /// The member at fault and what it must be. A kind that is not known is a fault: to pass over it could be to
     /// pass over an erasure.
-    pub fn parse(line: &str) -> Result<Self, Fault> {
-        let whole = |expected: &str| Fault { place: "the line".to_owned(), expected: expected.to_owned() };
+    pub fn parse(line: &str) -> Result<Self, FieldError> {
+        let whole =
+            |expected: &str| FieldError { place: "the line".to_owned(), expected: expected.to_owned() };
         let value: Value = serde_json::from_str(line).map_err(|_| whole("is not JSON"))?;
         let members = Members::of(&value, "").map_err(|_| whole("must be a JSON object"))?;
         match members.text("kind")? {
@@ -138,7 +139,7 @@ impl Entry {
     }
 }
 
-fn record_kind(members: &Members<'_>) -> Result<String, Fault> {
+fn record_kind(members: &Members<'_>) -> Result<String, FieldError> {
     let kind = members.text("recordKind")?;
     if RECORD_KINDS.contains(&kind) {
         Ok(kind.to_owned())
@@ -147,7 +148,7 @@ fn record_kind(members: &Members<'_>) -> Result<String, Fault> {
     }
 }
 
-fn suppression(members: &Members<'_>) -> Result<Suppression, Fault> {
+fn suppression(members: &Members<'_>) -> Result<Suppression, FieldError> {
     let hash = members.text("hash")?;
     if hash.len() != 64 || !hash.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')) {
         return Err(members.fault("hash", "must be 64 hexadecimal digits"));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_makes_no_sense_names_the_member() {
+    fn malformed_line_error_names_the_field() {
         let hash = "0f".repeat(32);
         for (line, place) in [
             ("{".to_owned(), "the line"),

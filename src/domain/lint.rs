@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use serde_json::Value;
 
 use super::actions::{deletes, id_of, next_actions, reached};
-use super::criteria::{Concern, Criteria, Finding, Truth};
+use super::criteria::{Criteria, Finding, Severity, Truth};
 use super::members::{given, parse_id, parse_strictly};
 use super::unread::CONDITIONS_OF_CRITERIA;
 use super::workflow::{Triggers, Workflow};
@@ -34,7 +34,7 @@ pub fn lint_document(text: &str) -> Result<(Workflow, Vec<Finding>), serde_json:
     let (workflow, mut findings) = lint(document.get("flow").unwrap_or(&document));
     if let Err(twice) = parse_strictly(text) {
         let says = format!("{twice}, and the last one counts");
-        findings.push(Finding { at: "$".to_owned(), concern: Concern::Ambiguous, says });
+        findings.push(Finding { at: "$".to_owned(), concern: Severity::Ambiguous, says });
     }
     findings.sort_by_key(|finding| Reverse(finding.concern));
     Ok((workflow, findings))
@@ -52,7 +52,7 @@ pub fn lint(flow: &Value) -> (Workflow, Vec<Finding>) {
     lint.unasked(flow);
     for (member, why) in UNREAD {
         if given(flow, member).is_some_and(|value| !is_empty(value)) {
-            lint.find(format!("$.{member}"), Concern::Ignored, format!("it decides nothing here: {why}"));
+            lint.find(format!("$.{member}"), Severity::Ignored, format!("it decides nothing here: {why}"));
         }
     }
     (workflow, lint.findings)
@@ -73,7 +73,7 @@ struct Lint {
 }
 
 impl Lint {
-    fn find(&mut self, at: impl Into<String>, concern: Concern, says: impl Into<String>) {
+    fn find(&mut self, at: impl Into<String>, concern: Severity, says: impl Into<String>) {
         self.findings.push(Finding { at: at.into(), concern, says: says.into() });
     }
 
@@ -86,31 +86,31 @@ impl Lint {
         for name in CONDITIONS_OF_CRITERIA {
             if given(criteria, name).is_some_and(|member| !is_empty(member)) {
                 let says = "who is enrolled by hand need not meet it, and nobody else is enrolled";
-                self.find(format!("$.enrollmentCriteria.{name}"), Concern::Ignored, says);
+                self.find(format!("$.enrollmentCriteria.{name}"), Severity::Ignored, says);
             }
         }
     }
 
     fn identity(&mut self, flow: &Value, workflow: &Workflow) {
         if flow.get("id").and_then(parse_id).is_none() {
-            self.find("$.id", Concern::Unsupported, "without an id it cannot be imported");
+            self.find("$.id", Severity::Unsupported, "without an id it cannot be imported");
         }
         if !workflow.is_contact_workflow {
             self.find(
                 "$.type",
-                Concern::Unsupported,
+                Severity::Unsupported,
                 "it is no contact workflow (CONTACT_FLOW, object type 0-1): it deletes nothing",
             );
         }
         match flow.get("isEnabled") {
             Some(Value::Bool(_)) => {}
-            _ => self.find("$.isEnabled", Concern::Ambiguous, "neither true nor false counts as off"),
+            _ => self.find("$.isEnabled", Severity::Ambiguous, "neither true nor false counts as off"),
         }
     }
 
     fn actions(&mut self, flow: &Value, workflow: &Workflow) {
         if workflow.delete_actions.is_empty() {
-            self.find("$.actions", Concern::Ignored, "it has no Delete contact action: it deletes nothing");
+            self.find("$.actions", Severity::Ignored, "it has no Delete contact action: it deletes nothing");
         }
         let reached = reached(flow);
         for (index, action) in deletes(flow) {
@@ -119,12 +119,12 @@ impl Lint {
             if !next_actions(action).is_empty() {
                 self.find(
                     format!("{at}.connection"),
-                    Concern::Ignored,
+                    Severity::Ignored,
                     "Delete contact is the end: no action after it runs",
                 );
             }
             if reached.as_ref().is_some_and(|reached| !reached.contains(&id)) {
-                self.find(at, Concern::Ambiguous, "no way leads from startActionId to this Delete contact");
+                self.find(at, Severity::Ambiguous, "no way leads from startActionId to this Delete contact");
             }
         }
     }
@@ -136,19 +136,23 @@ impl Lint {
                 self.enroll(enroll, &format!("{at}.listFilterBranch"));
                 let without_triggers = re_enroll.whoever() == Truth::False;
                 if workflow.should_re_enroll && without_triggers {
-                    self.find(at, Concern::Ambiguous, "re-enrollment is on without a trigger: only by hand");
+                    self.find(at, Severity::Ambiguous, "re-enrollment is on without a trigger: only by hand");
                 }
                 if !workflow.should_re_enroll && !without_triggers {
                     let at = format!("{at}.reEnrollmentTriggersFilterBranches");
-                    self.find(at, Concern::Ignored, "re-enrollment is off: its triggers are not asked");
+                    self.find(at, Severity::Ignored, "re-enrollment is off: its triggers are not asked");
                 }
             }
             Triggers::Events { events, conditions } => {
                 if events.is_empty() {
-                    self.find(at, Concern::Dangerous, "without an event or a list membership nobody enrolls");
+                    self.find(
+                        at,
+                        Severity::Dangerous,
+                        "without an event or a list membership nobody enrolls",
+                    );
                 }
                 if events.iter().any(|event| event.whoever() == Truth::True) {
-                    self.find(at, Concern::Dangerous, "one of these list memberships accepts everybody");
+                    self.find(at, Severity::Dangerous, "one of these list memberships accepts everybody");
                 }
                 let uses = |name: &str| {
                     let criteria = given(flow, "enrollmentCriteria");
@@ -158,12 +162,12 @@ impl Lint {
                     let at = format!("{at}.listMembershipFilterBranches");
                     self.find(
                         at,
-                        Concern::Ambiguous,
+                        Severity::Ambiguous,
                         "one of these must be met as well as one of the events",
                     );
                 }
                 if conditions.whoever() == Truth::False {
-                    self.find(at, Concern::Dangerous, "nobody can meet these conditions");
+                    self.find(at, Severity::Dangerous, "nobody can meet these conditions");
                 }
             }
             Triggers::Manual | Triggers::Unsupported => {}
@@ -172,20 +176,20 @@ impl Lint {
             |name: &str| given(flow, "enrollmentCriteria").and_then(|criteria| given(criteria, name));
         if member("unEnrollObjectsNotMeetingCriteria") == Some(&Value::Bool(true)) {
             let at = format!("{at}.unEnrollObjectsNotMeetingCriteria");
-            self.find(at, Concern::Ignored, "the criteria are asked again before every deletion anyway");
+            self.find(at, Severity::Ignored, "the criteria are asked again before every deletion anyway");
         }
         if member("shouldReEnroll").is_some_and(|again| !again.is_boolean()) {
             let at = format!("{at}.shouldReEnroll");
-            self.find(at, Concern::Ambiguous, "neither true nor false counts as off");
+            self.find(at, Severity::Ambiguous, "neither true nor false counts as off");
         }
     }
 
     fn enroll(&mut self, enroll: &Criteria, at: &str) {
-        let told = |finding: &Finding| finding.at == at && finding.concern == Concern::Dangerous;
+        let told = |finding: &Finding| finding.at == at && finding.concern == Severity::Dangerous;
         match enroll.whoever() {
             _ if self.findings.iter().any(told) => {}
-            Truth::True => self.find(at, Concern::Dangerous, "these criteria accept everybody"),
-            Truth::False => self.find(at, Concern::Dangerous, "these criteria accept nobody"),
+            Truth::True => self.find(at, Severity::Dangerous, "these criteria accept everybody"),
+            Truth::False => self.find(at, Severity::Dangerous, "these criteria accept nobody"),
             Truth::Unknown => self.root(enroll, at),
         }
     }
@@ -200,7 +204,7 @@ impl Lint {
         if !criteria.is_or_of_ands() {
             self.find(
                 at,
-                Concern::Ambiguous,
+                Severity::Ambiguous,
                 "the root is not an OR of ANDs, as the vendor builds it; it is taken as it is written",
             );
         }

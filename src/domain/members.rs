@@ -10,7 +10,7 @@ use super::time::{Time, parse_time};
 
 /// A member that is not what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct FieldError {
     /// The path of the member.
     pub place: String,
     /// What it must be; never what it is.
@@ -30,11 +30,11 @@ impl<'a> Members<'a> {
     /// # Errors
     ///
     /// Where the value is no object.
-    pub fn of(value: &'a Value, place: impl Into<Cow<'static, str>>) -> Result<Self, Fault> {
+    pub fn of(value: &'a Value, place: impl Into<Cow<'static, str>>) -> Result<Self, FieldError> {
         let place = place.into();
         match value {
             Value::Object(members) => Ok(Self { members, place }),
-            _ => Err(Fault { place: place.into_owned(), expected: "must be an object".to_owned() }),
+            _ => Err(FieldError { place: place.into_owned(), expected: "must be an object".to_owned() }),
         }
     }
 
@@ -47,13 +47,13 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     ///
-    /// As all readers here: a [`Fault`] with the member's place.
-    pub fn required(&self, name: &str) -> Result<&'a Value, Fault> {
+    /// As all readers here: a [`FieldError`] with the member's place.
+    pub fn required(&self, name: &str) -> Result<&'a Value, FieldError> {
         self.optional(name).ok_or_else(|| self.fault(name, "missing"))
     }
 
     /// A non-empty string.
-    pub fn text(&self, name: &str) -> Result<&'a str, Fault> {
+    pub fn text(&self, name: &str) -> Result<&'a str, FieldError> {
         match self.required(name)?.as_str() {
             // U+0000 is no character to PostgreSQL: what one database takes the other must take.
             Some(text) if !text.is_empty() && !text.contains('\0') => Ok(text),
@@ -62,19 +62,19 @@ impl<'a> Members<'a> {
     }
 
     /// A time.
-    pub fn time(&self, name: &str) -> Result<Time, Fault> {
+    pub fn time(&self, name: &str) -> Result<Time, FieldError> {
         let time = self.required(name)?.as_str().and_then(parse_time);
         time.ok_or_else(|| self.fault(name, "must be an RFC 3339 time"))
     }
 
     /// An id: a decimal string, or an integer as some producers write it.
-    pub fn id(&self, name: &str) -> Result<i64, Fault> {
+    pub fn id(&self, name: &str) -> Result<i64, FieldError> {
         parse_id(self.required(name)?)
             .ok_or_else(|| self.fault(name, "must be a decimal string from 1 to 2^63-1"))
     }
 
     /// A boolean that may be missing.
-    pub fn flag(&self, name: &str) -> Result<Option<bool>, Fault> {
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, FieldError> {
         match self.optional(name) {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
@@ -83,7 +83,7 @@ impl<'a> Members<'a> {
     }
 
     /// A list that may be missing, which means empty.
-    pub fn list(&self, name: &str) -> Result<&'a [Value], Fault> {
+    pub fn list(&self, name: &str) -> Result<&'a [Value], FieldError> {
         match self.optional(name) {
             None => Ok(&[]),
             Some(Value::Array(items)) => Ok(items),
@@ -92,12 +92,12 @@ impl<'a> Members<'a> {
     }
 
     /// A member object.
-    pub fn object(&self, name: &str) -> Result<Self, Fault> {
+    pub fn object(&self, name: &str) -> Result<Self, FieldError> {
         Self::of(self.required(name)?, self.path(name))
     }
 
     /// The objects of a list.
-    pub fn objects(&self, name: &str) -> Result<Vec<Self>, Fault> {
+    pub fn objects(&self, name: &str) -> Result<Vec<Self>, FieldError> {
         let item = |(index, item)| Self::of(item, self.path(&format!("{name}[{index}]")));
         self.list(name)?.iter().enumerate().map(item).collect()
     }
@@ -108,8 +108,8 @@ impl<'a> Members<'a> {
     }
 
     /// A fault of the member.
-    pub fn fault(&self, name: &str, expected: &str) -> Fault {
-        Fault { place: self.path(name), expected: expected.to_owned() }
+    pub fn fault(&self, name: &str, expected: &str) -> FieldError {
+        FieldError { place: self.path(name), expected: expected.to_owned() }
     }
 
     fn path(&self, name: &str) -> String {

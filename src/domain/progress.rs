@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_no_gap_before_it_is_acknowledged_at_once() {
+    fn multiple_ack_never_skips_an_unsettled_delivery() {
         let mut progress = Progress::default();
         assert_eq!(progress.acknowledge(&[1, 2, 3]), acks(Some(3), &[]));
         assert_eq!(progress.acknowledge(&[6, 7]), acks(None, &[6, 7]), "4 and 5 are open");

@@ -35,7 +35,7 @@ pub struct Address {
 }
 
 /// Addresses by key, each with the contact that comes back with it.
-pub type Holders = HashMap<String, i64>;
+pub type AddressOwners = HashMap<String, i64>;
 
 /// Why a contact does not come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,12 +104,12 @@ pub struct Verdict {
     pub back: Vec<(i64, i64)>,
     pub refused: Vec<(i64, Refusal)>,
     /// The addresses that those who come back bring with them.
-    pub holders: Holders,
+    pub holders: AddressOwners,
 }
 
 /// Decides on each contact by itself, in the order of the list: of two with one address the first has it.
 /// `earlier` are the addresses of those before this list.
-pub fn decide(candidates: &[Candidate], now: Time, earlier: &Holders) -> Verdict {
+pub fn decide(candidates: &[Candidate], now: Time, earlier: &AddressOwners) -> Verdict {
     let mut verdict = Verdict::default();
     for candidate in candidates {
         let contact_id = candidate.contact_id;
@@ -125,7 +125,7 @@ pub fn decide(candidates: &[Candidate], now: Time, earlier: &Holders) -> Verdict
     verdict
 }
 
-fn entry_to_close(candidate: &Candidate, now: Time, taken: [&Holders; 2]) -> Result<i64, Refusal> {
+fn entry_to_close(candidate: &Candidate, now: Time, taken: [&AddressOwners; 2]) -> Result<i64, Refusal> {
     let (entry_id, deleted_at) = match candidate.standing {
         Standing::InTrash { entry_id, deleted_at } => (entry_id, deleted_at),
         Standing::Live => return Err(Refusal::NotInTrash),
@@ -161,7 +161,7 @@ mod tests {
         let now = Time::UNIX_EPOCH + chrono::TimeDelta::days(1000);
         let last = now - chrono::TimeDelta::days(90);
         let late = last - chrono::TimeDelta::microseconds(1);
-        let verdict = decide(&[in_trash(1, last, &[]), in_trash(2, late, &[])], now, &Holders::new());
+        let verdict = decide(&[in_trash(1, last, &[]), in_trash(2, late, &[])], now, &AddressOwners::new());
         assert_eq!(verdict.back, [(1, 101)]);
         assert_eq!(verdict.refused, [(2, Refusal::Expired { deleted_at: late })]);
     }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::actions::deletes;
-use super::criteria::{Concern, Finding};
+use super::criteria::{Finding, Severity};
 use super::members::given;
 use super::nearest::nearest;
 
@@ -89,7 +89,7 @@ fn unread_in(value: &Value, at: &str, known: &[&[&str]], findings: &mut Vec<Find
         };
         let at = format!("{at}.{name}");
         let says = format!("the member {name} is not evaluated, and {why}: nothing is deleted");
-        findings.push(Finding { at: at.clone(), concern: Concern::Unsupported, says });
+        findings.push(Finding { at: at.clone(), concern: Severity::Unsupported, says });
         unread.push(at);
     }
     unread

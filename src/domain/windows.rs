@@ -9,7 +9,7 @@ use chrono::{Datelike, Days, Month, NaiveDate, NaiveTime, TimeDelta, Weekday};
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::criteria::{Concern, Finding};
+use super::criteria::{Finding, Severity};
 use super::enrollment::EnrollmentKey;
 use super::time::Time;
 use super::wall::{again, instant, start_of_day};
@@ -47,7 +47,7 @@ struct BlockedDate {
 
 /// Why nothing may run now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
+pub enum ClosedReason {
     OutsideTimeWindow,
     BlockedDate,
 }
@@ -81,12 +81,12 @@ impl Calendar {
     }
 
     /// May actions run now? A moment that is both outside of a window and on a blocked date is outside of a window.
-    pub fn at(&self, now: Time, zone: Tz) -> Result<(), Closed> {
+    pub fn at(&self, now: Time, zone: Tz) -> Result<(), ClosedReason> {
         let today = now.with_timezone(&zone).date_naive();
         if !self.windows_of(today, zone).iter().any(|it| it.from <= now && now < it.to) {
-            return Err(Closed::OutsideTimeWindow);
+            return Err(ClosedReason::OutsideTimeWindow);
         }
-        if self.blocks(today) { Err(Closed::BlockedDate) } else { Ok(()) }
+        if self.blocks(today) { Err(ClosedReason::BlockedDate) } else { Ok(()) }
     }
 
     /// The first opening after now; `None` where there is none within a year.
@@ -170,7 +170,7 @@ fn list<T>(
         None | Some(Value::Null) => &[][..],
         Some(Value::Array(items)) => items,
         Some(_) => {
-            find(findings, format!("$.{name}"), Concern::Unsupported, "it is no list");
+            find(findings, format!("$.{name}"), Severity::Unsupported, "it is no list");
             return None;
         }
     };
@@ -181,16 +181,16 @@ fn list<T>(
             Ok((item, remark)) => {
                 found.push(item);
                 if let Some(says) = remark {
-                    find(findings, at, Concern::Ambiguous, says);
+                    find(findings, at, Severity::Ambiguous, says);
                 }
             }
-            Err(says) => find(findings, at, Concern::Unsupported, says),
+            Err(says) => find(findings, at, Severity::Unsupported, says),
         }
     }
     (found.len() == items.len()).then_some(found)
 }
 
-fn find(findings: &mut Vec<Finding>, at: String, concern: Concern, says: &str) {
+fn find(findings: &mut Vec<Finding>, at: String, concern: Severity, says: &str) {
     findings.push(Finding { at, concern, says: says.to_owned() });
 }
 

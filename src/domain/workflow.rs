@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::actions::delete_actions;
-use super::criteria::subject::{Asks, Subject, Surroundings};
-use super::criteria::{Concern, Criteria, Finding, Seen, Truth, parse};
+use super::criteria::subject::{DataRequirements, RelatedData, Subject};
+use super::criteria::{Criteria, Finding, Seen, Severity, Truth, parse};
 use super::enrollment::Cause;
 use super::members::{given, parse_id};
 use super::unread::unread as unread_members;
@@ -78,7 +78,7 @@ impl Workflow {
     }
 
     /// Adds what the store has to know of a contact before its enrollment can be decided.
-    pub fn asks(&self, asks: &mut Asks) {
+    pub fn asks(&self, asks: &mut DataRequirements) {
         self.conditions().for_each(|criteria| criteria.asks(asks));
         if let Triggers::Events { events, .. } = &self.triggers {
             for criteria in events {
@@ -89,7 +89,7 @@ impl Workflow {
 
     /// What in it an account has never kept anything of, by what is kept of that which it asks. The event that enrolls comes
     /// with the message and need not be kept.
-    pub fn unkept(&self, kept: &Surroundings) -> Vec<Finding> {
+    pub fn unkept(&self, kept: &RelatedData) -> Vec<Finding> {
         let mut findings = Vec::new();
         self.conditions().for_each(|criteria| criteria.find_unkept(kept, &mut findings));
         findings
@@ -184,7 +184,7 @@ fn segments(flow: &Value, at: &str, findings: &mut Vec<Finding>) -> Vec<Criteria
 }
 
 fn unread(at: &str, says: &str, findings: &mut Vec<Finding>) -> Criteria {
-    findings.push(Finding { at: at.to_owned(), concern: Concern::Unsupported, says: says.to_owned() });
+    findings.push(Finding { at: at.to_owned(), concern: Severity::Unsupported, says: says.to_owned() });
     Criteria::unsupported(at, says)
 }
 
@@ -219,7 +219,7 @@ fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
         kind => {
             findings.push(Finding {
                 at: at.to_owned(),
-                concern: Concern::Unsupported,
+                concern: Severity::Unsupported,
                 says: match kind {
                     Some("LIST_BASED" | "EVENT_BASED") => {
                         "members of another type of criteria stand here and would be left unasked"
@@ -264,7 +264,7 @@ fn event(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
 /// Being in a segment, or being in one no longer: a branch that asks for none would enroll by nothing.
 fn membership(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
     let read = parse::criteria(branch, at, findings);
-    let mut asks = Asks::default();
+    let mut asks = DataRequirements::default();
     read.asks(&mut asks);
     if asks.segments.is_empty() {
         return unread(at, "a list membership that asks for no segment", findings);

@@ -14,24 +14,24 @@ use crate::store::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 
 /// After so many wrong tokens from one network within a [`MINUTE`] no more are looked at until it is over.
-const MAX_WRONG: u32 = 10;
+const MAX_FAILED_ATTEMPTS: u32 = 10;
 const MINUTE: Duration = Duration::from_mins(1);
 /// Networks kept in mind at most.
 const MAX_NETWORKS: usize = 10_000;
 
 /// Lets in whoever shows what opens.
 #[derive(Clone)]
-pub struct Gate {
+pub struct Authenticator {
     store: Store,
     guesses: Arc<Guesses>,
 }
 
 /// Wrong tokens, by the network that they came from.
 #[derive(Default)]
-struct Guesses(Mutex<HashMap<IpAddr, Wrong>>);
+struct Guesses(Mutex<HashMap<IpAddr, FailedAttempts>>);
 
 /// Wrong tokens from one network.
-struct Wrong {
+struct FailedAttempts {
     since: Instant,
     tokens: u32,
 }
@@ -41,7 +41,7 @@ impl Guesses {
     fn are_too_many(&self, network: IpAddr) -> bool {
         let mut wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.retain(|_, wrong| wrong.since.elapsed() < MINUTE);
-        wrong.get(&network).is_some_and(|wrong| wrong.tokens >= MAX_WRONG)
+        wrong.get(&network).is_some_and(|wrong| wrong.tokens >= MAX_FAILED_ATTEMPTS)
     }
 
     /// One more. Where there are too many networks to keep in mind, one with the fewest goes, the oldest of them: whoever
@@ -54,14 +54,14 @@ impl Guesses {
                 wrong.remove(&fewest);
             }
         }
-        let fresh = || Wrong { since: Instant::now(), tokens: 0 };
+        let fresh = || FailedAttempts { since: Instant::now(), tokens: 0 };
         wrong.entry(network).or_insert_with(fresh).tokens += 1;
     }
 }
 
 /// Why somebody stays outside.
 #[derive(Debug)]
-pub enum Outside {
+pub enum AuthError {
     /// What was shown opens nothing.
     Unknown,
     /// Too many wrong tokens came from this address.
@@ -70,7 +70,7 @@ pub enum Outside {
     Store(StoreError),
 }
 
-impl Gate {
+impl Authenticator {
     pub fn new(store: Store) -> Self {
         Self { store, guesses: Arc::default() }
     }
@@ -81,35 +81,35 @@ impl Gate {
     }
 
     /// Who shows this token.
-    pub async fn by_token(&self, text: &str, peer: Peer) -> Result<Caller, Outside> {
+    pub async fn by_token(&self, text: &str, peer: Peer) -> Result<Caller, AuthError> {
         let shown = self.shown(text, peer)?;
-        let found = self.store.caller(&shown).await.map_err(Outside::Store)?;
+        let found = self.store.caller(&shown).await.map_err(AuthError::Store)?;
         found.ok_or_else(|| self.refuse(peer))
     }
 
     /// A session for whoever shows this token.
-    pub async fn begin_session(&self, text: &str, peer: Peer) -> Result<Credential, Outside> {
+    pub async fn begin_session(&self, text: &str, peer: Peer) -> Result<Credential, AuthError> {
         let shown = self.shown(text, peer)?;
-        let session = self.store.begin_session(&shown).await.map_err(Outside::Store)?;
+        let session = self.store.begin_session(&shown).await.map_err(AuthError::Store)?;
         session.ok_or_else(|| self.refuse(peer))
     }
 
     /// Whose session this is.
-    pub async fn by_session(&self, session: &Credential) -> Result<Caller, Outside> {
-        let found = self.store.session(session).await.map_err(Outside::Store)?;
-        found.ok_or(Outside::Unknown)
+    pub async fn by_session(&self, session: &Credential) -> Result<Caller, AuthError> {
+        let found = self.store.session(session).await.map_err(AuthError::Store)?;
+        found.ok_or(AuthError::Unknown)
     }
 
-    fn shown(&self, text: &str, peer: Peer) -> Result<Credential, Outside> {
+    fn shown(&self, text: &str, peer: Peer) -> Result<Credential, AuthError> {
         if self.guesses.are_too_many(peer.network()) {
-            return Err(Outside::TooMany);
+            return Err(AuthError::TooMany);
         }
         Credential::parse(Kind::Token, text).ok_or_else(|| self.refuse(peer))
     }
 
-    fn refuse(&self, peer: Peer) -> Outside {
+    fn refuse(&self, peer: Peer) -> AuthError {
         self.guesses.count(peer.network());
-        Outside::Unknown
+        AuthError::Unknown
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn guesses_are_counted_at_any_number_of_addresses() {
         let guesses = Guesses::default();
-        for _ in 0..MAX_WRONG {
+        for _ in 0..MAX_FAILED_ATTEMPTS {
             guesses.count(network(Ipv4Addr::LOCALHOST));
         }
         let many = u32::try_from(MAX_NETWORKS).unwrap() + 100;
@@ -154,7 +154,7 @@ mod tests {
         }
         assert_eq!(guesses.0.lock().unwrap().len(), MAX_NETWORKS, "memory is bounded");
         let late = network(Ipv4Addr::new(192, 0, 2, 1));
-        for _ in 0..MAX_WRONG {
+        for _ in 0..MAX_FAILED_ATTEMPTS {
             assert!(!guesses.are_too_many(late));
             guesses.count(late);
         }

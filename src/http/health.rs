@@ -12,11 +12,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// Between two beats.
-const BEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// A heart silent for longer has stopped: something blocks the threads that everything runs on.
-const SILENCE: Duration = Duration::from_secs(10);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the store's answer is good for: probes of several monitors cost one question a second.
-const FRESH: Duration = Duration::from_secs(1);
+const PROBE_CACHE_TTL: Duration = Duration::from_secs(1);
 /// The store's time to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -69,8 +69,8 @@ impl Health {
     }
 
     /// Beats every second until dropped; spawn it beside the work.
-    pub async fn keep_beating(self) {
-        let mut ticks = interval(BEAT);
+    pub async fn run_heartbeat(self) {
+        let mut ticks = interval(HEARTBEAT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
@@ -104,22 +104,22 @@ impl Health {
     }
 
     /// Why this process should be restarted; empty where it should not.
-    pub fn not_alive(&self) -> Vec<&'static str> {
+    pub fn liveness_failures(&self) -> Vec<&'static str> {
         self.not_alive_at(self.shared.born.elapsed())
     }
 
     fn not_alive_at(&self, age: Duration) -> Vec<&'static str> {
         let beat = Duration::from_millis(self.shared.beat.load(Ordering::Relaxed));
-        reasons([(age.saturating_sub(beat) > SILENCE, "nothing has moved for over 10 seconds")])
+        reasons([(age.saturating_sub(beat) > HEARTBEAT_TIMEOUT, "nothing has moved for over 10 seconds")])
     }
 
     /// Why the start is not finished; empty where it is.
-    pub fn not_started(&self) -> Vec<&'static str> {
+    pub fn startup_failures(&self) -> Vec<&'static str> {
         reasons([(!self.shared.startup_done.load(Ordering::Relaxed), "the start is not finished")])
     }
 
     /// Why this process takes no work; empty where it does.
-    pub async fn not_ready(&self) -> Vec<&'static str> {
+    pub async fn readiness_failures(&self) -> Vec<&'static str> {
         let store_answers = self.store_answers().await;
         reasons([
             (!self.shared.startup_done.load(Ordering::Relaxed), "the start is not finished"),
@@ -137,7 +137,7 @@ impl Health {
         // Whoever waits for this lock waits no longer than PATIENCE, and then finds the answer.
         let mut store = self.shared.store.lock().await;
         if let Some((at, answer)) = store.answer
-            && at.elapsed() < FRESH
+            && at.elapsed() < PROBE_CACHE_TTL
         {
             return answer;
         }
@@ -178,7 +178,7 @@ mod tests {
         let health = healthy();
         assert!(health.not_alive_at(Duration::from_secs(10)).is_empty());
         assert_eq!(health.not_alive_at(Duration::from_millis(10_001)).len(), 1);
-        let heart = tokio::spawn(health.clone().keep_beating());
+        let heart = tokio::spawn(health.clone().run_heartbeat());
         tokio::time::sleep(Duration::from_millis(1_200)).await;
         assert!(health.not_alive_at(Duration::from_secs(11)).is_empty());
         heart.abort();
@@ -187,11 +187,14 @@ mod tests {
     #[tokio::test]
     async fn ready_once_nothing_speaks_against_it() {
         let health = healthy();
-        assert!(health.not_ready().await.is_empty());
+        assert!(health.readiness_failures().await.is_empty());
         health.set_feed_connected(false);
         health.set_draining();
-        assert_eq!(health.not_ready().await, ["the feed is not connected", "the service is stopping"]);
-        assert!(health.not_started().is_empty());
+        assert_eq!(
+            health.readiness_failures().await,
+            ["the feed is not connected", "the service is stopping"]
+        );
+        assert!(health.startup_failures().is_empty());
     }
 
     #[tokio::test]
@@ -205,7 +208,7 @@ mod tests {
         assert!(health.store_answers().await);
         assert!(health.store_answers().await);
         assert_eq!(asked.load(Ordering::Relaxed), 1);
-        tokio::time::sleep(FRESH).await;
+        tokio::time::sleep(PROBE_CACHE_TTL).await;
         assert!(!health.store_answers().await);
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
@@ -225,14 +228,14 @@ mod tests {
         let begun = Instant::now();
         assert!(!health.store_answers().await);
         assert!(begun.elapsed() < PATIENCE * 2);
-        tokio::time::sleep(FRESH).await;
+        tokio::time::sleep(PROBE_CACHE_TTL).await;
         gate.add_permits(1);
         assert!(health.store_answers().await, "the first question is answered in the end");
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
-    async fn a_question_that_panics_is_no_answer() {
+    async fn panicking_probe_counts_as_not_ready() {
         let health = Health::new(Box::new(|| Box::pin(async { std::panic::panic_any("broken") })));
         assert!(!health.store_answers().await);
     }

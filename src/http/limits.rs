@@ -21,19 +21,19 @@ const AT_ONCE: u32 = 4;
 /// Of those that look at a whole account or run a job, beside the others: they take nobody's turn.
 const LONG_AT_ONCE: u32 = 2;
 /// How long a request may wait for its turn.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests that are at the store or wait for their turn; more are turned away at once.
 const MAX_WAITING: usize = 64;
 
 /// The longest body of a request.
-pub const BODY_BYTES: usize = 256 * 1024;
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// A longer one is heard out to here and thrown away: a connection that is closed on a client in the midst of its sentence
 /// often loses the answer.
-const HEARD_BYTES: usize = 8 * BODY_BYTES;
+const MAX_DRAINED_BYTES: usize = 8 * MAX_BODY_BYTES;
 /// How long a request may work at a job or look at an account: longer than this nobody waits for an answer.
-pub const JOB_WITHIN: Duration = Duration::from_secs(20);
+pub const JOB_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a body may take to arrive.
-const BODY_WITHIN: Duration = Duration::from_secs(15);
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Whose turn it is, and whether it is anybody's yet.
 #[derive(Clone)]
@@ -54,12 +54,12 @@ fn is_long(path: &str) -> bool {
 /// Breaks off what takes longer than anybody waits for an answer.
 pub fn patience<T>() -> impl Fn(T) -> ControlFlow<()> + Send + Sync {
     let asked = Instant::now();
-    move |_| if asked.elapsed() < JOB_WITHIN { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    move |_| if asked.elapsed() < JOB_TIMEOUT { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 /// A body that was not taken.
 #[derive(Clone, Copy, Debug)]
-pub enum NoBody {
+pub enum BodyError {
     TooLarge,
     TooSlow,
     Broken,
@@ -93,13 +93,13 @@ impl Limits {
 
 /// The body of a request, as it arrived or did not.
 #[derive(Clone)]
-struct Arrived(Result<Arc<[u8]>, NoBody>);
+struct Arrived(Result<Arc<[u8]>, BodyError>);
 
 /// Carries a request out to its end, in its turn, whether or not somebody still waits for the answer: no future of the
 /// store is dropped half-way because a client hung up.
 async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
-    if let [reason, ..] = limits.health.not_started()[..] {
+    if let [reason, ..] = limits.health.startup_failures()[..] {
         return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
     }
     // Before its turn: whoever is slow to say what it wants keeps nobody else waiting.
@@ -111,7 +111,7 @@ async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next)
     let turns = if is_long(&path) { limits.long_turns } else { limits.turns };
     let turn = async {
         let waiting = limits.waiting.try_acquire_owned().ok()?;
-        let turn = tokio::time::timeout(TURN_WITHIN, turns.acquire_owned()).await.ok()?.ok()?;
+        let turn = tokio::time::timeout(QUEUE_TIMEOUT, turns.acquire_owned()).await.ok()?.ok()?;
         Some((waiting, turn))
     };
     let Some(turn) = turn.await else {
@@ -143,26 +143,26 @@ fn not_now(path: &str, status: StatusCode, reason: &str) -> Response {
 /// # Errors
 ///
 /// Where it was too long, took too long, or ended too early.
-pub fn body_of(request: &Request) -> Result<Arc<[u8]>, NoBody> {
-    request.extensions().get::<Arrived>().map_or(Err(NoBody::Broken), |arrived| arrived.0.clone())
+pub fn body_of(request: &Request) -> Result<Arc<[u8]>, BodyError> {
+    request.extensions().get::<Arrived>().map_or(Err(BodyError::Broken), |arrived| arrived.0.clone())
 }
 
 /// Reads a body to its end, if it is not too long and does not take too long.
-async fn read(body: Body) -> Result<Vec<u8>, NoBody> {
-    tokio::time::timeout(BODY_WITHIN, collect(body)).await.unwrap_or(Err(NoBody::TooSlow))
+async fn read(body: Body) -> Result<Vec<u8>, BodyError> {
+    tokio::time::timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn collect(body: Body) -> Result<Vec<u8>, NoBody> {
+async fn collect(body: Body) -> Result<Vec<u8>, BodyError> {
     let (mut chunks, mut bytes, mut seen) = (body.into_data_stream(), Vec::new(), 0);
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| NoBody::Broken)?;
+        let chunk = chunk.map_err(|_| BodyError::Broken)?;
         seen += chunk.len();
-        if seen > HEARD_BYTES {
-            return Err(NoBody::TooLarge);
+        if seen > MAX_DRAINED_BYTES {
+            return Err(BodyError::TooLarge);
         }
-        if seen <= BODY_BYTES {
+        if seen <= MAX_BODY_BYTES {
             bytes.extend_from_slice(&chunk);
         }
     }
-    if seen > BODY_BYTES { Err(NoBody::TooLarge) } else { Ok(bytes) }
+    if seen > MAX_BODY_BYTES { Err(BodyError::TooLarge) } else { Ok(bytes) }
 }

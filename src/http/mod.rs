@@ -68,7 +68,7 @@ pub async fn serve(
             limits.close().await;
         }
     };
-    let gate = auth::Gate::new(operations.store.clone());
+    let gate = auth::Authenticator::new(operations.store.clone());
     let api = api::router(operations.clone(), gate.clone());
     let routes = pages::router(operations, gate).nest("/api/v1", api).layer(Extension(stop));
     let guarded = limits.around(routes);
@@ -92,15 +92,15 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
 }
 
 async fn livez(Shared(state): Shared<State>) -> Response {
-    verdict(&state.health.not_alive())
+    verdict(&state.health.liveness_failures())
 }
 
 async fn readyz(Shared(state): Shared<State>) -> Response {
-    verdict(&state.health.not_ready().await)
+    verdict(&state.health.readiness_failures().await)
 }
 
 async fn startupz(Shared(state): Shared<State>) -> Response {
-    verdict(&state.health.not_started())
+    verdict(&state.health.startup_failures())
 }
 
 /// 200 where nothing speaks against it, else 503 with one reason a line.
@@ -133,7 +133,7 @@ mod tests {
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
 
-    use super::server::GRACE;
+    use super::server::SHUTDOWN_GRACE;
     use super::*;
 
     struct Server {
@@ -209,7 +209,7 @@ mod tests {
         let mut idle = TcpStream::connect(server.address).await.unwrap();
         idle.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
         server.stop.send(()).unwrap();
-        tokio::time::timeout(GRACE * 3, server.task).await.unwrap().unwrap();
+        tokio::time::timeout(SHUTDOWN_GRACE * 3, server.task).await.unwrap().unwrap();
     }
 
     /// None of them ends by itself.

@@ -43,13 +43,13 @@ pub struct Place {
 pub struct Answering(Arc<AtomicUsize>);
 
 /// A request that is being answered, until this is dropped.
-pub struct UnderWay(Answering);
+pub struct AlreadyRunning(Answering);
 
 impl Answering {
     /// A request has arrived whole.
-    pub fn begin(&self) -> UnderWay {
+    pub fn begin(&self) -> AlreadyRunning {
         self.0.fetch_add(1, Ordering::Relaxed);
-        UnderWay(self.clone())
+        AlreadyRunning(self.clone())
     }
 
     fn is_idle(&self) -> bool {
@@ -57,7 +57,7 @@ impl Answering {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for AlreadyRunning {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -18,9 +18,9 @@ use tower::ServiceExt as _;
 use super::room::{Place, Room};
 
 /// How long open connections may go on once the server stops: an idle client must not hold up the exit.
-pub const GRACE: Duration = Duration::from_secs(2);
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// What a request line and its headers may have together.
-const HEAD_BYTES: usize = 16 * 1024;
+const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// How many headers a request may have.
 const MAX_HEADERS: usize = 64;
 /// The pause after a connection could not be accepted: there are no file descriptors left, say.
@@ -110,7 +110,14 @@ pub async fn serve(
                 let peer = Peer(address);
                 if let Some(place) = room.enter(peer.network()) {
                     let within = bounds.headers_within;
-                    tokio::spawn(converse(stream, peer, router.clone(), open.watcher(), place, within));
+                    tokio::spawn(serve_connection(
+                        stream,
+                        peer,
+                        router.clone(),
+                        open.watcher(),
+                        place,
+                        within,
+                    ));
                 }
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
@@ -118,11 +125,11 @@ pub async fn serve(
     }
     drop(listener);
     // Whoever is slower than that is cut off.
-    let _ = tokio::time::timeout(GRACE, open.shutdown()).await;
+    let _ = tokio::time::timeout(SHUTDOWN_GRACE, open.shutdown()).await;
 }
 
 /// Answers all that comes over a connection, until it has to give way to another.
-async fn converse(
+async fn serve_connection(
     stream: TcpStream,
     peer: Peer,
     router: Router,
@@ -147,7 +154,7 @@ async fn converse(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(headers_within)
-        .max_buf_size(HEAD_BYTES)
+        .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     // A connection that breaks is its client's affair.

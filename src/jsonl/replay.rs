@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::dead_letter::Origin;
-use crate::ports::{Delivery, Feed, FeedError, Replays, Session, Settlement, Settler, Verdict};
+use crate::ports::{Delivery, Feed, FeedError, ReplayStore, Session, Settlement, Settler, Verdict};
 
 /// A number of dead letters; ends when all were handed out.
 pub struct ReplayFeed<R>(Letters<R>);
@@ -21,7 +21,7 @@ impl<R> Clone for Letters<R> {
     }
 }
 
-impl<R: Replays> ReplayFeed<R> {
+impl<R: ReplayStore> ReplayFeed<R> {
     /// Ids and bodies.
     pub fn new(letters: impl IntoIterator<Item = (i64, Vec<u8>)>, replays: Arc<R>) -> Self {
         let open = Arc::new(Mutex::new(letters.into_iter().collect()));
@@ -29,7 +29,7 @@ impl<R: Replays> ReplayFeed<R> {
     }
 }
 
-impl<R: Replays> Feed for ReplayFeed<R> {
+impl<R: ReplayStore> Feed for ReplayFeed<R> {
     type Session = ReplaySession<R>;
 
     async fn open(&mut self) -> Result<ReplaySession<R>, FeedError> {
@@ -47,7 +47,7 @@ pub struct ReplaySession<R> {
     settler: ReplaySettler<R>,
 }
 
-impl<R: Replays> Session for ReplaySession<R> {
+impl<R: ReplayStore> Session for ReplaySession<R> {
     type Receipt = i64;
     type Settler = ReplaySettler<R>;
 
@@ -75,7 +75,7 @@ impl<R> Clone for ReplaySettler<R> {
     }
 }
 
-impl<R: Replays> Settler for ReplaySettler<R> {
+impl<R: ReplayStore> Settler for ReplaySettler<R> {
     type Receipt = i64;
 
     /// A letter has nowhere else to wait.

@@ -7,9 +7,9 @@ use super::{Error, Operations};
 use crate::domain::counted::{counted, verb};
 use crate::store::deletions::{self, Progress, Request};
 use crate::store::erase::{ErasureTarget, Preview};
-use crate::store::holds::Ruling;
+use crate::store::holds::HoldResolution;
+use crate::store::pauses::Scope;
 use crate::store::receipts::Receipt;
-use crate::store::switches::Scope;
 use crate::store::{Operator, StoreError};
 
 /// What a delete did.
@@ -192,18 +192,18 @@ impl Operations {
     ///
     /// # Errors
     ///
-    /// As [`crate::store::Store::rule_on_holds`].
-    pub async fn rule_on_holds(
+    /// As [`crate::store::Store::resolve_holds`].
+    pub async fn resolve_holds(
         &self,
         workflow: (i64, i64),
-        ruling: Ruling,
+        ruling: HoldResolution,
         confirm: u64,
         operator: &Operator,
     ) -> Result<Value, Error> {
-        self.store.rule_on_holds(workflow.0, workflow.1, ruling, confirm, operator).await?;
+        self.store.resolve_holds(workflow.0, workflow.1, ruling, confirm, operator).await?;
         let member = match ruling {
-            Ruling::Approve => "approved",
-            Ruling::Reject => "rejected",
+            HoldResolution::Approve => "approved",
+            HoldResolution::Reject => "rejected",
         };
         Ok(json!({ member: confirm }))
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Error, Operations};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::format_time;
-use crate::store::restore::{Place, Preview, Refused, Request, Wanted};
+use crate::store::restore::{Place, Preview, Refused, Request, RestoreSelection};
 
 /// What a restore did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -77,7 +77,7 @@ impl Operations {
     ///
     /// Where the store does not answer.
     pub async fn nothing_to_restore(&self, request: &Request) -> Result<String, Error> {
-        let Wanted::DeletedBy { workflow_id, since } = request.wanted else {
+        let RestoreSelection::DeletedBy { workflow_id, since } = request.wanted else {
             return Ok("nothing to restore".to_owned());
         };
         let account = request.account_id;

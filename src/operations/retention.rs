@@ -8,7 +8,7 @@ use super::{Error, Operations};
 use crate::domain::time::{Time, format_time};
 pub use crate::ports::Stop;
 pub use crate::scheduler::jobs::Report;
-use crate::scheduler::jobs::{Job, Ran, Runner};
+use crate::scheduler::jobs::{Job, RunContext, RunOutcome};
 use crate::store::clock::Looker;
 use crate::store::retention::{LastRun, Target};
 use crate::store::{Operator, StoreError};
@@ -61,7 +61,7 @@ impl Operations {
         let waits_until = self.store.clock().await?.purges_wait_until();
         let mut reports = Vec::new();
         for job in self.jobs(only)? {
-            let mut report = report(job, job.dry_run(&self.store).await.map(Ran::ToItsEnd))?;
+            let mut report = report(job, job.dry_run(&self.store).await.map(RunOutcome::ToItsEnd))?;
             report.waits_until = waits_until.filter(|_| job.target == Target::Trash).map(format_time);
             reports.push(report);
         }
@@ -88,8 +88,8 @@ impl Operations {
         if jobs.iter().any(|job| job.target == Target::Trash) {
             self.trust_clock(clock_is_right).await?;
         }
-        let by = self.store.who_runs_jobs(0, operator, &names).await?;
-        let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
+        let by = self.store.authorize_job_run(0, operator, &names).await?;
+        let runner = RunContext { store: &self.store, by, office: None, lags: &[], stop };
         let mut reports = Vec::new();
         for job in jobs {
             reports.push(report(job, job.run(&runner).await)?);
@@ -113,8 +113,8 @@ impl Operations {
         if job.target == Target::Trash {
             self.trust_clock(false).await?;
         }
-        let by = self.store.who_runs_jobs(account_id, user, &[name.to_owned()]).await?;
-        let runner = Runner { store: &self.store, by, office: None, lags: &[], stop };
+        let by = self.store.authorize_job_run(account_id, user, &[name.to_owned()]).await?;
+        let runner = RunContext { store: &self.store, by, office: None, lags: &[], stop };
         let job = Job { time_budget: job.time_budget.min(within), ..job };
         report(&job, job.run(&runner).await)
     }
@@ -156,11 +156,11 @@ fn record(run: &LastRun) -> Value {
         "failed": done.failed, "counts": done.counts, "remaining": remaining, "stoppedBy": stopped_by})
 }
 
-fn report(job: &Job, ran: Result<Ran, StoreError>) -> Result<Report, Error> {
+fn report(job: &Job, ran: Result<RunOutcome, StoreError>) -> Result<Report, Error> {
     let name = job.name;
     match ran {
-        Ok(Ran::ToItsEnd(report)) => Ok(report),
-        Ok(Ran::UnderWay { by, since }) => Err(Error::Refused(format!(
+        Ok(RunOutcome::ToItsEnd(report)) => Ok(report),
+        Ok(RunOutcome::AlreadyRunning { by, since }) => Err(Error::Refused(format!(
             "{name} is under way since {} by {by}: wait for its end, which `retention status` shows",
             format_time(since)
         ))),

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn it_knows_whom_it_is_about() {
+    fn contact_id_is_extracted_from_the_event_data() {
         assert_eq!(contact_of(&message(r#"{"contactId":"512"}"#)).as_deref(), Some("512"));
         assert_eq!(contact_of(&message(r#"{"workflowId":"5"}"#)), None);
         assert_eq!(contact_of(&message("no JSON")), None);

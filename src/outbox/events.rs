@@ -15,10 +15,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::event::{cloud_event, contact_of};
-use super::leadership::{LEASE, Leadership};
-use super::rounds::{self, Round, Work};
+use super::leadership::{LEASE, LeaseKeeper};
+use super::rounds::{self, PollResult, Work};
 use crate::ports::{Event, FeedError, Publisher, Stop};
-use crate::store::lease::Duty;
+use crate::store::lease::LeaseName;
 use crate::store::outbox::Message;
 use crate::store::{Store, StoreError};
 
@@ -37,7 +37,7 @@ pub struct Options {
 /// Publishes until it is asked to stop, and then what waits at that moment; a broker that is away or in alarm is
 /// waited for as long as it takes, unless it was asked to stop.
 pub async fn run<P: Publisher>(publisher: P, store: Store, options: Options, stop: Stop) {
-    let leadership = Leadership::new(store.clone(), Duty::Outbox, options.holder);
+    let leadership = LeaseKeeper::new(store.clone(), LeaseName::Outbox, options.holder);
     rounds::run(Events { publisher, store, leadership }, options.max_retry_delay, stop).await;
 }
 
@@ -56,7 +56,7 @@ enum Trouble {
 struct Events<P> {
     publisher: P,
     store: Store,
-    leadership: Leadership,
+    leadership: LeaseKeeper,
 }
 
 impl<P: Publisher> Work for Events<P> {
@@ -65,14 +65,14 @@ impl<P: Publisher> Work for Events<P> {
     /// How long an event waits at the most while all is well.
     const POLL: Duration = Duration::from_millis(200);
 
-    async fn round(&mut self) -> Result<Round, Trouble> {
-        let Some(lease) = self.leadership.lease().await? else { return Ok(Round::Elsewhere) };
+    async fn round(&mut self) -> Result<PollResult, Trouble> {
+        let Some(lease) = self.leadership.lease().await? else { return Ok(PollResult::Elsewhere) };
         let messages = first_of_each_contact(self.store.events(ROUND).await?);
         if messages.is_empty() {
-            return Ok(Round::Empty);
+            return Ok(PollResult::Empty);
         }
         let Some(answers) = self.publish(messages.iter().map(cloud_event).collect()).await? else {
-            return Ok(Round::Elsewhere);
+            return Ok(PollResult::Elsewhere);
         };
         let mut confirmed = Vec::with_capacity(messages.len());
         let mut reason = None;
@@ -86,11 +86,11 @@ impl<P: Publisher> Work for Events<P> {
         if !confirmed.is_empty() {
             let removed = self.store.remove_published(&lease, LEASE, &confirmed).await;
             if !self.leadership.prolonged_by(lease, removed)? {
-                return Ok(Round::Elsewhere);
+                return Ok(PollResult::Elsewhere);
             }
         }
         match reason {
-            None => Ok(Round::More),
+            None => Ok(PollResult::More),
             Some(reason) => {
                 let unconfirmed = messages.len() - confirmed.len();
                 Err(Trouble::NotConfirmed { unconfirmed, sent: messages.len(), reason })

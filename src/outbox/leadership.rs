@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::store::lease::{Duty, Lease};
+use crate::store::lease::{Lease, LeaseName};
 use crate::store::{Store, StoreError};
 
 /// How long the lease outlives its holder. Short, because whoever takes over too early repeats some messages and
@@ -15,17 +15,17 @@ pub const LEASE: Duration = Duration::from_secs(3);
 pub const RENEWAL: Duration = Duration::from_secs(1);
 
 /// An instance among the others, for one duty.
-pub struct Leadership {
+pub struct LeaseKeeper {
     store: Store,
-    duty: Duty,
+    duty: LeaseName,
     holder: String,
     /// The lease, and when it was prolonged last.
     held: Option<(Lease, Instant)>,
 }
 
-impl Leadership {
+impl LeaseKeeper {
     /// Leads nothing yet; `holder` tells this instance from the others.
-    pub fn new(store: Store, duty: Duty, holder: String) -> Self {
+    pub fn new(store: Store, duty: LeaseName, holder: String) -> Self {
         Self { store, duty, holder, held: None }
     }
 
@@ -37,7 +37,7 @@ impl Leadership {
             return Ok(Some(lease.clone()));
         }
         let asked = Instant::now();
-        let lease = self.store.hold_lease(self.duty, &self.holder, LEASE).await?;
+        let lease = self.store.acquire_or_renew_lease(self.duty, &self.holder, LEASE).await?;
         match (&self.held, &lease) {
             (None, Some(_)) => info!(lease = self.duty.as_str(), "this instance sends"),
             (Some(_), None) => self.lost(),
@@ -56,7 +56,7 @@ impl Leadership {
                 () = tokio::time::sleep(RENEWAL) => {}
             }
             // Beside the select, not in it: a future of the store is never dropped half-way.
-            if self.store.hold_lease(self.duty, &self.holder, LEASE).await?.is_none() {
+            if self.store.acquire_or_renew_lease(self.duty, &self.holder, LEASE).await?.is_none() {
                 self.lost();
                 return Ok(None);
             }

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_nobody_had_is_not_told() {
+    fn confirmation_never_contains_an_unknown_address() {
         let letter = letter(&mail(&[("5", None)]));
         assert_eq!(letter.subject, "Erased in account 7: an address that nobody had");
         assert!(

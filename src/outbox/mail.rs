@@ -9,12 +9,12 @@ use std::time::Duration;
 use metrics::counter;
 use tracing::{info, warn};
 
-use super::leadership::{LEASE, Leadership};
+use super::leadership::{LEASE, LeaseKeeper};
 use super::letter::letter;
-use super::rounds::{self, Round, Work};
-use super::smtp::{NotSent, Smtp};
+use super::rounds::{self, PollResult, Work};
+use super::smtp::{SendError, Smtp};
 use crate::ports::Stop;
-use crate::store::lease::Duty;
+use crate::store::lease::LeaseName;
 use crate::store::mail::{Mail, Outcome};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -43,7 +43,7 @@ pub struct Options {
 pub struct Mails {
     store: Store,
     smtp: Smtp,
-    leadership: Leadership,
+    leadership: LeaseKeeper,
     max_retry_delay: Duration,
     give_up_after: Duration,
 }
@@ -57,7 +57,7 @@ impl Mails {
     pub fn new(store: Store, options: Options) -> Result<Self, String> {
         Ok(Self {
             smtp: Smtp::new(&options.smtp_url, &options.from)?,
-            leadership: Leadership::new(store.clone(), Duty::Mail, options.holder),
+            leadership: LeaseKeeper::new(store.clone(), LeaseName::Mail, options.holder),
             store,
             max_retry_delay: options.max_retry_delay,
             give_up_after: options.give_up_after,
@@ -89,8 +89,8 @@ impl Mails {
                 count("sent");
                 Outcome::Sent
             }
-            Err(away @ NotSent::Away(_)) => return Err(Trouble::Away(away)),
-            Err(NotSent::Refused(problem)) if mail.age >= self.give_up_after => {
+            Err(away @ SendError::Away(_)) => return Err(Trouble::Away(away)),
+            Err(SendError::Refused(problem)) if mail.age >= self.give_up_after => {
                 warn!(account_id, message_id, problem, "confirmation dropped: refused for too long");
                 count("given_up");
                 Outcome::Dropped
@@ -114,20 +114,20 @@ impl Work for Mails {
     const NOT_DONE: &'static str = "confirmations not sent";
     const POLL: Duration = Duration::from_secs(1);
 
-    async fn round(&mut self) -> Result<Round, Trouble> {
-        let Some(lease) = self.leadership.lease().await? else { return Ok(Round::Elsewhere) };
+    async fn round(&mut self) -> Result<PollResult, Trouble> {
+        let Some(lease) = self.leadership.lease().await? else { return Ok(PollResult::Elsewhere) };
         let mails = self.store.mails(ROUND).await?;
         if mails.is_empty() {
-            return Ok(Round::Empty);
+            return Ok(PollResult::Empty);
         }
         for mail in &mails {
-            let Some(outcome) = self.deliver(mail).await? else { return Ok(Round::Elsewhere) };
+            let Some(outcome) = self.deliver(mail).await? else { return Ok(PollResult::Elsewhere) };
             let settled = self.store.settle_mail(&lease, LEASE, mail, outcome).await;
             if !self.leadership.prolonged_by(lease.clone(), settled)? {
-                return Ok(Round::Elsewhere);
+                return Ok(PollResult::Elsewhere);
             }
         }
-        Ok(Round::More)
+        Ok(PollResult::More)
     }
 
     /// Each mail had a connection of its own.
@@ -144,7 +144,7 @@ pub enum Trouble {
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{0}")]
-    Away(#[from] NotSent),
+    Away(#[from] SendError),
 }
 
 fn count(result: &'static str) {

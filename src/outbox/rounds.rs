@@ -12,7 +12,7 @@ use crate::ports::Stop;
 
 /// How a round went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Round {
+pub enum PollResult {
     /// It sent, and more may wait.
     More,
     /// Nothing waits.
@@ -30,7 +30,7 @@ pub trait Work: Send {
     /// Between two looks at an outbox that was empty.
     const POLL: Duration;
 
-    fn round(&mut self) -> impl Future<Output = Result<Round, Self::Trouble>> + Send;
+    fn round(&mut self) -> impl Future<Output = Result<PollResult, Self::Trouble>> + Send;
 
     /// Drops what the round had in hand: it failed, or another instance has taken over.
     fn let_go(&mut self) -> impl Future<Output = ()> + Send;
@@ -47,16 +47,16 @@ pub async fn run<W: Work>(mut work: W, longest_pause: Duration, mut stop: Stop) 
         // Asked before the round: the last one sees all that was committed before the stop.
         let last = stop.is_requested();
         let round = work.round().await;
-        if !matches!(round, Ok(Round::More | Round::Empty)) {
+        if !matches!(round, Ok(PollResult::More | PollResult::Empty)) {
             work.let_go().await;
         }
         let pause = match round {
             Ok(round) => {
                 backoff.reset();
                 match round {
-                    Round::More => continue,
-                    Round::Empty => W::POLL,
-                    Round::Elsewhere => RENEWAL,
+                    PollResult::More => continue,
+                    PollResult::Empty => W::POLL,
+                    PollResult::Elsewhere => RENEWAL,
                 }
             }
             Err(trouble) if last => {

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a letter did not go out. A server's own words are not repeated: they quote the recipient.
 #[derive(Debug, thiserror::Error)]
-pub enum NotSent {
+pub enum SendError {
     /// The server is away or does not let us in: no letter goes out.
     #[error("the mail server cannot be used: {0}")]
     Away(String),
@@ -47,20 +47,20 @@ impl Smtp {
     }
 
     /// Sends a letter; `Ok` where the server has taken it over.
-    pub async fn send(&self, letter: Letter, to: &str) -> Result<(), NotSent> {
-        let message = self.message(letter, to).map_err(NotSent::Refused)?;
+    pub async fn send(&self, letter: Letter, to: &str) -> Result<(), SendError> {
+        let message = self.message(letter, to).map_err(SendError::Refused)?;
         let Err(error) = self.transport.send(message).await else { return Ok(()) };
         // A server that lets nobody in refuses everything: that is not this letter's fault.
         match self.transport.test_connection().await {
             Ok(true) => {}
-            Ok(false) => return Err(NotSent::Away("it hung up".to_owned())),
-            Err(error) => return Err(NotSent::Away(said(&error))),
+            Ok(false) => return Err(SendError::Away("it hung up".to_owned())),
+            Err(error) => return Err(SendError::Away(said(&error))),
         }
         let said = said(&error);
         Err(if error.is_permanent() || error.is_client() {
-            NotSent::Refused(said)
+            SendError::Refused(said)
         } else {
-            NotSent::NotNow(said)
+            SendError::NotNow(said)
         })
     }
 

@@ -32,13 +32,13 @@ impl<R> Batcher<R> {
     /// The next batch, oldest first: as many as may go together, or one alone.
     pub fn take(&mut self) -> Vec<Delivery<R>> {
         let together =
-            self.waiting.iter().take(self.size).take_while(|delivery| !goes_alone(delivery)).count();
+            self.waiting.iter().take(self.size).take_while(|delivery| !must_run_alone(delivery)).count();
         self.waiting.drain(..together.max(1).min(self.waiting.len())).collect()
     }
 }
 
 /// Whoever had it last may have died of it, or something is in its way: others are not drawn into that.
-fn goes_alone<R>(delivery: &Delivery<R>) -> bool {
+fn must_run_alone<R>(delivery: &Delivery<R>) -> bool {
     delivery.redelivered || delivery.attempt > 0
 }
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_handed_out_or_put_off_before_goes_alone() {
+    fn redelivered_and_retried_messages_get_their_own_batch() {
         assert_eq!(batches("rrf"), ["r", "r", "f"]);
         assert_eq!(batches("ffrffp"), ["ff", "r", "ff", "p"]);
     }

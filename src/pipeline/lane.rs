@@ -8,9 +8,9 @@ use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::judged::{Judged, Tries};
-use super::parts::{Answer, Parts, Step};
-use super::{Options, Outcome, Told};
+use super::bisect::{Answer, Parts, Step};
+use super::disposition::{Disposition, RetryBudget};
+use super::{Options, Outcome, StateCallback};
 use crate::backoff::Backoff;
 use crate::domain::dead_letter::Arrived;
 use crate::domain::decision::Decision;
@@ -20,11 +20,11 @@ use crate::telemetry;
 use crate::telemetry::traces::Span;
 
 /// How often a message that stands alone is tried again at its place, where the feed has no other to wait at.
-const TRIES_IN_PLACE: u32 = 5;
+const LOCAL_RETRIES: u32 = 5;
 
 /// A store that is away for longer gets what was taken given back: a broker loses patience with whoever holds messages
 /// for half an hour, and counts that against each of them.
-const GIVE_BACK_AFTER: Duration = Duration::from_mins(10);
+const RELEASE_AFTER: Duration = Duration::from_mins(10);
 
 /// Decides a batch and settles it.
 ///
@@ -86,7 +86,7 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     }
     let started = Instant::now();
     let stopping = stop.is_requested();
-    let settle = |(delivery, judged): (_, &Judged)| {
+    let settle = |(delivery, judged): (_, &Disposition)| {
         judged.verdict(stopping).map(|verdict| Settlement { delivery, verdict })
     };
     let _part = span.part("settle");
@@ -94,12 +94,12 @@ async fn decide_and_settle<S: Settler, D: Decider>(
     histogram!(telemetry::BATCH_SECONDS, "phase" => "settle").record(started.elapsed());
     for message in &judged {
         match message {
-            Judged::Decided(..) => {}
-            Judged::Rejected(rejection) | Judged::GivenUp(rejection) => {
+            Disposition::Decided(..) => {}
+            Disposition::Rejected(rejection) | Disposition::GivenUp(rejection) => {
                 counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => rejection.reason.as_str()).increment(1);
             }
-            Judged::PutOff(..) if stopping => {}
-            Judged::PutOff(_, obstacle, _) => {
+            Disposition::PutOff(..) if stopping => {}
+            Disposition::PutOff(_, obstacle, _) => {
                 counter!(telemetry::RETRIES_TOTAL, "reason" => obstacle.as_str()).increment(1);
             }
         }
@@ -114,21 +114,21 @@ async fn judge<'a, R, D: Decider>(
     decider: &D,
     options: &Options,
     stop: Stop,
-) -> Result<Vec<Judged>, FeedError> {
+) -> Result<Vec<Disposition>, FeedError> {
     let read = |delivery: &'a Delivery<R>| {
         let event = delivery.unread.clone().map_or_else(|| parse_event(&delivery.body), Err);
         let event = event.map(|event| NewEnrollment { trace: delivery.trace, ..event });
         Message { event, arrived: delivery.arrived() }
     };
     let mut messages: Vec<Message<'_>> = batch.iter().map(read).collect();
-    let at_once = if retries == 0 { TRIES_IN_PLACE } else { 0 };
+    let at_once = if retries == 0 { LOCAL_RETRIES } else { 0 };
     let parts = Parts::new(messages.len(), at_once);
     let answers = decide(&mut messages, parts, decider, options, stop.clone()).await?;
     let mut judged = Vec::with_capacity(messages.len());
     for (Message { event, arrived }, answer) in messages.into_iter().zip(answers) {
-        let tries = Tries { attempt: arrived.attempts, retries, at_once: at_once + 1 };
-        let message = Judged::of(event, answer, tries);
-        if let Judged::GivenUp(rejection) = &message {
+        let tries = RetryBudget { attempt: arrived.attempts, retries, at_once: at_once + 1 };
+        let message = Disposition::of(event, answer, tries);
+        if let Disposition::GivenUp(rejection) = &message {
             set_aside(arrived, rejection, decider, options, stop.clone()).await?;
         }
         judged.push(message);
@@ -144,12 +144,12 @@ async fn decide<D: Decider>(
     options: &Options,
     mut stop: Stop,
 ) -> Result<Vec<Answer>, FeedError> {
-    let mut patience = Patience::new(options);
+    let mut patience = StoreBackoff::new(options);
     while let Some(part) = parts.next() {
         match decider.decide(&messages[part.clone()]).await {
             Ok(answers) => {
                 parts.decided(answers);
-                patience = Patience::new(options);
+                patience = StoreBackoff::new(options);
             }
             Err(error) => {
                 let problem = error.to_string();
@@ -175,7 +175,7 @@ async fn set_aside<D: Decider>(
     options: &Options,
     mut stop: Stop,
 ) -> Result<(), FeedError> {
-    let mut patience = Patience::new(options);
+    let mut patience = StoreBackoff::new(options);
     while let Err(error) = decider.set_aside(arrived, rejection).await {
         arrived.may_repeat = true;
         patience.wait(&error.to_string(), &mut stop).await?;
@@ -184,15 +184,15 @@ async fn set_aside<D: Decider>(
 }
 
 /// How a lane waits for the store.
-struct Patience {
+struct StoreBackoff {
     backoff: Backoff,
     since: Instant,
-    on_stalled: Told,
+    on_stalled: StateCallback,
     /// From the second failure in a row on somebody is told.
     failures: u32,
 }
 
-impl Patience {
+impl StoreBackoff {
     fn new(options: &Options) -> Self {
         Self {
             backoff: Backoff::new(options.max_reconnect_delay),
@@ -215,7 +215,7 @@ impl Patience {
         if stop.is_requested() {
             return Err(FeedError::Transient(format!("stopping while {problem}")));
         }
-        if self.since.elapsed() > GIVE_BACK_AFTER {
+        if self.since.elapsed() > RELEASE_AFTER {
             return Err(FeedError::Transient(format!("what was taken is given back: {problem}")));
         }
         tokio::select! {
@@ -226,7 +226,7 @@ impl Patience {
     }
 }
 
-impl Drop for Patience {
+impl Drop for StoreBackoff {
     fn drop(&mut self) {
         if self.failures >= 2 {
             (self.on_stalled)(false);
@@ -235,8 +235,8 @@ impl Drop for Patience {
 }
 
 /// How long it took to the first decision. One that was held or deferred waits on purpose, and is not asked again.
-fn observe_age(judged: &Judged) {
-    if let Judged::Decided(enrollment, Decided { decision, at }) = judged
+fn observe_age(judged: &Disposition) {
+    if let Disposition::Decided(enrollment, Decided { decision, at }) = judged
         && *decision != Decision::Duplicate
     {
         let age = (*at - enrollment.enrolled_at).max(TimeDelta::zero());
@@ -245,16 +245,16 @@ fn observe_age(judged: &Judged) {
 }
 
 /// Counts, logs and tells the observer what was committed.
-pub(super) fn report(judged: &Judged, options: &Options) {
+pub(super) fn report(judged: &Disposition, options: &Options) {
     match judged {
-        Judged::Decided(enrollment, decided) => report_decided(enrollment, decided, options),
-        Judged::Rejected(rejection) | Judged::GivenUp(rejection) => {
+        Disposition::Decided(enrollment, decided) => report_decided(enrollment, decided, options),
+        Disposition::Rejected(rejection) | Disposition::GivenUp(rejection) => {
             warn!(reason = rejection.reason.as_str(), detail = rejection.detail, "message set aside");
             if let Some(observer) = &options.observer {
                 observer(Outcome::DeadLetter(rejection));
             }
         }
-        Judged::PutOff(key, obstacle, problem) => warn!(
+        Disposition::PutOff(key, obstacle, problem) => warn!(
             account.id = key.map(|key| key.account_id),
             enrollment.id = key.map(|key| key.enrollment_id),
             reason = obstacle.as_str(),

@@ -2,18 +2,18 @@
 //!
 //! [`run`] drives a feed through its generations. A batch closes when it is full, or at once when nothing more
 //! waits: no delay at low load, few transactions at high load. Several batches may be in flight (lanes). A
-//! message is settled only after the transaction that decided it, or wrote its dead letter, has committed. [`waiting`] takes
+//! message is settled only after the transaction that decided it, or wrote its dead letter, has committed. [`pending`] takes
 //! up what was held or deferred, [`letters`] takes in what the broker moved to its dead letters.
 //!
-//! What decides about messages is pure: `batcher` (which go together), `parts` (what is tried next where a batch fails),
-//! `judged` (how each is settled). What waits is thin: `lane` and this file.
+//! What decides about messages is pure: `batcher` (which go together), `bisect` (what is tried next where a batch fails),
+//! `disposition` (how each is settled). What waits is thin: `lane` and this file.
 
 mod batcher;
-mod judged;
+mod bisect;
+mod disposition;
 mod lane;
 pub mod letters;
-mod parts;
-pub mod waiting;
+pub mod pending;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::backoff::Backoff;
 use crate::domain::decision::{Decision, DeferReason, HoldReason, RefuseReason, SkipReason};
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection};
-use crate::ports::{Decider, Feed, FeedError, Obstacle, Session, Stop};
+use crate::ports::{Decider, Feed, FeedError, RetryReason, Session, Stop};
 use crate::telemetry;
 
 use batcher::Batcher;
@@ -44,7 +44,7 @@ pub enum Outcome<'a> {
 pub type Observer = Arc<dyn Fn(Outcome<'_>) + Send + Sync>;
 
 /// Is told when something begins, and when it is over.
-pub type Told = Arc<dyn Fn(bool) + Send + Sync>;
+pub type StateCallback = Arc<dyn Fn(bool) + Send + Sync>;
 
 /// How the pipeline works.
 #[derive(Clone)]
@@ -56,9 +56,9 @@ pub struct Options {
     /// The longest pause before another connection is tried.
     pub max_reconnect_delay: Duration,
     /// Told when the feed is connected and when no longer.
-    pub on_connected: Told,
+    pub on_connected: StateCallback,
     /// Told when a lane waits for the store, and when no longer: once a lane.
-    pub on_stalled: Told,
+    pub on_stalled: StateCallback,
     /// Told of every outcome.
     pub observer: Option<Observer>,
 }
@@ -83,7 +83,7 @@ pub async fn run<F: Feed, D: Decider>(
     options: Options,
     mut stop: Stop,
 ) -> Result<End, String> {
-    born_at_zero();
+    init_metrics();
     let mut backoff = Backoff::new(options.max_reconnect_delay);
     let mut connected_before = false;
     while !stop.is_requested() {
@@ -130,7 +130,7 @@ async fn open<F: Feed, D: Decider>(feed: &mut F, decider: &D) -> Result<F::Sessi
 }
 
 /// Shows every outcome from the start, so that the first of its kind is a step.
-fn born_at_zero() {
+fn init_metrics() {
     let born = |outcome: &'static str, reason: &'static str| {
         counter!(telemetry::ENROLLMENTS_TOTAL, "outcome" => outcome, "reason" => reason).increment(0);
     };
@@ -151,7 +151,7 @@ fn born_at_zero() {
     for reason in DeadLetterReason::ALL {
         counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => reason.as_str()).increment(0);
     }
-    for obstacle in Obstacle::ALL {
+    for obstacle in RetryReason::ALL {
         counter!(telemetry::RETRIES_TOTAL, "reason" => obstacle.as_str()).increment(0);
     }
     for phase in ["decide", "settle"] {

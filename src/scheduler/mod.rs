@@ -14,19 +14,19 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::domain::time::Time;
-use crate::ports::{Lag, Stop};
+use crate::ports::{Backpressure, Stop};
 use crate::store::clock::Looker;
-use crate::store::lease::Duty;
+use crate::store::lease::LeaseName;
 use crate::store::retention::{JobRun, Target};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
-use jobs::{Job, Office, Ran, Runner};
+use jobs::{Job, LeaderLease, RunContext, RunOutcome};
 
 const TICK: Duration = Duration::from_secs(1);
 /// How often the backlog is counted for the metrics.
 const BACKLOG_EVERY: Duration = Duration::from_secs(15);
 /// When a job that failed is tried again, should its next appointment be later.
-const AFTER_A_FAILURE: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
+const FAILURE_RETRY_DELAY: chrono::TimeDelta = chrono::TimeDelta::minutes(10);
 /// How far ahead of one reading of the clock another may be.
 const SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
@@ -41,12 +41,12 @@ pub struct Options {
     pub jitter: Duration,
     pub jobs: Vec<Job>,
     /// Whose falling behind a job waits out.
-    pub lags: Vec<Box<dyn Lag>>,
+    pub lags: Vec<Box<dyn Backpressure>>,
 }
 
 /// Runs the schedule until it is asked to stop.
 pub async fn run(store: Store, options: Options, stop: Stop) {
-    options.jobs.iter().for_each(Job::born_at_zero);
+    options.jobs.iter().for_each(Job::init_metrics);
     let (leads, led) = watch::channel(false);
     // Neither drops a future of the store: both come to their own end.
     tokio::join!(lead(&store, &options, stop.clone(), leads), measure(&store, &options, stop, led));
@@ -71,7 +71,7 @@ async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Se
     }
     say(&leads, false);
     gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(0.0);
-    if let Err(problem) = store.release_lease(Duty::Schedule, &options.holder).await {
+    if let Err(problem) = store.release_lease(LeaseName::Schedule, &options.holder).await {
         warn!(error = %problem, "scheduler lease not released; it ends by itself");
     }
 }
@@ -95,15 +95,15 @@ async fn tick(
     stop: &Stop,
     leads: &watch::Sender<bool>,
 ) -> Result<bool, StoreError> {
-    let office = Office { holder: &options.holder, period: options.lease };
-    if store.hold_lease(Duty::Schedule, office.holder, office.period).await?.is_none() {
+    let office = LeaderLease { holder: &options.holder, period: options.lease };
+    if store.acquire_or_renew_lease(LeaseName::Schedule, office.holder, office.period).await?.is_none() {
         gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(0.0);
         return Ok(false);
     }
     say(leads, true);
     let purges_wait = purges_wait(store).await?;
     let by = format!("scheduler:{}", options.holder);
-    let runner = Runner { store, by, office: Some(office), lags: &options.lags, stop };
+    let runner = RunContext { store, by, office: Some(office), lags: &options.lags, stop };
     for job in &options.jobs {
         let (run, now) = match store.last_run(job.name).await? {
             (Some(run), now) if run.first_seen <= now => (run, now),
@@ -114,8 +114,8 @@ async fn tick(
             continue;
         }
         match job.run(&runner).await {
-            Ok(Ran::ToItsEnd(report)) if report.stopped_by == "lease_lost" => return Ok(false),
-            Ok(Ran::ToItsEnd(report)) => info!(
+            Ok(RunOutcome::ToItsEnd(report)) if report.stopped_by == "lease_lost" => return Ok(false),
+            Ok(RunOutcome::ToItsEnd(report)) => info!(
                 job.name = job.name,
                 job.deleted = report.deleted,
                 job.remaining = report.remaining,
@@ -123,7 +123,7 @@ async fn tick(
                 job.stopped_by = report.stopped_by,
                 "job ended"
             ),
-            Ok(Ran::UnderWay { .. }) => {}
+            Ok(RunOutcome::AlreadyRunning { .. }) => {}
             Err(problem) => {
                 error!(job.name = job.name, error = %problem, "job failed; it is tried again");
             }
@@ -152,7 +152,7 @@ fn is_due(job: &Job, run: &JobRun, now: Time, delay: Duration) -> bool {
     // A run that began in the future had a clock that was wrong: it counts as none.
     let began = run.last.as_ref().filter(|last| last.started_at <= now + SKEW);
     let Some(last) = began else { return is_time(job, run.first_seen, now, delay) };
-    let failed_long_ago = |ended| now - ended >= AFTER_A_FAILURE;
+    let failed_long_ago = |ended| now - ended >= FAILURE_RETRY_DELAY;
     match (last.ended_at, last.stopped_by.as_deref()) {
         (None, _) | (_, Some("killed" | "shutdown" | "lease_lost")) => true,
         (Some(ended), Some("failed")) if failed_long_ago(ended) => true,
@@ -172,14 +172,14 @@ async fn measure(store: &Store, options: &Options, mut stop: Stop, mut led: watc
         for lag in &options.lags {
             // Whoever is asked says in the metrics what it saw.
             if leads {
-                lag.is_behind().await;
+                lag.should_wait().await;
             } else {
-                lag.forget_measures();
+                lag.reset_gauges();
             }
         }
         for job in &options.jobs {
             if !leads {
-                job.forget_measures();
+                job.reset_gauges();
             } else if let Err(problem) = job.measure(store).await {
                 warn!(job.name = job.name, error = %problem, "what is due could not be counted");
             }

@@ -8,20 +8,20 @@ use crate::config::{self, FeedKind, RetentionJob, Settings};
 use crate::domain::guard::{AccountLimits, Limits, WorkflowLimits};
 use crate::http::Health;
 use crate::pipeline::{self, Observer};
-use crate::ports::Lag;
+use crate::ports::Backpressure;
 use crate::scheduler;
 use crate::scheduler::jobs::{
     self, Job, delete_quotes, expire_notifications, expire_unlinked, prune_audit, prune_dead_letters,
     prune_ledger, prune_outbox, purge_trash, wake_deferred,
 };
-use crate::store::{self, KeyHome, ReplicationLag, Rules, Store};
+use crate::store::{self, HashKeySource, ReplicationLag, Rules, Store};
 
 /// The store's options; `create` makes a SQLite file where there is none.
 pub fn store(settings: &Settings, create: bool) -> store::Options {
     let hash_keys = match (&settings.privacy.hash_key_file, Store::file(settings.store.url.expose())) {
-        (Some(file), _) => KeyHome::File(file.clone()),
-        (None, Some(store)) => KeyHome::Beside(format!("{}.hash-key", store.display()).into()),
-        (None, None) => KeyHome::Database,
+        (Some(file), _) => HashKeySource::File(file.clone()),
+        (None, Some(store)) => HashKeySource::Beside(format!("{}.hash-key", store.display()).into()),
+        (None, None) => HashKeySource::Database,
     };
     let settings = &settings.store;
     store::Options {
@@ -103,7 +103,7 @@ pub fn rules(settings: &Settings) -> Rules {
 }
 
 /// Tells the health, where there is one to tell.
-fn told(health: Option<Health>, tell: fn(&Health, bool)) -> pipeline::Told {
+fn told(health: Option<Health>, tell: fn(&Health, bool)) -> pipeline::StateCallback {
     Arc::new(move |begins| {
         if let Some(health) = &health {
             tell(health, begins);
@@ -119,10 +119,11 @@ pub fn schedule(settings: &Settings, store: &Store) -> scheduler::Options {
 }
 
 /// Who goes before the jobs of retention.
-fn lags(settings: &Settings, store: &Store) -> Vec<Box<dyn Lag>> {
+fn lags(settings: &Settings, store: &Store) -> Vec<Box<dyn Backpressure>> {
     let limits = &settings.scheduler;
     let max_bytes = u64::from(limits.max_replication_lag_mb) * 1_000_000;
-    let mut lags: Vec<Box<dyn Lag>> = vec![Box::new(ReplicationLag { store: store.clone(), max_bytes })];
+    let mut lags: Vec<Box<dyn Backpressure>> =
+        vec![Box::new(ReplicationLag { store: store.clone(), max_bytes })];
     if settings.feed.kind == FeedKind::RabbitMq {
         lags.push(Box::new(QueueLag::new(broker(settings), limits.max_waiting_enrollments)));
     }

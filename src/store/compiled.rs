@@ -10,11 +10,11 @@ use super::StoreError;
 use crate::domain::workflow::Workflow;
 
 /// How much text is remembered; beyond that all of it is forgotten, and what is in use comes back with the next batch.
-const ROOM: usize = 16 << 20;
+const CAPACITY: usize = 16 << 20;
 
 /// All clones share what is remembered.
 #[derive(Clone, Debug, Default)]
-pub struct Compiled(Arc<Mutex<Memory>>);
+pub struct WorkflowCache(Arc<Mutex<Memory>>);
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -22,7 +22,7 @@ struct Memory {
     bytes: usize,
 }
 
-impl Compiled {
+impl WorkflowCache {
     /// The workflow that a definition says.
     ///
     /// # Errors
@@ -37,7 +37,7 @@ impl Compiled {
         let definition = serde_json::from_str(&flow)
             .map_err(|_| StoreError::Failed("a workflow's definition in the store is no JSON".to_owned()))?;
         let workflow = Arc::new(Workflow::parse(&definition));
-        if memory.bytes.saturating_add(flow.len()) > ROOM {
+        if memory.bytes.saturating_add(flow.len()) > CAPACITY {
             *memory = Memory::default();
         }
         memory.bytes += flow.len();
@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn a_revision_is_compiled_once_and_another_one_is_not_taken_for_it() {
-        let compiled = Compiled::default();
+        let compiled = WorkflowCache::default();
         let first = compiled.workflow(flow("1", 0)).unwrap();
         assert!(Arc::ptr_eq(&first, &compiled.clone().workflow(flow("1", 0)).unwrap()));
         let off = compiled.workflow(flow("1", 0).replace("true", "false")).unwrap();
@@ -68,14 +68,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_has_an_end() {
-        let compiled = Compiled::default();
+    fn cache_is_bounded() {
+        let compiled = WorkflowCache::default();
         for revision in ["1", "2", "3", "4"] {
-            compiled.workflow(flow(revision, ROOM / 3)).unwrap();
+            compiled.workflow(flow(revision, CAPACITY / 3)).unwrap();
         }
         let memory = compiled.0.lock().unwrap();
         assert!(
-            memory.bytes <= ROOM && memory.bytes == memory.by_text.keys().map(String::len).sum::<usize>()
+            memory.bytes <= CAPACITY && memory.bytes == memory.by_text.keys().map(String::len).sum::<usize>()
         );
     }
 }

@@ -29,11 +29,11 @@ pub(super) async fn locked_contact(
     if let Some(row) = tx.row(&sql, args![account_id, contact_id]).await? {
         return Ok(ContactRow { deleted_at: row.optional_time("deleted_at")? });
     }
-    Err(not_there(tx, account_id, contact_id).await?)
+    Err(not_found_error(tx, account_id, contact_id).await?)
 }
 
 /// Why a contact is not to be found.
-pub(super) async fn not_there(
+pub(super) async fn not_found_error(
     tx: &mut Tx,
     account_id: i64,
     contact_id: i64,

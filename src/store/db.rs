@@ -27,7 +27,7 @@ use super::values::{Arg, Row};
 use crate::domain::time::{Time, format_time};
 
 /// What PostgreSQL may take, beyond the longest statement, to say how it ended.
-const ANSWER: Duration = Duration::from_secs(3);
+const RESPONSE_GRACE: Duration = Duration::from_secs(3);
 
 /// A pool of connections to either database.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Db {
 
     async fn open_transaction(&self, mut begin: String, writes: bool) -> Result<Tx, StoreError> {
         if self.prepares {
-            begin.push_str(self.dialect().demand_own_session());
+            begin.push_str(self.dialect().assert_own_session());
         }
         if let Some(schema) = &self.schema {
             begin.push_str(&self.dialect().within(schema));
@@ -106,7 +106,7 @@ impl Db {
             Pool::Sqlite { writer, .. } if writes => Connection::Sqlite(writer.acquire().await?),
             Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
         };
-        let patience = self.statement_timeout + ANSWER;
+        let patience = self.statement_timeout + RESPONSE_GRACE;
         let (prepares, schema) = (self.prepares, self.schema.clone());
         let mut tx = Tx { connection, writes, prepares, schema, patience, is_silent: false };
         tx.run(begin).await?;
@@ -284,7 +284,7 @@ impl Tx {
     }
 
     /// PostgreSQL: statements, and pauses between them, may take as long as they need from now on.
-    pub async fn wait_without_end(&mut self) -> Result<(), StoreError> {
+    pub async fn disable_timeouts(&mut self) -> Result<(), StoreError> {
         self.script("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
             .await?;
         self.patience = Duration::MAX;
@@ -319,7 +319,7 @@ impl Tx {
     /// # Errors
     ///
     /// It does not: then it is not asked again over this connection.
-    pub async fn demand_writes(&mut self) -> Result<(), StoreError> {
+    pub async fn ensure_writable(&mut self) -> Result<(), StoreError> {
         if self.row(self.dialect().takes_writes(), &[]).await?.is_some() {
             return Ok(());
         }
@@ -331,8 +331,8 @@ impl Tx {
 
     /// Should this process stand still for so long in the midst of the transaction, PostgreSQL ends it; what it had
     /// locked is free then. SQLite knows no such thing.
-    pub async fn give_up_when_idle(&mut self, patience: Duration) -> Result<(), StoreError> {
-        if let Some(sql) = self.dialect().give_up_when_idle(patience.as_millis()) {
+    pub async fn set_idle_in_transaction_timeout(&mut self, patience: Duration) -> Result<(), StoreError> {
+        if let Some(sql) = self.dialect().set_idle_in_transaction_timeout(patience.as_millis()) {
             self.execute(&sql, &[]).await?;
         }
         Ok(())
@@ -345,7 +345,7 @@ impl Tx {
     /// The work's own, or the commit's: whether that took effect is unknown where the connection was lost.
     pub async fn finish<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         if work.is_err() {
-            return self.take_back(work).await;
+            return self.rollback(work).await;
         }
         self.script("COMMIT").await?;
         work
@@ -356,7 +356,7 @@ impl Tx {
     /// # Errors
     ///
     /// The work's own.
-    pub async fn take_back<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub async fn rollback<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         // The connection may be what failed; then the rollback of the next borrower ends it.
         if !self.is_silent {
             drop(self.script("ROLLBACK").await);

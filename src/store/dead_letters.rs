@@ -7,7 +7,7 @@ use super::audit::{self, Actor};
 use super::batch::{CONTACT, Lists};
 use super::db::Tx;
 use super::values::{Arg, Row, args};
-use super::{KeyHome, Operator, Store, StoreError, reading, suppressions, transaction};
+use super::{HashKeySource, Operator, Store, StoreError, reading, suppressions, transaction};
 use crate::domain::cloud_event::{legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
 use crate::domain::enrollment::{MAX_BODY_BYTES, Rejection, about};
@@ -15,7 +15,7 @@ use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{REDACTED, Redactor, Style, addresses_in};
 use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
-use crate::ports::Replays;
+use crate::ports::ReplayStore;
 
 /// Bodies in memory at a time: most have 256 KiB at most.
 const PAGE: i64 = 50;
@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     ///
     /// Refused where a user is not there, or may not delete many.
-    pub async fn who_rules_on_dead_letters(
+    pub async fn authorize_dead_letters(
         &self,
         account_id: i64,
         operator: &Operator,
@@ -93,7 +93,7 @@ impl Store {
 
 async fn write_one(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     arrived: Arrived<'_>,
     rejection: &Rejection,
 ) -> Result<(), StoreError> {
@@ -103,7 +103,7 @@ async fn write_one(
 
 /// Waits for the transactions that write dead letters; those that come later see what this one commits.
 pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
-    tx.time(&tx.dialect().now_alone(LOCK)).await.map(drop)
+    tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await.map(drop)
 }
 
 /// Writes dead letters, but none of a message whose letter is there.
@@ -116,7 +116,7 @@ pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
 /// may have waited while its person was erased.
 pub(super) async fn write(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     letters: &[(Arrived<'_>, &Rejection)],
     now: Time,
 ) -> Result<(), StoreError> {
@@ -168,7 +168,11 @@ struct Kept {
 
 /// What is kept of a message, without addresses of erased people of its account, or of any where it names none. Of a body that
 /// is about an erased contact, or that has such an address where it cannot be replaced by itself, nothing is kept.
-async fn without_erased(tx: &mut Tx, home: &KeyHome, arrived: &Arrived<'_>) -> Result<Kept, StoreError> {
+async fn without_erased(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    arrived: &Arrived<'_>,
+) -> Result<Kept, StoreError> {
     let origin = arrived.origin;
     let mut kept = Kept {
         body: legible(arrived.body).into_owned(),
@@ -265,7 +269,7 @@ impl Replaying {
     }
 }
 
-impl Replays for Replaying {
+impl ReplayStore for Replaying {
     async fn settle(&self, replayed: Vec<i64>, again: Vec<(i64, Rejection)>) -> Result<(), String> {
         let settle = async || -> Result<(), StoreError> {
             transaction!(self.store, tx => settle(tx, self, &replayed, &again))

@@ -19,9 +19,9 @@ use super::facts::Known;
 use super::guard::{self, Guard};
 use super::ledger::{self, Entries};
 use super::outbox::write_outbox;
+use super::pending::Trip;
 use super::trash::{self, DeletedBy, Deletion, Trashed};
-use super::waiting::Trip;
-use super::{Store, StoreError, contact_counts, dead_letters, lifecycle, switches, transaction, waiting};
+use super::{Store, StoreError, contact_counts, dead_letters, lifecycle, pauses, pending, transaction};
 use crate::domain::decision::{Decision, as_of};
 use crate::domain::effects::Transition;
 use crate::domain::enrollment::NewEnrollment;
@@ -51,7 +51,7 @@ impl Store {
     /// Transient ones leave nothing done that a repetition would not find in the ledger or among the dead letters.
     pub async fn decide(&self, batch: &[Message<'_>], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
         let (decided, trips) = transaction!(self, tx => decide_and_set_aside(tx, self, batch, rules))?;
-        waiting::log(&trips);
+        pending::log(&trips);
         Ok(decided)
     }
 
@@ -62,7 +62,7 @@ impl Store {
         rules: &Rules,
     ) -> Result<Vec<Decided>, StoreError> {
         let (decided, trips, _) = transaction!(self, tx => decide_batch(tx, self, batch, rules))?;
-        waiting::log(&trips);
+        pending::log(&trips);
         Ok(decided)
     }
 }
@@ -92,7 +92,7 @@ async fn decide_batch(
     batch: &[Message<'_>],
     rules: &Rules,
 ) -> Result<(Vec<Decided>, Vec<Trip>, Time), StoreError> {
-    let now = switches::begin_to_decide(tx).await?;
+    let now = pauses::lock_pauses_shared(tx).await?;
     let read = batch.iter().filter_map(|message| message.event.as_ref().ok().cloned());
     let enrollments: Vec<NewEnrollment> = read.map(|enrollment| as_of(enrollment, now)).collect();
     let (mut decided, mut trips) = (Vec::new(), Vec::new());
@@ -118,7 +118,7 @@ async fn decide_enrollments(
     known.wait_for_contacts(rules.wait_for_contact, HashMap::new());
     let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
-    let trips = waiting::keep(tx, store.hash_key_home(), &known, batch.iter().zip(&decided)).await?;
+    let trips = pending::keep(tx, store.hash_key_home(), &known, batch.iter().zip(&decided)).await?;
     announce_refusals(tx, rules, batch.iter().zip(&decided)).await?;
     last.finish(tx, rules, now).await?;
     Ok((decided, trips))
@@ -150,7 +150,7 @@ pub(super) async fn announce_refusals<'a>(
     }
 }
 
-/// Decides every enrollment of a batch and deletes those that are to go. [`Last::finish`] must follow.
+/// Decides every enrollment of a batch and deletes those that are to go. [`ContendedWrites::finish`] must follow.
 ///
 /// Whoever deletes takes the guard's turn last, so that others work meanwhile; should the guard say no then, nothing was
 /// done, and the next try finds out first. Where a limit is near, the turn comes first: the batch is decided knowing what
@@ -161,9 +161,9 @@ pub(super) async fn carry_out(
     batch: &[NewEnrollment],
     rules: &Rules,
     now: Time,
-) -> Result<(Vec<Decided>, Entries, Last), StoreError> {
+) -> Result<(Vec<Decided>, Entries, ContendedWrites), StoreError> {
     let mut decisions = decide_each(known, batch, rules);
-    let mut last = Last::of(known, batch, &decisions);
+    let mut last = ContendedWrites::of(known, batch, &decisions);
     let is_near = !last.deletions.is_empty() && !last.is_admitted(tx, rules, now).await?;
     if is_near {
         guard::lock(tx, &last.accounts()).await?;
@@ -172,7 +172,7 @@ pub(super) async fn carry_out(
             known.watch(guard);
             decisions = decide_each(known, batch, rules);
         }
-        last = Last { is_guarded: true, ..Last::of(known, batch, &decisions) };
+        last = ContendedWrites { is_guarded: true, ..ContendedWrites::of(known, batch, &decisions) };
     }
     let entries = apply(tx, batch, &decisions, now).await?;
     let decided = decisions.into_iter().map(|decision| Decided { decision, at: now }).collect();
@@ -181,7 +181,7 @@ pub(super) async fn carry_out(
 
 /// What is done when all else is written, because others wait for it until the commit: the stages of companies, and the
 /// guard's count.
-pub(super) struct Last {
+pub(super) struct ContendedWrites {
     contacts: Vec<(i64, i64)>,
     /// By which workflow, and did a person let it pass the guard?
     deletions: Vec<((i64, i64), bool)>,
@@ -191,7 +191,7 @@ pub(super) struct Last {
     is_guarded: bool,
 }
 
-impl Last {
+impl ContendedWrites {
     fn of(known: &Known, batch: &[NewEnrollment], decisions: &[Decision]) -> Self {
         let workflow = |it: &NewEnrollment| (it.key.account_id, it.workflow_id);
         let to_go = || deletions(batch, decisions);

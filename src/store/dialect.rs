@@ -86,7 +86,7 @@ impl Dialect {
     ///
     /// What follows in such a transaction is found by keys. PostgreSQL is kept from making plans for a batch: it would
     /// read a table of a hundred batches from end to end rather than look each key up.
-    pub fn now_sharing(self, lock: i64) -> String {
+    pub fn lock_shared_and_now(self, lock: i64) -> String {
         match self {
             Self::Postgres => format!(
                 "{}, set_config('plan_cache_mode', 'force_generic_plan', TRUE) FROM pg_advisory_xact_lock_shared({lock})",
@@ -96,9 +96,9 @@ impl Dialect {
         }
     }
 
-    /// As [`Dialect::now_sharing`], once nobody holds the lock in any way; nobody else gets it until the end of the
+    /// As [`Dialect::lock_shared_and_now`], once nobody holds the lock in any way; nobody else gets it until the end of the
     /// transaction.
-    pub fn now_alone(self, lock: i64) -> String {
+    pub fn lock_exclusive_and_now(self, lock: i64) -> String {
         match self {
             Self::Postgres => format!("{} FROM pg_advisory_xact_lock({lock})", self.now()),
             Self::Sqlite => self.now().to_owned(),
@@ -163,7 +163,7 @@ impl Dialect {
     /// Added to what opens a transaction: fails it in a session without the mark. PostgreSQL's statements are prepared
     /// under names that say nothing of what they do. Behind a pooler that passes sessions from one client to the next a
     /// name may mean somebody else's statement, and another one would be run.
-    pub fn demand_own_session(self) -> &'static str {
+    pub fn assert_own_session(self) -> &'static str {
         match self {
             Self::Postgres => "; SELECT current_setting('contact_reaper.own_session')",
             Self::Sqlite => "",
@@ -194,7 +194,7 @@ impl Dialect {
     }
 
     /// Ends the transaction where its client is silent in the midst of it.
-    pub fn give_up_when_idle(self, patience_ms: u128) -> Option<String> {
+    pub fn set_idle_in_transaction_timeout(self, patience_ms: u128) -> Option<String> {
         match self {
             Self::Postgres => Some(format!("SET LOCAL idle_in_transaction_session_timeout = {patience_ms}")),
             Self::Sqlite => None,

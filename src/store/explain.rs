@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::compiled::Compiled;
+use super::compiled::WorkflowCache;
 use super::contact_counts::live_contacts_of;
 use super::db::Tx;
 use super::facts::Known;
@@ -18,7 +18,7 @@ use crate::domain::time::Time;
 use crate::domain::workflow::CONTACT_TYPE;
 
 /// An enrollment that nobody made: later than all that were.
-const NOBODYS: i64 = i64::MAX;
+const NO_ID: i64 = i64::MAX;
 /// Contacts looked at in one transaction.
 const PAGE: i64 = 1000;
 /// Contacts named for each outcome.
@@ -103,7 +103,7 @@ impl Store {
 
 fn supposed(account_id: i64, workflow_id: i64, contact_id: i64, now: Time) -> NewEnrollment {
     NewEnrollment {
-        key: EnrollmentKey { account_id, enrollment_id: NOBODYS, action_id: NOBODYS },
+        key: EnrollmentKey { account_id, enrollment_id: NO_ID, action_id: NO_ID },
         workflow_id,
         object_type_id: CONTACT_TYPE.to_owned(),
         object_id: contact_id,
@@ -116,7 +116,7 @@ fn supposed(account_id: i64, workflow_id: i64, contact_id: i64, now: Time) -> Ne
 
 async fn explain(
     tx: &mut Tx,
-    compiled: &Compiled,
+    compiled: &WorkflowCache,
     account_id: i64,
     workflow_id: i64,
     contact_id: i64,
@@ -126,13 +126,13 @@ async fn explain(
     let mut enrollment = supposed(account_id, workflow_id, contact_id, now);
     let mut known = Known::load(tx, compiled, std::slice::from_ref(&enrollment), now).await?;
     known.leave_out_waiting(account_id, workflow_id);
-    reach_the_delete(&mut known, &mut enrollment);
+    use_delete_action(&mut known, &mut enrollment);
     known.watch(Guard::read(tx, &[(account_id, workflow_id)].into(), rules.limits, now).await?);
     Ok(known.explain(&enrollment, rules.ledger_retention))
 }
 
 /// The enrollment arrives at the workflow's Delete contact action; where it has none, at an action that is none.
-fn reach_the_delete(known: &mut Known, enrollment: &mut NewEnrollment) {
+fn use_delete_action(known: &mut Known, enrollment: &mut NewEnrollment) {
     let workflow = known.workflow(enrollment.key.account_id, enrollment.workflow_id);
     if let Some(action) = workflow.and_then(|workflow| workflow.delete_actions.first()) {
         enrollment.key.action_id = *action;
@@ -141,7 +141,7 @@ fn reach_the_delete(known: &mut Known, enrollment: &mut NewEnrollment) {
 
 async fn page(
     tx: &mut Tx,
-    compiled: &Compiled,
+    compiled: &WorkflowCache,
     account_id: i64,
     workflow_id: i64,
     after: i64,
@@ -166,7 +166,7 @@ async fn page(
     }
     let mut decided = Vec::with_capacity(batch.len());
     for mut enrollment in batch {
-        reach_the_delete(&mut known, &mut enrollment);
+        use_delete_action(&mut known, &mut enrollment);
         decided.push((enrollment.object_id, known.decide(&enrollment, ledger_retention)));
     }
     Ok(decided)

@@ -9,16 +9,16 @@ use chrono_tz::Tz;
 
 use super::StoreError;
 use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
-use super::compiled::Compiled;
+use super::compiled::WorkflowCache;
 use super::db::Tx;
 use super::guard::{Guard, Workflow as WorkflowKey};
 use super::import;
-use super::ledger::TOOK_IN;
+use super::ledger::COUNTS_AS_ENROLLED;
+use super::pauses::Pauses;
 use super::properties::Completed;
 use super::subjects::{self, record};
-use super::switches::Switches;
 use super::values::args;
-use crate::domain::criteria::subject::{Asks, Occurrence, Surroundings};
+use crate::domain::criteria::subject::{CustomEvent, DataRequirements, RelatedData};
 use crate::domain::decision::{
     Awaited, Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,
 };
@@ -39,8 +39,8 @@ pub struct Known {
     contacts: HashMap<(i64, i64), Contact>,
     decided: HashMap<EnrollmentKey, Identity>,
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
-    surroundings: HashMap<(i64, i64), Surroundings>,
-    switches: Switches,
+    surroundings: HashMap<(i64, i64), RelatedData>,
+    switches: Pauses,
     /// The batch waited before.
     waited: bool,
     /// Enrollments that a person let pass the guard.
@@ -49,20 +49,20 @@ pub struct Known {
     awaited: Option<(Duration, HashMap<EnrollmentKey, Time>)>,
     /// `None`: nothing has come near a limit.
     guard: Option<Guard>,
-    since: Since,
+    since: BatchChanges,
 }
 
 /// What the batch itself has done.
 #[derive(Default)]
-struct Since {
+struct BatchChanges {
     decided: HashMap<EnrollmentKey, Identity>,
     trashed: HashSet<(i64, i64)>,
     /// By contact, the enrollments that came to wait, or that no longer wait.
-    moved: HashMap<(i64, i64), Vec<Moved>>,
+    moved: HashMap<(i64, i64), Vec<PendingChange>>,
 }
 
 /// An enrollment of the batch that was decided.
-struct Moved {
+struct PendingChange {
     workflow_id: i64,
     enrollment_id: i64,
     enrolled_at: Time,
@@ -73,7 +73,7 @@ impl Known {
     /// Locks the contacts, workflows and subscriptions of the batch and loads the rest.
     pub async fn load(
         tx: &mut Tx,
-        compiled: &Compiled,
+        compiled: &WorkflowCache,
         batch: &[NewEnrollment],
         now: Time,
     ) -> Result<Self, StoreError> {
@@ -82,9 +82,9 @@ impl Known {
         let mut contacts = load_contacts(tx, &contact_keys).await?;
         let workflows = load_workflows(tx, compiled, batch).await?;
         let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
-        let switches = Switches::load(tx, &accounts).await?;
+        let switches = Pauses::load(tx, &accounts).await?;
         let (accounts, subscriptions) = load_accounts(tx, &accounts).await?;
-        let mut asked: BTreeMap<i64, Asks> = BTreeMap::new();
+        let mut asked: BTreeMap<i64, DataRequirements> = BTreeMap::new();
         for ((account_id, _), workflow) in &workflows {
             workflow.asks(asked.entry(*account_id).or_default());
         }
@@ -95,7 +95,7 @@ impl Known {
                 Contact::Unknown | Contact::InTrash | Contact::Gone => None,
             })
             .collect();
-        let told: Vec<(i64, &Occurrence)> = batch
+        let told: Vec<(i64, &CustomEvent)> = batch
             .iter()
             .filter_map(|enrollment| Some((enrollment.key.account_id, enrollment.event.as_ref()?)))
             .collect();
@@ -116,7 +116,7 @@ impl Known {
             approved: HashSet::new(),
             awaited: None,
             guard: None,
-            since: Since::default(),
+            since: BatchChanges::default(),
         })
     }
 
@@ -156,7 +156,7 @@ impl Known {
     /// Begins the batch anew, watched by the guard.
     pub fn watch(&mut self, guard: Guard) {
         self.guard = Some(guard);
-        self.since = Since::default();
+        self.since = BatchChanges::default();
     }
 
     /// Is it a contact that the store has, live or in the trash? Then its row is locked.
@@ -237,13 +237,13 @@ impl Known {
     }
 
     /// What surrounds a contact, with what the batch has done to it.
-    fn around(&self, contact: (i64, i64)) -> Cow<'_, Surroundings> {
+    fn around(&self, contact: (i64, i64)) -> Cow<'_, RelatedData> {
         let before = self.surroundings.get(&contact);
         let Some(moved) = self.since.moved.get(&contact) else {
             return before.map_or_else(Cow::default, Cow::Borrowed);
         };
         let mut around = before.cloned().unwrap_or_default();
-        for Moved { workflow_id, enrollment_id, waits, .. } in moved {
+        for PendingChange { workflow_id, enrollment_id, waits, .. } in moved {
             let waiting = &mut around.enrollments.entry(*workflow_id).or_default().waiting;
             if *waits {
                 waiting.insert(*enrollment_id);
@@ -274,7 +274,7 @@ impl Known {
 
     fn moved(&mut self, enrollment: &NewEnrollment, waits: bool) {
         let contact = (enrollment.key.account_id, enrollment.object_id);
-        self.since.moved.entry(contact).or_default().push(Moved {
+        self.since.moved.entry(contact).or_default().push(PendingChange {
             workflow_id: enrollment.workflow_id,
             enrollment_id: enrollment.key.enrollment_id,
             enrolled_at: enrollment.enrolled_at,
@@ -337,7 +337,7 @@ pub(super) async fn load_contacts(
 
 async fn load_workflows(
     tx: &mut Tx,
-    compiled: &Compiled,
+    compiled: &WorkflowCache,
     batch: &[NewEnrollment],
 ) -> Result<HashMap<(i64, i64), Arc<Workflow>>, StoreError> {
     let keys: BTreeSet<[i64; 2]> =
@@ -409,7 +409,7 @@ async fn load_enrolled(
            l.outcome <> 'deleted' \
          FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
-         WHERE {TOOK_IN}"
+         WHERE {COUNTS_AS_ENROLLED}"
     );
     let mut enrolled: HashMap<_, Vec<PastEnrollment>> = HashMap::new();
     for row in tx.rows(&sql, args![Lists::ids(keys)]).await? {

@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use super::audit;
-use super::compiled::Compiled;
+use super::compiled::WorkflowCache;
 use super::db::Tx;
 use super::facts::Known;
-use super::read::{Conditions, Filter};
+use super::pending::{HELD_BY_THE_GUARD, held_of, remember_events};
+use super::read::{Filter, WhereClause};
 use super::users::Operator;
 use super::values::{Arg, args};
-use super::waiting::{HELD_BY_THE_GUARD, held_of, remember_events};
 use super::{Rules, Store, StoreError, reading, transaction};
 use crate::domain::counted::counted;
 use crate::domain::time::{Time, format_time};
@@ -44,7 +44,7 @@ pub struct HeldEnrollment {
 
 /// What a person says to what the guard holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ruling {
+pub enum HoldResolution {
     /// It may pass the guard; every other check is asked anew.
     Approve,
     /// It is skipped, for good.
@@ -84,11 +84,11 @@ impl Store {
     ///
     /// Refused where it is another number, or by a user who is not there or may not delete many: then nothing was approved or
     /// rejected.
-    pub async fn rule_on_holds(
+    pub async fn resolve_holds(
         &self,
         account_id: i64,
         workflow_id: i64,
-        ruling: Ruling,
+        ruling: HoldResolution,
         confirm: u64,
         operator: &Operator,
     ) -> Result<(), StoreError> {
@@ -97,7 +97,7 @@ impl Store {
 }
 
 async fn list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Held>, StoreError> {
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
     conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
     conditions.also("(reason = 'paused' OR reason = 'volume_guard' AND ready_at IS NULL)");
@@ -120,7 +120,7 @@ async fn list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Held>, StoreError> {
 
 async fn try_approval(
     tx: &mut Tx,
-    compiled: &Compiled,
+    compiled: &WorkflowCache,
     workflow: (i64, i64),
     after: (i64, i64),
     limit: usize,
@@ -157,15 +157,15 @@ async fn try_approval(
 async fn rule(
     tx: &mut Tx,
     (account_id, workflow_id): (i64, i64),
-    ruling: Ruling,
+    ruling: HoldResolution,
     confirm: u64,
     operator: &Operator,
 ) -> Result<(), StoreError> {
     let now = tx.now().await?;
     let who = operator.who(tx, account_id, "decide about a workflow that deletes").await?;
     let (action, done, mark) = match ruling {
-        Ruling::Approve => ("approve_held", "approved", "approved = TRUE, ready_at = $3"),
-        Ruling::Reject => ("reject_held", "rejected", "reason = 'rejected', ready_at = $3"),
+        HoldResolution::Approve => ("approve_held", "approved", "approved = TRUE, ready_at = $3"),
+        HoldResolution::Reject => ("reject_held", "rejected", "reason = 'rejected', ready_at = $3"),
     };
     let sql = format!(
         "UPDATE waiting_enrollments SET {mark} WHERE account_id = $1 AND workflow_id = $2 AND {HELD_BY_THE_GUARD}"
@@ -178,7 +178,7 @@ async fn rule(
             counted(held, "enrollment")
         )));
     }
-    if ruling == Ruling::Reject {
+    if ruling == HoldResolution::Reject {
         let contacts = skip_rejected(tx, (account_id, workflow_id), now).await?;
         let count = i64::try_from(contacts.len()).unwrap_or(i64::MAX);
         audit::write(tx, now, account_id, &who, "skip", &contacts, count).await?;

@@ -135,11 +135,11 @@ impl Store {
 const LOCK: i64 = 7_165_905_011;
 
 /// Waits for the chunk of an import that is under way; the next one waits for this transaction.
-pub(super) async fn take_turn(tx: &mut Tx) -> Result<Time, StoreError> {
-    tx.time(&tx.dialect().now_alone(LOCK)).await
+pub(super) async fn lock_imports(tx: &mut Tx) -> Result<Time, StoreError> {
+    tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await
 }
 
-/// As [`take_turn`], for a transaction that takes contacts away for good: an import sees all of what it does, or none. It has
+/// As [`lock_imports`], for a transaction that takes contacts away for good: an import sees all of what it does, or none. It has
 /// to come before any other lock.
 pub(super) async fn wait_for_chunk(tx: &mut Tx) -> Result<(), StoreError> {
     match tx.dialect() {

@@ -2,7 +2,7 @@
 
 use super::db::Tx;
 use super::values::args;
-use super::{KeyHome, Store, StoreError, suppressions, transaction};
+use super::{HashKeySource, Store, StoreError, suppressions, transaction};
 use crate::domain::journal::{Entry, ErasedRecord, Erasure, Key, Suppression};
 use crate::domain::suppression::HashKeys;
 
@@ -13,7 +13,7 @@ const PAGE: i64 = 1000;
 #[derive(Debug)]
 pub struct Export {
     tx: Tx,
-    hash_keys: KeyHome,
+    hash_keys: HashKeySource,
     next: Next,
 }
 

@@ -10,12 +10,14 @@ use super::db::Tx;
 use super::properties::{Completed, is_served};
 use super::values::args;
 use super::{Store, StoreError, reading};
-use crate::domain::criteria::subject::{Asks, Occurrence, PropertyNames, Record, RecordType, Surroundings};
+use crate::domain::criteria::subject::{
+    CustomEvent, DataRequirements, PropertyNames, Record, RecordType, RelatedData,
+};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::workflow::Workflow;
 
 /// By account and contact.
-pub type Found = HashMap<(i64, i64), Surroundings>;
+pub type Found = HashMap<(i64, i64), RelatedData>;
 
 const NAMED: [&str; 2] = ["account_id", "id"];
 const ACCOUNT: Column = ("account_id", ColumnType::Int);
@@ -36,9 +38,9 @@ fn rows_of(properties: &BTreeSet<Property<'_>>) -> String {
 /// Adds which of the properties asked about the account does not know. Those that the records have are not looked up.
 pub async fn properties(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     contacts: &[Completed<'_>],
-    told: &[(i64, &Occurrence)],
+    told: &[(i64, &CustomEvent)],
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let mut missing: BTreeSet<Property<'_>> = BTreeSet::new();
@@ -105,7 +107,7 @@ impl Store {
         &self,
         account_id: i64,
         workflow: &Workflow,
-    ) -> Result<Option<Surroundings>, StoreError> {
+    ) -> Result<Option<RelatedData>, StoreError> {
         reading!(self, tx => of_account(tx, account_id, workflow))
     }
 }
@@ -115,12 +117,12 @@ async fn of_account(
     tx: &mut Tx,
     account_id: i64,
     workflow: &Workflow,
-) -> Result<Option<Surroundings>, StoreError> {
+) -> Result<Option<RelatedData>, StoreError> {
     let there = "SELECT 1 AS one FROM accounts WHERE account_id = $1";
     if tx.row(there, args![account_id]).await?.is_none() {
         return Ok(None);
     }
-    let mut asks = Asks::default();
+    let mut asks = DataRequirements::default();
     workflow.asks(&mut asks);
     let properties = asks.properties.iter().flat_map(|(records, names)| {
         names.iter().map(move |name| (account_id, records.clone(), name.as_str()))
@@ -129,7 +131,7 @@ async fn of_account(
     let unknown_properties = unknown(tx, &properties).await?.remove(&account_id).unwrap_or_default();
     let asked = BTreeMap::from([(account_id, asks)]);
     let key = (account_id, 0);
-    let mut found = Found::from([(key, Surroundings { unknown_properties, ..Surroundings::default() })]);
+    let mut found = Found::from([(key, RelatedData { unknown_properties, ..RelatedData::default() })]);
     segments(tx, &asked, &mut found).await?;
     workflows(tx, &asked, &mut found).await?;
     associations(tx, &asked, &mut found).await?;
@@ -164,7 +166,11 @@ pub async fn learn_properties(tx: &mut Tx, properties: &BTreeSet<Property<'_>>) 
 }
 
 /// Adds which of the segments asked about the account has.
-pub async fn segments(tx: &mut Tx, asked: &BTreeMap<i64, Asks>, found: &mut Found) -> Result<(), StoreError> {
+pub async fn segments(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, DataRequirements>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
     let known = existing(tx, asked, |asks| &asks.segments, "segments", "segment_id").await?;
     for ((account_id, _), around) in found.iter_mut() {
         around.known_segments = known.get(account_id).cloned().unwrap_or_default();
@@ -175,7 +181,7 @@ pub async fn segments(tx: &mut Tx, asked: &BTreeMap<i64, Asks>, found: &mut Foun
 /// Adds which of the workflows asked about the account has.
 pub async fn workflows(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let known = existing(tx, asked, |asks| &asks.workflows, "workflows", "workflow_id").await?;
@@ -188,8 +194,8 @@ pub async fn workflows(
 /// Which of the ids that are asked about there are, by account.
 async fn existing(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
-    ids: fn(&Asks) -> &BTreeSet<i64>,
+    asked: &BTreeMap<i64, DataRequirements>,
+    ids: fn(&DataRequirements) -> &BTreeSet<i64>,
     table: &str,
     column: &str,
 ) -> Result<HashMap<i64, BTreeSet<i64>>, StoreError> {
@@ -208,7 +214,7 @@ async fn existing(
 /// Adds with which of the types of objects asked about the account has ever associated a contact.
 pub async fn associations(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     found: &mut Found,
 ) -> Result<(), StoreError> {
     let types: BTreeSet<(i64, &'static str)> = asked
@@ -255,7 +261,11 @@ pub async fn learn_associations(tx: &mut Tx, types: &BTreeSet<(i64, &str)>) -> R
 }
 
 /// Adds of which of the types asked about the account has any event.
-pub async fn events(tx: &mut Tx, asked: &BTreeMap<i64, Asks>, found: &mut Found) -> Result<(), StoreError> {
+pub async fn events(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, DataRequirements>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
     let types = asked.iter().flat_map(|(account_id, asks)| {
         asks.events
             .iter()
@@ -277,7 +287,11 @@ pub async fn events(tx: &mut Tx, asked: &BTreeMap<i64, Asks>, found: &mut Found)
 }
 
 /// Adds of which of the forms asked about the account has had any submission, those counted that went with their contacts.
-pub async fn forms(tx: &mut Tx, asked: &BTreeMap<i64, Asks>, found: &mut Found) -> Result<(), StoreError> {
+pub async fn forms(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, DataRequirements>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
     let forms = asked.iter().flat_map(|(account_id, asks)| {
         let row = move |form_id| batch_row(json!({"account_id": account_id, "form_id": form_id}));
         asks.forms.iter().map(row)

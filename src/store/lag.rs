@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::db::Tx;
 use super::{Store, StoreError, reading};
-use crate::ports::Lag;
+use crate::ports::Backpressure;
 
 /// Replicas that may be so many bytes of the write-ahead log behind.
 #[derive(Clone, Debug)]
@@ -16,12 +16,12 @@ pub struct ReplicationLag {
     pub max_bytes: u64,
 }
 
-impl Lag for ReplicationLag {
+impl Backpressure for ReplicationLag {
     fn of_what(&self) -> &'static str {
         "replication"
     }
 
-    fn is_behind(&self) -> BoxFuture<'_, bool> {
+    fn should_wait(&self) -> BoxFuture<'_, bool> {
         async { self.store.replication_lag().await.is_ok_and(|bytes| bytes > self.max_bytes) }.boxed()
     }
 }

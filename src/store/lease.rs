@@ -14,7 +14,7 @@ use crate::domain::time::Time;
 
 /// What only one of many may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Duty {
+pub enum LeaseName {
     /// Run the jobs of retention.
     Schedule,
     /// Publish the events that wait in the outbox.
@@ -23,7 +23,7 @@ pub enum Duty {
     Mail,
 }
 
-impl Duty {
+impl LeaseName {
     /// The name of its row.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Duty {
 /// A lease that was held when it was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    duty: Duty,
+    duty: LeaseName,
     holder: String,
     token: i64,
 }
@@ -55,9 +55,9 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn hold_lease(
+    pub async fn acquire_or_renew_lease(
         &self,
-        duty: Duty,
+        duty: LeaseName,
         holder: &str,
         period: Duration,
     ) -> Result<Option<Lease>, StoreError> {
@@ -73,14 +73,14 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer: then the lease ends by itself.
-    pub async fn release_lease(&self, duty: Duty, holder: &str) -> Result<(), StoreError> {
+    pub async fn release_lease(&self, duty: LeaseName, holder: &str) -> Result<(), StoreError> {
         transaction!(self, tx => release(tx, duty, holder))
     }
 }
 
 async fn is_held_by_another(
     tx: &mut Tx,
-    duty: Duty,
+    duty: LeaseName,
     holder: &str,
     period: Duration,
 ) -> Result<bool, StoreError> {
@@ -89,7 +89,12 @@ async fn is_held_by_another(
     Ok(tx.row(sql, args![duty.as_str(), holder, now, latest_end(now, period)]).await?.is_some())
 }
 
-async fn hold(tx: &mut Tx, duty: Duty, holder: &str, period: Duration) -> Result<Option<Lease>, StoreError> {
+async fn hold(
+    tx: &mut Tx,
+    duty: LeaseName,
+    holder: &str,
+    period: Duration,
+) -> Result<Option<Lease>, StoreError> {
     let now = tx.now().await?;
     let expires_at = end_of(now, period);
     let row = tx
@@ -118,7 +123,7 @@ fn latest_end(now: Time, period: Duration) -> Time {
     end_of(end_of(now, longest), longest)
 }
 
-async fn release(tx: &mut Tx, duty: Duty, holder: &str) -> Result<(), StoreError> {
+async fn release(tx: &mut Tx, duty: LeaseName, holder: &str) -> Result<(), StoreError> {
     let now = tx.now().await?;
     tx.execute(
         "UPDATE leases SET expires_at = $3 WHERE name = $1 AND holder = $2 AND expires_at > $3",
@@ -143,7 +148,7 @@ pub(super) async fn fence(tx: &mut Tx, lease: &Lease, now: Time) -> Result<(), S
 /// Prolongs a lease that has not changed hands, and refuses the work of one that has; holds the lease's row until
 /// the commit. Other than [`fence`] it does not mind that the lease ended meanwhile, as long as nobody took it:
 /// work that waited too long for a lock would otherwise be done in vain, again and again.
-pub(super) async fn prolong(tx: &mut Tx, lease: &Lease, period: Duration) -> Result<(), StoreError> {
+pub(super) async fn renew(tx: &mut Tx, lease: &Lease, period: Duration) -> Result<(), StoreError> {
     let now = tx.now().await?;
     let sql = "UPDATE leases SET expires_at = $4 WHERE name = $1 AND holder = $2 AND token = $3";
     let args = args![lease.duty.as_str(), lease.holder.as_str(), lease.token, end_of(now, period)];

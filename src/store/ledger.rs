@@ -15,7 +15,7 @@ use crate::domain::record::{Column, ColumnType};
 use crate::ports::Decided;
 
 /// Rows `l` by which a contact counts as enrolled; word for word the condition of the index that finds them.
-pub(super) const TOOK_IN: &str = "l.outcome IN ('deleted', 'held', 'deferred')";
+pub(super) const COUNTS_AS_ENROLLED: &str = "l.outcome IN ('deleted', 'held', 'deferred')";
 
 /// The columns of a batch of keys.
 const LEDGER: [Column; 12] = [

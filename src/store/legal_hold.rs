@@ -76,7 +76,7 @@ async fn set(
     operator: &Operator,
     reason: &str,
 ) -> Result<(), StoreError> {
-    let actor = operator.who_may_anything(tx, account_id, "set a legal hold").await?;
+    let actor = operator.authorize_super_admin(tx, account_id, "set a legal hold").await?;
     // Under the contact's lock: an erase or a purge of it has ended before, or sees the hold.
     locked_contact(tx, account_id, contact_id).await?;
     let held = "SELECT reason, since FROM legal_holds WHERE account_id = $1 AND contact_id = $2";
@@ -109,7 +109,7 @@ fn set_by(actor: &Actor) -> String {
 }
 
 async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &Operator) -> Result<(), StoreError> {
-    let actor = operator.who_may_anything(tx, account_id, "lift a legal hold").await?;
+    let actor = operator.authorize_super_admin(tx, account_id, "lift a legal hold").await?;
     let now = tx.now().await?;
     let lifted = tx
         .execute(

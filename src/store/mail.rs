@@ -159,7 +159,7 @@ async fn settle(
     mail: &Mail,
     outcome: Outcome,
 ) -> Result<(), StoreError> {
-    lease::prolong(tx, lease, period).await?;
+    lease::renew(tx, lease, period).await?;
     let now = tx.now().await?;
     if let Outcome::Later(pause) = outcome {
         let retry_at = now + chrono::TimeDelta::from_std(pause).unwrap_or(chrono::TimeDelta::MAX);

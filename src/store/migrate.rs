@@ -3,7 +3,7 @@
 use super::db::Tx;
 use super::dialect::Dialect;
 use super::values::args;
-use super::{KeyHome, Store, StoreError, addresses, preconditions, reading, suppressions, transaction};
+use super::{HashKeySource, Store, StoreError, addresses, preconditions, reading, suppressions, transaction};
 
 /// A step of the schema, the same under one name for both databases.
 struct Migration {
@@ -180,7 +180,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<Migrated, StoreError> {
         let migrated = transaction!(self, tx => migrate(tx))?;
         // Made now, the key is in every backup: a journal can be applied to whichever is restored.
-        if *self.hash_key_home() == KeyHome::Database {
+        if *self.hash_key_home() == HashKeySource::Database {
             transaction!(self, tx => suppressions::keys(tx, self.hash_key_home()))?;
         }
         Ok(migrated)
@@ -233,7 +233,7 @@ async fn migrate(tx: &mut Tx) -> Result<Migrated, StoreError> {
     if tx.dialect() == Dialect::Postgres {
         // An index on a large table takes as long as it takes. But while we wait for a table that somebody reads, all
         // who come after us wait too: better to let them through and try again.
-        tx.wait_without_end().await?;
+        tx.disable_timeouts().await?;
         tx.script("SET LOCAL lock_timeout = '5s'").await?;
     }
     let applied = apply(tx, missing).await;

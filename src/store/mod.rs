@@ -2,9 +2,9 @@
 //! SQLite.
 //!
 //! [`pool`] connects, [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
-//! matrix into statements. The verbs: [`decide`] (enrollments), [`waiting`] (those that were held or deferred),
-//! [`switches`], [`workflows`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
-//! [`journal`] and [`erase_again`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`], [`trash_search`]
+//! matrix into statements. The verbs: [`decide`] (enrollments), [`pending`] (those that were held or deferred),
+//! [`pauses`], [`workflows`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
+//! [`journal`] and [`reapply`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`], [`trash_search`]
 //! and [`pages`] (what the commands show), [`tokens`] and [`sessions`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
 //! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
 //! many is more than one transaction.
@@ -21,11 +21,10 @@ mod contact_counts;
 mod db;
 pub mod dead_letters;
 mod decide;
-mod deciding;
+mod decider;
 pub mod deletions;
 mod dialect;
 pub mod erase;
-pub mod erase_again;
 mod error;
 mod explain;
 mod facts;
@@ -46,6 +45,8 @@ mod migrate;
 pub mod outbox;
 pub mod overview;
 pub mod pages;
+pub mod pauses;
+pub mod pending;
 mod plan;
 mod pool;
 mod preconditions;
@@ -53,28 +54,27 @@ mod properties;
 mod purge;
 mod random;
 pub mod read;
+pub mod reapply;
 pub mod receipts;
 pub mod redact;
 pub mod restore;
 pub mod retention;
-mod scrubs;
 pub mod sessions;
 mod subjects;
 mod suppressions;
-pub mod switches;
 pub mod tokens;
 pub mod trash;
 pub mod trash_search;
 mod users;
+mod vacuum;
 mod values;
-pub mod waiting;
 mod workflows;
 
 use std::time::Duration;
 
 pub use audit::Actor;
 pub use decide::Rules;
-pub use deciding::Deciding;
+pub use decider::StoreDecider;
 pub use error::StoreError;
 pub use explain::Preview;
 pub use lag::ReplicationLag;
@@ -82,11 +82,11 @@ pub use lifecycle::StageChange;
 pub use migrate::{Migrated, Schema};
 pub use plan::tables as tables_reached_by;
 pub use pool::Options;
-pub use suppressions::KeyHome;
+pub use suppressions::HashKeySource;
 pub use users::Operator;
 
 use batch::{CONTACT, Lists, batch_row, batch_text};
-use compiled::Compiled;
+use compiled::WorkflowCache;
 use conflict::Conflict;
 use db::Db;
 use metrics::counter;
@@ -101,8 +101,8 @@ const MAX_TRIES: u32 = 8;
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Db,
-    compiled: Compiled,
-    hash_keys: KeyHome,
+    compiled: WorkflowCache,
+    hash_keys: HashKeySource,
 }
 
 /// Runs a transaction, again where another was in the way.
@@ -142,7 +142,7 @@ use reading;
 /// As [`transaction`], for a deed that is done to be looked at, and taken back whatever came of it.
 macro_rules! trying_out {
     ($store:expr, $tx:ident => $work:expr) => {
-        $crate::store::transaction!($store, begin, take_back, $tx => $work)
+        $crate::store::transaction!($store, begin, rollback, $tx => $work)
     };
 }
 use trying_out;
@@ -159,7 +159,7 @@ fn again(error: &StoreError, tries: u32) -> bool {
 }
 
 /// Shows what is counted here from the start, so that the first of its kind is a step.
-fn born_at_zero() {
+fn init_metrics() {
     for transition in [Transition::Trash, Transition::Restore, Transition::Erase] {
         count_by_user(transition, 0);
     }
@@ -187,9 +187,9 @@ impl Store {
     ///
     /// Where `store.url` cannot be read.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
-        born_at_zero();
+        init_metrics();
         let (db, hash_keys) = (Db::open(options)?, options.hash_keys.clone());
-        Ok(Self { db, compiled: Compiled::default(), hash_keys })
+        Ok(Self { db, compiled: WorkflowCache::default(), hash_keys })
     }
 
     /// The file that a URL names, if it names one.
@@ -199,12 +199,12 @@ impl Store {
 
     /// Does the database answer, and take writes?
     pub async fn answers(&self) -> bool {
-        let ask = async || reading!(self, tx => tx.demand_writes());
+        let ask = async || reading!(self, tx => tx.ensure_writable());
         ask().await.is_ok()
     }
 
     /// Where the key of the hashed addresses lives.
-    fn hash_key_home(&self) -> &KeyHome {
+    fn hash_key_home(&self) -> &HashKeySource {
         &self.hash_keys
     }
 
@@ -217,7 +217,7 @@ impl Store {
     pub async fn scrub(&self) -> Result<(), StoreError> {
         let before = reading!(self, tx => tx.now())?;
         self.db.scrub().await?;
-        transaction!(self, tx => scrubs::settle(tx, before))
+        transaction!(self, tx => vacuum::settle(tx, before))
     }
 
     /// Scrubs where an erasure or a purge committed and its process ended, or met a reader, before it came to that.
@@ -226,7 +226,7 @@ impl Store {
     ///
     /// As [`Store::scrub`].
     pub async fn scrub_if_owed(&self) -> Result<(), StoreError> {
-        if reading!(self, tx => scrubs::are_owed(tx))? { self.scrub().await } else { Ok(()) }
+        if reading!(self, tx => vacuum::are_owed(tx))? { self.scrub().await } else { Ok(()) }
     }
 
     /// Connections open, and those of them at rest.

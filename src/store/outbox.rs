@@ -132,7 +132,7 @@ async fn remove(
     period: Duration,
     published: &[(i64, i64)],
 ) -> Result<(), StoreError> {
-    lease::prolong(tx, lease, period).await?;
+    lease::renew(tx, lease, period).await?;
     let sql = format!(
         "DELETE FROM outbox WHERE (account_id, message_id) IN (SELECT b.account_id, b.message_id FROM {})",
         tx.dialect().ids(1, &["account_id", "message_id"])

@@ -13,7 +13,7 @@ pub const BATCH: [&str; 3] = ["account_id", "contact_id", "entry_id"];
 
 /// What a statement does to the rows it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum RowEffect {
     /// They go.
     Delete,
     /// They stay, without the contact: the assignments that see to it.
@@ -51,7 +51,7 @@ impl Counted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rows {
     pub table: &'static str,
-    pub deed: Deed,
+    pub deed: RowEffect,
     pub predicate: &'static str,
     pub counted: Counted,
     /// Where a record may have several rows: what tells it, and a further condition on the rows.
@@ -62,7 +62,7 @@ pub struct Rows {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub category: Category,
-    pub deed: Deed,
+    pub deed: RowEffect,
     pub counted: Counted,
     pub sql: String,
     /// Counts what the statement should have found and did not: the same predicate, asked again.
@@ -108,19 +108,19 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
     let fill = |template: &str| template.replace("{batch}", &batch).replace("{contacts}", &contacts);
     let step = |category, Rows { table, deed, predicate, counted, record }| {
         let sql = match deed {
-            Deed::Delete => format!("DELETE FROM {table} WHERE {predicate}"),
-            Deed::Unlink(assignments) | Deed::Mark(assignments) => {
+            RowEffect::Delete => format!("DELETE FROM {table} WHERE {predicate}"),
+            RowEffect::Unlink(assignments) | RowEffect::Mark(assignments) => {
                 format!("UPDATE {table} SET {assignments} WHERE {predicate}")
             }
             // Ordered: two transactions then meet the forms in one order.
-            Deed::CountByForm => format!(
+            RowEffect::CountByForm => format!(
                 "INSERT INTO deleted_form_submissions (account_id, form_id, submissions) \
                  SELECT account_id, form_id, count(*) FROM {table} WHERE {predicate} \
                  GROUP BY account_id, form_id ORDER BY account_id, form_id \
                  ON CONFLICT (account_id, form_id) DO UPDATE \
                  SET submissions = deleted_form_submissions.submissions + excluded.submissions"
             ),
-            Deed::Remember(kind, id) => format!(
+            RowEffect::Remember(kind, id) => format!(
                 "INSERT INTO erased_records (account_id, kind, record_id) \
                  SELECT account_id, '{kind}', {id} FROM {table} WHERE {predicate} ON CONFLICT DO NOTHING"
             ),
@@ -136,11 +136,13 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
         // An erasure remembers what it deletes of others' kinds (rule 10).
         let remembered = move |rows: Rows| {
             let (kind, id) = match (transition, rows.deed, rows.table) {
-                (Transition::Erase, Deed::Delete, "objects") => ("ticket", "object_id"),
-                (Transition::Erase, Deed::Delete, "files") => ("file", "file_id"),
-                (Transition::Erase, Deed::Delete, "conversations") => ("conversation", "conversation_id"),
+                (Transition::Erase, RowEffect::Delete, "objects") => ("ticket", "object_id"),
+                (Transition::Erase, RowEffect::Delete, "files") => ("file", "file_id"),
+                (Transition::Erase, RowEffect::Delete, "conversations") => {
+                    ("conversation", "conversation_id")
+                }
                 // What stays is a stub, which a backup from before does not have.
-                (Transition::Erase, Deed::Mark(_), "activities") => ("activity", "activity_id"),
+                (Transition::Erase, RowEffect::Mark(_), "activities") => ("activity", "activity_id"),
                 _ => return [None, Some((category, rows))],
             };
             [Some((category, remember(kind, id, rows))), Some((category, rows))]
@@ -152,7 +154,7 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
 
 /// Records that go.
 fn delete(table: &'static str, predicate: &'static str) -> Rows {
-    Rows { table, deed: Deed::Delete, predicate, counted: Counted::Deleted, record: None }
+    Rows { table, deed: RowEffect::Delete, predicate, counted: Counted::Deleted, record: None }
 }
 
 /// Rows that go and are no record: links of records that go as well, and what belongs to one.
@@ -172,7 +174,7 @@ fn delete_own_links(table: &'static str) -> Rows {
 
 /// Records that are remembered before they go.
 fn remember(kind: &'static str, id: &'static str, rows: Rows) -> Rows {
-    Rows { deed: Deed::Remember(kind, id), counted: Counted::No, record: None, ..rows }
+    Rows { deed: RowEffect::Remember(kind, id), counted: Counted::No, record: None, ..rows }
 }
 
 /// Rows of the contact alone go.
@@ -182,11 +184,11 @@ fn delete_own(table: &'static str) -> Rows {
 
 /// Rows of the contact stay, without it.
 fn unlink_own(table: &'static str) -> Rows {
-    Rows { deed: Deed::Unlink("contact_id = NULL"), ..delete_own_links(table) }
+    Rows { deed: RowEffect::Unlink("contact_id = NULL"), ..delete_own_links(table) }
 }
 
 fn mark(table: &'static str, assignments: &'static str, predicate: &'static str) -> Rows {
-    Rows { deed: Deed::Mark(assignments), ..delete(table, predicate) }
+    Rows { deed: RowEffect::Mark(assignments), ..delete(table, predicate) }
 }
 
 /// The batch with its trash entries.
@@ -361,7 +363,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         ],
         // Not the bots': theirs go, and are looked up through the contact.
         (C::Conversations, Fate::Unlinked) => vec![Rows {
-            deed: Deed::Unlink("contact_id = NULL"),
+            deed: RowEffect::Unlink("contact_id = NULL"),
             ..delete_links("conversations", conversations_of!("<> 'bot'"))
         }],
         (C::Conversations, Fate::Deleted) => vec![
@@ -386,7 +388,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
             ]
         }
         (C::FormSubmissions, Fate::Deleted) => vec![
-            Rows { deed: Deed::CountByForm, counted: Counted::No, ..delete_own("form_submissions") },
+            Rows { deed: RowEffect::CountByForm, counted: Counted::No, ..delete_own("form_submissions") },
             delete_own("form_submissions"),
         ],
         (C::Integrations, Fate::Deleted) => vec![delete_own("integrations")],

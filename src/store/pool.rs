@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::dialect::OWN_SESSION;
 use super::error::StoreError;
-use super::suppressions::KeyHome;
+use super::suppressions::HashKeySource;
 use crate::domain::connection_url;
 
 /// How to reach the database.
@@ -38,7 +38,7 @@ pub struct Options {
     /// Make the SQLite file where there is none.
     pub create: bool,
     /// Where the key of the hashed addresses lives.
-    pub hash_keys: KeyHome,
+    pub hash_keys: HashKeySource,
 }
 
 /// What a connection at rest may take to show that somebody is there.

@@ -8,7 +8,7 @@ use super::batch::{ACCOUNT, CONTACT, Lists};
 use super::db::Tx;
 use super::values::args;
 use crate::domain::address::address_key;
-use crate::domain::criteria::subject::{Asks, Past, Record, RecordType};
+use crate::domain::criteria::subject::{DataRequirements, PropertyVersion, Record, RecordType};
 use crate::domain::time::{Time, format_time};
 
 type Key = (i64, i64);
@@ -51,7 +51,7 @@ pub type Completed<'a> = (Key, &'a mut Record);
 /// Adds to the records what is asked of them and stands elsewhere.
 pub async fn complete(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     records: &mut [Completed<'_>],
 ) -> Result<(), StoreError> {
     let (contact, mut served) = (RecordType::contact(), Vec::new());
@@ -71,7 +71,7 @@ pub async fn complete(
         let (key, record) = &mut records[index];
         match source.value(property, *key, record) {
             Some((value, at)) => {
-                let past = at.map(|at| Past { value: value.clone(), at });
+                let past = at.map(|at| PropertyVersion { value: value.clone(), at });
                 record.history.entry(name.clone()).or_default().extend(past);
                 record.properties.insert(name.clone(), value);
             }

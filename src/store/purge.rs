@@ -9,10 +9,10 @@ use super::batch::{CONTACT, Lists};
 use super::db::Tx;
 use super::outbox::write_outbox;
 use super::plan::BATCH;
-use super::retention::{ByAccount, Sweep, Swept, lock_clause, turn};
-use super::trash::Touched;
+use super::retention::{BatchResult, ByAccount, Sweep, lock_clause, turn};
+use super::trash::StatementResult;
 use super::values::{Arg, Row, args};
-use super::{Store, StoreError, identifiers, import, scrubs, suppressions, trash};
+use super::{Store, StoreError, identifiers, import, suppressions, trash, vacuum};
 use crate::domain::effects::Transition;
 use crate::domain::suppression::PURGED;
 use crate::domain::time::{Time, format_time};
@@ -33,10 +33,10 @@ pub async fn purge(
     sweep: &Sweep<'_>,
     now: Time,
     cutoff: Time,
-) -> Result<(ByAccount, Swept), StoreError> {
+) -> Result<(ByAccount, BatchResult), StoreError> {
     import::wait_for_chunk(tx).await?;
     let entries = due(tx, sweep, cutoff).await?;
-    let (mut by_account, mut swept) = (ByAccount::new(), Swept::default());
+    let (mut by_account, mut swept) = (ByAccount::new(), BatchResult::default());
     for Expired { contact: (account_id, contact_id), .. } in &entries {
         by_account.entry(*account_id).or_default().push(*contact_id);
     }
@@ -51,13 +51,15 @@ pub async fn purge(
     hash_addresses(tx, store, &addresses, now).await?;
     close(tx, &batch, now).await?;
     announce(tx, &entries, now).await?;
-    for Touched { category, counted, rows } in trash::run_plan(tx, Transition::Purge, &batch).await? {
+    for StatementResult { category, counted, rows } in
+        trash::apply_transition(tx, Transition::Purge, &batch).await?
+    {
         let (deleted, unlinked) = counted.tally(rows);
         let counts = swept.counts.entry(category.title().to_owned()).or_default();
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
-    scrubs::owe(tx, now).await?;
+    vacuum::owe(tx, now).await?;
     Ok((by_account, swept))
 }
 

@@ -136,7 +136,7 @@ const LEDGER: &str = "account_id, enrollment_id, action_id, workflow_id, object_
                       trash_entry_id";
 
 async fn enrollments(tx: &mut Tx, filter: &Filter) -> Result<Vec<EnrollmentRow>, StoreError> {
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
     conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
     conditions.equal("outcome", filter.outcome.clone().map(Arg::from));
@@ -153,7 +153,7 @@ async fn enrollment(
     enrollment_id: i64,
     action_id: Option<i64>,
 ) -> Result<Vec<EnrollmentRow>, StoreError> {
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.equal("account_id", Some(account_id.into()));
     conditions.equal("enrollment_id", Some(enrollment_id.into()));
     conditions.equal("action_id", action_id.map(Arg::from));
@@ -166,7 +166,7 @@ const SHARERS: i64 = 1000;
 
 /// Entries of the trash, whatever the names of their contacts.
 pub(super) async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<TrashRow>, StoreError> {
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
     conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
     let (contact_id, address) = match &filter.search {
@@ -198,7 +198,7 @@ pub(super) async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Trash
 }
 
 async fn audit_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
     conditions.after(["at", "audit_id", "0"], filter.after);
     let columns = "account_id, audit_id, at, actor, action, CAST(ids AS text) AS ids, count, deletion_id";
@@ -248,7 +248,7 @@ async fn contact(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Contac
 
 /// The open trash entry of a contact, as the contact shows it.
 async fn open_entry(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Option<Value>, StoreError> {
-    let mut conditions = Conditions::default();
+    let mut conditions = WhereClause::default();
     conditions.equal("account_id", Some(account_id.into()));
     conditions.equal("contact_id", Some(contact_id.into()));
     conditions.also("closed_at IS NULL");
@@ -263,12 +263,12 @@ async fn open_entry(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Opt
 
 /// The conditions of a list, as text with parameters.
 #[derive(Default)]
-pub(super) struct Conditions {
+pub(super) struct WhereClause {
     sql: Vec<String>,
     args: Vec<Arg>,
 }
 
-impl Conditions {
+impl WhereClause {
     /// `column = value`, where there is a value to ask for.
     pub(super) fn equal(&mut self, column: &'static str, value: Option<Arg>) {
         if let Some(value) = value {

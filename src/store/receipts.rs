@@ -8,7 +8,7 @@ use serde_json::json;
 use super::db::Tx;
 use super::redact::{Changed, Found, Redacted};
 use super::values::{Row, args};
-use super::{KeyHome, Store, StoreError, batch_row, batch_text, reading, suppressions};
+use super::{HashKeySource, Store, StoreError, batch_row, batch_text, reading, suppressions};
 use crate::domain::address::address_key;
 use crate::domain::redaction;
 use crate::domain::time::{Time, format_time};
@@ -161,7 +161,7 @@ const RECEIPT: &str = "account_id, erasure_id, contact_id, at, user_id, first_at
 
 async fn receipts_of(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
     address: &str,
     limit: i64,

@@ -12,16 +12,16 @@ use super::db::Tx;
 use super::lifecycle::{self, StageChange};
 use super::outbox::write_outbox;
 use super::plan::BATCH;
-use super::trash::run_plan;
-use super::users::permitted_user;
+use super::trash::apply_transition;
+use super::users::authorize_user;
 use super::values::args;
 use super::{Store, StoreError, addresses, contact_counts, count_by_user, reading, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
-use crate::domain::restore::{Holders, Refusal, Verdict, decide};
+use crate::domain::restore::{AddressOwners, Refusal, Verdict, decide};
 use crate::domain::time::{Time, format_time};
 
-pub use preview::{Missing, Preview, Returning};
+pub use preview::{Missing, Preview, RestorePreview};
 
 /// How many contacts a transaction looks at.
 const AT_ONCE: usize = 500;
@@ -32,19 +32,19 @@ pub struct Request {
     pub account_id: i64,
     /// The user, by id or e-mail address.
     pub user: String,
-    pub wanted: Wanted,
+    pub wanted: RestoreSelection,
 }
 
 /// Which contacts are to come back.
 #[derive(Clone, Debug)]
-pub enum Wanted {
+pub enum RestoreSelection {
     /// These, in this order.
     Contacts(Vec<i64>),
     /// Those that are in the trash because this workflow deleted them at that time or later, by id.
     DeletedBy { workflow_id: i64, since: Time },
 }
 
-impl Wanted {
+impl RestoreSelection {
     /// These contacts, each once.
     pub fn contacts(ids: &[i64]) -> Self {
         let mut seen = std::collections::HashSet::new();
@@ -133,7 +133,7 @@ impl Store {
         user: &str,
         contact_id: i64,
     ) -> Result<(), StoreError> {
-        let wanted = Wanted::Contacts(vec![contact_id]);
+        let wanted = RestoreSelection::Contacts(vec![contact_id]);
         let request = Request { account_id, user: user.to_owned(), wanted };
         let batch = self.restore(&request, Place::default()).await?;
         match batch.refused.into_iter().next() {
@@ -145,10 +145,10 @@ impl Store {
 
 async fn restore(tx: &mut Tx, request: &Request, from: Place) -> Result<Restored, StoreError> {
     let account_id = request.account_id;
-    let Looked { user_id, at, verdict: Verdict { back, refused, .. }, next } =
-        look(tx, request, from, &Holders::new()).await?;
+    let RestorePlan { user_id, at, verdict: Verdict { back, refused, .. }, next } =
+        look(tx, request, from, &AddressOwners::new()).await?;
     if !back.is_empty() {
-        bring_back(tx, account_id, &back, at).await?;
+        apply_restore(tx, account_id, &back, at).await?;
         contact_counts::moved(tx, back.iter().map(|_| account_id), 1).await?;
         announce(tx, account_id, user_id, &back, at).await?;
     }
@@ -157,24 +157,29 @@ async fn restore(tx: &mut Tx, request: &Request, from: Place) -> Result<Restored
 }
 
 /// A batch whose contacts are locked and decided on.
-struct Looked {
+struct RestorePlan {
     user_id: i64,
     at: Time,
     verdict: Verdict,
     next: Option<Place>,
 }
 
-async fn look(tx: &mut Tx, request: &Request, from: Place, earlier: &Holders) -> Result<Looked, StoreError> {
+async fn look(
+    tx: &mut Tx,
+    request: &Request,
+    from: Place,
+    earlier: &AddressOwners,
+) -> Result<RestorePlan, StoreError> {
     let Request { account_id, user, wanted } = request;
-    let user_id = permitted_user(tx, *account_id, user, "restore", wanted.scope()).await?;
+    let user_id = authorize_user(tx, *account_id, user, "restore", wanted.scope()).await?;
     let at = tx.now().await?;
     let (candidates, more) = match wanted {
-        Wanted::Contacts(ids) => {
+        RestoreSelection::Contacts(ids) => {
             let rest = ids.get(from.seen..).unwrap_or_default();
             let batch = &rest[..rest.len().min(AT_ONCE)];
             (candidates::named(tx, *account_id, batch).await?, rest.len() > AT_ONCE)
         }
-        Wanted::DeletedBy { workflow_id, since } => {
+        RestoreSelection::DeletedBy { workflow_id, since } => {
             if *since > at {
                 return Err(StoreError::Refused(format!(
                     "--since {} is yet to come, it is {} now: give the time at which the bad run began",
@@ -189,11 +194,11 @@ async fn look(tx: &mut Tx, request: &Request, from: Place, earlier: &Holders) ->
     };
     let last = candidates.last().map_or(from.after, |candidate| candidate.contact_id);
     let next = more.then_some(Place { seen: from.seen + candidates.len(), after: last });
-    Ok(Looked { user_id, at, verdict: decide(&candidates, at, earlier), next })
+    Ok(RestorePlan { user_id, at, verdict: decide(&candidates, at, earlier), next })
 }
 
 /// Does the whole restore column of the matrix to contacts that are in the trash and locked.
-async fn bring_back(
+async fn apply_restore(
     tx: &mut Tx,
     account_id: i64,
     back: &[(i64, i64)],
@@ -208,7 +213,7 @@ async fn bring_back(
         tx.dialect().ids(2, &BATCH)
     );
     tx.execute(&close, args![at, &batch]).await?;
-    run_plan(tx, Transition::Restore, &batch).await?;
+    apply_transition(tx, Transition::Restore, &batch).await?;
     addresses::claim(
         tx,
         &Lists::ids(contacts.iter().map(|(account_id, contact_id)| [*account_id, *contact_id])),

@@ -1,16 +1,16 @@
 //! Browsers that have shown a token: their sessions, and the forms they send.
 
 use super::db::Tx;
-use super::tokens::{CALLER, Caller, GOOD, caller, touch};
+use super::tokens::{CALLER, Caller, TOKEN_IS_VALID, caller, touch};
 use super::values::args;
 use super::{Store, StoreError, random, reading, transaction};
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::hex::hex;
 
 /// How long a session lasts; then the token is asked for again.
-const LASTS: chrono::TimeDelta = chrono::TimeDelta::hours(12);
+const SESSION_TTL: chrono::TimeDelta = chrono::TimeDelta::hours(12);
 /// How long a form is good for.
-const FORM_LASTS: chrono::TimeDelta = chrono::TimeDelta::hours(12);
+const CSRF_TOKEN_TTL: chrono::TimeDelta = chrono::TimeDelta::hours(12);
 
 impl Store {
     /// Begins a session of whoever shows this token; `None` where it is no good.
@@ -48,7 +48,12 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn take_form(&self, session: &Credential, path: &str, form: &str) -> Result<Taken, StoreError> {
+    pub async fn consume_csrf_token(
+        &self,
+        session: &Credential,
+        path: &str,
+        form: &str,
+    ) -> Result<Taken, StoreError> {
         let Some((nonce, seal)) = form.split_once('.') else { return Ok(Taken::Forged) };
         if nonce.len() != 2 * NONCE || !session.sealed(&sealed_words(nonce, path), seal) {
             return Ok(Taken::Forged);
@@ -76,7 +81,7 @@ const NONCE: usize = 16;
 /// # Errors
 ///
 /// Where the operating system has no random bytes.
-pub fn new_form(session: &Credential, path: &str) -> Result<String, StoreError> {
+pub fn issue_csrf_token(session: &Credential, path: &str) -> Result<String, StoreError> {
     let nonce = hex(&random::secret::<NONCE>()?);
     Ok(format!("{nonce}.{}", session.seal(&sealed_words(&nonce, path))))
 }
@@ -93,7 +98,7 @@ async fn begin(tx: &mut Tx, caller: &Caller, session: &Credential) -> Result<(),
     }
     tx.execute(
         "INSERT INTO sessions (account_id, session_hash, token_id, expires_at) VALUES ($1, $2, $3, $4)",
-        args![caller.account_id, session.hash(), caller.token_id, now + LASTS],
+        args![caller.account_id, session.hash(), caller.token_id, now + SESSION_TTL],
     )
     .await?;
     touch(tx, caller.account_id, caller.token_id).await
@@ -103,7 +108,7 @@ async fn find(tx: &mut Tx, session: &Credential) -> Result<Option<Caller>, Store
     let now = tx.now().await?;
     let sql = format!(
         "SELECT {CALLER} JOIN sessions s ON s.account_id = t.account_id AND s.token_id = t.token_id \
-         WHERE s.account_id = $1 AND s.session_hash = $2 AND s.expires_at > $3 AND {GOOD}"
+         WHERE s.account_id = $1 AND s.session_hash = $2 AND s.expires_at > $3 AND {TOKEN_IS_VALID}"
     );
     tx.row(&sql, args![session.account_id(), session.hash(), now]).await?.as_ref().map(caller).transpose()
 }
@@ -117,5 +122,5 @@ async fn spend(tx: &mut Tx, session: &Credential, form: &str) -> Result<bool, St
     let now = tx.now().await?;
     let sql = "INSERT INTO spent_forms (account_id, form, expires_at) VALUES ($1, $2, $3) \
                ON CONFLICT DO NOTHING";
-    Ok(tx.execute(sql, args![session.account_id(), form, now + FORM_LASTS]).await? > 0)
+    Ok(tx.execute(sql, args![session.account_id(), form, now + CSRF_TOKEN_TTL]).await? > 0)
 }

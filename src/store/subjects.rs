@@ -7,12 +7,13 @@ use super::StoreError;
 use super::batch::{CONTACT, ENROLLED, Lists};
 use super::db::Tx;
 use super::kept::{self, Found};
-use super::ledger::TOOK_IN;
+use super::ledger::COUNTS_AS_ENROLLED;
 use super::properties::{Completed, complete};
 use super::values::{Row, args};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
-    Asks, Neighbour, Occurrence, Past, Record, Subject, Submission, Surroundings, texts,
+    AssociatedObject, CustomEvent, DataRequirements, PropertyVersion, Record, RelatedData, Subject,
+    Submission, texts,
 };
 use crate::domain::time::{Time, parse_time};
 use crate::domain::wall::zone_of_account;
@@ -26,15 +27,15 @@ const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
 /// `told` are the events of messages, each with its account.
 pub async fn load(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     contacts: &BTreeSet<(i64, i64)>,
     records: &mut [Completed<'_>],
-    told: &[(i64, &Occurrence)],
+    told: &[(i64, &CustomEvent)],
 ) -> Result<Found, StoreError> {
     let concerned: Vec<(i64, i64)> =
         contacts.iter().copied().filter(|(account_id, _)| asked.contains_key(account_id)).collect();
-    let mut found: Found = concerned.iter().map(|key| (*key, Surroundings::default())).collect();
-    let those_who = |wants: fn(&Asks) -> bool| -> Lists {
+    let mut found: Found = concerned.iter().map(|key| (*key, RelatedData::default())).collect();
+    let those_who = |wants: fn(&DataRequirements) -> bool| -> Lists {
         let wanting = concerned.iter().filter(|(account_id, _)| asked.get(account_id).is_some_and(wants));
         Lists::ids(wanting.map(|(account_id, contact_id)| [*account_id, *contact_id]))
     };
@@ -59,14 +60,14 @@ pub async fn load(
 }
 
 /// Contacts of one account, ready to be looked at by a person's filter.
-pub struct Scene {
+pub struct EvaluationContext {
     now: Time,
     zone: Option<Tz>,
     found: Found,
-    nothing: Surroundings,
+    nothing: RelatedData,
 }
 
-impl Scene {
+impl EvaluationContext {
     /// Loads what is asked about these contacts, and completes their records.
     pub async fn load(
         tx: &mut Tx,
@@ -74,7 +75,7 @@ impl Scene {
         criteria: &Criteria,
         records: &mut HashMap<i64, Record>,
     ) -> Result<Self, StoreError> {
-        let mut asks = Asks::default();
+        let mut asks = DataRequirements::default();
         criteria.asks(&mut asks);
         let now = tx.now().await?;
         let sql = "SELECT time_zone FROM accounts WHERE account_id = $1";
@@ -84,7 +85,7 @@ impl Scene {
         let mut records: Vec<Completed<'_>> =
             records.iter_mut().map(|(contact_id, record)| ((account_id, *contact_id), record)).collect();
         let found = load(tx, &[(account_id, asks)].into(), &contacts, &mut records, &[]).await?;
-        Ok(Self { now, zone: zone_of_account(name.as_deref()), found, nothing: Surroundings::default() })
+        Ok(Self { now, zone: zone_of_account(name.as_deref()), found, nothing: RelatedData::default() })
     }
 
     /// A contact with this record.
@@ -96,12 +97,12 @@ impl Scene {
 
 /// A record of the store as conditions look at it: the columns `properties`, `history` and `is_partial`.
 pub fn record(row: &Row, created_at: Option<Time>) -> Result<Record, StoreError> {
-    let mut history: HashMap<String, Vec<Past>> = HashMap::new();
+    let mut history: HashMap<String, Vec<PropertyVersion>> = HashMap::new();
     if let Some(versions) = row.optional_json::<HashMap<String, Vec<HashMap<String, String>>>>("history")? {
         for (property, versions) in versions {
             let past = |mut version: HashMap<String, String>| {
                 let at = version.get("timestamp").and_then(|at| parse_time(at))?;
-                Some(Past { value: version.remove("value").unwrap_or_default(), at })
+                Some(PropertyVersion { value: version.remove("value").unwrap_or_default(), at })
             };
             history.insert(property, versions.into_iter().filter_map(past).collect());
         }
@@ -121,7 +122,7 @@ fn key(row: &Row) -> Result<(i64, i64), StoreError> {
 
 async fn segments(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
@@ -142,7 +143,7 @@ async fn segments(
 /// Enrollments that the CRM tells of, and those that the service carried out itself.
 async fn enrollments(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     contacts: &[(i64, i64)],
     found: &mut Found,
 ) -> Result<(), StoreError> {
@@ -162,7 +163,7 @@ async fn enrollments(
          SELECT l.account_id, l.workflow_id, l.object_id, FALSE, FALSE, \
            CASE WHEN l.outcome <> 'deleted' THEN l.enrollment_id END FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
-         WHERE {TOOK_IN}"
+         WHERE {COUNTS_AS_ENROLLED}"
     );
     for row in tx.rows(&sql, args![Lists::ids(triples)]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
@@ -181,7 +182,7 @@ async fn enrollments(
 /// Objects at the other end of an association, whichever end the contact is, but those that are in the trash.
 async fn neighbours(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
@@ -263,7 +264,7 @@ async fn meet(
                 properties.entry("hs_object_id".to_owned()).or_insert(row.int("object_id")?.to_string());
             }
             let is_outward = row.bool("is_outward")?;
-            around.neighbours.push(Neighbour { object_type, association_type, is_outward, record });
+            around.neighbours.push(AssociatedObject { object_type, association_type, is_outward, record });
         }
     }
     Ok(())
@@ -271,7 +272,7 @@ async fn meet(
 
 async fn events(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {
@@ -287,7 +288,7 @@ async fn events(
         let wanted = asked.get(&account_id).is_some_and(|asks| asks.events.contains(&event_type));
         if let Some(around) = found.get_mut(&(account_id, contact_id)).filter(|_| wanted) {
             let properties: serde_json::Map<String, serde_json::Value> = row.json("properties")?;
-            around.events.push(Occurrence::new(event_type, row.time("occurred_at")?, texts(&properties)));
+            around.events.push(CustomEvent::new(event_type, row.time("occurred_at")?, texts(&properties)));
         }
     }
     Ok(())
@@ -295,7 +296,7 @@ async fn events(
 
 async fn submissions(
     tx: &mut Tx,
-    asked: &BTreeMap<i64, Asks>,
+    asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
     found: &mut Found,
 ) -> Result<(), StoreError> {

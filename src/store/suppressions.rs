@@ -37,7 +37,7 @@ const LOOKUP: [Column; 3] =
 
 /// Where the key of the hashes lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyHome {
+pub enum HashKeySource {
     /// A file that a person looks after.
     File(PathBuf),
     /// A file beside the SQLite store, made on first use, readable by its owner alone.
@@ -48,16 +48,16 @@ pub enum KeyHome {
 
 /// The keys in force, every one among them that hashes were made with; makes one where that is this home's way and no
 /// hash was made yet.
-pub async fn keys(tx: &mut Tx, home: &KeyHome) -> Result<HashKeys, StoreError> {
+pub async fn keys(tx: &mut Tx, home: &HashKeySource) -> Result<HashKeys, StoreError> {
     // In this order: whoever made the first key just now committed it together with what tells it.
     let used = used_keys(tx).await?;
     let existing = existing_keys(tx, home).await?;
-    lacks_none(home, existing.as_ref(), &used)?;
+    ensure_all_keys_present(home, existing.as_ref(), &used)?;
     let keys = match (existing, home) {
         (Some(keys), _) => keys,
-        (None, KeyHome::File(path)) => return Err(unusable(path, "it does not exist")),
-        (None, KeyHome::Beside(path)) => parse(home, &make(path)?)?,
-        (None, KeyHome::Database) => parse(home, &keep(tx).await?)?,
+        (None, HashKeySource::File(path)) => return Err(unusable(path, "it does not exist")),
+        (None, HashKeySource::Beside(path)) => parse(home, &make(path)?)?,
+        (None, HashKeySource::Database) => parse(home, &keep(tx).await?)?,
     };
     for key in keys.iter().filter(|key| !used.iter().any(|(id, _)| *id == key.id)) {
         tx.execute(
@@ -76,8 +76,8 @@ async fn used_keys(tx: &mut Tx) -> Result<Vec<(String, String)>, StoreError> {
 }
 
 /// Without a key that hashes were made with, an erased address that comes back would not be recognised.
-fn lacks_none(
-    home: &KeyHome,
+fn ensure_all_keys_present(
+    home: &HashKeySource,
     existing: Option<&HashKeys>,
     used: &[(String, String)],
 ) -> Result<(), StoreError> {
@@ -86,8 +86,10 @@ fn lacks_none(
     };
     let Some((missing, _)) = used.iter().find(|used| !has(used)) else { return Ok(()) };
     let place = match home {
-        KeyHome::File(path) | KeyHome::Beside(path) => format!("the hash key file {}", path.display()),
-        KeyHome::Database => "the table hash_keys".to_owned(),
+        HashKeySource::File(path) | HashKeySource::Beside(path) => {
+            format!("the hash key file {}", path.display())
+        }
+        HashKeySource::Database => "the table hash_keys".to_owned(),
     };
     Err(StoreError::Refused(format!(
         "erased addresses of this store were hashed with the key {missing}, which {place} does not have: put that key \
@@ -96,18 +98,20 @@ fn lacks_none(
 }
 
 /// The keys in force, where there are any yet; makes none.
-pub async fn existing_keys(tx: &mut Tx, home: &KeyHome) -> Result<Option<HashKeys>, StoreError> {
+pub async fn existing_keys(tx: &mut Tx, home: &HashKeySource) -> Result<Option<HashKeys>, StoreError> {
     let text = match home {
-        KeyHome::File(path) | KeyHome::Beside(path) => read(path)?,
-        KeyHome::Database => Some(kept(tx).await?).filter(|text| !text.is_empty()),
+        HashKeySource::File(path) | HashKeySource::Beside(path) => read(path)?,
+        HashKeySource::Database => Some(kept(tx).await?).filter(|text| !text.is_empty()),
     };
     text.map(|text| parse(home, &text)).transpose()
 }
 
-fn parse(home: &KeyHome, text: &str) -> Result<HashKeys, StoreError> {
+fn parse(home: &HashKeySource, text: &str) -> Result<HashKeys, StoreError> {
     HashKeys::parse(text).map_err(|problem| match home {
-        KeyHome::File(path) | KeyHome::Beside(path) => unusable(path, &problem),
-        KeyHome::Database => StoreError::Refused(format!("the table hash_keys cannot be used: {problem}")),
+        HashKeySource::File(path) | HashKeySource::Beside(path) => unusable(path, &problem),
+        HashKeySource::Database => {
+            StoreError::Refused(format!("the table hash_keys cannot be used: {problem}"))
+        }
     })
 }
 
@@ -241,7 +245,11 @@ pub async fn insert(tx: &mut Tx, hashes: &[Suppression]) -> Result<u64, StoreErr
 
 /// Addresses that come back, with a contact that is created or imported: what was kept of them is in force again. How
 /// many statuses that were.
-pub async fn revive(tx: &mut Tx, home: &KeyHome, addresses: &[(i64, String)]) -> Result<u64, StoreError> {
+pub async fn revive(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    addresses: &[(i64, String)],
+) -> Result<u64, StoreError> {
     if addresses.is_empty() || tx.row("SELECT 1 AS one FROM address_hashes LIMIT 1", &[]).await?.is_none() {
         return Ok(0);
     }
@@ -259,7 +267,7 @@ pub async fn revive(tx: &mut Tx, home: &KeyHome, addresses: &[(i64, String)]) ->
 /// Those of the addresses whose person is gone, and that no contact has now: what is told of them is kept as a hash.
 pub async fn gone(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     addresses: &[(i64, String)],
 ) -> Result<Vec<(i64, String)>, StoreError> {
     marked(tx, home, addresses, &MARKS).await
@@ -268,7 +276,7 @@ pub async fn gone(
 /// Those of the addresses whose person was erased, and that no contact has now.
 pub async fn erased(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     addresses: &[(i64, String)],
 ) -> Result<Vec<(i64, String)>, StoreError> {
     marked(tx, home, addresses, &[ERASED]).await
@@ -277,7 +285,7 @@ pub async fn erased(
 /// The addresses of erased people in texts of an account.
 pub async fn erased_in(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
     texts: &[String],
 ) -> Result<BTreeSet<String>, StoreError> {
@@ -289,7 +297,7 @@ pub async fn erased_in(
 /// A text without the addresses of erased people of an account.
 pub async fn without_erased(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
     text: String,
 ) -> Result<String, StoreError> {
@@ -300,7 +308,7 @@ pub async fn without_erased(
 
 async fn marked(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     addresses: &[(i64, String)],
     marks: &[&str],
 ) -> Result<Vec<(i64, String)>, StoreError> {

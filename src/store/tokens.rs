@@ -15,7 +15,7 @@ use crate::domain::permission::{CONTACT, Over, Permissions, Right, Scope};
 use crate::domain::time::{Time, format_time};
 
 /// The last use is written down this often at most: reading must not cost a write.
-const COARSELY: chrono::TimeDelta = chrono::TimeDelta::hours(1);
+const LAST_USED_RESOLUTION: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
 /// A token to be made.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub enum Expiry {
 
 /// A token that was made. The secret is in here and nowhere else.
 #[derive(Debug)]
-pub struct Made {
+pub struct CreatedToken {
     pub token: Credential,
     pub row: TokenRow,
 }
@@ -96,10 +96,10 @@ impl Store {
     /// # Errors
     ///
     /// Refused where there is no such user, or the token would have ended already.
-    pub async fn create_token(&self, wanted: &NewToken, operator: &str) -> Result<Made, StoreError> {
+    pub async fn create_token(&self, wanted: &NewToken, operator: &str) -> Result<CreatedToken, StoreError> {
         let token = Credential::new(Kind::Token, wanted.account_id, &random::secret()?);
         let row = transaction!(self, tx => create(tx, wanted, &token, operator))?;
-        Ok(Made { token, row })
+        Ok(CreatedToken { token, row })
     }
 
     /// The tokens of an account, or all, newest first.
@@ -219,15 +219,16 @@ pub(super) const CALLER: &str = "t.account_id, t.token_id, t.last_used_at, u.use
      JOIN accounts a ON a.account_id = t.account_id";
 
 /// What makes a token good.
-pub(super) const GOOD: &str = "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $3)";
+pub(super) const TOKEN_IS_VALID: &str =
+    "t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $3)";
 
 async fn by_token(tx: &mut Tx, token: &Credential) -> Result<Option<Found>, StoreError> {
     let now = tx.now().await?;
-    let sql = format!("SELECT {CALLER} WHERE t.account_id = $1 AND t.token_hash = $2 AND {GOOD}");
+    let sql = format!("SELECT {CALLER} WHERE t.account_id = $1 AND t.token_hash = $2 AND {TOKEN_IS_VALID}");
     let Some(found) = tx.row(&sql, args![token.account_id(), token.hash(), now]).await? else {
         return Ok(None);
     };
-    let is_stale = found.optional_time("last_used_at")?.is_none_or(|used| used < now - COARSELY);
+    let is_stale = found.optional_time("last_used_at")?.is_none_or(|used| used < now - LAST_USED_RESOLUTION);
     Ok(Some(Found { caller: caller(&found)?, is_stale }))
 }
 

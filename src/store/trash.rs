@@ -94,7 +94,7 @@ pub(super) async fn put_into_trash(tx: &mut Tx, deletions: &[Deletion]) -> Resul
             entry_id.ok_or_else(|| StoreError::Failed("a deletion got no trash entry".to_owned()))?;
         trashed.push(Trashed { deletion: *deletion, entry_id });
     }
-    run_plan(tx, Transition::Trash, &plan_batch(&trashed)).await?;
+    apply_transition(tx, Transition::Trash, &plan_batch(&trashed)).await?;
     Ok(trashed)
 }
 
@@ -104,21 +104,21 @@ fn plan_batch(trashed: &[Trashed]) -> Lists {
 }
 
 /// The rows that a statement touched.
-pub(super) struct Touched {
+pub(super) struct StatementResult {
     pub category: Category,
     pub counted: Counted,
     pub rows: u64,
 }
 
 /// Runs every statement of a transition over a batch; what each touched.
-pub(super) async fn run_plan(
+pub(super) async fn apply_transition(
     tx: &mut Tx,
     transition: Transition,
     batch: &Lists,
-) -> Result<Vec<Touched>, StoreError> {
+) -> Result<Vec<StatementResult>, StoreError> {
     let mut touched = Vec::new();
     for Step { category, counted, sql, .. } in plan::steps(transition, tx.dialect()) {
-        touched.push(Touched { category, counted, rows: tx.execute(&sql, args![batch]).await? });
+        touched.push(StatementResult { category, counted, rows: tx.execute(&sql, args![batch]).await? });
     }
     Ok(touched)
 }

@@ -77,13 +77,13 @@ impl Operator {
         match self {
             Self::OfTheSystem(name) => Ok(Actor::Operator(name.clone())),
             Self::OfTheAccount(user) => {
-                permitted_user(tx, account_id, user, deed, Scope::Many).await.map(Actor::User)
+                authorize_user(tx, account_id, user, deed, Scope::Many).await.map(Actor::User)
             }
         }
     }
 
     /// As the audit names who does what goes beyond deleting: that takes a user who may do anything.
-    pub(super) async fn who_may_anything(
+    pub(super) async fn authorize_super_admin(
         &self,
         tx: &mut Tx,
         account_id: i64,
@@ -105,7 +105,7 @@ impl Operator {
 }
 
 /// The id of a user, by id or address, who may delete and restore so much at once.
-pub(super) async fn permitted_user(
+pub(super) async fn authorize_user(
     tx: &mut Tx,
     account_id: i64,
     user: &str,

@@ -77,7 +77,7 @@ async fn edit(store: Store, ids: Vec<i64>) -> BTreeMap<i64, Span> {
     edited
 }
 
-on_both!(a_contact_edited_before_its_turn_is_judged_by_what_it_is_now, async |database: Database| {
+on_both!(decision_uses_the_contact_as_of_decision_time, async |database: Database| {
     prepare(&database).await;
     let shuffled = |seed| {
         let mut ids: Vec<i64> = (1..=CONTACTS).collect();

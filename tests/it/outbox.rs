@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use contact_reaper::store::StoreError;
-use contact_reaper::store::lease::Duty;
+use contact_reaper::store::lease::LeaseName;
 use lapin::types::AMQPValue;
 use serde_json::{Value, json};
 
@@ -307,18 +307,26 @@ on_both!(who_has_lost_the_lease_removes_nothing, async |db: Database| {
     let both = ids().await;
     assert_eq!(both.len(), 2);
 
-    let slept = store.hold_lease(Duty::Outbox, "slept", Duration::ZERO).await.unwrap().expect("it is free");
+    let slept = store
+        .acquire_or_renew_lease(LeaseName::Outbox, "slept", Duration::ZERO)
+        .await
+        .unwrap()
+        .expect("it is free");
     tokio::time::sleep(Duration::from_millis(20)).await;
     // Its time is over, but nobody came.
     store.remove_published(&slept, Duration::ZERO, &both[..1]).await.expect("still its own");
     tokio::time::sleep(Duration::from_millis(20)).await;
-    let woke = store.hold_lease(Duty::Outbox, "took over", long).await.unwrap().expect("it has ended");
+    let woke = store
+        .acquire_or_renew_lease(LeaseName::Outbox, "took over", long)
+        .await
+        .unwrap()
+        .expect("it has ended");
     let refused = store.remove_published(&slept, long, &both).await;
     assert!(matches!(refused, Err(StoreError::Refused(_))), "{refused:?}");
     assert_eq!(ids().await, both[1..]);
-    assert_eq!(store.hold_lease(Duty::Outbox, "slept", long).await.unwrap(), None);
+    assert_eq!(store.acquire_or_renew_lease(LeaseName::Outbox, "slept", long).await.unwrap(), None);
     // Another duty is another lease.
-    assert!(store.hold_lease(Duty::Schedule, "slept", long).await.unwrap().is_some());
+    assert!(store.acquire_or_renew_lease(LeaseName::Schedule, "slept", long).await.unwrap().is_some());
 
     store.remove_published(&woke, long, &both).await.expect("it has the lease");
     assert_eq!((ids().await.len(), waiting(&db).await), (0, 1));

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use contact_reaper::domain::dead_letter::{Arrived, Origin};
 use contact_reaper::domain::enrollment::parse_event;
-use contact_reaper::ports::{DecideError, Decider as _, Message, Obstacle};
+use contact_reaper::ports::{DecideError, Decider as _, Message, RetryReason};
 use contact_reaper::store::Rules;
 use serde_json::json;
 
@@ -65,7 +65,7 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["0A000", "P0001", "XX001", "38000"] {
         fail_with(&db, &format!("'Ada Quirke' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        let DecideError::InTheWay { obstacle: Obstacle::Unsupported, problem } = error else {
+        let DecideError::InTheWay { obstacle: RetryReason::Unsupported, problem } = error else {
             panic!("{code}: {error:?}")
         };
         assert!(problem.contains(code), "{problem}");
@@ -93,7 +93,7 @@ async fn a_race_for_a_key_is_a_conflict_whatever_shard_or_partition_it_is_in() {
     ] {
         fail_with(&db, &format!("'twice' USING ERRCODE = '23505', CONSTRAINT = '{constraint}'")).await;
         let error = not_decided(&db).await;
-        let is_conflict = matches!(&error, DecideError::InTheWay { obstacle: Obstacle::Contended, .. });
+        let is_conflict = matches!(&error, DecideError::InTheWay { obstacle: RetryReason::Contended, .. });
         assert_eq!(is_conflict, is_race, "{constraint}: {error:?}");
     }
 }

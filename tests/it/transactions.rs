@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use contact_reaper::domain::decision::Decision;
 use contact_reaper::domain::enrollment::{NewEnrollment, parse_event};
-use contact_reaper::store::lease::Duty;
+use contact_reaper::store::lease::LeaseName;
 use contact_reaper::store::retention::{Held, Sweep};
 use contact_reaper::store::{Store, StoreError};
 use serde_json::json;
@@ -44,9 +44,12 @@ on_both!(a_dropped_future_loses_nothing_and_leaves_nothing_half_done, async |dat
             while go_on(&next, &dropped) {
                 let polls = 1 + dice.roll(70);
                 let gone = match dice.roll(4) {
-                    0 => Polls::of(polls / 8 + 1, store.hold_lease(Duty::Schedule, "dropper", DEADLINE))
-                        .await
-                        .is_none(),
+                    0 => Polls::of(
+                        polls / 8 + 1,
+                        store.acquire_or_renew_lease(LeaseName::Schedule, "dropper", DEADLINE),
+                    )
+                    .await
+                    .is_none(),
                     1 => Polls::of(polls / 8 + 1, store.answers()).await.is_none(),
                     _ => {
                         let batch = take(&next);
@@ -244,18 +247,25 @@ on_both!(a_leader_that_slept_through_its_lease_purges_nothing, async |database: 
     Reaper::new(&database).import(&world).await;
     let store = database.open();
     let old = store
-        .hold_lease(Duty::Schedule, "old", Duration::from_millis(100))
+        .acquire_or_renew_lease(LeaseName::Schedule, "old", Duration::from_millis(100))
         .await
         .expect("an answer")
         .expect("free");
     let mut new = None;
     wait_until("the lease changes hands", DEADLINE, async || {
-        new = store.hold_lease(Duty::Schedule, "new", Duration::from_mins(1)).await.expect("an answer");
+        new = store
+            .acquire_or_renew_lease(LeaseName::Schedule, "new", Duration::from_mins(1))
+            .await
+            .expect("an answer");
         new.is_some()
     })
     .await;
     assert!(
-        store.hold_lease(Duty::Schedule, "old", DEADLINE).await.expect("an answer").is_none(),
+        store
+            .acquire_or_renew_lease(LeaseName::Schedule, "old", DEADLINE)
+            .await
+            .expect("an answer")
+            .is_none(),
         "held by the new one"
     );
     let held = |lease| Held { lease, patience: DEADLINE };

@@ -22,12 +22,12 @@ use crate::http::Health;
 use crate::jsonl::Source;
 use crate::pipeline::Outcome;
 use crate::ports::Stop;
-use crate::scheduler::jobs::Runner;
+use crate::scheduler::jobs::RunContext;
 use crate::service;
 use crate::store::import::{self, Import, Pace};
 use crate::store::read::{Filter, TrashRow};
 use crate::store::tokens::NewToken;
-use crate::store::{self, KeyHome, Rules, Store};
+use crate::store::{self, HashKeySource, Rules, Store};
 use crate::telemetry::Telemetry;
 
 const ACCOUNT: &str = include_str!("account.jsonl");
@@ -63,7 +63,7 @@ struct Line {
 impl Demo {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let telemetry = Telemetry::install()?;
-        let mut asked = service::asked_to_stop()?;
+        let mut asked = service::shutdown_signal()?;
         let store = fresh_store(context).await?;
         let health = Health::new({
             let store = store.clone();
@@ -122,7 +122,7 @@ async fn fresh_store(context: &Context) -> Result<Store, Failure> {
     let mut options = store::Options { url: URL.to_owned(), schema: None, ..configured };
     if context.settings.privacy.hash_key_file.is_none() {
         // Where a command looks that is told the demo's store and nothing else.
-        options.hash_keys = KeyHome::Beside(key_file.into());
+        options.hash_keys = HashKeySource::Beside(key_file.into());
     }
     let store = Store::open(&options)?;
     store.migrate().await?;
@@ -140,7 +140,7 @@ async fn import(store: &Store) -> Result<u64, Failure> {
 async fn prepare(context: &Context, store: &Store) -> Result<(), Failure> {
     let (_asker, stop) = Stop::channel();
     let by = format!("operator:{}", operator());
-    let runner = Runner { store, by, office: None, lags: &[], stop: &stop };
+    let runner = RunContext { store, by, office: None, lags: &[], stop: &stop };
     for job in service::options::jobs(&context.settings) {
         job.run(&runner).await?;
     }

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::subject::Subject;
-use super::{Concern, Criteria, Kind, Truth, parse};
+use super::{Criteria, Kind, Severity, Truth, parse};
 
 /// One filter branch, understood in every part, with a condition in every branch.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ impl Filter {
     pub fn parse(branch: &Value) -> Result<Self, String> {
         let mut findings = Vec::new();
         let criteria = parse::criteria(branch, "$", &mut findings);
-        match findings.iter().find(|finding| finding.concern != Concern::Ambiguous) {
+        match findings.iter().find(|finding| finding.concern != Severity::Ambiguous) {
             None => Ok(Self(criteria)),
             Some(finding) => Err(format!("{}: {}", finding.at, finding.says)),
         }

@@ -4,26 +4,28 @@
 //! a part beside it decides alone (`false AND unknown` is false). [`parse`] reads the vendor's JSON and says what in
 //! it is unsupported, ambiguous or dangerous; [`subject`] is what criteria look at; [`operation`] holds the tests of
 //! property values, [`moment`] those of points in time, [`event`] those of what happened; [`filter`] is what people
-//! delete by, [`seen`] the account that `explain` gives of an evaluation, [`whoever`] what shows without a contact, [`unkept`] what shows
+//! delete by, [`trace`] the account that `explain` gives of an evaluation, [`constant`] what shows without a contact, [`unkept`] what shows
 //! with an account alone.
 
+mod constant;
 mod decimal;
 mod event;
 mod filter;
 mod moment;
 mod operation;
 pub mod parse;
-mod seen;
 pub mod subject;
+mod trace;
 mod unkept;
-mod whoever;
 
 use event::Refinements;
 pub use filter::Filter;
 use operation::Operation;
-pub use parse::{Concern, Finding};
-pub use seen::Seen;
-use subject::{Asks, Neighbour, Occurrence, RecordType, Subject, Submission, Surroundings};
+pub use parse::{Finding, Severity};
+use subject::{
+    AssociatedObject, CustomEvent, DataRequirements, RecordType, RelatedData, Subject, Submission,
+};
+pub use trace::Seen;
 
 use super::associations::{AssociationType, Ends};
 
@@ -176,11 +178,11 @@ impl Criteria {
     }
 
     /// Adds what the store has to know before these criteria can be evaluated.
-    pub fn asks(&self, asks: &mut Asks) {
+    pub fn asks(&self, asks: &mut DataRequirements) {
         self.asks_of(&RecordType::contact(), asks);
     }
 
-    fn asks_of(&self, records: &RecordType, asks: &mut Asks) {
+    fn asks_of(&self, records: &RecordType, asks: &mut DataRequirements) {
         match &self.kind {
             Kind::Branch { parts, .. } => parts.iter().for_each(|part| part.asks_of(records, asks)),
             Kind::Associated { object_type, filters, .. } => {
@@ -204,7 +206,7 @@ impl Criteria {
         }
     }
 
-    /// With `seen` every part of a branch is evaluated, without it only as many as decide: the verdict is the same.
+    /// With `trace` every part of a branch is evaluated, without it only as many as decide: the verdict is the same.
     fn judge(&self, subject: Subject<'_>, seen: Option<&mut Vec<Seen>>) -> Truth {
         match &self.kind {
             Kind::Branch { decisive, negated, parts } => {
@@ -315,7 +317,7 @@ impl Criteria {
 }
 
 impl Stage {
-    fn is_of(self, around: &Surroundings, workflow_id: i64, own: Option<i64>) -> Truth {
+    fn is_of(self, around: &RelatedData, workflow_id: i64, own: Option<i64>) -> Truth {
         let Some(enrolled) = around.enrollments.get(&workflow_id) else { return Truth::False };
         match self {
             Self::EverEnrolled => Truth::from_bool(
@@ -334,7 +336,7 @@ fn object_of<'a>(subject: Subject<'a>, object_type: &str, record: &'a subject::R
 }
 
 /// The same moment, looking at an event.
-fn event_of<'a>(subject: Subject<'a>, event: &'a Occurrence) -> Subject<'a> {
+fn event_of<'a>(subject: Subject<'a>, event: &'a CustomEvent) -> Subject<'a> {
     beside(subject, &event.record, |records| records.is_of_event(&event.event_type))
 }
 
@@ -361,9 +363,10 @@ fn neighbours<'a>(
     subject: Subject<'a>,
     object_type: &'a str,
     asked: Option<&'a AssociationType>,
-) -> impl Iterator<Item = (&'a Neighbour, Truth)> {
+) -> impl Iterator<Item = (&'a AssociatedObject, Truth)> {
     let all = subject.around.map_or(&[][..], |around| around.neighbours.as_slice());
-    let is_of_type = move |neighbour: &Neighbour| match (asked, neighbour.association_type.as_deref()) {
+    let is_of_type = move |neighbour: &AssociatedObject| match (asked, neighbour.association_type.as_deref())
+    {
         (Some(asked), Some(carried)) => {
             let ends = Ends { own: "contact", other: object_type, is_outward: neighbour.is_outward };
             asked.is_met_by(carried, ends).map_or(Truth::Unknown, Truth::from_bool)
@@ -381,9 +384,9 @@ fn neighbours<'a>(
 fn occurrences<'a>(
     subject: Subject<'a>,
     event_type: &'a str,
-) -> impl Iterator<Item = (&'a Occurrence, Truth)> {
+) -> impl Iterator<Item = (&'a CustomEvent, Truth)> {
     let stored = subject.around.map_or(&[][..], |around| around.events.as_slice());
-    let of_type = move |event: &&Occurrence| event.event_type == event_type;
+    let of_type = move |event: &&CustomEvent| event.event_type == event_type;
     let new = subject.event.filter(|event| !stored.contains(event)).filter(of_type).map(|event| {
         let may_be_stored = stored.iter().filter(of_type).any(|it| it.may_be(event));
         (event, if may_be_stored { Truth::Unknown } else { Truth::True })

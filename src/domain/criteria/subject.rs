@@ -13,7 +13,7 @@ pub struct Record {
     /// As the vendor's API gives them; an empty value is no value.
     pub properties: HashMap<String, String>,
     /// What each property was, in any order; a property that is not here was never changed.
-    pub history: HashMap<String, Vec<Past>>,
+    pub history: HashMap<String, Vec<PropertyVersion>>,
     /// `None`: nobody keeps it.
     pub created_at: Option<Time>,
     /// Only a part of it was ever told: a property that is not here may have a value.
@@ -22,7 +22,7 @@ pub struct Record {
 
 /// A value that a property had.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Past {
+pub struct PropertyVersion {
     pub value: String,
     /// Since when.
     pub at: Time,
@@ -62,13 +62,13 @@ impl Record {
 
 /// A custom event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Occurrence {
+pub struct CustomEvent {
     pub event_type: String,
     pub at: Time,
     pub record: Record,
 }
 
-impl Occurrence {
+impl CustomEvent {
     /// An event with these properties.
     pub fn new(event_type: String, at: Time, properties: HashMap<String, String>) -> Self {
         let record = Record { properties, history: HashMap::new(), created_at: Some(at), is_partial: false };
@@ -140,7 +140,7 @@ pub type PropertyNames = BTreeMap<RecordType, BTreeSet<String>>;
 
 /// An object that the contact is associated with; none in the trash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
+pub struct AssociatedObject {
     pub object_type: &'static str,
     /// `None`: the association carries none.
     pub association_type: Option<String>,
@@ -177,9 +177,9 @@ impl Enrolled {
     }
 }
 
-/// What the store knows about the contact besides its own row, as far as the criteria ask (see [`Asks`]).
+/// What the store knows about the contact besides its own row, as far as the criteria ask (see [`DataRequirements`]).
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub struct RelatedData {
     /// The segments that exist, of those asked about.
     pub known_segments: BTreeSet<i64>,
     /// Those that the contact is a member of.
@@ -188,10 +188,10 @@ pub struct Surroundings {
     pub known_workflows: BTreeSet<i64>,
     /// Those the contact was ever enrolled in.
     pub enrollments: BTreeMap<i64, Enrolled>,
-    pub neighbours: Vec<Neighbour>,
+    pub neighbours: Vec<AssociatedObject>,
     /// The types of objects with which the account has ever associated a contact, of those asked about.
     pub kept_associations: BTreeSet<&'static str>,
-    pub events: Vec<Occurrence>,
+    pub events: Vec<CustomEvent>,
     /// The types of which the account has any event, of those asked about.
     pub kept_events: BTreeSet<String>,
     pub submissions: Vec<Submission>,
@@ -205,7 +205,7 @@ pub struct Surroundings {
 
 /// What has to be known before criteria can be evaluated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asks {
+pub struct DataRequirements {
     pub segments: BTreeSet<i64>,
     /// Workflows whose enrollments are asked about.
     pub workflows: BTreeSet<i64>,
@@ -230,18 +230,18 @@ pub struct Subject<'a> {
     pub zone: Option<Tz>,
     pub record: &'a Record,
     /// `None` where the record is no contact: nobody asked for what surrounds an event or a company.
-    pub around: Option<&'a Surroundings>,
+    pub around: Option<&'a RelatedData>,
     /// The properties of such records that the account does not know; `None`: it knows all that are asked about.
     pub unknown_properties: Option<&'a BTreeSet<String>>,
     /// The event that the enrollment tells of.
-    pub event: Option<&'a Occurrence>,
+    pub event: Option<&'a CustomEvent>,
     /// The enrollment that is decided: it is none that the contact had.
     pub own: Option<i64>,
 }
 
 impl<'a> Subject<'a> {
     /// A contact with this record, without an enrollment.
-    pub fn contact(now: Time, zone: Option<Tz>, record: &'a Record, around: &'a Surroundings) -> Self {
+    pub fn contact(now: Time, zone: Option<Tz>, record: &'a Record, around: &'a RelatedData) -> Self {
         let unknown_properties = around.unknown_properties_of(|records| records.is_of_object("contact"));
         Self { now, zone, record, around: Some(around), unknown_properties, event: None, own: None }
     }
@@ -254,7 +254,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-impl Surroundings {
+impl RelatedData {
     /// The properties of such records that the account does not know.
     pub fn unknown_properties_of(&self, such: impl Fn(&RecordType) -> bool) -> Option<&BTreeSet<String>> {
         self.unknown_properties.iter().find_map(|(records, names)| such(records).then_some(names))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::subject::{Record, Subject, Surroundings};
+use super::subject::{Record, RelatedData, Subject};
 use super::*;
 use crate::domain::time::parse_time;
 
@@ -27,7 +27,7 @@ fn judge(branch: &Value, properties: &[(&str, &str)]) -> Truth {
         created_at: parse_time("2026-01-01T00:00:00Z"),
     };
     let around =
-        Surroundings { known_segments: [4, 5].into(), segments: [4].into(), ..Surroundings::default() };
+        RelatedData { known_segments: [4, 5].into(), segments: [4].into(), ..RelatedData::default() };
     let now = parse_time("2026-11-21T10:00:00Z").unwrap();
     Criteria::parse(branch, "$").evaluate(Subject::contact(now, Some(Tz::UTC), &record, &around))
 }

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::subject::{RecordType, Surroundings};
-use super::{Concern, Criteria, Finding, Kind};
+use super::subject::{RecordType, RelatedData};
+use super::{Criteria, Finding, Kind, Severity};
 
 impl Criteria {
     /// Finds those parts, by what is kept of that which the criteria [ask](Criteria::asks).
-    pub fn find_unkept(&self, kept: &Surroundings, findings: &mut Vec<Finding>) {
+    pub fn find_unkept(&self, kept: &RelatedData, findings: &mut Vec<Finding>) {
         self.find_unkept_of(&RecordType::contact(), kept, findings);
     }
 
-    fn find_unkept_of(&self, records: &RecordType, kept: &Surroundings, findings: &mut Vec<Finding>) {
+    fn find_unkept_of(&self, records: &RecordType, kept: &RelatedData, findings: &mut Vec<Finding>) {
         let find = |findings: &mut Vec<Finding>, what: String| {
             let says = format!("the account {what}: whoever has nothing of the kind is left alone");
-            findings.push(Finding { at: self.at.clone(), concern: Concern::Unsupported, says });
+            findings.push(Finding { at: self.at.clone(), concern: Severity::Unsupported, says });
         };
         let lacks = |known: &BTreeSet<i64>, id: &i64| !known.contains(id);
         match &self.kind {

@@ -7,7 +7,7 @@ use crate::domain::criteria::{Criteria, Seen, Truth};
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limit;
 use crate::domain::time::format_time;
-use crate::domain::windows::Closed;
+use crate::domain::windows::ClosedReason;
 
 /// What would become of an enrollment, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,18 +32,18 @@ pub struct Checked {
 }
 
 /// What a check looked at.
-pub(super) struct Saw {
+pub(super) struct Observed {
     detail: String,
     filters: Vec<Seen>,
 }
 
-impl From<String> for Saw {
+impl From<String> for Observed {
     fn from(detail: String) -> Self {
         Self { detail, filters: Vec::new() }
     }
 }
 
-impl From<&str> for Saw {
+impl From<&str> for Observed {
     fn from(detail: &str) -> Self {
         detail.to_owned().into()
     }
@@ -55,7 +55,7 @@ pub fn explain(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Explanation {
     let mut checks = Vec::with_capacity(CHECKS.len());
     for check in CHECKS {
         let failed = (check.run)(enrollment, facts).err();
-        let Saw { detail, filters } = (check.saw)(enrollment, facts);
+        let Observed { detail, filters } = (check.saw)(enrollment, facts);
         checks.push(Checked { check: check.name, passed: failed.is_none(), detail, filters });
         if let (Some(failed), Decision::Delete) = (failed, &decision) {
             decision = failed;
@@ -69,24 +69,24 @@ pub fn explain(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Explanation {
     Explanation { verdict: decision.verdict(), reason: decision.reason(), checks }
 }
 
-pub(super) fn enrolled_at(enrollment: &NewEnrollment, _: &Facts<'_>) -> Saw {
+pub(super) fn enrolled_at(enrollment: &NewEnrollment, _: &Facts<'_>) -> Observed {
     format!("enrolled at {}", format_time(enrollment.enrolled_at)).into()
 }
 
-pub(super) fn enrollment(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn enrollment(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     if facts.decided.is_some() { "decided before" } else { "not decided before" }.into()
 }
 
-pub(super) fn object(enrollment: &NewEnrollment, _: &Facts<'_>) -> Saw {
+pub(super) fn object(enrollment: &NewEnrollment, _: &Facts<'_>) -> Observed {
     format!("an object of the type {}", enrollment.object_type_id).into()
 }
 
-pub(super) fn account(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn account(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let is = if facts.account_exists { "exists" } else { "does not exist" };
     format!("account {} {is}", enrollment.key.account_id).into()
 }
 
-pub(super) fn action(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn action(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let (id, action) = (enrollment.workflow_id, enrollment.key.action_id);
     match facts.workflow {
         None => format!("the account has no workflow {id}"),
@@ -102,12 +102,12 @@ pub(super) fn action(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     .into()
 }
 
-pub(super) fn switch(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn switch(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let on = facts.workflow.is_some_and(|workflow| workflow.is_enabled);
     if on { "the workflow is on" } else { "the workflow is off" }.into()
 }
 
-pub(super) fn subscriptions(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn subscriptions(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let words: Vec<String> = facts
         .subscriptions
         .iter()
@@ -120,7 +120,7 @@ pub(super) fn subscriptions(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     if words.is_empty() { "the account has no subscription".into() } else { words.join("; ").into() }
 }
 
-pub(super) fn contact(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn contact(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let is = match facts.contact {
         Contact::Unknown => "is unknown",
         Contact::Live { is_being_imported: true, .. } => {
@@ -133,14 +133,14 @@ pub(super) fn contact(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     format!("contact {} {is}", enrollment.object_id).into()
 }
 
-pub(super) fn restore(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn restore(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     match facts.contact {
         Contact::Live { restored_at: Some(at), .. } => format!("restored at {}", format_time(*at)).into(),
         _ => "never restored".into(),
     }
 }
 
-pub(super) fn enrollments(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn enrollments(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let before = facts.enrolled.iter().filter(|past| past.precedes(enrollment));
     let active = before.clone().filter(|past| past.standing != Standing::Over).count();
     let again = facts.workflow.is_some_and(|workflow| workflow.should_re_enroll);
@@ -149,30 +149,30 @@ pub(super) fn enrollments(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw 
         .into()
 }
 
-pub(super) fn goal(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn goal(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     match facts.workflow.and_then(|workflow| workflow.goal.as_ref()) {
         None => "the workflow has no goal".into(),
         Some(goal) => conditions("the goal", goal, enrollment, facts),
     }
 }
 
-pub(super) fn suppression(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn suppression(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     match facts.workflow.and_then(|workflow| workflow.suppression.as_ref()) {
         None => "the workflow has no suppression segments".into(),
         Some(segments) => conditions("the suppression", segments, enrollment, facts),
     }
 }
 
-pub(super) fn criteria(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn criteria(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let (Some(workflow), Some(subject)) = (facts.workflow, facts.subject(enrollment)) else {
         return "there is nothing to look at".into();
     };
     let verdict = workflow.triggers.met(enrollment.cause, subject);
     let detail = format!("the enrollment criteria: {}", verdict.as_str());
-    Saw { detail, filters: workflow.triggers.explain(subject) }
+    Observed { detail, filters: workflow.triggers.explain(subject) }
 }
 
-pub(super) fn moment(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn moment(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let calendar = facts.workflow.and_then(|workflow| workflow.calendar.as_ref());
     let (calendar, zone) = match (calendar, facts.zone) {
         (None, _) => return "the time windows or blocked dates are not understood".into(),
@@ -182,8 +182,8 @@ pub(super) fn moment(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     };
     let now = match calendar.at(facts.now, zone) {
         Ok(()) => return format!("the workflow runs now, by the time in {zone}").into(),
-        Err(Closed::OutsideTimeWindow) => "no time window is open",
-        Err(Closed::BlockedDate) => "today is a blocked date",
+        Err(ClosedReason::OutsideTimeWindow) => "no time window is open",
+        Err(ClosedReason::BlockedDate) => "today is a blocked date",
     };
     match calendar.next_opening(facts.now, zone) {
         Some(opening) => format!("{now}; the next window opens at {}", format_time(opening.from)).into(),
@@ -191,11 +191,11 @@ pub(super) fn moment(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     }
 }
 
-pub(super) fn pause(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn pause(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     if facts.paused { "deletes are paused" } else { "deletes are not paused" }.into()
 }
 
-pub(super) fn volume(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+pub(super) fn volume(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let which = match facts.limit {
         None => return "one more deletion is within every limit".into(),
         Some(Limit::Workflow) => "what the workflow may delete in its window",
@@ -208,13 +208,13 @@ pub(super) fn volume(_: &NewEnrollment, facts: &Facts<'_>) -> Saw {
     format!("one more deletion would be over {which}{approved}").into()
 }
 
-fn conditions(what: &str, criteria: &Criteria, enrollment: &NewEnrollment, facts: &Facts<'_>) -> Saw {
+fn conditions(what: &str, criteria: &Criteria, enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     match facts.subject(enrollment) {
         None => "there is nothing to look at".into(),
         Some(subject) => {
             let seen = criteria.explain(subject);
             let verdict: Truth = seen.verdict;
-            Saw { detail: format!("{what}: {}", verdict.as_str()), filters: vec![seen] }
+            Observed { detail: format!("{what}: {}", verdict.as_str()), filters: vec![seen] }
         }
     }
 }

@@ -72,7 +72,7 @@ impl World {
                 contact: &self.contact,
                 enrolled: &self.enrolled,
                 zone: Some(Tz::UTC),
-                around: &Surroundings::default(),
+                around: &RelatedData::default(),
                 paused: self.paused,
                 limit: self.limit,
                 approved: self.approved,

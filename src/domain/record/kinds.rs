@@ -9,7 +9,7 @@ use super::{Archived, Kind, NamesAddresses, Parts, Row, Table};
 use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::entitlement::Tier;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
-use crate::domain::members::{Fault, Members, parse_id};
+use crate::domain::members::{FieldError, Members, parse_id};
 use crate::domain::permission::{NAMES as PERMISSIONS, Permission};
 use crate::domain::time::format_time;
 
@@ -117,7 +117,7 @@ pub static KINDS: &[Kind] = &[
         "workflow_enrollments" [workflow_id Int, contact_id Int, enrolled_at Time | enrollment_id Int, active Bool] => enrollment),
 ];
 
-type Read = Result<Parts, Fault>;
+type Read = Result<Parts, FieldError>;
 
 /// A row from `{"column": value}`.
 fn row(value: Value) -> Row {
@@ -137,15 +137,15 @@ fn owned(contact_id: i64, value: Value) -> Parts {
     Parts { contacts: vec![contact_id], owner: Some(contact_id), ..plain(value) }
 }
 
-fn time(members: &Members<'_>, name: &str) -> Result<String, Fault> {
+fn time(members: &Members<'_>, name: &str) -> Result<String, FieldError> {
     members.time(name).map(format_time)
 }
 
-fn optional_time(members: &Members<'_>, name: &str) -> Result<Option<String>, Fault> {
+fn optional_time(members: &Members<'_>, name: &str) -> Result<Option<String>, FieldError> {
     members.optional(name).map(|_| time(members, name)).transpose()
 }
 
-fn optional_text<'a>(members: &Members<'a>, name: &str) -> Result<Option<&'a str>, Fault> {
+fn optional_text<'a>(members: &Members<'a>, name: &str) -> Result<Option<&'a str>, FieldError> {
     match members.optional(name).map(Value::as_str) {
         None => Ok(None),
         Some(Some(text)) => Ok(Some(text)),
@@ -154,16 +154,16 @@ fn optional_text<'a>(members: &Members<'a>, name: &str) -> Result<Option<&'a str
 }
 
 /// A text that is part of a key.
-fn key_text<'a>(members: &Members<'a>, name: &str) -> Result<&'a str, Fault> {
+fn key_text<'a>(members: &Members<'a>, name: &str) -> Result<&'a str, FieldError> {
     let text = members.text(name)?;
     if text.len() > MAX_KEY_BYTES { Err(members.fault(name, TOO_LONG)) } else { Ok(text) }
 }
 
-fn optional_id(members: &Members<'_>, name: &str) -> Result<Option<i64>, Fault> {
+fn optional_id(members: &Members<'_>, name: &str) -> Result<Option<i64>, FieldError> {
     members.optional(name).map(|_| members.id(name)).transpose()
 }
 
-fn one_of<'a>(members: &Members<'a>, name: &str, known: &[&str]) -> Result<&'a str, Fault> {
+fn one_of<'a>(members: &Members<'a>, name: &str, known: &[&str]) -> Result<&'a str, FieldError> {
     let text = members.text(name)?;
     if known.contains(&text) {
         Ok(text)
@@ -172,14 +172,14 @@ fn one_of<'a>(members: &Members<'a>, name: &str, known: &[&str]) -> Result<&'a s
     }
 }
 
-fn refuse_too_many(members: &Members<'_>, name: &str) -> Result<(), Fault> {
+fn refuse_too_many(members: &Members<'_>, name: &str) -> Result<(), FieldError> {
     match members.list(name)?.len() {
         ..=MAX_ITEMS => Ok(()),
         _ => Err(members.fault(name, &format!("must not have more than {MAX_ITEMS} items"))),
     }
 }
 
-fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, Fault> {
+fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, FieldError> {
     refuse_too_many(members, name)?;
     let (mut ids, mut seen) = (Vec::new(), HashSet::new());
     for (index, item) in members.list(name)?.iter().enumerate() {
@@ -193,7 +193,7 @@ fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, Fault> {
 }
 
 /// A map of strings, as the vendor's API gives properties; null is no value, and clears one where the record is partial.
-fn properties(members: &Members<'_>) -> Result<Value, Fault> {
+fn properties(members: &Members<'_>) -> Result<Value, FieldError> {
     let is_partial = members.flag("partial")? == Some(true);
     if is_partial && members.optional("properties").is_none() {
         return Ok(json!({}));
@@ -279,7 +279,7 @@ fn contact(m: &Members<'_>) -> Read {
 }
 
 /// `propertiesWithHistory`: for each property its past values with their times.
-fn history(m: &Members<'_>) -> Result<Value, Fault> {
+fn history(m: &Members<'_>) -> Result<Value, FieldError> {
     let mut kept = Row::new();
     if m.optional("propertiesWithHistory").is_some() {
         let object = m.object("propertiesWithHistory")?;
@@ -300,19 +300,19 @@ fn object(m: &Members<'_>, object_type: &str) -> Read {
 }
 
 /// An object that something is associated with: its type, its id, and the contact it is, if it is one.
-fn end<'a>(m: &Members<'a>) -> Result<(&'a str, i64, Option<i64>), Fault> {
+fn end<'a>(m: &Members<'a>) -> Result<(&'a str, i64, Option<i64>), FieldError> {
     let (kind, id) = (one_of(m, "type", OBJECT_TYPES)?, m.id("id")?);
     Ok((kind, id, (kind == "contact").then_some(id)))
 }
 
 /// An empty label is no label.
-fn label<'a>(m: &Members<'a>) -> Result<&'a str, Fault> {
+fn label<'a>(m: &Members<'a>) -> Result<&'a str, FieldError> {
     let label = optional_text(m, "label")?.unwrap_or_default();
     if label.len() > MAX_KEY_BYTES { Err(m.fault("label", TOO_LONG)) } else { Ok(label) }
 }
 
 /// The columns of an association's key, but the account.
-pub(super) fn association_key(m: &Members<'_>) -> Result<Row, Fault> {
+pub(super) fn association_key(m: &Members<'_>) -> Result<Row, FieldError> {
     let (from_type, from_id, _) = end(&m.object("from")?)?;
     let (to_type, to_id, _) = end(&m.object("to")?)?;
     Ok(row(json!({"from_type": from_type, "from_id": from_id, "to_type": to_type, "to_id": to_id,

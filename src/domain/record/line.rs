@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::domain::members::{Fault, Members, Strict, parse_id_text, step};
+use crate::domain::members::{FieldError, Members, Strict, parse_id_text, step};
 
 /// A line, read.
 pub(super) struct Line {
@@ -29,7 +29,7 @@ pub(super) enum Ids {
 
 impl Ids {
     /// The ids in order, each once.
-    pub fn into_ids(self, members: &Members<'_>) -> Result<Vec<i64>, Fault> {
+    pub fn into_ids(self, members: &Members<'_>) -> Result<Vec<i64>, FieldError> {
         match self {
             // Taken for none it would empty the segment, and with it a suppression.
             Self::Missing | Self::NoList => Err(members.fault("members", "must be a list")),

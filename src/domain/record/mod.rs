@@ -14,7 +14,7 @@ pub use kinds::DELIVERABILITY;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::members::{Fault, Members};
+use super::members::{FieldError, Members};
 use line::Line;
 
 /// The longest line of a record but a segment's, in bytes.
@@ -58,7 +58,7 @@ pub struct Kind {
     pub table: Table,
     /// The rows that hang on the record: all of them are replaced with it. Their owner is the table's key.
     pub links: Option<Table>,
-    read: fn(&Members<'_>) -> Result<Parts, Fault>,
+    read: fn(&Members<'_>) -> Result<Parts, FieldError>,
 }
 
 impl Kind {
@@ -161,10 +161,10 @@ pub fn stages() -> usize {
 /// # Errors
 ///
 /// The member at fault and what it must be.
-pub fn parse_record(line: &str) -> Result<Record, Fault> {
+pub fn parse_record(line: &str) -> Result<Record, FieldError> {
     refuse_too_long(line)?;
     let Line { value, members: ids } = Line::read(line).map_err(|unread| match unread {
-        line::Unread::Twice(place) => Fault { place, expected: "must be there once".to_owned() },
+        line::Unread::Twice(place) => FieldError { place, expected: "must be there once".to_owned() },
         line::Unread::NotJson(error) => not_json(&error),
     })?;
     if line.contains("\\u0000") && contains_nul(&value) {
@@ -213,16 +213,16 @@ pub fn parse_record(line: &str) -> Result<Record, Fault> {
     })
 }
 
-fn of_the_line(expected: &str) -> Fault {
-    Fault { place: "the line".to_owned(), expected: expected.to_owned() }
+fn of_the_line(expected: &str) -> FieldError {
+    FieldError { place: "the line".to_owned(), expected: expected.to_owned() }
 }
 
-fn not_json(error: &serde_json::Error) -> Fault {
+fn not_json(error: &serde_json::Error) -> FieldError {
     of_the_line(&format!("is not JSON (column {})", error.column()))
 }
 
 /// A record takes several times its length in memory, a segment only a little more than its length.
-fn refuse_too_long(line: &str) -> Result<(), Fault> {
+fn refuse_too_long(line: &str) -> Result<(), FieldError> {
     #[derive(Deserialize)]
     struct Head<'a> {
         #[serde(borrow)]
@@ -239,7 +239,7 @@ fn refuse_too_long(line: &str) -> Result<(), Fault> {
 }
 
 /// The fault of a line that is longer than a record may be.
-pub fn too_long() -> Fault {
+pub fn too_long() -> FieldError {
     of_the_line(&format!(
         "must not be longer than {} MiB, or {} MiB where it is a segment",
         MAX_RECORD_BYTES >> 20,

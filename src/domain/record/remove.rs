@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::ColumnType::Int;
 use super::kinds::{self, KINDS};
 use super::{Action, Kind, NamesAddresses, Record, Row, Table};
-use crate::domain::members::{Fault, Members};
+use crate::domain::members::{FieldError, Members};
 
 /// The kinds that can be removed, as they stand in `of`.
 const REMOVABLE: &[&str] = &["association", "activity", "membership", "notification", "user"];
@@ -29,7 +29,7 @@ pub(super) static MEMBERSHIP: Kind = Kind {
 /// # Errors
 ///
 /// The member at fault and what it must be.
-pub(super) fn parse(m: &Members<'_>) -> Result<Record, Fault> {
+pub(super) fn parse(m: &Members<'_>) -> Result<Record, FieldError> {
     let of = m.text("of")?;
     if DELETED.contains(&of) {
         return Err(m.fault("of", "must not be a contact or a record: these are deleted by `delete`"));

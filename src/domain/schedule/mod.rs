@@ -48,9 +48,9 @@ impl Schedule {
     pub fn next_after(&self, time: Time) -> Option<Time> {
         let expression = self.expression.as_ref()?;
         if expression.is_of_every_hour() {
-            self.next_of_pace(expression, time)
+            self.next_hourly(expression, time)
         } else {
-            self.next_of_days(expression, time)
+            self.next_daily(expression, time)
         }
     }
 
@@ -60,7 +60,7 @@ impl Schedule {
     }
 
     /// Minute by minute as time goes by, whatever the clocks on the wall are put to meanwhile.
-    fn next_of_pace(&self, expression: &Expression, time: Time) -> Option<Time> {
+    fn next_hourly(&self, expression: &Expression, time: Time) -> Option<Time> {
         let limit = time.checked_add_days(Days::new(FURTHEST + 1))?;
         let mut next = time.with_second(0)?.with_nanosecond(0)? + TimeDelta::minutes(1);
         while next <= limit {
@@ -78,7 +78,7 @@ impl Schedule {
     }
 
     /// Day by day as the calendar has them, each time of day once.
-    fn next_of_days(&self, expression: &Expression, time: Time) -> Option<Time> {
+    fn next_daily(&self, expression: &Expression, time: Time) -> Option<Time> {
         // From the day before: where clocks are put forward at midnight, a time of that day comes within the next.
         let mut day = time.with_timezone(&self.zone).date_naive().checked_sub_days(Days::new(1))?;
         let last = day.checked_add_days(Days::new(FURTHEST + 2))?;

@@ -22,8 +22,8 @@ fn state(calendar: &Calendar, zone: Tz, now: &str) -> String {
         || calendar.next_opening(now, zone).map_or_else(|| "never".to_owned(), |it| format_time(it.from));
     match calendar.at(now, zone) {
         Ok(()) => "open".to_owned(),
-        Err(Closed::OutsideTimeWindow) => format!("window {}", next()),
-        Err(Closed::BlockedDate) => format!("blocked {}", next()),
+        Err(ClosedReason::OutsideTimeWindow) => format!("window {}", next()),
+        Err(ClosedReason::BlockedDate) => format!("blocked {}", next()),
     }
 }
 
@@ -261,17 +261,17 @@ fn what_cannot_be_read_is_not_guessed_at() {
     ] {
         let mut findings = Vec::new();
         assert_eq!(read(&flow, &mut findings), None, "{flow}");
-        assert!(findings.iter().any(|finding| finding.concern == Concern::Unsupported), "{flow}");
+        assert!(findings.iter().any(|finding| finding.concern == Severity::Unsupported), "{flow}");
     }
 }
 
 #[test]
-fn what_reads_in_two_ways_is_said() {
+fn ambiguous_windows_are_reported() {
     let flow = json!({"timeWindows": [window_of("MONDAY", (0, 0), (23, 59)), window_of("FRIDAY", (12, 0), (24, 0))],
         "blockedDates": [{"dayOfMonth": 29, "month": "FEBRUARY"}]});
     let mut findings = Vec::new();
     assert!(read(&flow, &mut findings).is_some());
     let places: Vec<&str> = findings.iter().map(|finding| finding.at.as_str()).collect();
     assert_eq!(places, ["$.timeWindows[0]", "$.blockedDates[0]"]);
-    assert!(findings.iter().all(|finding| finding.concern == Concern::Ambiguous));
+    assert!(findings.iter().all(|finding| finding.concern == Severity::Ambiguous));
 }

@@ -22,7 +22,7 @@ const MAX_WORDS: usize = 250;
 pub struct Asked<T>(pub T);
 
 /// The names within the path.
-pub struct Named<T>(pub T);
+pub struct StrictPath<T>(pub T);
 
 /// The JSON document in the body.
 pub struct Sent<T>(pub T);
@@ -36,7 +36,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Named<T> {
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for StrictPath<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {

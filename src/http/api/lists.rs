@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use super::input::{Asked, Cursor, HeldCursor, Id, Limit, Named, Words, cursor, held_cursor};
+use super::input::{Asked, Cursor, HeldCursor, Id, Limit, StrictPath, Words, cursor, held_cursor};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
@@ -266,7 +266,7 @@ pub async fn holds(
 pub async fn held_enrollments(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Id(workflow)): Named<Id>,
+    StrictPath(Id(workflow)): StrictPath<Id>,
     OriginalUri(uri): OriginalUri,
     Asked(asked): Asked<HeldEnrollmentsQuery>,
 ) -> Result<Response, Problem> {

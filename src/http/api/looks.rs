@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::input::{Asked, Id, Named, Words};
+use super::input::{Asked, Id, StrictPath, Words};
 use super::problem::Problem;
 use crate::http::limits::patience;
 use crate::operations::{Operations, dead_letters, pages};
@@ -18,7 +18,7 @@ type Answer = Result<Response, Problem>;
 /// No parameters at all.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub struct NoParams {}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,8 +43,8 @@ pub struct PageQuery {
 pub async fn contact(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Id(contact)): Named<Id>,
-    Asked(Nothing {}): Asked<Nothing>,
+    StrictPath(Id(contact)): StrictPath<Id>,
+    Asked(NoParams {}): Asked<NoParams>,
 ) -> Answer {
     Ok(Json(operations.store.contact(caller.account_id, contact).await?).into_response())
 }
@@ -52,7 +52,7 @@ pub async fn contact(
 pub async fn page(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Words(name)): Named<Words>,
+    StrictPath(Words(name)): StrictPath<Words>,
     Asked(asked): Asked<PageQuery>,
 ) -> Answer {
     let object = asked.object.map(|Words(object)| pages::record(&object)).transpose();
@@ -64,7 +64,7 @@ pub async fn page(
 pub async fn enrollment(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Id(enrollment)): Named<Id>,
+    StrictPath(Id(enrollment)): StrictPath<Id>,
     Asked(asked): Asked<WhichAction>,
 ) -> Answer {
     let action = asked.action.map(|id| id.0);
@@ -74,8 +74,8 @@ pub async fn enrollment(
 pub async fn erasure(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Id(erasure)): Named<Id>,
-    Asked(Nothing {}): Asked<Nothing>,
+    StrictPath(Id(erasure)): StrictPath<Id>,
+    Asked(NoParams {}): Asked<NoParams>,
 ) -> Answer {
     Ok(Json(operations.erasure(caller.account_id, erasure).await?).into_response())
 }
@@ -91,8 +91,8 @@ pub async fn explain(
 pub async fn workflow_preview(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Id(workflow)): Named<Id>,
-    Asked(Nothing {}): Asked<Nothing>,
+    StrictPath(Id(workflow)): StrictPath<Id>,
+    Asked(NoParams {}): Asked<NoParams>,
 ) -> Answer {
     let preview = operations.preview_workflow(caller.account_id, workflow, &mut patience()).await?;
     Ok(Json(preview).into_response())
@@ -101,8 +101,8 @@ pub async fn workflow_preview(
 pub async fn dead_letter(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Id(id)): Named<Id>,
-    Asked(Nothing {}): Asked<Nothing>,
+    StrictPath(Id(id)): StrictPath<Id>,
+    Asked(NoParams {}): Asked<NoParams>,
 ) -> Answer {
     let (letter, body) = operations.dead_letter(id, Some(caller.account_id)).await?;
     Ok(Json(dead_letters::whole(&letter, &body)).into_response())
@@ -111,14 +111,14 @@ pub async fn dead_letter(
 pub async fn retention(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Asked(Nothing {}): Asked<Nothing>,
+    Asked(NoParams {}): Asked<NoParams>,
 ) -> Answer {
-    of_the_service(&caller)?;
+    require_super_admin(&caller)?;
     Ok(Json(json!({ "jobs": operations.retention_status().await? })).into_response())
 }
 
 /// What the jobs do tells of all accounts together: that takes a user who may do anything in one.
-pub fn of_the_service(caller: &Caller) -> Result<(), Problem> {
+pub fn require_super_admin(caller: &Caller) -> Result<(), Problem> {
     if caller.is_super_admin() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 //! Answers are the documents that the commands print with `--json`. `openapi.json` describes all of it, and the tests
 //! hold it against the routes.
 
-mod deeds;
+mod actions;
 pub mod input;
 mod lists;
 mod looks;
@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::auth::{Gate, Outside, may_view};
+use super::auth::{AuthError, Authenticator, may_view};
 use super::server::Peer;
 use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
@@ -43,39 +43,39 @@ routes! {
     get "/contacts/{contactId}" [contacts] => looks::contact,
     get "/dead-letters" [everything] => lists::dead_letters,
     get "/dead-letters/{deadLetterId}" [everything] => looks::dead_letter,
-    post "/dead-letters/discard" => deeds::discard,
-    post "/dead-letters/replay" => deeds::replay,
-    post "/delete" => deeds::delete,
+    post "/dead-letters/discard" => actions::discard,
+    post "/dead-letters/replay" => actions::replay,
+    post "/delete" => actions::delete,
     get "/enrollments" [contacts] => lists::enrollments,
     get "/enrollments/{enrollmentId}" [contacts] => looks::enrollment,
-    post "/erase" => deeds::erase,
-    post "/erase/preview" [contacts] => deeds::preview_erasure,
+    post "/erase" => actions::erase,
+    post "/erase/preview" [contacts] => actions::preview_erasure,
     get "/erasures" [contacts] => lists::erasures,
     get "/erasures/{erasureId}" [contacts] => looks::erasure,
     get "/explain" [contacts] => looks::explain,
     get "/holds" [contacts] => lists::holds,
     get "/legal-holds" [contacts] => lists::legal_holds,
-    post "/legal-holds/lift" => deeds::lift_legal_hold,
-    post "/legal-holds/set" => deeds::set_legal_hold,
+    post "/legal-holds/lift" => actions::lift_legal_hold,
+    post "/legal-holds/set" => actions::set_legal_hold,
     get "/openapi.json" => openapi,
     get "/pages/{name}" [everything] => looks::page,
-    post "/pause" => deeds::pause,
-    post "/restore" => deeds::restore,
-    post "/restore/preview" [contacts] => deeds::preview_restore,
-    post "/resume" => deeds::resume,
+    post "/pause" => actions::pause,
+    post "/restore" => actions::restore,
+    post "/restore/preview" [contacts] => actions::preview_restore,
+    post "/resume" => actions::resume,
     get "/retention" => looks::retention,
-    post "/retention/dry-run" => deeds::try_retention,
-    post "/retention/run" => deeds::run_retention,
+    post "/retention/dry-run" => actions::try_retention,
+    post "/retention/run" => actions::run_retention,
     get "/trash" [contacts] => lists::trash,
     get "/users" [everything] => lists::users,
     get "/workflows/{workflowId}/holds" [contacts] => lists::held_enrollments,
-    post "/workflows/{workflowId}/holds/approve" => deeds::approve,
-    post "/workflows/{workflowId}/holds/reject" => deeds::reject,
+    post "/workflows/{workflowId}/holds/approve" => actions::approve,
+    post "/workflows/{workflowId}/holds/reject" => actions::reject,
     get "/workflows/{workflowId}/preview" [contacts] => looks::workflow_preview,
 }
 
 /// The API, behind the gate.
-pub fn router(operations: Operations, gate: Gate) -> Router {
+pub fn router(operations: Operations, gate: Authenticator) -> Router {
     routes()
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
@@ -90,7 +90,7 @@ pub fn not_now(status: StatusCode, reason: &str) -> Response {
 }
 
 /// Lets whoever shows a token in force through, with the user that it stands for; nobody else learns even what is there.
-async fn authenticate(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
+async fn authenticate(Shared(gate): Shared<Authenticator>, mut request: Request, next: Next) -> Response {
     let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = shown.and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -99,7 +99,7 @@ async fn authenticate(Shared(gate): Shared<Gate>, mut request: Request, next: Ne
     let peer = request.extensions().get::<Peer>().copied();
     let caller = match (token, peer) {
         (Some(token), Some(peer)) => gate.by_token(&token, peer).await,
-        _ => Err(Outside::Unknown),
+        _ => Err(AuthError::Unknown),
     };
     match caller {
         Ok(caller) => {

@@ -4,8 +4,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use crate::http::auth::Outside;
-use crate::http::limits::NoBody;
+use crate::http::auth::AuthError;
+use crate::http::limits::BodyError;
 use crate::operations::Error;
 use crate::store::StoreError;
 
@@ -65,36 +65,36 @@ impl From<Error> for Problem {
     }
 }
 
-impl From<Outside> for Problem {
-    fn from(outside: Outside) -> Self {
+impl From<AuthError> for Problem {
+    fn from(outside: AuthError) -> Self {
         match outside {
-            Outside::Unknown => Self::new(
+            AuthError::Unknown => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
                 "show a token that is in force: `Authorization: Bearer reaper_…` (contact-reaper tokens create)",
             ),
-            Outside::TooMany => Self::new(
+            AuthError::TooMany => Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_wrong_tokens",
                 "too many wrong tokens came from this address: try again in a minute",
             ),
-            Outside::Store(error) => error.into(),
+            AuthError::Store(error) => error.into(),
         }
     }
 }
 
-impl From<NoBody> for Problem {
-    fn from(problem: NoBody) -> Self {
+impl From<BodyError> for Problem {
+    fn from(problem: BodyError) -> Self {
         match problem {
-            NoBody::TooLarge => {
+            BodyError::TooLarge => {
                 Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "a body has at most 256 KiB")
             }
-            NoBody::TooSlow => Self::new(
+            BodyError::TooSlow => Self::new(
                 StatusCode::REQUEST_TIMEOUT,
                 "too_slow",
                 "the body did not arrive within 15 seconds",
             ),
-            NoBody::Broken => Self::malformed("the body ended too early"),
+            BodyError::Broken => Self::malformed("the body ended too early"),
         }
     }
 }

@@ -3,9 +3,9 @@
 use axum::extract::State as Shared;
 use maud::{Markup, html};
 
-use super::fields::Fields;
-use super::layout::{self, Page, Shown};
-use super::visit::{Asked, Sent, Trouble, Visit};
+use super::form_fields::Fields;
+use super::layout::{self, Page, PageResult};
+use super::session::{Asked, Sent, Session, Trouble};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::permission::Scope;
 use crate::domain::time::format_time;
@@ -16,7 +16,7 @@ const ROWS: usize = 100;
 /// Dead letters that are replayed a second.
 const REPLAY_RATE: u32 = 500;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
     let selection = Selection { account_id: Some(visit.account()), ..Selection::default() };
     let before = asked.id("cursor").map_err(|says| visit.mistake(says))?;
     let letters = operations.dead_letters(&selection, before, ROWS + 1).await;
@@ -52,11 +52,11 @@ fn row(letter: &DeadLetter) -> Vec<Markup> {
     ]
 }
 
-fn id(visit: &Visit, fields: &Fields) -> Result<i64, Trouble> {
+fn id(visit: &Session, fields: &Fields) -> Result<i64, Trouble> {
     fields.needed_id("id").map_err(|says| visit.mistake(says))
 }
 
-pub async fn show(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn show(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
     let id = id(&visit, &asked)?;
     let letter = operations.dead_letter(id, Some(visit.account())).await;
     let (letter, body) = letter.map_err(|error| visit.operation_trouble(&error))?;
@@ -89,7 +89,7 @@ pub async fn show(Shared(operations): Shared<Operations>, visit: Visit, Asked(as
     Ok(layout::page(&visit, "Dead letter", Some("/dead-letters"), &content))
 }
 
-pub async fn replay(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn replay(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     let ids = if fields.text("all").is_some() { Vec::new() } else { vec![id(&visit, &fields)?] };
     let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
     let replayed = operations.replay_dead_letters(&selection, &visit.operator(), REPLAY_RATE).await;
@@ -97,7 +97,7 @@ pub async fn replay(Shared(operations): Shared<Operations>, Sent { visit, fields
     Ok(done(&visit, &format!("{} replayed: they are decided anew.", replayed.replayed)))
 }
 
-pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     let confirm = fields.confirm().map_err(|says| visit.mistake(says))?;
     let ids = vec![id(&visit, &fields)?];
     let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
@@ -106,7 +106,7 @@ pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, field
     Ok(done(&visit, "It is discarded for good."))
 }
 
-fn done(visit: &Visit, says: &str) -> Page {
+fn done(visit: &Session, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/dead-letters" { "Back to the dead letters" } }

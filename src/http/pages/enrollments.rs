@@ -3,8 +3,8 @@
 use axum::extract::{Path, State as Shared};
 use maud::{Markup, html};
 
-use super::layout::{self, Shown};
-use super::visit::{Asked, Visit};
+use super::layout::{self, PageResult};
+use super::session::{Asked, Session};
 use crate::domain::criteria::Seen;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::members::parse_id_text;
@@ -15,7 +15,7 @@ use crate::store::read::{EnrollmentRow, Filter};
 /// Decisions on a page.
 const ROWS: usize = 50;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let workflow_id = asked.id("workflow").map_err(mistake)?;
     let outcome = asked.text("outcome").filter(|text| OUTCOMES.contains(text)).map(str::to_owned);
@@ -91,10 +91,10 @@ fn words(reason: Option<&str>) -> String {
 
 pub async fn show(
     Shared(operations): Shared<Operations>,
-    visit: Visit,
+    visit: Session,
     Path(enrollment): Path<String>,
     Asked(asked): Asked,
-) -> Shown {
+) -> PageResult {
     let id = parse_id_text(&enrollment).ok_or_else(|| visit.mistake("An enrollment is named by its id."))?;
     let action = asked.id("action").map_err(|says| visit.mistake(says))?;
     let row = operations.enrollment(visit.account(), id, action).await;
@@ -114,7 +114,11 @@ pub async fn show(
     Ok(layout::page(&visit, &format!("Enrollment {id}"), Some("/enrollments"), &content))
 }
 
-pub async fn explain(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn explain(
+    Shared(operations): Shared<Operations>,
+    visit: Session,
+    Asked(asked): Asked,
+) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let workflow = asked.needed_id("workflow").map_err(mistake)?;
     let contact = asked.needed_id("contact").map_err(mistake)?;

@@ -6,9 +6,9 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use maud::{Markup, html};
 
-use super::fields::Fields;
-use super::layout::{self, Shown};
-use super::visit::{Asked, Sent, Trouble, Visit};
+use super::form_fields::Fields;
+use super::layout::{self, PageResult};
+use super::session::{Asked, Sent, Session, Trouble};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Right;
 use crate::operations::Operations;
@@ -19,7 +19,7 @@ use crate::store::receipts::{CategoryEffect, Receipt};
 /// Receipts on the page.
 const RECEIPTS: i64 = 50;
 
-pub async fn ask(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn ask(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
     refuse_others(&visit)?;
     let receipts = operations.store.erasures(visit.account(), None, RECEIPTS).await;
     let receipts = receipts.map_err(|error| visit.store_trouble(&error))?;
@@ -45,7 +45,7 @@ pub async fn ask(Shared(operations): Shared<Operations>, visit: Visit, Asked(ask
 }
 
 /// Only users who may erase are shown whom an erasure would take.
-fn refuse_others(visit: &Visit) -> Result<(), Trouble> {
+fn refuse_others(visit: &Session) -> Result<(), Trouble> {
     if visit.caller.may_erase() {
         return Ok(());
     }
@@ -53,7 +53,7 @@ fn refuse_others(visit: &Visit) -> Result<(), Trouble> {
     Err(visit.trouble(StatusCode::FORBIDDEN, format!("Erasing takes the permission {right} or {all}.")))
 }
 
-fn target(visit: &Visit, fields: &Fields) -> Result<ErasureTarget, Trouble> {
+fn target(visit: &Session, fields: &Fields) -> Result<ErasureTarget, Trouble> {
     let mistake = |says: String| visit.mistake(says);
     match (fields.id("contact").map_err(mistake)?, fields.words("email").map_err(mistake)?) {
         (Some(contact), None) => Ok(ErasureTarget::Contact(contact)),
@@ -62,7 +62,7 @@ fn target(visit: &Visit, fields: &Fields) -> Result<ErasureTarget, Trouble> {
     }
 }
 
-pub async fn look(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn look(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     refuse_others(&visit)?;
     let target = target(&visit, &fields)?;
     let preview = operations.preview_erasure(visit.account(), &visit.user(), &target).await;
@@ -133,7 +133,7 @@ fn categories(caption: &str, categories: &[CategoryEffect]) -> Markup {
     }
 }
 
-pub async fn erase(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn erase(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     let target = target(&visit, &fields)?;
     let confirm = fields.confirm().map_err(|says| visit.mistake(says))?;
     let erased = operations.erase(visit.account(), &visit.user(), &target, confirm).await;
@@ -154,9 +154,9 @@ pub async fn erase(Shared(operations): Shared<Operations>, Sent { visit, fields 
 
 pub async fn receipt(
     Shared(operations): Shared<Operations>,
-    visit: Visit,
+    visit: Session,
     Path(erasure): Path<String>,
-) -> Shown {
+) -> PageResult {
     let id = parse_id_text(&erasure).ok_or_else(|| visit.mistake("A receipt is named by its id."))?;
     let receipt = operations.erasure(visit.account(), id).await;
     let receipt = receipt.map_err(|error| visit.operation_trouble(&error))?;

@@ -3,15 +3,15 @@
 use axum::extract::State as Shared;
 use maud::{Markup, html};
 
-use super::layout::{self, Page, Shown};
-use super::visit::{Asked, Sent, Trouble, Visit};
+use super::layout::{self, Page, PageResult};
+use super::session::{Asked, Sent, Session, Trouble};
 use crate::operations::Operations;
 use crate::store::legal_hold::Hold;
 
 /// Holds on a page.
 const ROWS: i64 = 50;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
     let after = asked.id("cursor").map_err(|says| visit.mistake(says))?;
     let from = after.map_or(1, |contact| contact.saturating_add(1));
     let holds = operations.store.legal_holds(visit.account(), from, ROWS + 1).await;
@@ -41,7 +41,7 @@ pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(as
     Ok(layout::page(&visit, "Legal holds", Some("/legal-holds"), &content))
 }
 
-fn row(visit: &Visit, hold: &Hold) -> Result<Vec<Markup>, Trouble> {
+fn row(visit: &Session, hold: &Hold) -> Result<Vec<Markup>, Trouble> {
     let mut cells = vec![
         layout::contact(&hold.contact_id, None),
         layout::time(&hold.since),
@@ -63,7 +63,7 @@ fn reason() -> Markup {
     }
 }
 
-fn lift_form(visit: &Visit, hold: &Hold) -> Result<Markup, Trouble> {
+fn lift_form(visit: &Session, hold: &Hold) -> Result<Markup, Trouble> {
     let content = html! {
         input type="hidden" name="contact" value=(hold.contact_id);
         button aria-label={ "Lift the legal hold on contact " (hold.contact_id) } { "Lift the hold" }
@@ -72,7 +72,7 @@ fn lift_form(visit: &Visit, hold: &Hold) -> Result<Markup, Trouble> {
 }
 
 /// What a contact's own page says of it, and offers to whoever may.
-pub fn of_contact(visit: &Visit, contact: &str, hold: Option<&Hold>) -> Result<Markup, Trouble> {
+pub fn of_contact(visit: &Session, contact: &str, hold: Option<&Hold>) -> Result<Markup, Trouble> {
     let set = html! {
         input type="hidden" name="contact" value=(contact);
         (reason())
@@ -97,7 +97,7 @@ pub fn of_contact(visit: &Visit, contact: &str, hold: Option<&Hold>) -> Result<M
     })
 }
 
-pub async fn set(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn set(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let contact = fields.needed_id("contact").map_err(mistake)?;
     let reason = fields.words("reason").map_err(mistake)?.unwrap_or_default();
@@ -106,14 +106,14 @@ pub async fn set(Shared(operations): Shared<Operations>, Sent { visit, fields }:
     Ok(done(&visit, contact, " is under a legal hold: it is neither erased nor purged."))
 }
 
-pub async fn lift(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn lift(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     let contact = fields.needed_id("contact").map_err(|says| visit.mistake(says))?;
     let lifted = operations.lift_legal_hold((visit.account(), contact), &visit.operator()).await;
     lifted.map_err(|error| visit.operation_trouble(&error))?;
     Ok(done(&visit, contact, " is under no legal hold any more."))
 }
 
-fn done(visit: &Visit, contact: i64, says: &str) -> Page {
+fn done(visit: &Session, contact: i64, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { "Contact " (layout::contact(&contact.to_string(), None)) (says) }
         p { a href="/legal-holds" { "To the legal holds" } }

@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::layout;
-use super::visit::{COOKIE, Sent, Trouble, fields, from_here};
-use crate::http::auth::{Gate, Outside};
+use super::session::{COOKIE, Sent, Trouble, fields, from_here};
+use crate::http::auth::{AuthError, Authenticator};
 use crate::http::server::Peer;
 use crate::operations::Operations;
 
@@ -41,7 +41,7 @@ fn form(says: Option<&str>) -> layout::Page {
 }
 
 pub async fn begin(
-    Shared(gate): Shared<Gate>,
+    Shared(gate): Shared<Authenticator>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     request: Request<Body>,
@@ -59,14 +59,14 @@ pub async fn begin(
             let cookie = cookie(&headers, session.expose(), SECONDS);
             ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response()
         }
-        Err(Outside::Unknown) => {
+        Err(AuthError::Unknown) => {
             (StatusCode::UNAUTHORIZED, form(Some("This token opens nothing."))).into_response()
         }
-        Err(Outside::TooMany) => {
+        Err(AuthError::TooMany) => {
             let says = "Too many wrong tokens came from your address: try again in a minute.";
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "60")], form(Some(says))).into_response()
         }
-        Err(Outside::Store(error)) => {
+        Err(AuthError::Store(error)) => {
             (StatusCode::SERVICE_UNAVAILABLE, form(Some(&error.to_string()))).into_response()
         }
     }

@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::layout::{self, Shown};
-use super::visit::{Asked, Sent, Visit};
+use super::layout::{self, PageResult};
+use super::session::{Asked, Sent, Session};
 use crate::http::api::input::cursor;
-use crate::http::limits::JOB_WITHIN;
+use crate::http::limits::JOB_TIMEOUT;
 use crate::operations::Operations;
 use crate::operations::retention::{Report, Stop};
 use crate::store::read::{AuditRow, Filter};
@@ -18,7 +18,11 @@ const ROWS: usize = 50;
 /// Ids that are written out of a deed's.
 const IDS: usize = 8;
 
-pub async fn retention(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn retention(
+    Shared(operations): Shared<Operations>,
+    visit: Session,
+    Asked(asked): Asked,
+) -> PageResult {
     if !visit.caller.is_super_admin() {
         let says = "The scheduled jobs are of all accounts: seeing them takes the permission Super admin.";
         return Err(visit.trouble(StatusCode::FORBIDDEN, says));
@@ -61,10 +65,10 @@ pub async fn run(
     Shared(operations): Shared<Operations>,
     Extension(stop): Extension<Stop>,
     Sent { visit, fields }: Sent,
-) -> Shown {
+) -> PageResult {
     let job = fields.words("job").map_err(|says| visit.mistake(says))?.unwrap_or_default();
     let by = (visit.account(), &visit.operator());
-    let report = operations.run_job(&job, by, JOB_WITHIN, &stop).await;
+    let report = operations.run_job(&job, by, JOB_TIMEOUT, &stop).await;
     let Report { deleted, remaining, failed, .. } =
         report.map_err(|error| visit.operation_trouble(&error))?;
     let content = html! {
@@ -98,7 +102,7 @@ fn job(job: &Value) -> Vec<Markup> {
     ]
 }
 
-async fn dry_run(operations: &Operations, visit: &Visit) -> Result<Markup, super::Trouble> {
+async fn dry_run(operations: &Operations, visit: &Session) -> Result<Markup, super::Trouble> {
     let reports = operations.try_retention(None).await;
     let reports = reports.map_err(|error| visit.operation_trouble(&error))?;
     let row = |report: &Report| {
@@ -119,7 +123,11 @@ async fn dry_run(operations: &Operations, visit: &Visit) -> Result<Markup, super
     })
 }
 
-pub async fn audit(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn audit(
+    Shared(operations): Shared<Operations>,
+    visit: Session,
+    Asked(asked): Asked,
+) -> PageResult {
     let filter = Filter {
         account_id: Some(visit.account()),
         after: asked.cursor().map_err(|says| visit.mistake(says))?,

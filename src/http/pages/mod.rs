@@ -3,11 +3,11 @@
 //! A session comes from a token. Whatever changes something is a form that was made for this session and this path, and is
 //! taken once. Every page takes the permission View. What a user may not do is not offered; whether it may be done is asked by the transaction that does it.
 
-mod brakes;
 mod dead_letters;
 mod enrollments;
 mod erase;
-mod fields;
+mod form_fields;
+mod holds;
 mod layout;
 mod legal_holds;
 mod login;
@@ -15,8 +15,8 @@ mod lookups;
 mod overview;
 mod plot;
 mod restore;
+mod session;
 mod trash;
-mod visit;
 
 use axum::Router;
 use axum::extract::{Request, State as Shared};
@@ -25,10 +25,10 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::auth::{Gate, may_view};
+use super::auth::{Authenticator, may_view};
 use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
-use visit::{Trouble, Visit};
+use session::{Session, Trouble};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -37,7 +37,7 @@ const POLICY: &str =
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The pages, behind the gate but for the one that asks for a token.
-pub fn router(operations: Operations, gate: Gate) -> Router {
+pub fn router(operations: Operations, gate: Authenticator) -> Router {
     let of_contacts = Router::new()
         .route("/trash", get(trash::list))
         .route("/contacts/{contact}", get(trash::contact))
@@ -49,12 +49,12 @@ pub fn router(operations: Operations, gate: Gate) -> Router {
         .route("/enrollments", get(enrollments::list))
         .route("/enrollments/{enrollment}", get(enrollments::show))
         .route("/explain", get(enrollments::explain))
-        .route("/holds", get(brakes::holds))
-        .route("/holds/show", get(brakes::held))
-        .route("/holds/approve", post(brakes::approve))
-        .route("/holds/reject", post(brakes::reject))
-        .route("/pause", post(brakes::pause))
-        .route("/resume", post(brakes::resume))
+        .route("/holds", get(holds::holds))
+        .route("/holds/show", get(holds::held))
+        .route("/holds/approve", post(holds::approve))
+        .route("/holds/reject", post(holds::reject))
+        .route("/pause", post(holds::pause))
+        .route("/resume", post(holds::resume))
         .route("/legal-holds", get(legal_holds::list))
         .route("/legal-holds/set", post(legal_holds::set))
         .route("/legal-holds/lift", post(legal_holds::lift))
@@ -83,8 +83,8 @@ pub fn router(operations: Operations, gate: Gate) -> Router {
 }
 
 /// Lets whoever has a session through; anybody else is asked for a token, and learns nothing of what is there.
-async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
-    match Visit::of(&gate, request.headers()).await {
+async fn enter(Shared(gate): Shared<Authenticator>, mut request: Request, next: Next) -> Response {
+    match Session::of(&gate, request.headers()).await {
         Ok(visit) => {
             request.extensions_mut().insert(visit);
             next.run(request).await
@@ -94,23 +94,23 @@ async fn enter(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> 
 }
 
 /// Lets users through who may read contacts: each of these pages shows some.
-async fn contacts(visit: Visit, request: Request, next: Next) -> Response {
+async fn contacts(visit: Session, request: Request, next: Next) -> Response {
     view(&visit, Over::Type(CONTACT), request, next).await
 }
 
 /// Lets users through who may read whatever the account has.
-async fn everything(visit: Visit, request: Request, next: Next) -> Response {
+async fn everything(visit: Session, request: Request, next: Next) -> Response {
     view(&visit, Over::Everything, request, next).await
 }
 
-async fn view(visit: &Visit, over: Over<'_>, request: Request, next: Next) -> Response {
+async fn view(visit: &Session, over: Over<'_>, request: Request, next: Next) -> Response {
     match may_view(&visit.caller, over) {
         Ok(()) => next.run(request).await,
         Err(says) => visit.trouble(StatusCode::FORBIDDEN, says).into_response(),
     }
 }
 
-async fn unknown(visit: Visit) -> Trouble {
+async fn unknown(visit: Session) -> Trouble {
     visit.trouble(StatusCode::NOT_FOUND, "There is no such page.")
 }
 

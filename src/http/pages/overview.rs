@@ -3,9 +3,9 @@
 use axum::extract::State as Shared;
 use maud::{Markup, html};
 
-use super::layout::{self, Shown};
+use super::layout::{self, PageResult};
 use super::plot::{self, Series};
-use super::visit::Visit;
+use super::session::Session;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::effects::Transition;
 use crate::operations::Operations;
@@ -14,7 +14,7 @@ use crate::store::overview::{AFTERWARDS, Hour, Overview};
 /// How far back the plots go.
 const HOURS: i32 = 24;
 
-pub async fn show(Shared(operations): Shared<Operations>, visit: Visit) -> Shown {
+pub async fn show(Shared(operations): Shared<Operations>, visit: Session) -> PageResult {
     let overview = operations.store.overview(visit.account(), HOURS).await;
     let overview = overview.map_err(|error| visit.store_trouble(&error))?;
     let content = html! {

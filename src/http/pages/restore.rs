@@ -4,24 +4,24 @@ use axum::extract::State as Shared;
 use chrono::Utc;
 use maud::{Markup, html};
 
-use super::fields::Fields;
-use super::layout::{self, Shown};
-use super::visit::{Asked, Sent, Visit};
+use super::form_fields::Fields;
+use super::layout::{self, PageResult};
+use super::session::{Asked, Sent, Session};
 use crate::domain::time::{SpokenTime, format_time};
 use crate::http::limits::patience;
 use crate::operations::Operations;
-use crate::store::restore::{Missing, Preview, Refused, Request, Returning, Wanted};
+use crate::store::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
 
 /// What is asked to come back: contacts, or what a workflow deleted since a time.
-fn wanted(visit: &Visit, fields: &Fields) -> Result<Request, super::Trouble> {
+fn wanted(visit: &Session, fields: &Fields) -> Result<Request, super::Trouble> {
     let mistake = |says: String| visit.mistake(says);
     let contacts = fields.ids("contact").map_err(mistake)?;
     let workflow = fields.id("workflow").map_err(mistake)?;
     let now = Utc::now();
     let since = fields.text("since").map(|text| SpokenTime::parse(text, now)?.in_the_past(now));
     let wanted = match (workflow, since) {
-        (Some(workflow_id), Some(Some(since))) => Wanted::DeletedBy { workflow_id, since },
-        (None, None) if !contacts.is_empty() => Wanted::contacts(&contacts),
+        (Some(workflow_id), Some(Some(since))) => RestoreSelection::DeletedBy { workflow_id, since },
+        (None, None) if !contacts.is_empty() => RestoreSelection::contacts(&contacts),
         (None, None) => return Err(visit.mistake("No contact was picked: go back and pick some.")),
         _ => {
             return Err(
@@ -32,16 +32,20 @@ fn wanted(visit: &Visit, fields: &Fields) -> Result<Request, super::Trouble> {
     Ok(Request { account_id: visit.account(), user: visit.user(), wanted })
 }
 
-pub async fn preview(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn preview(
+    Shared(operations): Shared<Operations>,
+    visit: Session,
+    Asked(asked): Asked,
+) -> PageResult {
     let request = wanted(&visit, &asked)?;
     let preview = operations.preview_restore(&request, &patience()).await;
     let preview = preview.map_err(|error| visit.operation_trouble(&error))?;
     let restore = html! {
         @match &request.wanted {
-            Wanted::Contacts(ids) => {
+            RestoreSelection::Contacts(ids) => {
                 @for id in ids { input type="hidden" name="contact" value=(id); }
             }
-            Wanted::DeletedBy { workflow_id, since } => {
+            RestoreSelection::DeletedBy { workflow_id, since } => {
                 input type="hidden" name="workflow" value=(workflow_id);
                 input type="hidden" name="since" value=(format_time(*since));
             }
@@ -57,7 +61,7 @@ pub async fn preview(Shared(operations): Shared<Operations>, visit: Visit, Asked
 
 fn summary(preview: &Preview) -> Markup {
     let blocked: usize = preview.blocked.values().sum();
-    let row = |it: &Returning| {
+    let row = |it: &RestorePreview| {
         let visible = it.visible.iter().filter(|(_, members)| !members.is_empty());
         let visible: Vec<String> =
             visible.map(|(category, members)| format!("{} ({})", spaced(category), members.len())).collect();
@@ -102,7 +106,7 @@ fn refused(refused: &[Refused]) -> Markup {
     }
 }
 
-pub async fn restore(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn restore(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     let request = wanted(&visit, &fields)?;
     let (report, ended) = operations.restore(&request, &mut |_| {}).await;
     ended.map_err(|error| visit.operation_trouble(&error))?;

@@ -3,9 +3,9 @@
 use axum::extract::{Path, State as Shared};
 use maud::{Markup, html};
 
-use super::layout::{self, Shown};
+use super::layout::{self, PageResult};
 use super::legal_holds;
-use super::visit::{Asked, Sent, Visit};
+use super::session::{Asked, Sent, Session};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Scope;
 use crate::domain::search::Search;
@@ -17,7 +17,7 @@ use crate::store::read::{ContactView, Filter, TrashRow};
 /// Entries on a page.
 const ROWS: i64 = 50;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let search = asked.words("search").map_err(mistake)?;
     let workflow_id = asked.id("workflow").map_err(mistake)?;
@@ -65,7 +65,7 @@ fn undo() -> Markup {
 /// The entries, each to be picked by whoever may restore it.
 async fn entries(
     operations: &Operations,
-    visit: &Visit,
+    visit: &Session,
     rows: &[TrashRow],
 ) -> Result<Markup, super::Trouble> {
     let ids: Vec<i64> = rows.iter().filter_map(|row| parse_id_text(&row.contact_id)).collect();
@@ -101,9 +101,9 @@ async fn entries(
 
 pub async fn contact(
     Shared(operations): Shared<Operations>,
-    visit: Visit,
+    visit: Session,
     Path(contact): Path<String>,
-) -> Shown {
+) -> PageResult {
     let id = parse_id_text(&contact).ok_or_else(|| visit.mistake("A contact is named by its id."))?;
     let view = operations.store.contact(visit.account(), id).await;
     let view = view.map_err(|error| visit.store_trouble(&error))?;
@@ -141,7 +141,7 @@ fn facts(view: &ContactView) -> Markup {
 }
 
 /// What this user may do with it.
-fn offers(visit: &Visit, view: &ContactView) -> Result<Markup, super::Trouble> {
+fn offers(visit: &Session, view: &ContactView) -> Result<Markup, super::Trouble> {
     let (live, in_trash) = (view.state == "live", view.state == "in_trash");
     let deletes = visit.caller.may_delete(Scope::One);
     let delete = html! {
@@ -160,7 +160,7 @@ fn offers(visit: &Visit, view: &ContactView) -> Result<Markup, super::Trouble> {
     })
 }
 
-pub async fn delete(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> Shown {
+pub async fn delete(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let contact = fields.needed_id("contact").map_err(mistake)?;
     let request = Request {

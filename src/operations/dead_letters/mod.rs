@@ -84,8 +84,8 @@ impl Operations {
     ) -> Result<Replayed, Error> {
         let order = self.order(selection, operator).await?;
         match &self.options.replay {
-            Replay::Publish(options) => replay::publish(&order, options, Tempo::of(rate)).await,
-            Replay::Decide(options) => replay::decide(&order, options, Tempo::of(rate)).await,
+            Replay::Publish(options) => replay::publish(&order, options, RateLimiter::of(rate)).await,
+            Replay::Decide(options) => replay::decide(&order, options, RateLimiter::of(rate)).await,
         }
     }
 
@@ -119,7 +119,7 @@ impl Operations {
 
     async fn order<'a>(&'a self, selection: &'a Selection, operator: &Operator) -> Result<Order<'a>, Error> {
         let account_id = selection.account_id.unwrap_or(0);
-        let actor = self.store.who_rules_on_dead_letters(account_id, operator).await?;
+        let actor = self.store.authorize_dead_letters(account_id, operator).await?;
         self.refuse_unknown(selection).await?;
         Ok(Order { operations: self, selection, actor })
     }
@@ -130,12 +130,12 @@ fn unknown(id: i64) -> Error {
 }
 
 /// So many a second, on average and from the start.
-struct Tempo {
+struct RateLimiter {
     rate: u32,
     started: Instant,
 }
 
-impl Tempo {
+impl RateLimiter {
     fn of(rate: u32) -> Self {
         Self { rate, started: Instant::now() }
     }

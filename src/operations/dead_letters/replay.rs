@@ -2,24 +2,32 @@
 
 use std::sync::Arc;
 
-use super::{Error, Order, Replayed, Tempo};
+use super::{Error, Order, RateLimiter, Replayed};
 use crate::broker::{self, Requeue};
 use crate::domain::dead_letter::DeadLetter;
 use crate::jsonl::ReplayFeed;
 use crate::pipeline;
-use crate::ports::{FeedError, Replays, Stop};
+use crate::ports::{FeedError, ReplayStore, Stop};
 use crate::store::dead_letters::Replaying;
 
 /// Publishes them to the work queue. Only what the broker has confirmed is removed; a kill in between publishes again, and
 /// the ledger answers.
-pub async fn publish(order: &Order<'_>, options: &broker::Options, tempo: Tempo) -> Result<Replayed, Error> {
+pub async fn publish(
+    order: &Order<'_>,
+    options: &broker::Options,
+    tempo: RateLimiter,
+) -> Result<Replayed, Error> {
     let requeue = Requeue::connect(options).await.map_err(said)?;
     let replayed = publish_all(order, &requeue, tempo).await;
     requeue.close().await;
     replayed
 }
 
-async fn publish_all(order: &Order<'_>, requeue: &Requeue, mut tempo: Tempo) -> Result<Replayed, Error> {
+async fn publish_all(
+    order: &Order<'_>,
+    requeue: &Requeue,
+    mut tempo: RateLimiter,
+) -> Result<Replayed, Error> {
     let replays = order.replays();
     let mut pages = Pages::of(order).await?;
     while let Some(page) = pages.next(order).await? {
@@ -42,7 +50,7 @@ async fn publish_all(order: &Order<'_>, requeue: &Requeue, mut tempo: Tempo) -> 
 pub async fn decide(
     order: &Order<'_>,
     options: &pipeline::Options,
-    mut tempo: Tempo,
+    mut tempo: RateLimiter,
 ) -> Result<Replayed, Error> {
     let replays = Arc::new(order.replays());
     let mut pages = Pages::of(order).await?;

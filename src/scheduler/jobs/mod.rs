@@ -1,7 +1,7 @@
-//! The jobs, one file each; this one is what they have in common, [`attempt`] runs any of them.
+//! The jobs, one file each; this one is what they have in common, [`execution`] runs any of them.
 
-mod attempt;
 pub mod delete_quotes;
+mod execution;
 pub mod expire_notifications;
 pub mod expire_unlinked;
 pub mod prune_audit;
@@ -20,11 +20,11 @@ use tracing::warn;
 use crate::domain::effects::Transition;
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Time;
-use crate::ports::{Lag, Stop};
+use crate::ports::{Backpressure, Stop};
 use crate::store::retention::{Backlog, Run, Started, Target};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
-use attempt::Attempt;
+use execution::Execution;
 
 /// A job and its settings.
 #[derive(Clone, Debug)]
@@ -53,30 +53,30 @@ pub struct Settings {
 }
 
 /// Who runs a job, and what goes before it.
-pub struct Runner<'a> {
+pub struct RunContext<'a> {
     pub store: &'a Store,
     /// As the record of the run names it.
     pub by: String,
     /// The scheduler works under its lease. A person's run needs none: what it shares with others is locked.
-    pub office: Option<Office<'a>>,
+    pub office: Option<LeaderLease<'a>>,
     /// Whose falling behind a run waits out.
-    pub lags: &'a [Box<dyn Lag>],
+    pub lags: &'a [Box<dyn Backpressure>],
     pub stop: &'a Stop,
 }
 
 /// The scheduler's lease, as its holder keeps it.
 #[derive(Clone, Copy, Debug)]
-pub struct Office<'a> {
+pub struct LeaderLease<'a> {
     pub holder: &'a str,
     pub period: Duration,
 }
 
 /// What came of the wish to run a job.
 #[derive(Clone, Debug)]
-pub enum Ran {
+pub enum RunOutcome {
     ToItsEnd(Report),
     /// Another run is at it.
-    UnderWay {
+    AlreadyRunning {
         by: String,
         since: Time,
     },
@@ -130,7 +130,7 @@ impl Job {
     }
 
     /// Shows what it counts from the start, so that the first of its kind is a step.
-    pub fn born_at_zero(&self) {
+    pub fn init_metrics(&self) {
         for result in RESULTS {
             counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result).increment(0);
         }
@@ -151,23 +151,23 @@ impl Job {
     /// # Errors
     ///
     /// What was removed until then stays removed; the next run goes on.
-    pub async fn run(&self, runner: &Runner<'_>) -> Result<Ran, StoreError> {
-        let Some(held) = attempt::lease(runner).await? else {
-            return Ok(Ran::ToItsEnd(self.report(0, (0, 0), "lease_lost", 0)));
+    pub async fn run(&self, runner: &RunContext<'_>) -> Result<RunOutcome, StoreError> {
+        let Some(held) = execution::lease(runner).await? else {
+            return Ok(RunOutcome::ToItsEnd(self.report(0, (0, 0), "lease_lost", 0)));
         };
         let run = match runner.store.start_run(self.name, &runner.by, held.as_ref()).await? {
             Started::Run(run) => run,
-            Started::UnderWay { by, since } => return Ok(Ran::UnderWay { by, since }),
+            Started::AlreadyRunning { by, since } => return Ok(RunOutcome::AlreadyRunning { by, since }),
         };
-        let mut attempt = Attempt::new(self, runner, run);
+        let mut attempt = Execution::new(self, runner, run);
         let work = attempt.work().await;
-        self.close(runner, attempt.run(), work).await.map(Ran::ToItsEnd)
+        self.close(runner, attempt.run(), work).await.map(RunOutcome::ToItsEnd)
     }
 
     /// Writes down how a run ended.
     async fn close(
         &self,
-        runner: &Runner<'_>,
+        runner: &RunContext<'_>,
         run: &Run,
         work: Result<&'static str, StoreError>,
     ) -> Result<Report, StoreError> {
@@ -220,10 +220,10 @@ impl Job {
     /// Where the store does not answer.
     pub async fn dry_run(&self, store: &Store) -> Result<Report, StoreError> {
         /// Rows a second, until a run has shown how many it really is.
-        const GUESS: f64 = 1000.0;
+        const DEFAULT_ROWS_PER_SECOND: f64 = 1000.0;
         let Backlog { count: remaining, held, .. } =
             store.backlog(self.name, self.target, self.after).await?;
-        let speed = store.speed(self.name).await?.unwrap_or(GUESS);
+        let speed = store.speed(self.name).await?.unwrap_or(DEFAULT_ROWS_PER_SECOND);
         let seconds = Duration::try_from_secs_f64(remaining as f64 / speed).unwrap_or(Duration::MAX);
         let estimate = Estimate {
             batches: remaining.div_ceil(self.batch_size.into()),
@@ -251,7 +251,7 @@ impl Job {
     }
 
     /// Somebody else counts from now on: what this process knew last is no longer true.
-    pub fn forget_measures(&self) {
+    pub fn reset_gauges(&self) {
         gauge!(telemetry::RETENTION_BACKLOG, "job" => self.name).set(0.0);
         gauge!(telemetry::RETENTION_OLDEST_OVERDUE_SECONDS, "job" => self.name).set(0.0);
     }

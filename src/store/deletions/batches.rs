@@ -12,9 +12,9 @@ use crate::domain::effects::Transition;
 use crate::domain::time::Time;
 use crate::store::db::Tx;
 use crate::store::facts::load_contacts;
-use crate::store::subjects::Scene;
+use crate::store::subjects::EvaluationContext;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
-use crate::store::users::permitted_user;
+use crate::store::users::authorize_user;
 use crate::store::values::args;
 use crate::store::{
     CONTACT, Lists, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction,
@@ -65,7 +65,7 @@ async fn delete_batch(
     if before.finished {
         return Ok((before, 0));
     }
-    permitted_user(tx, account_id, &user_id.to_string(), "delete", scope(&request.selection)).await?;
+    authorize_user(tx, account_id, &user_id.to_string(), "delete", scope(&request.selection)).await?;
     let items = take(tx, account_id, deletion_id).await?;
     let to_go = still_selected(tx, request, &items).await?;
     let at = tx.now().await?;
@@ -91,11 +91,11 @@ async fn delete_batch(
         skipped: before.skipped + (items.len() - to_go.len()) as u64,
         finished: items.len() < BATCH,
     };
-    write_down(tx, account_id, deletion_id, &totals, at).await?;
+    record_batch(tx, account_id, deletion_id, &totals, at).await?;
     Ok((totals, to_go.len()))
 }
 
-async fn write_down(
+async fn record_batch(
     tx: &mut Tx,
     account_id: i64,
     deletion_id: i64,
@@ -188,7 +188,7 @@ async fn retain_accepted(
     filter: &Filter,
     live: &mut Live,
 ) -> Result<(), StoreError> {
-    let scene = Scene::load(tx, account_id, filter.criteria(), live).await?;
+    let scene = EvaluationContext::load(tx, account_id, filter.criteria(), live).await?;
     live.retain(|contact_id, record| {
         filter.accepts(scene.subject((account_id, *contact_id), record)) == Ok(true)
     });

@@ -10,12 +10,12 @@ use crate::store::contact_counts;
 use crate::store::db::Tx;
 use crate::store::lifecycle;
 use crate::store::trash::{DeletedBy, Deletion, Trashed, announce, put_into_trash};
-use crate::store::users::permitted_user;
+use crate::store::users::authorize_user;
 use crate::store::values::args;
 
 pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> Result<Deleted, StoreError> {
     let account_id = request.account_id;
-    let user_id = permitted_user(tx, account_id, &request.user, "delete", scope(&request.selection)).await?;
+    let user_id = authorize_user(tx, account_id, &request.user, "delete", scope(&request.selection)).await?;
     if request.confirm != 1 {
         return Err(StoreError::Miscounted(format!(
             "the confirmation says {} where 1 contact would be deleted; nothing was deleted",

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
 use crate::store::db::Tx;
-use crate::store::subjects::{Scene, record};
+use crate::store::subjects::{EvaluationContext, record};
 use crate::store::values::{Row, args};
 use crate::store::{CONTACT, Lists, StoreError};
 
@@ -64,7 +64,7 @@ async fn accepted(tx: &mut Tx, account_id: i64, filter: &Filter, after: i64) -> 
     for (row, contact_id) in rows.iter().zip(&looked_at) {
         records.insert(*contact_id, record(row, row.optional_time("created_at")?)?);
     }
-    let scene = Scene::load(tx, account_id, filter.criteria(), &mut records).await?;
+    let scene = EvaluationContext::load(tx, account_id, filter.criteria(), &mut records).await?;
     let mut selected = Vec::new();
     for contact_id in &looked_at {
         let Some(record) = records.get(contact_id) else { continue };

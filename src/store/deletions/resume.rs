@@ -3,7 +3,7 @@
 use super::pages::page;
 use super::{Request, Selection, scope};
 use crate::store::db::Tx;
-use crate::store::users::permitted_user;
+use crate::store::users::authorize_user;
 use crate::store::values::{Arg, args};
 use crate::store::{CONTACT, Lists, StoreError};
 
@@ -27,7 +27,7 @@ pub(super) struct Found {
 /// Looks for a deletion that goes on, and at the request itself.
 pub(super) async fn find(tx: &mut Tx, request: &Request) -> Result<Found, StoreError> {
     let scope = scope(&request.selection);
-    let user_id = permitted_user(tx, request.account_id, &request.user, "delete", scope).await?;
+    let user_id = authorize_user(tx, request.account_id, &request.user, "delete", scope).await?;
     refuse_unknown_segment(tx, request).await?;
     let mut others = Vec::new();
     for open in open(tx, request, user_id).await? {

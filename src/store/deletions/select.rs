@@ -8,15 +8,15 @@ use super::{Progress, Request, begin, scope};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::Time;
 use crate::store::db::Tx;
-use crate::store::users::permitted_user;
+use crate::store::users::authorize_user;
 use crate::store::values::args;
 use crate::store::{CONTACT, Lists, Store, StoreError, reading, transaction};
 
 /// A deletion that was quiet for so long is nobody's any more.
-const QUIET: chrono::TimeDelta = chrono::TimeDelta::hours(1);
+const ABANDONED_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
 /// How many frozen contacts one transaction drops.
-const DROPPED: u64 = 10_000;
+const DELETE_CHUNK: u64 = 10_000;
 
 /// What became of a frozen selection.
 enum Verdict {
@@ -84,7 +84,7 @@ impl Store {
 
     /// Drops what is frozen of a deletion, and ends it; of one that was never confirmed nothing stays.
     async fn drop_items(&self, account_id: i64, deletion_id: i64) -> Result<(), StoreError> {
-        while transaction!(self, tx => drop_some(tx, account_id, deletion_id))? == DROPPED {}
+        while transaction!(self, tx => delete_items_chunk(tx, account_id, deletion_id))? == DELETE_CHUNK {}
         Ok(())
     }
 }
@@ -131,7 +131,7 @@ async fn confirm(
 ) -> Result<Verdict, StoreError> {
     let account_id = request.account_id;
     let scope = scope(&request.selection);
-    let user_id = permitted_user(tx, account_id, &request.user, "delete", scope).await?;
+    let user_id = authorize_user(tx, account_id, &request.user, "delete", scope).await?;
     let lock = format!(
         "SELECT u.user_id FROM users u WHERE u.account_id = $1 AND u.user_id = $2{}",
         tx.dialect().for_update("u")
@@ -151,11 +151,11 @@ async fn confirm(
     if tx.execute(sql, args![account_id, own, now]).await? == 0 {
         return Err(given_up(own));
     }
-    Ok(Verdict::Confirmed(give_up_others(tx, request, user_id, own, now).await?))
+    Ok(Verdict::Confirmed(abandon_superseded(tx, request, user_id, own, now).await?))
 }
 
 /// Ends unfinished deletions that nobody will finish; which.
-async fn give_up_others(
+async fn abandon_superseded(
     tx: &mut Tx,
     request: &Request,
     user_id: i64,
@@ -174,7 +174,7 @@ async fn give_up_others(
                        WHERE i.account_id = deletions.account_id AND i.deletion_id = deletions.deletion_id))) \
                RETURNING deletion_id";
     let mut args = which(request, user_id).to_vec();
-    args.extend([now.into(), own.into(), (now - QUIET).into()]);
+    args.extend([now.into(), own.into(), (now - ABANDONED_AFTER).into()]);
     tx.rows(sql, &args).await?.iter().map(|row| row.int("deletion_id")).collect()
 }
 
@@ -205,8 +205,8 @@ pub(super) fn given_up(deletion_id: i64) -> StoreError {
     ))
 }
 
-async fn drop_some(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<u64, StoreError> {
-    let limit = i64::try_from(DROPPED).unwrap_or(i64::MAX);
+async fn delete_items_chunk(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<u64, StoreError> {
+    let limit = i64::try_from(DELETE_CHUNK).unwrap_or(i64::MAX);
     let dropped = tx
         .execute(
             "DELETE FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 AND contact_id IN \
@@ -215,7 +215,7 @@ async fn drop_some(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<u64
             args![account_id, deletion_id, limit],
         )
         .await?;
-    if dropped < DROPPED {
+    if dropped < DELETE_CHUNK {
         let now = tx.now().await?;
         let key = args![account_id, deletion_id];
         let never_frozen =

@@ -8,7 +8,7 @@ use crate::domain::enrollment::{About, about};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
-use crate::store::{KeyHome, StoreError, dead_letters, suppressions};
+use crate::store::{HashKeySource, StoreError, dead_letters, suppressions};
 
 /// Deletes dead letters that name a person, of one account or without an account, and returns their ids. Of one that has the id
 /// of the contact and names no account the body goes: it may be of another account, and can be of no use any more.
@@ -48,7 +48,7 @@ pub(super) async fn delete_dead_letters(
 /// The addresses of erased people in dead letters of one account or without an account.
 pub(super) async fn erased_addresses(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
 ) -> Result<BTreeSet<String>, StoreError> {
     let (mut erased, mut last) = (BTreeSet::new(), 0);

@@ -17,19 +17,19 @@ use crate::domain::suppression::{ERASED, HashKeys};
 use crate::domain::time::{Time, format_time};
 use crate::store::audit::{self, Actor};
 use crate::store::batch::Lists;
-use crate::store::contact::not_there;
+use crate::store::contact::not_found_error;
 use crate::store::db::Tx;
 use crate::store::mail::{self, Confirmation, ConfirmedErasure};
 use crate::store::outbox::write_outbox;
-use crate::store::plan::{self, Deed};
+use crate::store::plan::{self, RowEffect};
 use crate::store::receipts::{self, Counts, Effect, NewReceipt, Receipt};
 use crate::store::redact::{self, Redacted};
 use crate::store::trash::DeletedBy;
 use crate::store::users::user_who_may_erase;
 use crate::store::values::{Arg, args};
 use crate::store::{
-    KeyHome, Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle, scrubs,
-    suppressions, transaction,
+    HashKeySource, Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle,
+    suppressions, transaction, vacuum,
 };
 
 pub use preview::{Preview, ToBeErased};
@@ -181,7 +181,7 @@ async fn targeted(
     if let ErasureTarget::Contact(contact_id) = target
         && contacts.is_empty()
     {
-        return Err(not_there(tx, account_id, *contact_id).await?);
+        return Err(not_found_error(tx, account_id, *contact_id).await?);
     }
     let again = lock_contacts(tx, account_id, target, false).await?;
     let ids = |contacts: &[LockedContact]| contacts.iter().map(|it| it.contact_id).collect::<Vec<_>>();
@@ -311,7 +311,7 @@ async fn erase_one(
     erase_beside(tx, &by.actor, account_id, Some(contact_id), &person, at, &mut counts).await?;
     let redacted = redact::contact(tx, account_id, &person, &shared).await?;
     let mut survivors = 0;
-    for step in steps.iter().filter(|step| matches!(step.deed, Deed::Delete | Deed::Unlink(_))) {
+    for step in steps.iter().filter(|step| matches!(step.deed, RowEffect::Delete | RowEffect::Unlink(_))) {
         let found = tx.row(&step.survivors, args![&batch]).await?;
         let found = found.ok_or_else(|| StoreError::Failed("survivors were not counted".to_owned()))?;
         survivors += found.int("survivors")?;
@@ -321,7 +321,7 @@ async fn erase_one(
             "{survivors} rows of contact {contact_id} survived its erasure; nothing was erased"
         )));
     }
-    scrubs::owe(tx, at).await?;
+    vacuum::owe(tx, at).await?;
     announce_erasure(tx, account_id, contact, by.user_id, at).await?;
     Ok(Erasure { counts, redacted, addresses: person.addresses })
 }
@@ -353,14 +353,14 @@ async fn redact_address(
         Identifiers { addresses: BTreeSet::from([address.to_owned()]), names, ..Identifiers::default() };
     erase_beside(tx, actor, account_id, None, &person, at, &mut counts).await?;
     let redacted = redact::address(tx, account_id, &person).await?;
-    scrubs::owe(tx, at).await?;
+    vacuum::owe(tx, at).await?;
     Ok(Erasure { counts, redacted, addresses: person.addresses })
 }
 
 /// The addresses of erased people that still stand somewhere in an account, told by their hashes.
 pub(super) async fn erased_addresses(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
 ) -> Result<BTreeSet<String>, StoreError> {
     let mut addresses = redact::erased_addresses(tx, home, account_id).await?;
@@ -372,12 +372,12 @@ pub(super) async fn erased_addresses(
 /// the address by now.
 pub(super) async fn redact_address_again(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
     address: &str,
     actor: &Actor,
 ) -> Result<u64, StoreError> {
-    let at = import::take_turn(tx).await?;
+    let at = import::lock_imports(tx).await?;
     if suppressions::erased(tx, home, &[(account_id, address.to_owned())]).await?.is_empty() {
         return Ok(0);
     }

@@ -203,7 +203,7 @@ impl<'a> Apply<'a> {
             match self.apply(&mut chunk, &mut piece).await {
                 Ok(left) => rest = left,
                 Err(error) if chunk.pieces.is_empty() => {
-                    return match chunk.tx.take_back::<()>(Err(error)).await {
+                    return match chunk.tx.rollback::<()>(Err(error)).await {
                         Ok(()) => Ok(()),
                         Err(error) => self.give_way(error, piece).await,
                     };
@@ -212,10 +212,10 @@ impl<'a> Apply<'a> {
                 Err(error) => {
                     self.first.push_front(piece);
                     if matches!(error, StoreError::Unavailable(_)) {
-                        return chunk.tx.take_back(Err(error)).await;
+                        return chunk.tx.rollback(Err(error)).await;
                     }
                     if let Err(error) = chunk.roll_back_to_savepoint().await {
-                        return chunk.tx.take_back(Err(error)).await;
+                        return chunk.tx.rollback(Err(error)).await;
                     }
                     break;
                 }
@@ -236,7 +236,7 @@ impl<'a> Apply<'a> {
             piece = match next {
                 Ok(Some(next)) => next,
                 Ok(None) => break,
-                Err(error) => return chunk.tx.take_back(Err(error)).await,
+                Err(error) => return chunk.tx.rollback(Err(error)).await,
             };
         }
         self.commit(chunk, rest).await
@@ -345,6 +345,6 @@ impl<'a> Apply<'a> {
 }
 
 async fn analyze(tx: &mut Tx, sql: &str) -> Result<(), StoreError> {
-    tx.wait_without_end().await?;
+    tx.disable_timeouts().await?;
     tx.execute(sql, &[]).await.map(drop)
 }

@@ -14,7 +14,7 @@ use super::source::{Entry, Next, Source, temporary_failed};
 use super::{Phase, Progress, State, absent_accounts, gone_of, ids, pairs_where, states};
 use crate::domain::address::address_key;
 use crate::domain::hex::hex;
-use crate::domain::members::Fault;
+use crate::domain::members::FieldError;
 use crate::domain::record::{Column, ColumnType, Record, parse_record, stages, too_long};
 use crate::store::batch::CONTACT;
 use crate::store::db::Tx;
@@ -78,7 +78,7 @@ pub(super) async fn check(
     check.finish().await
 }
 
-fn fault_at(line: u64, Fault { place, expected }: Fault) -> StoreError {
+fn fault_at(line: u64, FieldError { place, expected }: FieldError) -> StoreError {
     at_line(line, &place, &expected)
 }
 

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, Source};
 use super::unfinished::Identity;
-use super::{ImportReport, Numbered, Refusal, take_turn, unfinished};
+use super::{ImportReport, Numbered, Refusal, lock_imports, unfinished};
 use crate::domain::record::{Action, Record, parse_record};
 use crate::domain::time::Time;
 use crate::store::audit::{self, Actor};
 use crate::store::db::Tx;
 use crate::store::dialect::Dialect;
-use crate::store::{KeyHome, Store, StoreError};
+use crate::store::{HashKeySource, Store, StoreError};
 
 /// What is applied at once.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Chunk {
     pub tx: Tx,
     pub now: Time,
     pub identity: Identity,
-    pub hash_keys: KeyHome,
+    pub hash_keys: HashKeySource,
     /// Does the store have an erasure?
     pub has_erasures: bool,
     /// The contacts whose addresses the file replaces.
@@ -46,7 +46,7 @@ pub(super) struct Chunk {
 }
 
 async fn begin(tx: &mut Tx, source: &str) -> Result<(Time, Identity, bool), StoreError> {
-    let now = take_turn(tx).await?;
+    let now = lock_imports(tx).await?;
     Ok((now, unfinished::begin(tx, source, now).await?, has_erasures(tx).await?))
 }
 

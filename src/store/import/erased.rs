@@ -21,7 +21,7 @@ const SHARED: [&str; 3] = ["activity", "file", "quote"];
 impl Chunk {
     /// Drops records that an erasure deleted, and those of shared records that name an erased contact and are there: the file
     /// knows nothing newer of them than the erasure.
-    pub(super) async fn keep_erased(
+    pub(super) async fn preserve_redactions(
         &mut self,
         kind: &Kind,
         records: &mut Vec<Numbered>,

@@ -31,7 +31,7 @@ impl Chunk {
         if kind.name == "activity" {
             self.keep_stubs(records).await?;
         }
-        self.keep_erased(kind, records).await?;
+        self.preserve_redactions(kind, records).await?;
         records.retain(|(_, record)| !is_of(&gone, record));
         drop_links(records, &gone);
         self.redact_erased(kind, records).await?;

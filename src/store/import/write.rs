@@ -19,7 +19,7 @@ use crate::store::conflict::Conflict;
 use crate::store::dialect::{Dialect, names};
 use crate::store::trash::{self, DeletedBy, Deletion};
 use crate::store::values::{Row as Found, args};
-use crate::store::{StoreError, batch_row, batch_text, contact_counts, suppressions, waiting};
+use crate::store::{StoreError, batch_row, batch_text, contact_counts, pending, suppressions};
 
 /// How many members of segments travel in one statement.
 const MEMBERS: usize = 5_000;
@@ -66,7 +66,7 @@ impl Chunk {
                 let id = |record: &Record| record.row.get("workflow_id").and_then(Value::as_i64);
                 let workflows =
                     records.iter().filter_map(|(_, record)| Some((record.account_id, id(record)?)));
-                waiting::look_again(&mut self.tx, workflows, self.now).await?;
+                pending::mark_ready(&mut self.tx, workflows, self.now).await?;
             }
             _ => {}
         }

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::db::Tx;
 use super::values::{Arg, Row, args};
-use super::{KeyHome, StoreError, identifiers, suppressions};
+use super::{HashKeySource, StoreError, identifiers, suppressions};
 use crate::domain::address::address_key;
 use crate::domain::identifiers::{FullName, Identifiers};
 use crate::domain::record::{Column, ColumnType, Row as JsonRow};
@@ -153,7 +153,7 @@ pub async fn names_beside(
 /// contact has are not among them.
 pub async fn erased_addresses(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
 ) -> Result<BTreeSet<String>, StoreError> {
     let mut erased = BTreeSet::new();

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::{AT_ONCE, Looked, Place, Refused, Request, Verdict, bring_back, look};
-use crate::domain::restore::Holders;
+use super::{AT_ONCE, Place, Refused, Request, RestorePlan, Verdict, apply_restore, look};
+use crate::domain::restore::AddressOwners;
 use crate::store::batch::CONTACT;
 use crate::store::contact::contact_batch;
 use crate::store::db::Tx;
@@ -24,7 +24,7 @@ pub struct Preview {
     /// How many would be refused, by reason.
     pub blocked: BTreeMap<&'static str, usize>,
     pub truncated: bool,
-    pub contacts: Vec<Returning>,
+    pub contacts: Vec<RestorePreview>,
     /// Companies whose lifecycle stage would change with these contacts.
     pub companies: Vec<StageChange>,
     pub refused: Vec<Refused>,
@@ -35,7 +35,7 @@ pub struct Preview {
 /// A contact that would come back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Returning {
+pub struct RestorePreview {
     pub contact_id: String,
     /// As `inspect contact` would show it.
     pub visible: Visible,
@@ -67,7 +67,7 @@ impl Store {
     ) -> Result<Option<Preview>, StoreError> {
         let mut preview = Preview { not_restored: ["staticSegments", "workflows"], ..Preview::default() };
         // Batches that were taken back know nothing of each other: what they would have left is kept here.
-        let mut holders = Holders::new();
+        let mut holders = AddressOwners::new();
         let mut later = HashSet::new();
         let mut next = Some(Place::default());
         while let Some(place) = next {
@@ -104,9 +104,9 @@ impl Preview {
 }
 
 /// A batch that was done and looked at.
-struct TriedOut {
+struct DryRunResult {
     verdict: Verdict,
-    contacts: Vec<Returning>,
+    contacts: Vec<RestorePreview>,
     companies: Vec<StageChange>,
     next: Option<Place>,
 }
@@ -115,25 +115,25 @@ async fn try_out(
     tx: &mut Tx,
     request: &Request,
     from: Place,
-    earlier: &Holders,
-) -> Result<TriedOut, StoreError> {
-    let Looked { at, verdict, next, .. } = look(tx, request, from, earlier).await?;
+    earlier: &AddressOwners,
+) -> Result<DryRunResult, StoreError> {
+    let RestorePlan { at, verdict, next, .. } = look(tx, request, from, earlier).await?;
     // Only the first batch is told in detail.
     if from.seen > 0 {
-        return Ok(TriedOut { verdict, contacts: Vec::new(), companies: Vec::new(), next });
+        return Ok(DryRunResult { verdict, contacts: Vec::new(), companies: Vec::new(), next });
     }
     let account_id = request.account_id;
-    let companies = bring_back(tx, account_id, &verdict.back, at).await?;
+    let companies = apply_restore(tx, account_id, &verdict.back, at).await?;
     let back: Vec<i64> = verdict.back.iter().map(|(contact_id, _)| *contact_id).collect();
     let mut visible = visible_members(tx, account_id, &back).await?;
     let mut missing = missing(tx, account_id, &back).await?;
-    let returning = |contact_id: &i64| Returning {
+    let returning = |contact_id: &i64| RestorePreview {
         contact_id: contact_id.to_string(),
         visible: visible.remove(contact_id).unwrap_or_default(),
         missing: missing.remove(contact_id).unwrap_or_default(),
     };
     let contacts = back.iter().map(returning).collect();
-    Ok(TriedOut { verdict, contacts, companies, next })
+    Ok(DryRunResult { verdict, contacts, companies, next })
 }
 
 /// The other ends of the associations of live contacts that do not show, whichever way they point.

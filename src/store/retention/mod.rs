@@ -17,9 +17,9 @@ pub use runs::{Done, JobRun, LastRun, Run, RunCounts, Started};
 use super::audit::{self, Actor};
 use super::db::Tx;
 use super::lease::{self, Lease};
+use super::pending::{Redecided, Trip};
 use super::values::args;
-use super::waiting::{TakenUp, Trip};
-use super::{Rules, Store, StoreError, purge, reading, transaction, waiting};
+use super::{Rules, Store, StoreError, pending, purge, reading, transaction};
 use crate::domain::effects::Category;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::time::Time;
@@ -115,7 +115,7 @@ pub struct Held {
 
 /// What a batch did.
 #[derive(Clone, Debug, Default)]
-pub struct Swept {
+pub struct BatchResult {
     pub deleted: u64,
     /// By category.
     pub counts: RunCounts,
@@ -143,9 +143,9 @@ impl Store {
     ///
     /// Refused where the lease is no longer held, or the run was given up. Failed where a row cannot be removed: then
     /// nothing of the batch was.
-    pub async fn sweep(&self, sweep: &Sweep<'_>) -> Result<Swept, StoreError> {
+    pub async fn sweep(&self, sweep: &Sweep<'_>) -> Result<BatchResult, StoreError> {
         let swept = transaction!(self, tx => run_sweep(tx, self, sweep))?;
-        waiting::log(&swept.trips);
+        pending::log(&swept.trips);
         Ok(swept)
     }
 
@@ -168,13 +168,13 @@ impl Store {
     }
 }
 
-async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<Swept, StoreError> {
+async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<BatchResult, StoreError> {
     let now = begin(tx, sweep.lease).await?;
-    let Some(cutoff) = cutoff(now, sweep.after) else { return Ok(Swept::default()) };
+    let Some(cutoff) = cutoff(now, sweep.after) else { return Ok(BatchResult::default()) };
     let (removed, mut swept) = match sweep.target {
         Target::Trash => purge::purge(tx, store, sweep, now, cutoff).await?,
         Target::Waiting(rules) => wake(tx, store, sweep, &rules).await?,
-        _ => (rows::remove(tx, sweep, now, cutoff).await?, Swept::default()),
+        _ => (rows::remove(tx, sweep, now, cutoff).await?, BatchResult::default()),
     };
     swept.deleted = removed.values().map(|ids| ids.len() as u64).sum();
     swept.counts.entry(sweep.target.counted_as().to_owned()).or_default().deleted += swept.deleted;
@@ -200,16 +200,17 @@ async fn wake(
     store: &Store,
     sweep: &Sweep<'_>,
     rules: &Rules,
-) -> Result<(ByAccount, Swept), StoreError> {
+) -> Result<(ByAccount, BatchResult), StoreError> {
     if sweep.failed_before.is_some() {
         return Ok(Default::default());
     }
-    let TakenUp { keys, changed, trips } = waiting::take_up(tx, store, sweep.limit as usize, rules).await?;
+    let Redecided { keys, changed, trips } =
+        pending::redecide_ready(tx, store, sweep.limit as usize, rules).await?;
     let mut woken = ByAccount::new();
     for key in keys {
         woken.entry(key.account_id).or_default().push(key.enrollment_id);
     }
-    Ok((woken, Swept { decided: changed, trips, ..Swept::default() }))
+    Ok((woken, BatchResult { decided: changed, trips, ..BatchResult::default() }))
 }
 
 async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
@@ -218,7 +219,7 @@ async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
     let sweep = &Sweep { limit: 1, ..sweep.clone() };
     let first = match sweep.target {
         Target::Trash => purge::due(tx, sweep, cutoff).await?.first().map(|entry| entry.contact),
-        Target::Waiting(_) => waiting::put_off_first(tx).await?,
+        Target::Waiting(_) => pending::put_off_first(tx).await?,
         _ => rows::first(tx, sweep, cutoff).await?,
     };
     let Some((account_id, id)) = first else { return Ok(0) };
@@ -238,7 +239,7 @@ async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
 async fn begin(tx: &mut Tx, held: Option<&Held>) -> Result<Time, StoreError> {
     let now = tx.now().await?;
     if let Some(Held { lease, patience }) = held {
-        tx.give_up_when_idle(*patience).await?;
+        tx.set_idle_in_transaction_timeout(*patience).await?;
         lease::fence(tx, lease, now).await?;
     }
     Ok(now)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Swept};
+use super::{BatchResult, Held};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 use crate::store::db::Tx;
@@ -47,7 +47,7 @@ pub struct Done {
 impl Done {
     /// And a batch more.
     #[must_use]
-    pub fn and(&self, swept: &Swept) -> Self {
+    pub fn and(&self, swept: &BatchResult) -> Self {
         let mut done = self.clone();
         done.batches += u64::from(swept.deleted > 0);
         done.deleted += swept.deleted;
@@ -79,7 +79,7 @@ pub struct Run {
 pub enum Started {
     Run(Run),
     /// Another run of the job is at it.
-    UnderWay {
+    AlreadyRunning {
         by: String,
         since: Time,
     },
@@ -117,7 +117,7 @@ impl Store {
     /// # Errors
     ///
     /// Refused for a user who may not.
-    pub async fn who_runs_jobs(
+    pub async fn authorize_job_run(
         &self,
         account_id: i64,
         operator: &Operator,
@@ -140,7 +140,7 @@ impl Store {
     /// # Errors
     ///
     /// Refused where it was given up meanwhile.
-    pub async fn run_waits(&self, run: &Run) -> Result<(), StoreError> {
+    pub async fn heartbeat_run(&self, run: &Run) -> Result<(), StoreError> {
         transaction!(self, tx => waits(tx, run))
     }
 
@@ -202,7 +202,7 @@ async fn start(tx: &mut Tx, job: &str, by: &str, lease: Option<&Lease>) -> Resul
         let active_at = row.time("active_at")?;
         // One that was active in the future had a clock that was wrong: nobody knows when it was silent.
         if !known_dead && (now - SILENT < active_at && active_at < now + SILENT) {
-            return Ok(Started::UnderWay { by: row.text("run_by")?, since: row.time("started_at")? });
+            return Ok(Started::AlreadyRunning { by: row.text("run_by")?, since: row.time("started_at")? });
         }
         let close = "UPDATE retention_runs SET ended_at = $2, stopped_by = 'killed' WHERE run_id = $1";
         tx.execute(close, args![row.int("run_id")?, active_at.min(now)]).await?;
@@ -218,7 +218,7 @@ async fn start(tx: &mut Tx, job: &str, by: &str, lease: Option<&Lease>) -> Resul
         .await?;
     Ok(match row {
         Some(row) => Started::Run(Run { id: row.int("run_id")?, started_at: now, done: Done::default() }),
-        None => Started::UnderWay { by: "somebody else".to_owned(), since: now },
+        None => Started::AlreadyRunning { by: "somebody else".to_owned(), since: now },
     })
 }
 
@@ -267,7 +267,7 @@ async fn who_runs(
     operator: &Operator,
     jobs: &[String],
 ) -> Result<String, StoreError> {
-    let actor = operator.who_may_anything(tx, account_id, "run the scheduled jobs").await?;
+    let actor = operator.authorize_super_admin(tx, account_id, "run the scheduled jobs").await?;
     let now = tx.now().await?;
     audit::write_texts(tx, now, account_id, &actor, "run_jobs", jobs).await?;
     let of = if account_id == 0 { String::new() } else { format!(" of account {account_id}") };

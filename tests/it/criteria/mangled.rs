@@ -1,6 +1,6 @@
 //! Torn, misspelt and made-up definitions: nothing panics, and what is not understood never comes to accept.
 
-use contact_reaper::domain::criteria::subject::{Asks, Subject};
+use contact_reaper::domain::criteria::subject::{DataRequirements, Subject};
 use contact_reaper::domain::criteria::{Criteria, Filter, Truth};
 use contact_reaper::domain::enrollment::Cause;
 use contact_reaper::domain::workflow::{Triggers, Workflow};
@@ -160,14 +160,14 @@ fn nothing_that_is_made_up_panics() {
         let criteria = Criteria::parse(&branch, "$");
         let verdict = criteria.evaluate(scene.subject());
         assert_eq!(criteria.explain(scene.subject()).verdict, verdict, "{branch}");
-        criteria.asks(&mut Asks::default());
+        criteria.asks(&mut DataRequirements::default());
         if let Ok(filter) = Filter::parse(&branch) {
             assert_eq!(filter.accepts(scene.subject()).ok(), known(verdict), "{branch}");
         }
         for flow in definitions(&branch) {
             let flow = if dice.roll(2) == 0 { seeds.change(&flow, &mut dice) } else { flow };
             deletes(&flow, scene.subject());
-            Workflow::parse(&flow).asks(&mut Asks::default());
+            Workflow::parse(&flow).asks(&mut DataRequirements::default());
         }
     });
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono_tz::Tz;
 use contact_reaper::domain::criteria::subject::{
-    Enrolled, Neighbour, Occurrence, Past, PropertyNames, Record, RecordType, Subject, Submission,
-    Surroundings, texts,
+    AssociatedObject, CustomEvent, Enrolled, PropertyNames, PropertyVersion, Record, RecordType, RelatedData,
+    Subject, Submission, texts,
 };
 use contact_reaper::domain::time::{Time, parse_time};
 use serde_json::{Map, Value};
@@ -34,15 +34,15 @@ pub struct Scene {
     now: Time,
     zone: Option<Tz>,
     record: Record,
-    around: Surroundings,
-    event: Option<Occurrence>,
+    around: RelatedData,
+    event: Option<CustomEvent>,
 }
 
 impl Scene {
     /// Members: [`AROUND`], and whatever else is a property.
     pub fn read(members: &Map<String, Value>) -> Self {
         let properties = members.iter().filter(|(name, _)| !AROUND.contains(&name.as_str()));
-        let history = |past: &Map<String, Value>| -> HashMap<String, Vec<Past>> {
+        let history = |past: &Map<String, Value>| -> HashMap<String, Vec<PropertyVersion>> {
             past.iter()
                 .map(|(name, versions)| (name.clone(), list(versions).map(version).collect()))
                 .collect()
@@ -67,13 +67,13 @@ impl Scene {
     }
 }
 
-fn surroundings(members: &Map<String, Value>) -> Surroundings {
+fn surroundings(members: &Map<String, Value>) -> RelatedData {
     let named = |name: &str| {
         let of = members.get(name).and_then(Value::as_object);
         of.into_iter().flatten().map(|(id, what)| (id.parse::<i64>().expect("an id"), what))
     };
     let listed = |name: &str| members.get(name).into_iter().flat_map(list);
-    Surroundings {
+    RelatedData {
         known_segments: named("segments").map(|(id, _)| id).collect(),
         segments: named("segments").filter(|(_, member)| **member == true).map(|(id, _)| id).collect(),
         known_workflows: named("workflows").map(|(id, _)| id).collect(),
@@ -133,9 +133,9 @@ fn unknown_properties(members: &Map<String, Value>) -> PropertyNames {
         .collect()
 }
 
-fn neighbour(value: &Value) -> Neighbour {
+fn neighbour(value: &Value) -> AssociatedObject {
     let object_type = TYPES.into_iter().find(|name| value["type"] == *name);
-    Neighbour {
+    AssociatedObject {
         object_type: object_type.expect("a type of objects"),
         association_type: value["associationTypeId"].as_str().map(str::to_owned),
         is_outward: value["inward"] != true,
@@ -148,16 +148,16 @@ fn neighbour(value: &Value) -> Neighbour {
     }
 }
 
-fn occurrence(value: &Value) -> Occurrence {
-    Occurrence::new(text(&value["eventTypeId"]), time(&value["occurredAt"]), properties(value))
+fn occurrence(value: &Value) -> CustomEvent {
+    CustomEvent::new(text(&value["eventTypeId"]), time(&value["occurredAt"]), properties(value))
 }
 
 fn submission(value: &Value) -> Submission {
     Submission { form_id: text(&value["formId"]), at: time(&value["submittedAt"]) }
 }
 
-fn version(value: &Value) -> Past {
-    Past { value: text(&value["value"]), at: time(&value["timestamp"]) }
+fn version(value: &Value) -> PropertyVersion {
+    PropertyVersion { value: text(&value["value"]), at: time(&value["timestamp"]) }
 }
 
 fn properties(value: &Value) -> HashMap<String, String> {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use contact_reaper::domain::criteria::subject::Asks;
-use contact_reaper::domain::criteria::{Concern, Finding};
+use contact_reaper::domain::criteria::subject::DataRequirements;
+use contact_reaper::domain::criteria::{Finding, Severity};
 use contact_reaper::domain::decision::{Contact, Decision, Facts, decide, explain};
 use contact_reaper::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment};
 use contact_reaper::domain::entitlement::{Subscription, Tier};
@@ -49,7 +49,7 @@ fn no_made_up_definition_panics_or_deletes_without_saying_so() {
         make_hostile(&mut members, &mut dice);
         let scene = Scene::read(&members);
         let (_, findings) = lint(&flow);
-        Workflow::parse(&flow).asks(&mut Asks::default());
+        Workflow::parse(&flow).asks(&mut DataRequirements::default());
         for cause in CAUSES {
             if decided(&flow, &scene, cause) == Decision::Delete {
                 assert!(!is_noise && says_so(&flow, cause, &findings), "{cause:?}: {flow}");
@@ -73,7 +73,7 @@ fn says_so(flow: &Value, cause: Cause, findings: &[Finding]) -> bool {
     let kinds = ["LIST_BASED", "EVENT_BASED"];
     let enrolls = kinds.iter().any(|kind| flow["enrollmentCriteria"]["type"] == **kind);
     let actions = flow["actions"].as_array().map_or(&[][..], Vec::as_slice);
-    let not_understood = |finding: &&Finding| finding.concern == Concern::Unsupported;
+    let not_understood = |finding: &&Finding| finding.concern == Severity::Unsupported;
     let refuses = |at: &str| match at {
         "$.type" => true,
         "$.enrollmentCriteria" => cause != Cause::Manual,

@@ -24,7 +24,7 @@ pub async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_token_nothing_but_health_and_metrics_answers() {
+async fn api_requires_a_token() {
     let scene = Scene::new(Database::sqlite(), &[]).await;
     let token = scene.token("1").await;
     let operations = operations(&scene, &token).await;
@@ -148,9 +148,9 @@ async fn a_list_in_place_of_an_object_is_refused_everywhere() {
     let scene = Scene::new(Database::sqlite(), &[]).await;
     let token = scene.token("1").await;
     // The rest is the service's own business.
-    let of_the_service =
+    let require_super_admin =
         ["audit", "clock", "job_runs", "leases", "retention_failures", "retention_runs", "tokens"];
-    let before = scene.db.dump(&of_the_service).await;
+    let before = scene.db.dump(&require_super_admin).await;
     let mut asked = 0;
     for (method, path) in operations(&scene, &token).await {
         if method == "get" {

@@ -108,7 +108,7 @@ fn a_page_without_manners_is_complained_about() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_page_can_be_used_with_the_keyboard_and_read_aloud() {
+async fn pages_are_accessible() {
     let ada = property("firstname", "STRING", "IS_EQUAL_TO", json!("Ada"));
     let scene = Scene::new(Database::sqlite(), &[workflow(1, 6, &all_of(&[ada]))]).await;
     scene.reaper.decide(&[1, 2].map(|id| event(1, 6, id, id))).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contact_reaper::store::lease::Duty;
+use contact_reaper::store::lease::LeaseName;
 use serde_json::{Value, json};
 
 use super::{DAY, done, trashed, with};
@@ -21,8 +21,9 @@ async fn started(reaper: &Reaper) -> Worker {
 on_both!(a_lease_that_ends_in_a_year_to_come_counts_as_none, async |db: Database| {
     let store = db.open();
     store.migrate().await.unwrap();
-    for duty in [Duty::Schedule, Duty::Outbox, Duty::Mail] {
-        let hold = async |holder: &str| store.hold_lease(duty, holder, LEASE).await.unwrap().is_some();
+    for duty in [LeaseName::Schedule, LeaseName::Outbox, LeaseName::Mail] {
+        let hold =
+            async |holder: &str| store.acquire_or_renew_lease(duty, holder, LEASE).await.unwrap().is_some();
         assert!(hold("a").await && !hold("b").await, "it is held");
         db.execute(&format!("UPDATE leases SET expires_at = '{}'", seconds_ago(-25))).await;
         assert!(!hold("b").await, "within its period it is held");

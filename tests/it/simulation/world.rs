@@ -8,7 +8,7 @@ use contact_reaper::domain::dead_letter::Arrived;
 use contact_reaper::domain::decision::Decision;
 use contact_reaper::domain::enrollment::DeadLetterReason;
 use contact_reaper::domain::progress::{Acks, Progress};
-use contact_reaper::ports::{self, DecideError, Obstacle};
+use contact_reaper::ports::{self, DecideError, RetryReason};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -187,7 +187,10 @@ impl World {
             return Err(DecideError::Unfit("never".to_owned()));
         }
         if self.obstructed(&events) {
-            return Err(DecideError::InTheWay { obstacle: Obstacle::TimedOut, problem: "a lock".to_owned() });
+            return Err(DecideError::InTheWay {
+                obstacle: RetryReason::TimedOut,
+                problem: "a lock".to_owned(),
+            });
         }
         let mut decisions = Vec::new();
         for (event, message) in events.into_iter().zip(batch) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use contact_reaper::store::{KeyHome, Options, Store};
+use contact_reaper::store::{HashKeySource, Options, Store};
 use sqlx::{AssertSqlSafe, ColumnIndex, Connection as _, Decode, PgConnection, Row, SqliteConnection, Type};
 
 use super::{TempDir, server, unique_name, wait_until};
@@ -120,8 +120,8 @@ impl Database {
             prepared_statements: true,
             busy_timeout: patience,
             create: true,
-            hash_keys: Store::file(&self.url).map_or(KeyHome::Database, |file| {
-                KeyHome::Beside(format!("{}.hash-key", file.display()).into())
+            hash_keys: Store::file(&self.url).map_or(HashKeySource::Database, |file| {
+                HashKeySource::Beside(format!("{}.hash-key", file.display()).into())
             }),
         };
         Store::open(&options).expect("the URL is one")

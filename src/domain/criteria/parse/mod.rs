@@ -19,7 +19,7 @@ use crate::domain::redaction::REDACTED;
 pub struct Finding {
     /// Its place in the definition, as a JSON path.
     pub at: String,
-    pub concern: Concern,
+    pub concern: Severity,
     /// One sentence.
     pub says: String,
 }
@@ -27,7 +27,7 @@ pub struct Finding {
 /// What is the matter with a part of a definition, the gravest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Concern {
+pub enum Severity {
     /// It is there and decides nothing.
     Ignored,
     /// It can be read in two ways.
@@ -38,7 +38,7 @@ pub enum Concern {
     Dangerous,
 }
 
-impl Concern {
+impl Severity {
     /// As the commands say it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -63,14 +63,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn find(&mut self, at: &str, concern: Concern, says: impl Into<String>) {
+    fn find(&mut self, at: &str, concern: Severity, says: impl Into<String>) {
         self.findings.push(Finding { at: at.to_owned(), concern, says: says.into() });
     }
 
     /// A part as it was read, or an unsupported one.
     fn part(&mut self, at: &str, read: Result<(Kind, String), Unread>) -> Criteria {
         let (kind, says) = read.unwrap_or_else(|why| {
-            self.find(at, Concern::Unsupported, why.clone());
+            self.find(at, Severity::Unsupported, why.clone());
             (Kind::Unsupported, why)
         });
         Criteria { at: at.to_owned(), says, kind }
@@ -103,7 +103,7 @@ impl Reader<'_> {
         };
         if parts.is_empty() {
             let who = if matches!(kind, "AND" | "NOT_ANY") { "everybody" } else { "nobody" };
-            self.find(at, Concern::Dangerous, format!("{kind} without a condition accepts {who}"));
+            self.find(at, Severity::Dangerous, format!("{kind} without a condition accepts {who}"));
         }
         Ok((Kind::Branch { decisive, negated, parts }, says.to_owned()))
     }
@@ -165,7 +165,7 @@ impl Reader<'_> {
             let says = format!(
                 "it accepts whoever has no event {event_type} here, if the account keeps such events"
             );
-            self.find(at, Concern::Ambiguous, says);
+            self.find(at, Severity::Ambiguous, says);
         }
         // An event without conditions on its properties is common, and its lists are often left out.
         let parts = if list(value, "filters")?.is_empty() && list(value, "filterBranches")?.is_empty() {
@@ -234,7 +234,7 @@ impl Reader<'_> {
         let refinements = self.refinements(value, at)?;
         if refinements.hold_of_nothing(negated) {
             let says = "it accepts whoever has no submission here, if the account keeps those of the form";
-            self.find(at, Concern::Ambiguous, says);
+            self.find(at, Severity::Ambiguous, says);
         }
         let says = format!(
             "{} {}",
@@ -250,7 +250,7 @@ impl Reader<'_> {
             .and_then(Value::as_bool)
             .ok_or("CONSTANT whose shouldAccept is neither true nor false")?;
         if accepts {
-            self.find(at, Concern::Dangerous, "this CONSTANT accepts everybody");
+            self.find(at, Severity::Dangerous, "this CONSTANT accepts everybody");
         }
         Ok((Kind::Constant(accepts), if accepts { "always" } else { "never" }.to_owned()))
     }

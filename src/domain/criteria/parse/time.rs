@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::operation::{before_or_after, between};
-use super::{Concern, Reader, Unread, members, text};
+use super::{Reader, Severity, Unread, members, text};
 use crate::domain::criteria::event::{Coalesce, Moment, SetType};
 use crate::domain::criteria::moment::{
     Bound, Indexed, Offset, Point, Reading, Set, When, Zone, instant_of_millis,
@@ -92,7 +92,7 @@ impl Reader<'_> {
         if operator == "IS_AFTER" && is_back(&point) {
             self.find(
                 at,
-                Concern::Ambiguous,
+                Severity::Ambiguous,
                 "IS_AFTER a point in the past is within that time, not more than that long ago",
             );
         }
@@ -126,9 +126,9 @@ impl Reader<'_> {
 
     pub(super) fn reversed(&mut self, at: &str, negated: bool) {
         let (concern, says) = if negated {
-            (Concern::Dangerous, "the upper bound is below the lower: every value is outside of them")
+            (Severity::Dangerous, "the upper bound is below the lower: every value is outside of them")
         } else {
-            (Concern::Ambiguous, "the upper bound is below the lower: nothing is between them")
+            (Severity::Ambiguous, "the upper bound is below the lower: nothing is between them")
         };
         self.find(at, concern, says);
     }
@@ -162,7 +162,7 @@ impl Reader<'_> {
             return Err(format!("{name} cannot be set on the reference {kind}"));
         }
         if kind.starts_with("FISCAL") {
-            self.find(at, Concern::Ambiguous, "the fiscal year is taken to begin in January");
+            self.find(at, Severity::Ambiguous, "the fiscal year is taken to begin in January");
         }
         let day_of_week = match reference.get("dayOfWeek").filter(|day| !day.is_null()) {
             Some(day) => Some(day_of_week(day).ok_or("dayOfWeek is no day")?),
@@ -173,7 +173,7 @@ impl Reader<'_> {
         if day.is_some_and(|day| day > 28) {
             self.find(
                 at,
-                Concern::Ambiguous,
+                Severity::Ambiguous,
                 "not every month has this day: in one without it nothing is deleted",
             );
         }

@@ -4,11 +4,11 @@ use super::dialect::Dialect;
 use super::{Rules, Store, StoreError};
 use crate::domain::dead_letter::Arrived;
 use crate::domain::enrollment::Rejection;
-use crate::ports::{DecideError, Decided, Decider, Message, Obstacle};
+use crate::ports::{DecideError, Decided, Decider, Message, RetryReason};
 
 /// A store, with what the settings say about decisions.
 #[derive(Clone, Debug)]
-pub struct Deciding {
+pub struct StoreDecider {
     store: Store,
     rules: Rules,
     /// The messages are dead letters of the store: none is written that is there already.
@@ -17,17 +17,17 @@ pub struct Deciding {
 
 impl Store {
     /// Decides by these settings.
-    pub fn deciding(&self, rules: Rules) -> Deciding {
-        Deciding { store: self.clone(), rules, again: false }
+    pub fn deciding(&self, rules: Rules) -> StoreDecider {
+        StoreDecider { store: self.clone(), rules, again: false }
     }
 
     /// Decides dead letters of this store anew.
-    pub fn deciding_again(&self, rules: Rules) -> Deciding {
-        Deciding { store: self.clone(), rules, again: true }
+    pub fn deciding_again(&self, rules: Rules) -> StoreDecider {
+        StoreDecider { store: self.clone(), rules, again: true }
     }
 }
 
-impl Decider for Deciding {
+impl Decider for StoreDecider {
     async fn decide(&self, batch: &[Message<'_>]) -> Result<Vec<Decided>, DecideError> {
         let decided = if self.again {
             self.store.decide_again(batch, &self.rules).await
@@ -59,10 +59,12 @@ fn sorted(error: StoreError, dialect: Dialect) -> DecideError {
         (StoreError::Unavailable(_) | StoreError::NotSetUp(_), _)
         | (StoreError::Contended(_), Dialect::Sqlite) => DecideError::Away(problem),
         (StoreError::Contended(_), Dialect::Postgres) => {
-            DecideError::InTheWay { obstacle: Obstacle::Contended, problem }
+            DecideError::InTheWay { obstacle: RetryReason::Contended, problem }
         }
-        (StoreError::TimedOut(_), _) => DecideError::InTheWay { obstacle: Obstacle::TimedOut, problem },
-        (StoreError::Unsupported(_), _) => DecideError::InTheWay { obstacle: Obstacle::Unsupported, problem },
+        (StoreError::TimedOut(_), _) => DecideError::InTheWay { obstacle: RetryReason::TimedOut, problem },
+        (StoreError::Unsupported(_), _) => {
+            DecideError::InTheWay { obstacle: RetryReason::Unsupported, problem }
+        }
         _ => DecideError::Unfit(problem),
     }
 }

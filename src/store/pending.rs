@@ -15,10 +15,10 @@ use super::batch::{ENROLLED, ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text}
 use super::db::Tx;
 use super::decide::{self, Rules};
 use super::facts::Known;
-use super::ledger::{self, TOOK_IN};
+use super::ledger::{self, COUNTS_AS_ENROLLED};
 use super::outbox::write_outbox;
 use super::values::{Row, args};
-use super::{KeyHome, Store, StoreError, reading, suppressions, switches, transaction};
+use super::{HashKeySource, Store, StoreError, pauses, reading, suppressions, transaction};
 use crate::domain::decision::{Decision, DeferReason, HoldReason};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
 use crate::domain::guard::Limit;
@@ -46,11 +46,11 @@ const EVENT: [Column; 5] = [
 pub(super) const HELD_BY_THE_GUARD: &str = "reason = 'volume_guard' AND ready_at IS NULL";
 
 /// How long one that the store does not take is left alone.
-const PUT_OFF: TimeDelta = TimeDelta::hours(1);
+const RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
 
 /// What was taken up, and what became of it where it is no longer what it was.
 #[derive(Debug, Default)]
-pub struct TakenUp {
+pub struct Redecided {
     pub keys: Vec<EnrollmentKey>,
     pub changed: Vec<(NewEnrollment, Decided)>,
     pub(super) trips: Vec<Trip>,
@@ -84,8 +84,8 @@ impl Store {
     /// # Errors
     ///
     /// Nothing was done, and all of them still wait.
-    pub async fn take_up(&self, limit: usize, rules: &Rules) -> Result<TakenUp, StoreError> {
-        let taken_up = transaction!(self, tx => take_up(tx, self, limit, rules))?;
+    pub async fn redecide_ready(&self, limit: usize, rules: &Rules) -> Result<Redecided, StoreError> {
+        let taken_up = transaction!(self, tx => redecide_ready(tx, self, limit, rules))?;
         log(&taken_up.trips);
         Ok(taken_up)
     }
@@ -95,7 +95,7 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn put_off_first_waiting(&self) -> Result<(), StoreError> {
+    pub async fn postpone_first_ready(&self) -> Result<(), StoreError> {
         transaction!(self, tx => put_off_first(tx)).map(drop)
     }
 
@@ -122,7 +122,7 @@ struct Taken {
 /// Keeps what is held or deferred for later; announces workflows of which the guard has held nothing so far.
 pub(super) async fn keep<'a>(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     known: &Known,
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
 ) -> Result<Vec<Trip>, StoreError> {
@@ -219,16 +219,16 @@ async fn announce(
     Ok(trips)
 }
 
-pub(super) async fn take_up(
+pub(super) async fn redecide_ready(
     tx: &mut Tx,
     store: &Store,
     limit: usize,
     rules: &Rules,
-) -> Result<TakenUp, StoreError> {
-    let now = switches::begin_to_decide(tx).await?;
+) -> Result<Redecided, StoreError> {
+    let now = pauses::lock_pauses_shared(tx).await?;
     let taken = take(tx, limit, now).await?;
     if taken.is_empty() {
-        return Ok(TakenUp::default());
+        return Ok(Redecided::default());
     }
     let approved = taken.iter().filter(|taken| taken.approved).map(|taken| taken.enrollment.key);
     let approved: HashSet<EnrollmentKey> = approved.collect();
@@ -255,7 +255,7 @@ pub(super) async fn take_up(
     last.finish(tx, rules, now).await?;
     let mut all: Vec<Option<(NewEnrollment, Decided)>> = batch.into_iter().zip(decided).map(Some).collect();
     let changed = changed.into_iter().filter_map(|at| all[at].take()).collect();
-    Ok(TakenUp { keys, changed, trips })
+    Ok(Redecided { keys, changed, trips })
 }
 
 /// Locks those whose time has come, and that nobody else has in hand.
@@ -296,7 +296,7 @@ pub(super) async fn held_of(
     let page = page.iter().map(|row| Ok(taken(row)?.enrollment)).collect::<Result<Vec<_>, StoreError>>()?;
     let earlier = format!(
         "SELECT {columns} FROM {} JOIN ledger l ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id \
-         AND l.object_id = b.contact_id AND {TOOK_IN} JOIN waiting_enrollments w ON {same} \
+         AND l.object_id = b.contact_id AND {COUNTS_AS_ENROLLED} JOIN waiting_enrollments w ON {same} \
          WHERE {held} AND (w.enrollment_id, w.action_id) <= ($3, $4) ORDER BY w.enrollment_id, w.action_id",
         tx.dialect().ids(5, &ENROLLED)
     );
@@ -368,7 +368,7 @@ pub(super) async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) ->
 /// Those that are decided for good wait no more; the others wait on.
 async fn settle(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     known: &Known,
     batch: &[NewEnrollment],
     decided: &[Decided],
@@ -414,14 +414,14 @@ pub(super) async fn put_off_first(tx: &mut Tx) -> Result<Option<(i64, i64)>, Sto
     tx.execute(
         "UPDATE waiting_enrollments SET ready_at = $4 \
          WHERE account_id = $1 AND enrollment_id = $2 AND action_id = $3",
-        args![account_id, enrollment_id, action_id, now + PUT_OFF],
+        args![account_id, enrollment_id, action_id, now + RETRY_AFTER],
     )
     .await?;
     Ok(Some((account_id, enrollment_id)))
 }
 
 /// Takes up what these workflows deferred: they may be open at other times by now.
-pub(super) async fn look_again(
+pub(super) async fn mark_ready(
     tx: &mut Tx,
     workflows: impl Iterator<Item = (i64, i64)>,
     now: Time,

@@ -1,14 +1,14 @@
 //! What one message came to, and how it is settled. Pure.
 
-use super::parts::Answer;
+use super::bisect::Answer;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{DeadLetterReason, EnrollmentKey, NewEnrollment, Rejection};
-use crate::ports::{Decided, Obstacle, Verdict};
+use crate::ports::{Decided, RetryReason, Verdict};
 
 /// What one message came to.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are of the large variant")]
-pub enum Judged {
+pub enum Disposition {
     /// It stands in the ledger.
     Decided(NewEnrollment, Decided),
     /// It is no event, or contradicts one; the dead letter is committed.
@@ -16,12 +16,12 @@ pub enum Judged {
     /// It cannot be decided: the dead letter is to be written by itself.
     GivenUp(Rejection),
     /// It is tried again later; by its key it is known, if it was read.
-    PutOff(Option<EnrollmentKey>, Obstacle, String),
+    PutOff(Option<EnrollmentKey>, RetryReason, String),
 }
 
 /// How often a message was tried, and may be.
 #[derive(Clone, Copy, Debug)]
-pub struct Tries {
+pub struct RetryBudget {
     /// How often it was put off before.
     pub attempt: u32,
     /// How often the feed can put it off in all.
@@ -30,9 +30,9 @@ pub struct Tries {
     pub at_once: u32,
 }
 
-impl Judged {
+impl Disposition {
     /// What was read of a message, and what was found out about it. One that was not read stays what it is.
-    pub fn of(event: Result<NewEnrollment, Rejection>, answer: Answer, tries: Tries) -> Self {
+    pub fn of(event: Result<NewEnrollment, Rejection>, answer: Answer, tries: RetryBudget) -> Self {
         let give_up = |event: Result<_, _>, reason, detail| {
             Self::GivenUp(event.err().unwrap_or(Rejection { reason, detail }))
         };
@@ -74,13 +74,13 @@ mod tests {
     use super::*;
     use crate::domain::enrollment::parse_event;
 
-    fn in_the_way(attempt: u32, retries: u32, at_once: u32) -> Judged {
+    fn in_the_way(attempt: u32, retries: u32, at_once: u32) -> Disposition {
         let event = json!({"specversion": "1.0", "id": "m-1", "source": "/engine", "type": "workflow.enrollment.created",
             "data": {"accountId": "1", "workflowId": "5", "actionId": "2", "enrollmentId": "9001",
                 "objectTypeId": "0-1", "objectId": "512", "enrolledAt": "2026-11-21T10:00:00Z", "cause": "MANUAL"}});
         let enrollment = parse_event(event.to_string().as_bytes()).unwrap();
-        let answer = Answer::InTheWay(Obstacle::Contended, "a lock".to_owned());
-        Judged::of(Ok(enrollment), answer, Tries { attempt, retries, at_once })
+        let answer = Answer::InTheWay(RetryReason::Contended, "a lock".to_owned());
+        Disposition::of(Ok(enrollment), answer, RetryBudget { attempt, retries, at_once })
     }
 
     #[test]
@@ -89,14 +89,16 @@ mod tests {
             assert!(matches!(in_the_way(attempt, 5, 1).verdict(false), Some(Verdict::Retry)), "{attempt}");
         }
         for (attempt, retries, at_once, times) in [(5, 5, 1, 6), (9, 5, 1, 6), (0, 0, 6, 6)] {
-            let Judged::GivenUp(rejection) = in_the_way(attempt, retries, at_once) else { panic!("put off") };
+            let Disposition::GivenUp(rejection) = in_the_way(attempt, retries, at_once) else {
+                panic!("put off")
+            };
             assert_eq!(rejection.reason, DeadLetterReason::RetriesExhausted);
             assert_eq!(rejection.detail, format!("$.data: a lock; tried {times} times"));
         }
     }
 
     #[test]
-    fn a_service_that_stops_gives_back_what_it_would_put_off() {
+    fn shutdown_requeues_instead_of_scheduling_retries() {
         assert!(in_the_way(0, 5, 1).verdict(true).is_none());
         assert!(
             matches!(in_the_way(5, 5, 1).verdict(true), Some(Verdict::DeadLetter(_))),

@@ -87,9 +87,9 @@ impl Store {
 
 /// What is paused of the accounts of a batch.
 #[derive(Debug, Default)]
-pub(super) struct Switches(HashSet<(i64, i64)>);
+pub(super) struct Pauses(HashSet<(i64, i64)>);
 
-impl Switches {
+impl Pauses {
     pub(super) async fn load(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<Self, StoreError> {
         let batch = Lists::ids(accounts.iter().map(|account_id| [*account_id]));
         let sql = format!(
@@ -108,12 +108,12 @@ impl Switches {
 }
 
 /// Begins a deciding transaction: no pause comes between the switches it is about to read and its commit.
-pub(super) async fn begin_to_decide(tx: &mut Tx) -> Result<Time, StoreError> {
-    tx.time(&tx.dialect().now_sharing(LOCK)).await
+pub(super) async fn lock_pauses_shared(tx: &mut Tx) -> Result<Time, StoreError> {
+    tx.time(&tx.dialect().lock_shared_and_now(LOCK)).await
 }
 
 async fn pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
-    let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
+    let now = tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await?;
     refuse_unknown(tx, scope, "paused").await?;
     let (account_id, workflow_id) = scope.key();
     let who = operator.who(tx, account_id, "stop workflows that delete").await?;
@@ -147,7 +147,7 @@ async fn refuse_unknown(tx: &mut Tx, scope: Scope, deed: &str) -> Result<(), Sto
 
 async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resumed, StoreError> {
     // Alone, like a pause: a batch that still saw it would hold rows that nobody takes up.
-    let now = tx.time(&tx.dialect().now_alone(LOCK)).await?;
+    let now = tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await?;
     let (account_id, workflow_id) = scope.key();
     let who = operator.who(tx, account_id, "let workflows delete").await?;
     let resumed = tx

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use super::Options;
-use super::judged::Judged;
+use super::disposition::Disposition;
 use super::lane::report;
 use crate::ports::Stop;
 use crate::store::{Rules, Store};
@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Takes them up until asked to stop; once at least, so that a run that ends at once does its share.
 pub async fn run(store: Store, rules: Rules, options: Options, mut stop: Stop) {
     loop {
-        take_up(&store, &rules, &options, &stop).await;
+        redecide_ready(&store, &rules, &options, &stop).await;
         if stop.is_requested() {
             return;
         }
@@ -31,13 +31,13 @@ pub async fn run(store: Store, rules: Rules, options: Options, mut stop: Stop) {
 }
 
 /// Takes up all there are now, batch by batch.
-async fn take_up(store: &Store, rules: &Rules, options: &Options, stop: &Stop) {
+async fn redecide_ready(store: &Store, rules: &Rules, options: &Options, stop: &Stop) {
     let mut limit = options.batch_size;
     loop {
-        match store.take_up(limit, rules).await {
+        match store.redecide_ready(limit, rules).await {
             Ok(taken) => {
                 for (enrollment, decided) in taken.changed {
-                    report(&Judged::Decided(enrollment, decided), options);
+                    report(&Disposition::Decided(enrollment, decided), options);
                 }
                 if taken.keys.len() < limit {
                     return;
@@ -52,7 +52,7 @@ async fn take_up(store: &Store, rules: &Rules, options: &Options, stop: &Stop) {
             Err(_) if limit > 1 => limit /= 2,
             Err(problem) => {
                 error!(error = %problem, "a waiting enrollment cannot be decided; it is put off for an hour");
-                if let Err(problem) = store.put_off_first_waiting().await {
+                if let Err(problem) = store.postpone_first_ready().await {
                     warn!(error = %problem, "the enrollment was not put off");
                     return;
                 }

@@ -7,13 +7,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
-use super::fields::Fields;
+use super::form_fields::Fields;
 use super::layout;
 use crate::domain::credential::{Credential, Kind};
-use crate::http::auth::{Gate, Outside};
-use crate::http::limits::{self, NoBody};
+use crate::http::auth::{AuthError, Authenticator};
+use crate::http::limits::{self, BodyError};
 use crate::operations;
-use crate::store::sessions::{Taken, new_form};
+use crate::store::sessions::{Taken, issue_csrf_token};
 use crate::store::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 
@@ -22,7 +22,7 @@ pub const COOKIE: &str = "reaper_session";
 
 /// Whoever looks at a page.
 #[derive(Clone, Debug)]
-pub struct Visit {
+pub struct Session {
     pub caller: Caller,
     pub session: Credential,
     store: Store,
@@ -31,9 +31,9 @@ pub struct Visit {
 /// Why a page is not shown, or a form not taken.
 pub enum Trouble {
     /// There is no session.
-    Outside,
+    AuthError,
     /// What went wrong, in the frame of the pages.
-    Inside(Box<(StatusCode, Visit, String)>),
+    Inside(Box<(StatusCode, Session, String)>),
     /// What went wrong before it was known whose session it is.
     Early(StatusCode, String),
 }
@@ -85,16 +85,16 @@ pub fn from_here(headers: &HeaderMap) -> Result<(), Foreign> {
     }
 }
 
-impl Visit {
+impl Session {
     /// The visit that a request belongs to.
-    pub async fn of(gate: &Gate, headers: &HeaderMap) -> Result<Self, Trouble> {
-        let session = session_of(headers).ok_or(Trouble::Outside)?;
+    pub async fn of(gate: &Authenticator, headers: &HeaderMap) -> Result<Self, Trouble> {
+        let session = session_of(headers).ok_or(Trouble::AuthError)?;
         match gate.by_session(&session).await {
             Ok(caller) => Ok(Self { caller, session, store: gate.store().clone() }),
-            Err(Outside::Store(error)) => {
+            Err(AuthError::Store(error)) => {
                 Err(Trouble::Early(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
             }
-            Err(Outside::Unknown | Outside::TooMany) => Err(Trouble::Outside),
+            Err(AuthError::Unknown | AuthError::TooMany) => Err(Trouble::AuthError),
         }
     }
 
@@ -114,7 +114,7 @@ impl Visit {
 
     /// A form that this session may send to a path, once.
     pub fn form(&self, path: &str, content: &Markup) -> Result<Markup, Trouble> {
-        let seal = new_form(&self.session, path).map_err(|error| self.store_trouble(&error))?;
+        let seal = issue_csrf_token(&self.session, path).map_err(|error| self.store_trouble(&error))?;
         Ok(html! {
             form method="post" action=(path) {
                 input type="hidden" name="form" value=(seal);
@@ -164,15 +164,15 @@ pub struct Asked(pub Fields);
 
 /// A form that was made for this session and this path, and is sent for the first time.
 pub struct Sent {
-    pub visit: Visit,
+    pub visit: Session,
     pub fields: Fields,
 }
 
-impl<S: Sync> FromRequestParts<S> for Visit {
+impl<S: Sync> FromRequestParts<S> for Session {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
-        parts.extensions.get::<Self>().cloned().ok_or(Trouble::Outside)
+        parts.extensions.get::<Self>().cloned().ok_or(Trouble::AuthError)
     }
 }
 
@@ -188,14 +188,14 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     type Rejection = Trouble;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Trouble> {
-        let visit = request.extensions().get::<Visit>().cloned().ok_or(Trouble::Outside)?;
+        let visit = request.extensions().get::<Session>().cloned().ok_or(Trouble::AuthError)?;
         if let Err(foreign) = from_here(request.headers()) {
             return Err(visit.trouble(StatusCode::FORBIDDEN, foreign.says(FORGED)));
         }
         let path = request.uri().path().to_owned();
         let fields = fields(&request).map_err(|(status, says)| visit.trouble(status, says))?;
         let form = fields.text("form").unwrap_or_default();
-        let taken = visit.store.take_form(&visit.session, &path, form).await;
+        let taken = visit.store.consume_csrf_token(&visit.session, &path, form).await;
         match taken.map_err(|error| visit.store_trouble(&error))? {
             Taken::Once => Ok(Self { visit, fields }),
             Taken::Before => Err(visit.trouble(StatusCode::CONFLICT, SENT_BEFORE)),
@@ -216,16 +216,16 @@ pub fn fields(request: &Request<Body>) -> Result<Fields, (StatusCode, &'static s
     }
     match limits::body_of(request) {
         Ok(body) => Ok(Fields::parse(&body)),
-        Err(NoBody::TooLarge) => Err((StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.")),
-        Err(NoBody::TooSlow) => Err((StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time.")),
-        Err(NoBody::Broken) => Err((StatusCode::BAD_REQUEST, "The form ended too early.")),
+        Err(BodyError::TooLarge) => Err((StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.")),
+        Err(BodyError::TooSlow) => Err((StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time.")),
+        Err(BodyError::Broken) => Err((StatusCode::BAD_REQUEST, "The form ended too early.")),
     }
 }
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         match self {
-            Self::Outside => Redirect::to("/login").into_response(),
+            Self::AuthError => Redirect::to("/login").into_response(),
             Self::Inside(inside) => {
                 let (status, visit, says) = *inside;
                 let content = html! { p.notice.bad role="alert" { (says) } };

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::ports::{DecideError, Decided, Obstacle};
+use crate::ports::{DecideError, Decided, RetryReason};
 
 /// What was found out about one message.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub enum Answer {
     /// The store cannot take it.
     Unfit(String),
     /// Something was in its way, as often as it was tried.
-    InTheWay(Obstacle, String),
+    InTheWay(RetryReason, String),
 }
 
 /// What to do after a failure.
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn in_the_way() -> DecideError {
-        DecideError::InTheWay { obstacle: Obstacle::TimedOut, problem: "57014".to_owned() }
+        DecideError::InTheWay { obstacle: RetryReason::TimedOut, problem: "57014".to_owned() }
     }
 
     /// Has `count` messages decided by somebody who fails like this on every part with message `bad` in it: the parts
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_taken_is_found_by_halves() {
+    fn poison_message_is_isolated_by_bisection() {
         let (asked, answers) = play(8, 5, &DecideError::Unfit(String::new()));
         assert_eq!(answers, "dddddudd");
         assert_eq!(asked, [0..8, 0..4, 4..8, 4..6, 4..5, 5..6, 6..8]);
@@ -165,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_other_place_to_wait_one_is_tried_again_at_its_own() {
+    fn without_retry_queues_a_message_is_retried_in_place() {
         let mut parts = Parts::new(1, 2);
         assert_eq!(parts.failed(in_the_way()), Step::Pause);
         assert_eq!(parts.failed(in_the_way()), Step::Pause);
         assert_eq!(parts.failed(in_the_way()), Step::GoOn);
         assert_eq!(parts.next(), None);
-        assert!(matches!(parts.into_answers()[..], [Answer::InTheWay(Obstacle::TimedOut, _)]));
+        assert!(matches!(parts.into_answers()[..], [Answer::InTheWay(RetryReason::TimedOut, _)]));
     }
 }

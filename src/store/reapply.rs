@@ -12,10 +12,10 @@ use super::db::Tx;
 use super::dialect::names;
 use super::erase::{self, By};
 use super::identifiers::{CONTACTS, holders};
-use super::import::{absent_accounts, take_turn};
+use super::import::{absent_accounts, lock_imports};
 use super::receipts::{self, Effect, NewReceipt};
 use super::values::{Arg, args};
-use super::{KeyHome, Store, StoreError, reading, suppressions, transaction};
+use super::{HashKeySource, Store, StoreError, reading, suppressions, transaction};
 use crate::domain::journal::{ErasedRecord, Erasure, Suppression};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::suppression::{HashKeys, PURGED};
@@ -26,7 +26,7 @@ const PAGE: i64 = 1000;
 
 /// What became of an erasure of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum ReapplyOutcome {
     /// The contact was back, and is gone again.
     Erased,
     /// Nobody was there; an import will know.
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// Refused: which key it lacks, and what to do.
     pub async fn knows_keys(&self, keys: &BTreeMap<String, String>) -> Result<(), StoreError> {
-        reading!(self, tx => know_keys(tx, self.hash_key_home(), keys))
+        reading!(self, tx => verify_keys(tx, self.hash_key_home(), keys))
     }
 
     /// Those of the accounts that this store does not have.
@@ -61,7 +61,7 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer, or rows survived: then nothing of this contact was erased.
-    pub async fn erase_again(&self, erasure: &Erasure, operator: &str) -> Result<Again, StoreError> {
+    pub async fn erase_again(&self, erasure: &Erasure, operator: &str) -> Result<ReapplyOutcome, StoreError> {
         transaction!(self, tx => again(tx, self, erasure, operator))
     }
 
@@ -70,7 +70,11 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn suppress_again(&self, hashes: &[Suppression], operator: &str) -> Result<u64, StoreError> {
+    pub async fn reapply_suppressions(
+        &self,
+        hashes: &[Suppression],
+        operator: &str,
+    ) -> Result<u64, StoreError> {
         transaction!(self, tx => suppress(tx, hashes, operator))
     }
 
@@ -104,7 +108,7 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn revive_again(
+    pub async fn reactivate_suppressions(
         &self,
         account_id: i64,
         after: &str,
@@ -114,7 +118,11 @@ impl Store {
     }
 }
 
-async fn know_keys(tx: &mut Tx, home: &KeyHome, wanted: &BTreeMap<String, String>) -> Result<(), StoreError> {
+async fn verify_keys(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    wanted: &BTreeMap<String, String>,
+) -> Result<(), StoreError> {
     let keys = suppressions::existing_keys(tx, home).await?;
     for (key_id, check) in wanted {
         let known = keys.iter().flat_map(HashKeys::iter).find(|key| key.id == *key_id);
@@ -131,44 +139,54 @@ async fn know_keys(tx: &mut Tx, home: &KeyHome, wanted: &BTreeMap<String, String
     Ok(())
 }
 
-async fn again(tx: &mut Tx, store: &Store, erasure: &Erasure, operator: &str) -> Result<Again, StoreError> {
+async fn again(
+    tx: &mut Tx,
+    store: &Store,
+    erasure: &Erasure,
+    operator: &str,
+) -> Result<ReapplyOutcome, StoreError> {
     // An import may be about to bring the contact: it ends first, or sees that the contact is gone.
-    let now = take_turn(tx).await?;
+    let now = lock_imports(tx).await?;
     let &Erasure { account_id, contact_id, erased_at, erased_by, .. } = erasure;
     let actor = Actor::Operator(operator.to_owned());
     let Some(contact_id) = contact_id else { return record_unknown(tx, erasure, &actor).await };
     if erase::held_since(tx, account_id, contact_id).await?.is_some() {
-        return Ok(Again::Held);
+        return Ok(ReapplyOutcome::Held);
     }
     let keys = suppressions::keys(tx, store.hash_key_home()).await?;
     let by = By { keys: &keys, actor: actor.clone(), user_id: erased_by, first_at: Some(erased_at) };
     if erase::erase_contact(tx, &by, account_id, contact_id, now).await?.is_some() {
         audit::write(tx, now, account_id, &actor, "erase_again", &[contact_id], 1).await?;
-        return Ok(Again::Erased);
+        return Ok(ReapplyOutcome::Erased);
     }
     // An erasure says more than a purge.
     let sql = "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) VALUES ($1, $2, 'erased', $3) \
                ON CONFLICT (account_id, contact_id) DO UPDATE SET state = 'erased', gone_at = excluded.gone_at \
                WHERE gone_contacts.state <> 'erased'";
     if tx.execute(sql, args![account_id, contact_id, erased_at]).await? == 0 {
-        return Ok(Again::Known);
+        return Ok(ReapplyOutcome::Known);
     }
     record(tx, erasure, &actor, now).await
 }
 
 /// An erasure by an address that no contact had: the receipt; the address is among the suppressions.
-async fn record_unknown(tx: &mut Tx, erasure: &Erasure, actor: &Actor) -> Result<Again, StoreError> {
+async fn record_unknown(tx: &mut Tx, erasure: &Erasure, actor: &Actor) -> Result<ReapplyOutcome, StoreError> {
     let &Erasure { account_id, erased_at, .. } = erasure;
     let sql = "SELECT 1 AS one FROM erasures WHERE account_id = $1 AND contact_id IS NULL AND at = $2";
     if tx.row(sql, args![account_id, erased_at]).await?.is_some() {
-        return Ok(Again::Known);
+        return Ok(ReapplyOutcome::Known);
     }
     let now = tx.now().await?;
     record(tx, erasure, actor, now).await
 }
 
 /// Keeps the receipt of an erasure that has nothing to erase here.
-async fn record(tx: &mut Tx, erasure: &Erasure, actor: &Actor, now: Time) -> Result<Again, StoreError> {
+async fn record(
+    tx: &mut Tx,
+    erasure: &Erasure,
+    actor: &Actor,
+    now: Time,
+) -> Result<ReapplyOutcome, StoreError> {
     let &Erasure { account_id, contact_id, erased_at: at, erased_by: user_id, .. } = erasure;
     let effect = &Effect::default();
     let new =
@@ -177,7 +195,7 @@ async fn record(tx: &mut Tx, erasure: &Erasure, actor: &Actor, now: Time) -> Res
     let ids: Vec<i64> = contact_id.into_iter().collect();
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     audit::write(tx, now, account_id, actor, "record_erasure", &ids, count).await?;
-    Ok(Again::Recorded)
+    Ok(ReapplyOutcome::Recorded)
 }
 
 async fn suppress(tx: &mut Tx, hashes: &[Suppression], operator: &str) -> Result<u64, StoreError> {
@@ -218,12 +236,12 @@ async fn audit_statuses(
 
 async fn revive(
     tx: &mut Tx,
-    home: &KeyHome,
+    home: &HashKeySource,
     account_id: i64,
     after: &str,
     operator: &str,
 ) -> Result<Option<(String, u64)>, StoreError> {
-    let now = take_turn(tx).await?;
+    let now = lock_imports(tx).await?;
     let page = |table| {
         format!(
             "SELECT * FROM (SELECT DISTINCT email_key FROM {table} WHERE account_id = $1 AND email_key > $2 \

@@ -3,23 +3,23 @@
 use axum::extract::State as Shared;
 use maud::{Markup, html};
 
-use super::layout::{self, Page, Shown};
-use super::visit::{Asked, Sent, Trouble, Visit};
+use super::layout::{self, Page, PageResult};
+use super::session::{Asked, Sent, Session, Trouble};
 use crate::domain::counted::{counted, verb};
 use crate::domain::permission::Scope;
 use crate::http::api::input::held_cursor;
 use crate::operations::Operations;
-use crate::store::holds::{Held, HeldEnrollment, Ruling};
+use crate::store::holds::{Held, HeldEnrollment, HoldResolution};
 use crate::store::overview::Overview;
+use crate::store::pauses;
 use crate::store::read::Filter;
-use crate::store::switches;
 
 /// Workflows on the page.
 const ROWS: i64 = 200;
 /// Held enrollments on a page.
 const HELD: usize = 100;
 
-pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Shown {
+pub async fn holds(Shared(operations): Shared<Operations>, visit: Session) -> PageResult {
     let filter = Filter { account_id: Some(visit.account()), limit: ROWS, ..Filter::default() };
     let held = operations.store.holds(&filter).await.map_err(|error| visit.store_trouble(&error))?;
     let overview = operations.store.overview(visit.account(), 0).await;
@@ -54,7 +54,7 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: Visit) -> Show
 }
 
 /// Whom an approval would delete, and why it would spare the others.
-pub async fn held(Shared(operations): Shared<Operations>, visit: Visit, Asked(asked): Asked) -> Shown {
+pub async fn held(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let workflow = asked.needed_id("workflow").map_err(mistake)?;
     let after = asked.held_cursor().map_err(mistake)?.unwrap_or_default();
@@ -91,7 +91,7 @@ pub async fn held(Shared(operations): Shared<Operations>, visit: Visit, Asked(as
     Ok(layout::page(&visit, &format!("Workflow {workflow}, held by the guard"), Some("/holds"), &content))
 }
 
-fn rulings(visit: &Visit, held: &Held) -> Result<Markup, Trouble> {
+fn rulings(visit: &Session, held: &Held) -> Result<Markup, Trouble> {
     let count = u64::try_from(held.count).unwrap_or_default();
     let ruling = |verb: &str, label: &str| {
         let content = html! {
@@ -107,7 +107,7 @@ fn rulings(visit: &Visit, held: &Held) -> Result<Markup, Trouble> {
     })
 }
 
-fn switch(visit: &Visit, overview: &Overview) -> Result<Markup, Trouble> {
+fn switch(visit: &Session, overview: &Overview) -> Result<Markup, Trouble> {
     let which = |path: &str, workflow: Option<i64>, label: &str| {
         let content = html! {
             @if let Some(workflow) = workflow { input type="hidden" name="workflow" value=(workflow); }
@@ -133,30 +133,34 @@ fn switch(visit: &Visit, overview: &Overview) -> Result<Markup, Trouble> {
     })
 }
 
-pub async fn approve(operations: Shared<Operations>, sent: Sent) -> Shown {
-    rule(operations, sent, Ruling::Approve).await
+pub async fn approve(operations: Shared<Operations>, sent: Sent) -> PageResult {
+    rule(operations, sent, HoldResolution::Approve).await
 }
 
-pub async fn reject(operations: Shared<Operations>, sent: Sent) -> Shown {
-    rule(operations, sent, Ruling::Reject).await
+pub async fn reject(operations: Shared<Operations>, sent: Sent) -> PageResult {
+    rule(operations, sent, HoldResolution::Reject).await
 }
 
-async fn rule(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent, ruling: Ruling) -> Shown {
+async fn rule(
+    Shared(operations): Shared<Operations>,
+    Sent { visit, fields }: Sent,
+    ruling: HoldResolution,
+) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let workflow = fields.needed_id("workflow").map_err(mistake)?;
     let confirm = fields.confirm().map_err(mistake)?;
     let of = (visit.account(), workflow);
-    let ruled = operations.rule_on_holds(of, ruling, confirm, &visit.operator()).await;
+    let ruled = operations.resolve_holds(of, ruling, confirm, &visit.operator()).await;
     ruled.map_err(|error| visit.operation_trouble(&error))?;
     let says = match ruling {
-        Ruling::Approve => "approved, and decided anew within 5 seconds.",
-        Ruling::Reject => "rejected, and skipped.",
+        HoldResolution::Approve => "approved, and decided anew within 5 seconds.",
+        HoldResolution::Reject => "rejected, and skipped.",
     };
     let (held, are) = (counted(confirm, "enrollment"), verb(confirm, "is", "are"));
     Ok(done(&visit, &format!("{held} of workflow {workflow} {are} {says}")))
 }
 
-fn done(visit: &Visit, says: &str) -> Page {
+fn done(visit: &Session, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/holds" { "Back to the holds" } }
@@ -164,19 +168,19 @@ fn done(visit: &Visit, says: &str) -> Page {
     layout::page(visit, "Done", Some("/holds"), &content)
 }
 
-fn scope(sent: &Sent) -> Result<switches::Scope, Trouble> {
+fn scope(sent: &Sent) -> Result<pauses::Scope, Trouble> {
     let workflow_id = sent.fields.id("workflow").map_err(|says| sent.visit.mistake(says))?;
-    Ok(switches::Scope { account_id: Some(sent.visit.account()), workflow_id })
+    Ok(pauses::Scope { account_id: Some(sent.visit.account()), workflow_id })
 }
 
-pub async fn pause(Shared(operations): Shared<Operations>, sent: Sent) -> Shown {
+pub async fn pause(Shared(operations): Shared<Operations>, sent: Sent) -> PageResult {
     let (scope, visit) = (scope(&sent)?, sent.visit);
     let paused = operations.pause(scope, &visit.operator()).await;
     paused.map_err(|error| visit.operation_trouble(&error))?;
     Ok(done(&visit, &format!("Paused: {scope}. No workflow of it deletes until it is resumed.")))
 }
 
-pub async fn resume(Shared(operations): Shared<Operations>, sent: Sent) -> Shown {
+pub async fn resume(Shared(operations): Shared<Operations>, sent: Sent) -> PageResult {
     let (scope, visit) = (scope(&sent)?, sent.visit);
     let resumed = operations.store.resume(scope, &visit.operator()).await;
     let resumed = resumed.map_err(|error| visit.store_trouble(&error))?;

@@ -9,21 +9,21 @@ use super::{Options, short};
 use crate::ports::FeedError;
 
 /// The rungs, in the order they are climbed.
-pub(super) struct Ladder(Vec<Rung>);
+pub(super) struct RetryQueues(Vec<RetryQueue>);
 
 /// One queue and its time to live.
-pub(super) struct Rung {
+pub(super) struct RetryQueue {
     pub(super) queue: ShortString,
     millis: u64,
 }
 
-impl Ladder {
+impl RetryQueues {
     /// # Errors
     /// A name that is too long.
     pub(super) fn new(options: &Options) -> Result<Self, FeedError> {
         let rung = |delay: &Duration| {
             let queue = short(&queue(&options.retry_queue_prefix, *delay))?;
-            Ok(Rung { queue, millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) })
+            Ok(RetryQueue { queue, millis: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) })
         };
         options.retry_delays.iter().map(rung).collect::<Result<_, _>>().map(Self)
     }
@@ -33,12 +33,12 @@ impl Ladder {
     }
 
     /// For a message that was put off so often; `None` where it has been on all of them.
-    pub(super) fn rung(&self, attempt: u32) -> Option<&Rung> {
+    pub(super) fn rung(&self, attempt: u32) -> Option<&RetryQueue> {
         self.0.get(usize::try_from(attempt).ok()?)
     }
 }
 
-impl Rung {
+impl RetryQueue {
     /// How long a message waits here: between half of the rung and all of it, so that many that failed together come
     /// back apart. None waits longer than the rung behind one that came before it.
     pub(super) fn wait(&self) -> u64 {
@@ -71,8 +71,8 @@ mod tests {
     }
 
     #[test]
-    fn rungs_are_climbed_in_order_and_none_is_waited_on_longer_than_it_is_or_less_than_half() {
-        let ladder = Ladder::new(&test_options()).unwrap();
+    fn retry_delay_is_jittered_between_half_and_full() {
+        let ladder = RetryQueues::new(&test_options()).unwrap();
         assert_eq!(ladder.len(), 5);
         for (attempt, seconds) in [1, 5, 30, 120, 600].into_iter().enumerate() {
             let rung = ladder.rung(u32::try_from(attempt).unwrap()).unwrap();

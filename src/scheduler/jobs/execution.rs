@@ -4,34 +4,34 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use super::{Job, Office, Runner};
+use super::{Job, LeaderLease, RunContext};
 use crate::domain::batch_size::AdaptiveBatchSize;
 use crate::domain::time::Time;
 use crate::ports::Decided;
 use crate::store::StoreError;
-use crate::store::lease::Duty;
+use crate::store::lease::LeaseName;
 use crate::store::retention::{Held, Locked, Run, Sweep, Target};
 use crate::telemetry;
 
 /// How long a batch may take.
 const TARGET_BATCH_TIME: Duration = Duration::from_secs(1);
 /// Between two looks at whoever goes before us.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beside enrollments a job rests so many times as long as it works: it has a third of the time of one connection.
-const REST: u32 = 2;
+const REST_FACTOR: u32 = 2;
 /// How long PostgreSQL bears with a transaction that does nothing, at least.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// More rows than this that cannot be removed are no rows that are poisoned: something else is wrong.
-const MOST_FAILURES: u64 = 100;
+const MAX_FAILED_ROWS: u64 = 100;
 
 /// A run that is under way.
-pub struct Attempt<'a> {
+pub struct Execution<'a> {
     job: &'a Job,
-    runner: &'a Runner<'a>,
+    runner: &'a RunContext<'a>,
     run: Run,
     began: Instant,
     batch_size: AdaptiveBatchSize,
-    /// The last transaction came late and was refused; see [`Attempt::refused`].
+    /// The last transaction came late and was refused; see [`Execution::refused`].
     was_refused: bool,
     /// How long it has yet to rest before its next transaction.
     rest: Duration,
@@ -46,8 +46,8 @@ struct Pass {
     failed_before: Option<Time>,
 }
 
-impl<'a> Attempt<'a> {
-    pub fn new(job: &'a Job, runner: &'a Runner<'a>, run: Run) -> Self {
+impl<'a> Execution<'a> {
+    pub fn new(job: &'a Job, runner: &'a RunContext<'a>, run: Run) -> Self {
         Self {
             job,
             runner,
@@ -125,7 +125,7 @@ impl<'a> Attempt<'a> {
                     info!(job.name = self.job.name, job.waits_for = behind, "job waits");
                 }
                 waited = true;
-                LOOK_AGAIN
+                RECHECK_INTERVAL
             };
             if let Some(stopped_by) = self.pause(pause).await? {
                 return Ok(Some(stopped_by));
@@ -134,13 +134,13 @@ impl<'a> Attempt<'a> {
     }
 
     /// Lets the enrollments that are being decided have the machine for a while, after so much work of its own.
-    async fn make_room(&mut self, worked: Duration) {
+    async fn schedule_rest(&mut self, worked: Duration) {
         // Taking up what waited is deciding enrollments.
         let decides = matches!(self.job.target, Target::Waiting(_));
         if decides || !self.runner.store.is_deciding().await.unwrap_or(false) {
             return;
         }
-        self.rest = worked * REST;
+        self.rest = worked * REST_FACTOR;
         if !std::mem::replace(&mut self.has_rested, true) {
             info!(job.name = self.job.name, "job rests between its batches: enrollments are being decided");
         }
@@ -148,7 +148,7 @@ impl<'a> Attempt<'a> {
 
     /// The next piece of the rest, if any is left.
     fn next_rest(&mut self) -> Option<Duration> {
-        let piece = self.rest.min(LOOK_AGAIN);
+        let piece = self.rest.min(RECHECK_INTERVAL);
         self.rest -= piece;
         (!piece.is_zero()).then_some(piece)
     }
@@ -159,7 +159,7 @@ impl<'a> Attempt<'a> {
         if lease(self.runner).await?.is_none() {
             return Ok(Some("lease_lost"));
         }
-        if let Err(error) = self.runner.store.run_waits(&self.run).await {
+        if let Err(error) = self.runner.store.heartbeat_run(&self.run).await {
             return self.refused(error).await;
         }
         let mut stop = self.runner.stop.clone();
@@ -173,7 +173,7 @@ impl<'a> Attempt<'a> {
     /// Who is behind, if anybody.
     async fn behind(&self) -> Option<&'static str> {
         for lag in self.runner.lags {
-            if lag.is_behind().await {
+            if lag.should_wait().await {
                 return Some(lag.of_what());
             }
         }
@@ -205,7 +205,7 @@ impl<'a> Attempt<'a> {
                 for (enrollment, Decided { decision, .. }) in &swept.decided {
                     telemetry::decided(enrollment, decision);
                 }
-                self.make_room(worked).await;
+                self.schedule_rest(worked).await;
                 Ok(removed > 0)
             }
             Err(error) if !self.is_about_rows(&error).await => Err(error),
@@ -217,7 +217,7 @@ impl<'a> Attempt<'a> {
                 warn!(job.name = self.job.name, %error, "a row could not be removed; it is set aside");
                 let aside = self.runner.store.set_aside(&sweep).await?;
                 self.run.done = self.run.done.and_failed(aside);
-                if self.run.done.failed >= MOST_FAILURES { Err(error) } else { Ok(aside > 0) }
+                if self.run.done.failed >= MAX_FAILED_ROWS { Err(error) } else { Ok(aside > 0) }
             }
         }
     }
@@ -233,8 +233,8 @@ impl<'a> Attempt<'a> {
 }
 
 /// Keeps the lease. `None`: another has it. A run without an office needs none.
-pub async fn lease(runner: &Runner<'_>) -> Result<Option<Option<Held>>, StoreError> {
-    let Some(Office { holder, period }) = runner.office else { return Ok(Some(None)) };
-    let lease = runner.store.hold_lease(Duty::Schedule, holder, period).await?;
+pub async fn lease(runner: &RunContext<'_>) -> Result<Option<Option<Held>>, StoreError> {
+    let Some(LeaderLease { holder, period }) = runner.office else { return Ok(Some(None)) };
+    let lease = runner.store.acquire_or_renew_lease(LeaseName::Schedule, holder, period).await?;
     Ok(lease.map(|lease| Some(Held { lease, patience: period.max(PATIENCE) })))
 }

@@ -9,20 +9,20 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::input::{Count, Id, Moment, Named, Sent, Words, present};
-use super::looks::of_the_service;
+use super::input::{Count, Id, Moment, Sent, StrictPath, Words, present};
+use super::looks::require_super_admin;
 use super::problem::Problem;
 use crate::domain::criteria::Filter;
 use crate::domain::dead_letter::Selection;
 use crate::http::auth::operator;
-use crate::http::limits::{JOB_WITHIN, patience};
+use crate::http::limits::{JOB_TIMEOUT, patience};
 use crate::operations::Operations;
 use crate::operations::retention::Stop;
 use crate::store::deletions;
 use crate::store::erase::ErasureTarget;
-use crate::store::holds::Ruling;
-use crate::store::restore::{Request, Wanted};
-use crate::store::switches::Scope;
+use crate::store::holds::HoldResolution;
+use crate::store::pauses::Scope;
+use crate::store::restore::{Request, RestoreSelection};
 use crate::store::tokens::Caller;
 
 /// What a handler answers.
@@ -170,9 +170,11 @@ fn filter(branch: &Value) -> Result<Filter, Problem> {
 fn wanted(caller: &Caller, wish: &Restore) -> Result<Request, Problem> {
     let wanted = match (&wish.contact_ids, wish.workflow_id, wish.since) {
         (Some(ids), None, None) if !ids.is_empty() => {
-            Wanted::contacts(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
+            RestoreSelection::contacts(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
         }
-        (None, Some(Id(workflow_id)), Some(Moment(since))) => Wanted::DeletedBy { workflow_id, since },
+        (None, Some(Id(workflow_id)), Some(Moment(since))) => {
+            RestoreSelection::DeletedBy { workflow_id, since }
+        }
         _ => return Err(Problem::malformed("name contactIds (one at least), or workflowId and since")),
     };
     Ok(Request { account_id: caller.account_id, user: caller.user_id.to_string(), wanted })
@@ -244,30 +246,30 @@ pub async fn lift_legal_hold(
 pub async fn approve(
     operations: Shared<Operations>,
     caller: Extension<Caller>,
-    workflow: Named<Id>,
+    workflow: StrictPath<Id>,
     sent: Sent<Confirmed>,
 ) -> Answer {
-    rule(operations, caller, workflow, sent, Ruling::Approve).await
+    rule(operations, caller, workflow, sent, HoldResolution::Approve).await
 }
 
 pub async fn reject(
     operations: Shared<Operations>,
     caller: Extension<Caller>,
-    workflow: Named<Id>,
+    workflow: StrictPath<Id>,
     sent: Sent<Confirmed>,
 ) -> Answer {
-    rule(operations, caller, workflow, sent, Ruling::Reject).await
+    rule(operations, caller, workflow, sent, HoldResolution::Reject).await
 }
 
 async fn rule(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Named(Id(workflow)): Named<Id>,
+    StrictPath(Id(workflow)): StrictPath<Id>,
     Sent(Confirmed { confirm: Count(confirm) }): Sent<Confirmed>,
-    ruling: Ruling,
+    ruling: HoldResolution,
 ) -> Answer {
     let workflow = (caller.account_id, workflow);
-    Ok(Json(operations.rule_on_holds(workflow, ruling, confirm, &operator(&caller)).await?).into_response())
+    Ok(Json(operations.resolve_holds(workflow, ruling, confirm, &operator(&caller)).await?).into_response())
 }
 
 fn scope(caller: &Caller, which: &WhichWorkflow) -> Scope {
@@ -336,7 +338,7 @@ pub async fn try_retention(
     Extension(caller): Extension<Caller>,
     Sent(WhichJob { job }): Sent<WhichJob>,
 ) -> Answer {
-    of_the_service(&caller)?;
+    require_super_admin(&caller)?;
     let job = job.map(|Words(name)| name);
     let reports = operations.try_retention(job.as_deref()).await?;
     Ok(Json(json!({ "jobs": reports })).into_response())
@@ -349,6 +351,6 @@ pub async fn run_retention(
     Sent(OneJob { job: Words(job) }): Sent<OneJob>,
 ) -> Answer {
     let by = (caller.account_id, &operator(&caller));
-    let report = operations.run_job(&job, by, JOB_WITHIN, &stop).await?;
+    let report = operations.run_job(&job, by, JOB_TIMEOUT, &stop).await?;
     Ok(Json(json!({ "jobs": [report] })).into_response())
 }
