@@ -95,6 +95,11 @@ pub async fn import(context: &Context, args: &ImportArgs) -> Result<(), Failure>
         (report.redacted, "record", "redacted: naming the address of an erased person"),
         (report.removed, "record", "removed"),
         (report.dropped_properties, "property", "dropped: not in the records that replaced them"),
+        (
+            report.unfinished_imports.unwrap_or_default(),
+            "other import",
+            "incomplete: enrollments of its contacts wait",
+        ),
     ];
     let some = more.iter().filter(|(count, ..)| *count > 0);
     let more = some.map(|(count, noun, what)| format!("{} {what}", counted(*count, noun)));

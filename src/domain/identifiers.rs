@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::address::{address_key, has_address_shape};
+use super::address::{address_key, has_address_shape, is_plain_address};
 
 /// Properties that hold the contact's own addresses, several of them separated by semicolons. Source: the vendor's API
 /// returns further addresses of a contact in `hs_additional_emails`, and those of merged contacts too.
@@ -83,6 +83,8 @@ pub struct Phone {
 pub struct Identifiers {
     /// Address keys.
     pub addresses: BTreeSet<String>,
+    /// Addresses of other people that end with one of these, such as `_ada@x.example`.
+    pub longer: BTreeSet<String>,
     pub phones: BTreeSet<Phone>,
     pub names: BTreeSet<FullName>,
 }
@@ -92,6 +94,12 @@ impl Identifiers {
         self.addresses.is_empty() && self.phones.is_empty() && self.names.is_empty()
     }
 
+    /// Only what names one person and nobody else.
+    #[must_use]
+    pub fn only_addresses(&self) -> Self {
+        Self { addresses: self.addresses.clone(), longer: self.longer.clone(), ..Self::default() }
+    }
+
     /// Without the names and phone numbers that another person has too.
     #[must_use]
     pub fn without_shared(&self, other: &Self) -> Self {
@@ -99,6 +107,7 @@ impl Identifiers {
         let has = |phone: &&Phone| !other.phones.iter().any(|it| it.may_be(phone));
         Self {
             addresses: self.addresses.clone(),
+            longer: self.longer.clone(),
             phones: self.phones.iter().filter(has).cloned().collect(),
             names: self.names.iter().filter(|name| !folded.contains(&name.folded())).cloned().collect(),
         }
@@ -192,8 +201,11 @@ impl ContactProperties {
     /// The keys of the contact's own addresses, former ones too. Another contact may have a former one by now.
     pub fn addresses(&self) -> BTreeSet<String> {
         let names = ADDRESS_PROPERTIES.into_iter().chain([ADDITIONAL_ADDRESSES]);
-        let values = names.flat_map(|property| self.values(property));
-        values.flat_map(|value| value.split(';')).map(address_key).filter(|it| it.contains('@')).collect()
+        // `Ada <ada@x.example>` is an address too; `n/a` is none.
+        let parts = names
+            .flat_map(|property| self.values(property))
+            .flat_map(|value| value.split([';', ',', '<', '>']));
+        parts.filter(|part| is_plain_address(part)).map(address_key).collect()
     }
 
     /// The keys of addresses that stand in any other property. They are the contact's unless they belong to another contact
@@ -468,6 +480,7 @@ mod tests {
     fn names_and_numbers_that_another_person_has_are_not_identifiers() {
         let person = |first: &str, phone: &str| Identifiers {
             addresses: BTreeSet::from([format!("{first}@x.example")]),
+            longer: BTreeSet::new(),
             phones: BTreeSet::from([phone, "1234567"].map(Phone::of)),
             names: BTreeSet::from([FullName { first: first.to_owned(), last: "Lee".to_owned() }]),
         };

@@ -9,6 +9,7 @@ use super::db::Tx;
 use super::plan::BATCH;
 use super::values::{Row, args};
 use super::{StoreError, batch_row, batch_text};
+use crate::domain::address::is_plain_address;
 use crate::domain::identifiers::{ContactProperties, Identifiers};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::redaction;
@@ -48,7 +49,8 @@ pub(super) async fn of_contact(
     let own = unclaimed(tx, &contact_itself, own, &[CONTACTS]).await?;
     let mentioned = unclaimed(tx, &contact_itself, mentioned, &[CONTACTS, USERS]).await?;
     let addresses = own.into_iter().chain(mentioned).map(|(_, address)| address).collect();
-    Ok(Identifiers { addresses, phones: contact.phones(), names: contact.full_names() })
+    let longer = longer(tx, account_id, &addresses).await?;
+    Ok(Identifiers { addresses, longer, phones: contact.phones(), names: contact.full_names() })
 }
 
 /// The names and phone numbers of contacts of an account, by id.
@@ -141,5 +143,21 @@ async fn held(tx: &mut Tx, contacts: &Lists) -> Result<BTreeSet<(Key, String)>, 
     let address = |row: &Row| -> Result<_, StoreError> {
         Ok(((row.int("account_id")?, row.int("contact_id")?), row.text("email_key")?))
     };
-    tx.rows(&sql, args![contacts]).await?.iter().map(address).collect()
+    let held: BTreeSet<_> =
+        tx.rows(&sql, args![contacts]).await?.iter().map(address).collect::<Result<_, _>>()?;
+    Ok(held.into_iter().filter(|(_, address)| is_plain_address(address)).collect())
+}
+
+/// Addresses of contacts that are one of these with one more sign before it.
+pub(super) async fn longer(
+    tx: &mut Tx,
+    account_id: i64,
+    addresses: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, StoreError> {
+    /// What an address may begin with besides letters and digits (RFC 5322).
+    const SIGNS: &str = "_*'/=!#{}|~`^$%&?+-.";
+    let spelled: BTreeSet<String> = addresses.iter().flat_map(|address| redaction::keys(address)).collect();
+    let signed = spelled.iter().flat_map(|address| SIGNS.chars().map(move |sign| format!("{sign}{address}")));
+    let asked: Vec<(i64, String)> = signed.map(|address| (account_id, address)).collect();
+    Ok(holders(tx, CONTACTS, &asked).await?.into_iter().map(|((_, address), _)| address).collect())
 }

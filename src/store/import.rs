@@ -54,6 +54,9 @@ pub struct ImportReport {
     pub removed: u64,
     /// Properties that were stored and that the records which replaced them do not have.
     pub dropped_properties: u64,
+    /// Other imports that have begun and are not complete: enrollments of their contacts wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished_imports: Option<u64>,
     /// Records stored, by kind.
     pub kinds: BTreeMap<&'static str, u64>,
 }

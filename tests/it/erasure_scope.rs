@@ -937,3 +937,38 @@ on_both!(an_address_that_another_contact_has_in_another_spelling_stays, async |d
         assert_eq!(found.as_array().map(Vec::len), Some(1), "{spelled}: {found}");
     }
 });
+
+on_both!(only_addresses_are_looked_for_everywhere_and_no_part_of_another_ones, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut ann = person(1, "ops@x.example", "Ann", "Lee", "");
+    ann["properties"]["work_email"] = json!("n/a");
+    ann["properties"]["hs_additional_emails"] = json!("-;Ann <ann@second.example>, ann@third.example");
+    let text =
+        "n/a - none: ops@x.example, _ops@x.example, *ops@x.example, ann@second.example, ann@third.example";
+    let records = vec![
+        ann,
+        person(2, "_ops@x.example", "Bo", "Ray", ""),
+        json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"about": text}}),
+    ];
+    reaper.import(&[entitled_account(1), records].concat()).await;
+    receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
+    let left = "n/a - none: [redacted], _ops@x.example, *[redacted], [redacted], [redacted]";
+    assert_eq!(texts(&db, "properties ->> 'about'", "objects", "object_id").await, [left]);
+});
+
+on_both!(an_erased_address_in_any_script_does_not_come_in_again, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let addresses =
+        ["\u{7530}\u{4e2d}@q1.example", "tanaka@q2.\u{4f8b}\u{3048}", "\u{ae40}@q3.\u{d55c}\u{ad6d}"];
+    let people = (1..).zip(addresses).map(|(id, address)| person(id, address, "Ken", "Ito", ""));
+    reaper.import(&[entitled_account(1), people.collect()].concat()).await;
+    for id in ["1", "2", "3"] {
+        receipt(&reaper, &["--contact", id, "--confirm", "1"]).await;
+    }
+    let text = format!("see {} {}, \u{8bf7}\u{8054}\u{7cfb}{}", addresses[1], addresses[2], addresses[0]);
+    reaper
+        .import(&[json!({"kind": "company", "accountId": "1", "id": "9", "properties": {"about": text}})])
+        .await;
+    let about = texts(&db, "properties ->> 'about'", "objects", "object_id").await;
+    assert_eq!(about, ["see [redacted] [redacted], \u{8bf7}\u{8054}\u{7cfb}[redacted]"]);
+});

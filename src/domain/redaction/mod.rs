@@ -38,6 +38,8 @@ pub enum Style {
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
     addresses: Vec<Vec<char>>,
+    /// Addresses of others that end with one of these.
+    longer: Vec<Vec<char>>,
     phones: Vec<Number>,
     names: Vec<Name>,
 }
@@ -56,13 +58,14 @@ impl Redactor {
             identifiers.addresses.iter().flat_map(|it| spellings(it)).collect();
         // The longest first: a match is taken whole.
         addresses.sort_by_key(|it| std::cmp::Reverse(it.len()));
+        let longer = identifiers.longer.iter().flat_map(|it| spellings(it)).collect();
         let phones: BTreeSet<Number> = identifiers.phones.iter().flat_map(numbers).collect();
         let mut phones: Vec<Number> = phones.into_iter().collect();
         phones.sort_by_key(|number| std::cmp::Reverse(number.digits.len()));
         let names: BTreeSet<Name> = identifiers.names.iter().flat_map(orders).collect();
         let mut names: Vec<Name> = names.into_iter().collect();
         names.sort_by_key(|name| std::cmp::Reverse(name.words.concat().len()));
-        Self { addresses, phones, names }
+        Self { addresses, longer, phones, names }
     }
 
     /// Has it nothing to look for?
@@ -140,6 +143,13 @@ impl Redactor {
         }
     }
 
+    /// Is an address, with the sign before it, the address of somebody else?
+    fn is_of_another(&self, letters: &[Letter], place: usize, address: &[char]) -> bool {
+        before(letters, place).next().is_some_and(|sign| {
+            self.longer.iter().any(|longer| longer.first() == Some(&sign) && longer[1..] == *address)
+        })
+    }
+
     fn matches_at(&self, letters: &[Letter], place: usize, style: Style) -> Option<(usize, usize)> {
         let first = letters[place];
         if first.role != Role::Letter {
@@ -149,6 +159,7 @@ impl Redactor {
         for address in self.addresses.iter().filter(|it| begins(it)) {
             if let Some(end) = literal(letters, place, address)
                 && address_stands_alone(letters, place, end, style)
+                && !self.is_of_another(letters, place, address)
             {
                 return Some((place, end));
             }
@@ -179,12 +190,16 @@ pub fn addresses_in(text: &str) -> BTreeSet<String> {
             .map(|it| if it.role == Role::Tag { ' ' } else { it.character })
             .collect();
         for (at, _) in visible.iter().enumerate().filter(|(_, letter)| **letter == '@') {
-            let local: String = visible[..at].iter().rev().take_while(|it| is_local(**it)).collect();
+            let local: String =
+                visible[..at].iter().rev().take_while(|it| is_local(**it) || is_unspaced(**it)).collect();
             let local: String = local.chars().rev().collect();
-            let domain: String =
-                visible[at + 1..].iter().take_while(|it| is_word(**it) || "-.".contains(**it)).collect();
+            let domain: String = visible[at + 1..].iter().take_while(|it| in_domain(**it)).collect();
             let cut = |it: char| "._-+%'/=".contains(it);
-            let starts = local.match_indices(cut).map(|(place, sign)| place + sign.len()).take(CUTS);
+            let mut starts: Vec<usize> =
+                local.match_indices(cut).map(|(place, sign)| place + sign.len()).take(CUTS).collect();
+            // Where words have no blanks between them an address may begin with any letter.
+            let unspaced = local.char_indices().rev().filter(|(_, letter)| is_unspaced(*letter));
+            starts.extend(unspaced.map(|(place, _)| place).take(2 * CUTS));
             let ends: Vec<usize> =
                 domain.match_indices(['.', '-']).map(|(place, _)| place).chain([domain.len()]).collect();
             for start in [0].into_iter().chain(starts) {
@@ -337,6 +352,10 @@ fn is_unspaced(letter: char) -> bool {
 /// Is it part of a word that has spaces around it?
 fn is_word(letter: char) -> bool {
     (letter.is_alphanumeric() || is_combining_mark(letter)) && !is_unspaced(letter)
+}
+
+fn in_domain(letter: char) -> bool {
+    is_word(letter) || is_unspaced(letter) || "-.".contains(letter)
 }
 
 fn is_local(letter: char) -> bool {

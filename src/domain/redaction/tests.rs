@@ -9,6 +9,7 @@ fn redactor(addresses: &[&str], phones: &[&str], names: &[(&str, &str)]) -> Reda
         |(first, last): &(&str, &str)| FullName { first: (*first).to_owned(), last: (*last).to_owned() };
     Redactor::new(&Identifiers {
         addresses: texts(addresses),
+        longer: BTreeSet::new(),
         phones: phones.iter().map(|it| Phone::of(it)).collect(),
         names: names.iter().map(name).collect(),
     })

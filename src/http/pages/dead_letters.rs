@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::form_fields::Fields;
 use super::layout::{self, Page, PageResult};
-use super::session::{Asked, Sent, Session, Trouble};
+use super::session::{Asked, PageContext, Sent, Trouble};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::permission::Scope;
 use crate::domain::time::format_time;
@@ -16,7 +16,11 @@ const ROWS: usize = 100;
 /// Dead letters that are replayed a second.
 const REPLAY_RATE: u32 = 500;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
+pub async fn list(
+    Shared(operations): Shared<Operations>,
+    visit: PageContext,
+    Asked(asked): Asked,
+) -> PageResult {
     let selection = Selection { account_id: Some(visit.account()), ..Selection::default() };
     let before = asked.id("cursor").map_err(|says| visit.mistake(says))?;
     let letters = operations.dead_letters(&selection, before, ROWS + 1).await;
@@ -52,11 +56,15 @@ fn row(letter: &DeadLetter) -> Vec<Markup> {
     ]
 }
 
-fn id(visit: &Session, fields: &Fields) -> Result<i64, Trouble> {
+fn id(visit: &PageContext, fields: &Fields) -> Result<i64, Trouble> {
     fields.needed_id("id").map_err(|says| visit.mistake(says))
 }
 
-pub async fn show(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
+pub async fn show(
+    Shared(operations): Shared<Operations>,
+    visit: PageContext,
+    Asked(asked): Asked,
+) -> PageResult {
     let id = id(&visit, &asked)?;
     let letter = operations.dead_letter(id, Some(visit.account())).await;
     let (letter, body) = letter.map_err(|error| visit.operation_trouble(&error))?;
@@ -106,7 +114,7 @@ pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, field
     Ok(done(&visit, "It is discarded for good."))
 }
 
-fn done(visit: &Session, says: &str) -> Page {
+fn done(visit: &PageContext, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/dead-letters" { "Back to the dead letters" } }

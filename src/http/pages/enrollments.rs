@@ -4,7 +4,7 @@ use axum::extract::{Path, State as Shared};
 use maud::{Markup, html};
 
 use super::layout::{self, PageResult};
-use super::session::{Asked, Session};
+use super::session::{Asked, PageContext};
 use crate::domain::criteria::Seen;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::members::parse_id_text;
@@ -15,7 +15,11 @@ use crate::store::read::{EnrollmentRow, Filter};
 /// Decisions on a page.
 const ROWS: usize = 50;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
+pub async fn list(
+    Shared(operations): Shared<Operations>,
+    visit: PageContext,
+    Asked(asked): Asked,
+) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let workflow_id = asked.id("workflow").map_err(mistake)?;
     let outcome = asked.text("outcome").filter(|text| OUTCOMES.contains(text)).map(str::to_owned);
@@ -91,7 +95,7 @@ fn words(reason: Option<&str>) -> String {
 
 pub async fn show(
     Shared(operations): Shared<Operations>,
-    visit: Session,
+    visit: PageContext,
     Path(enrollment): Path<String>,
     Asked(asked): Asked,
 ) -> PageResult {
@@ -116,7 +120,7 @@ pub async fn show(
 
 pub async fn explain(
     Shared(operations): Shared<Operations>,
-    visit: Session,
+    visit: PageContext,
     Asked(asked): Asked,
 ) -> PageResult {
     let mistake = |says: String| visit.mistake(says);

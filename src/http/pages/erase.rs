@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::form_fields::Fields;
 use super::layout::{self, PageResult};
-use super::session::{Asked, Sent, Session, Trouble};
+use super::session::{Asked, PageContext, Sent, Trouble};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Right;
 use crate::operations::Operations;
@@ -19,7 +19,11 @@ use crate::store::receipts::{CategoryEffect, Receipt};
 /// Receipts on the page.
 const RECEIPTS: i64 = 50;
 
-pub async fn ask(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
+pub async fn ask(
+    Shared(operations): Shared<Operations>,
+    visit: PageContext,
+    Asked(asked): Asked,
+) -> PageResult {
     refuse_others(&visit)?;
     let receipts = operations.store.erasures(visit.account(), None, RECEIPTS).await;
     let receipts = receipts.map_err(|error| visit.store_trouble(&error))?;
@@ -45,7 +49,7 @@ pub async fn ask(Shared(operations): Shared<Operations>, visit: Session, Asked(a
 }
 
 /// Only users who may erase are shown whom an erasure would take.
-fn refuse_others(visit: &Session) -> Result<(), Trouble> {
+fn refuse_others(visit: &PageContext) -> Result<(), Trouble> {
     if visit.caller.may_erase() {
         return Ok(());
     }
@@ -53,7 +57,7 @@ fn refuse_others(visit: &Session) -> Result<(), Trouble> {
     Err(visit.trouble(StatusCode::FORBIDDEN, format!("Erasing takes the permission {right} or {all}.")))
 }
 
-fn target(visit: &Session, fields: &Fields) -> Result<ErasureTarget, Trouble> {
+fn target(visit: &PageContext, fields: &Fields) -> Result<ErasureTarget, Trouble> {
     let mistake = |says: String| visit.mistake(says);
     match (fields.id("contact").map_err(mistake)?, fields.words("email").map_err(mistake)?) {
         (Some(contact), None) => Ok(ErasureTarget::Contact(contact)),
@@ -154,7 +158,7 @@ pub async fn erase(Shared(operations): Shared<Operations>, Sent { visit, fields 
 
 pub async fn receipt(
     Shared(operations): Shared<Operations>,
-    visit: Session,
+    visit: PageContext,
     Path(erasure): Path<String>,
 ) -> PageResult {
     let id = parse_id_text(&erasure).ok_or_else(|| visit.mistake("A receipt is named by its id."))?;

@@ -4,7 +4,7 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 
 use super::layout::{self, Page, PageResult};
-use super::session::{Asked, Sent, Session, Trouble};
+use super::session::{Asked, PageContext, Sent, Trouble};
 use crate::domain::counted::{counted, verb};
 use crate::domain::permission::Scope;
 use crate::http::api::input::held_cursor;
@@ -19,7 +19,7 @@ const ROWS: i64 = 200;
 /// Held enrollments on a page.
 const HELD: usize = 100;
 
-pub async fn holds(Shared(operations): Shared<Operations>, visit: Session) -> PageResult {
+pub async fn holds(Shared(operations): Shared<Operations>, visit: PageContext) -> PageResult {
     let filter = Filter { account_id: Some(visit.account()), limit: ROWS, ..Filter::default() };
     let held = operations.store.holds(&filter).await.map_err(|error| visit.store_trouble(&error))?;
     let overview = operations.store.overview(visit.account(), 0).await;
@@ -54,7 +54,11 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: Session) -> Pa
 }
 
 /// Whom an approval would delete, and why it would spare the others.
-pub async fn held(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
+pub async fn held(
+    Shared(operations): Shared<Operations>,
+    visit: PageContext,
+    Asked(asked): Asked,
+) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let workflow = asked.needed_id("workflow").map_err(mistake)?;
     let after = asked.held_cursor().map_err(mistake)?.unwrap_or_default();
@@ -91,7 +95,7 @@ pub async fn held(Shared(operations): Shared<Operations>, visit: Session, Asked(
     Ok(layout::page(&visit, &format!("Workflow {workflow}, held by the guard"), Some("/holds"), &content))
 }
 
-fn rulings(visit: &Session, held: &Held) -> Result<Markup, Trouble> {
+fn rulings(visit: &PageContext, held: &Held) -> Result<Markup, Trouble> {
     let count = u64::try_from(held.count).unwrap_or_default();
     let ruling = |verb: &str, label: &str| {
         let content = html! {
@@ -107,7 +111,7 @@ fn rulings(visit: &Session, held: &Held) -> Result<Markup, Trouble> {
     })
 }
 
-fn switch(visit: &Session, overview: &Overview) -> Result<Markup, Trouble> {
+fn switch(visit: &PageContext, overview: &Overview) -> Result<Markup, Trouble> {
     let which = |path: &str, workflow: Option<i64>, label: &str| {
         let content = html! {
             @if let Some(workflow) = workflow { input type="hidden" name="workflow" value=(workflow); }
@@ -160,7 +164,7 @@ async fn rule(
     Ok(done(&visit, &format!("{held} of workflow {workflow} {are} {says}")))
 }
 
-fn done(visit: &Session, says: &str) -> Page {
+fn done(visit: &PageContext, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/holds" { "Back to the holds" } }

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use super::session::{Session, Trouble};
+use super::session::{PageContext, Trouble};
 use crate::domain::permission::{CONTACT, Over};
 use crate::store::overview::Name;
 
@@ -22,7 +22,7 @@ impl IntoResponse for Page {
 pub type PageResult = Result<Page, Trouble>;
 
 /// Where the pages are; those that a user has no use for are not offered.
-fn places(visit: &Session) -> Vec<(&'static str, &'static str)> {
+fn places(visit: &PageContext) -> Vec<(&'static str, &'static str)> {
     let (contacts, all) =
         (visit.caller.may_view(Over::Type(CONTACT)), visit.caller.may_view(Over::Everything));
     let places = [
@@ -40,7 +40,7 @@ fn places(visit: &Session) -> Vec<(&'static str, &'static str)> {
 }
 
 /// A page of somebody; `at` is its place in the navigation.
-pub fn page(visit: &Session, title: &str, at: Option<&str>, content: &Markup) -> Page {
+pub fn page(visit: &PageContext, title: &str, at: Option<&str>, content: &Markup) -> Page {
     // Without a form the button would do nothing: that takes the system's random bytes, which are always there.
     let logout = visit.form("/logout", &html! { button.plain { "Log out" } }).unwrap_or_default();
     let places = places(visit);

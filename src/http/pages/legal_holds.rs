@@ -4,14 +4,18 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 
 use super::layout::{self, Page, PageResult};
-use super::session::{Asked, Sent, Session, Trouble};
+use super::session::{Asked, PageContext, Sent, Trouble};
 use crate::operations::Operations;
 use crate::store::legal_hold::Hold;
 
 /// Holds on a page.
 const ROWS: i64 = 50;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
+pub async fn list(
+    Shared(operations): Shared<Operations>,
+    visit: PageContext,
+    Asked(asked): Asked,
+) -> PageResult {
     let after = asked.id("cursor").map_err(|says| visit.mistake(says))?;
     let from = after.map_or(1, |contact| contact.saturating_add(1));
     let holds = operations.store.legal_holds(visit.account(), from, ROWS + 1).await;
@@ -41,7 +45,7 @@ pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(
     Ok(layout::page(&visit, "Legal holds", Some("/legal-holds"), &content))
 }
 
-fn row(visit: &Session, hold: &Hold) -> Result<Vec<Markup>, Trouble> {
+fn row(visit: &PageContext, hold: &Hold) -> Result<Vec<Markup>, Trouble> {
     let mut cells = vec![
         layout::contact(&hold.contact_id, None),
         layout::time(&hold.since),
@@ -63,7 +67,7 @@ fn reason() -> Markup {
     }
 }
 
-fn lift_form(visit: &Session, hold: &Hold) -> Result<Markup, Trouble> {
+fn lift_form(visit: &PageContext, hold: &Hold) -> Result<Markup, Trouble> {
     let content = html! {
         input type="hidden" name="contact" value=(hold.contact_id);
         button aria-label={ "Lift the legal hold on contact " (hold.contact_id) } { "Lift the hold" }
@@ -72,7 +76,7 @@ fn lift_form(visit: &Session, hold: &Hold) -> Result<Markup, Trouble> {
 }
 
 /// What a contact's own page says of it, and offers to whoever may.
-pub fn of_contact(visit: &Session, contact: &str, hold: Option<&Hold>) -> Result<Markup, Trouble> {
+pub fn of_contact(visit: &PageContext, contact: &str, hold: Option<&Hold>) -> Result<Markup, Trouble> {
     let set = html! {
         input type="hidden" name="contact" value=(contact);
         (reason())
@@ -113,7 +117,7 @@ pub async fn lift(Shared(operations): Shared<Operations>, Sent { visit, fields }
     Ok(done(&visit, contact, " is under no legal hold any more."))
 }
 
-fn done(visit: &Session, contact: i64, says: &str) -> Page {
+fn done(visit: &PageContext, contact: i64, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { "Contact " (layout::contact(&contact.to_string(), None)) (says) }
         p { a href="/legal-holds" { "To the legal holds" } }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{self, PageResult};
-use super::session::{Asked, Sent, Session};
+use super::session::{Asked, PageContext, Sent};
 use crate::http::api::input::cursor;
 use crate::http::limits::JOB_TIMEOUT;
 use crate::operations::Operations;
@@ -20,7 +20,7 @@ const IDS: usize = 8;
 
 pub async fn retention(
     Shared(operations): Shared<Operations>,
-    visit: Session,
+    visit: PageContext,
     Asked(asked): Asked,
 ) -> PageResult {
     if !visit.caller.is_super_admin() {
@@ -102,7 +102,7 @@ fn job(job: &Value) -> Vec<Markup> {
     ]
 }
 
-async fn dry_run(operations: &Operations, visit: &Session) -> Result<Markup, super::Trouble> {
+async fn dry_run(operations: &Operations, visit: &PageContext) -> Result<Markup, super::Trouble> {
     let reports = operations.try_retention(None).await;
     let reports = reports.map_err(|error| visit.operation_trouble(&error))?;
     let row = |report: &Report| {
@@ -125,7 +125,7 @@ async fn dry_run(operations: &Operations, visit: &Session) -> Result<Markup, sup
 
 pub async fn audit(
     Shared(operations): Shared<Operations>,
-    visit: Session,
+    visit: PageContext,
     Asked(asked): Asked,
 ) -> PageResult {
     let filter = Filter {

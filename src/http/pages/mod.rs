@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use super::auth::{Authenticator, may_view};
 use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
-use session::{Session, Trouble};
+use session::{PageContext, Trouble};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -84,7 +84,7 @@ pub fn router(operations: Operations, gate: Authenticator) -> Router {
 
 /// Lets whoever has a session through; anybody else is asked for a token, and learns nothing of what is there.
 async fn enter(Shared(gate): Shared<Authenticator>, mut request: Request, next: Next) -> Response {
-    match Session::of(&gate, request.headers()).await {
+    match PageContext::of(&gate, request.headers()).await {
         Ok(visit) => {
             request.extensions_mut().insert(visit);
             next.run(request).await
@@ -94,23 +94,23 @@ async fn enter(Shared(gate): Shared<Authenticator>, mut request: Request, next: 
 }
 
 /// Lets users through who may read contacts: each of these pages shows some.
-async fn contacts(visit: Session, request: Request, next: Next) -> Response {
+async fn contacts(visit: PageContext, request: Request, next: Next) -> Response {
     view(&visit, Over::Type(CONTACT), request, next).await
 }
 
 /// Lets users through who may read whatever the account has.
-async fn everything(visit: Session, request: Request, next: Next) -> Response {
+async fn everything(visit: PageContext, request: Request, next: Next) -> Response {
     view(&visit, Over::Everything, request, next).await
 }
 
-async fn view(visit: &Session, over: Over<'_>, request: Request, next: Next) -> Response {
+async fn view(visit: &PageContext, over: Over<'_>, request: Request, next: Next) -> Response {
     match may_view(&visit.caller, over) {
         Ok(()) => next.run(request).await,
         Err(says) => visit.trouble(StatusCode::FORBIDDEN, says).into_response(),
     }
 }
 
-async fn unknown(visit: Session) -> Trouble {
+async fn unknown(visit: PageContext) -> Trouble {
     visit.trouble(StatusCode::NOT_FOUND, "There is no such page.")
 }
 

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::layout::{self, PageResult};
 use super::plot::{self, Series};
-use super::session::Session;
+use super::session::PageContext;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::effects::Transition;
 use crate::operations::Operations;
@@ -14,7 +14,7 @@ use crate::store::overview::{AFTERWARDS, Hour, Overview};
 /// How far back the plots go.
 const HOURS: i32 = 24;
 
-pub async fn show(Shared(operations): Shared<Operations>, visit: Session) -> PageResult {
+pub async fn show(Shared(operations): Shared<Operations>, visit: PageContext) -> PageResult {
     let overview = operations.store.overview(visit.account(), HOURS).await;
     let overview = overview.map_err(|error| visit.store_trouble(&error))?;
     let content = html! {

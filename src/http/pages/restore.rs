@@ -6,14 +6,14 @@ use maud::{Markup, html};
 
 use super::form_fields::Fields;
 use super::layout::{self, PageResult};
-use super::session::{Asked, Sent, Session};
+use super::session::{Asked, PageContext, Sent};
 use crate::domain::time::{SpokenTime, format_time};
 use crate::http::limits::patience;
 use crate::operations::Operations;
 use crate::store::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
 
 /// What is asked to come back: contacts, or what a workflow deleted since a time.
-fn wanted(visit: &Session, fields: &Fields) -> Result<Request, super::Trouble> {
+fn wanted(visit: &PageContext, fields: &Fields) -> Result<Request, super::Trouble> {
     let mistake = |says: String| visit.mistake(says);
     let contacts = fields.ids("contact").map_err(mistake)?;
     let workflow = fields.id("workflow").map_err(mistake)?;
@@ -34,7 +34,7 @@ fn wanted(visit: &Session, fields: &Fields) -> Result<Request, super::Trouble> {
 
 pub async fn preview(
     Shared(operations): Shared<Operations>,
-    visit: Session,
+    visit: PageContext,
     Asked(asked): Asked,
 ) -> PageResult {
     let request = wanted(&visit, &asked)?;

@@ -22,7 +22,7 @@ pub const COOKIE: &str = "reaper_session";
 
 /// Whoever looks at a page.
 #[derive(Clone, Debug)]
-pub struct Session {
+pub struct PageContext {
     pub caller: Caller,
     pub session: Credential,
     store: Store,
@@ -33,7 +33,7 @@ pub enum Trouble {
     /// There is no session.
     AuthError,
     /// What went wrong, in the frame of the pages.
-    Inside(Box<(StatusCode, Session, String)>),
+    Inside(Box<(StatusCode, PageContext, String)>),
     /// What went wrong before it was known whose session it is.
     Early(StatusCode, String),
 }
@@ -85,7 +85,7 @@ pub fn from_here(headers: &HeaderMap) -> Result<(), Foreign> {
     }
 }
 
-impl Session {
+impl PageContext {
     /// The visit that a request belongs to.
     pub async fn of(gate: &Authenticator, headers: &HeaderMap) -> Result<Self, Trouble> {
         let session = session_of(headers).ok_or(Trouble::AuthError)?;
@@ -164,11 +164,11 @@ pub struct Asked(pub Fields);
 
 /// A form that was made for this session and this path, and is sent for the first time.
 pub struct Sent {
-    pub visit: Session,
+    pub visit: PageContext,
     pub fields: Fields,
 }
 
-impl<S: Sync> FromRequestParts<S> for Session {
+impl<S: Sync> FromRequestParts<S> for PageContext {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
@@ -188,7 +188,7 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
     type Rejection = Trouble;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Trouble> {
-        let visit = request.extensions().get::<Session>().cloned().ok_or(Trouble::AuthError)?;
+        let visit = request.extensions().get::<PageContext>().cloned().ok_or(Trouble::AuthError)?;
         if let Err(foreign) = from_here(request.headers()) {
             return Err(visit.trouble(StatusCode::FORBIDDEN, foreign.says(FORGED)));
         }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::layout::{self, PageResult};
 use super::legal_holds;
-use super::session::{Asked, Sent, Session};
+use super::session::{Asked, PageContext, Sent};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Scope;
 use crate::domain::search::Search;
@@ -17,7 +17,11 @@ use crate::store::read::{ContactView, Filter, TrashRow};
 /// Entries on a page.
 const ROWS: i64 = 50;
 
-pub async fn list(Shared(operations): Shared<Operations>, visit: Session, Asked(asked): Asked) -> PageResult {
+pub async fn list(
+    Shared(operations): Shared<Operations>,
+    visit: PageContext,
+    Asked(asked): Asked,
+) -> PageResult {
     let mistake = |says: String| visit.mistake(says);
     let search = asked.words("search").map_err(mistake)?;
     let workflow_id = asked.id("workflow").map_err(mistake)?;
@@ -65,7 +69,7 @@ fn undo() -> Markup {
 /// The entries, each to be picked by whoever may restore it.
 async fn entries(
     operations: &Operations,
-    visit: &Session,
+    visit: &PageContext,
     rows: &[TrashRow],
 ) -> Result<Markup, super::Trouble> {
     let ids: Vec<i64> = rows.iter().filter_map(|row| parse_id_text(&row.contact_id)).collect();
@@ -101,7 +105,7 @@ async fn entries(
 
 pub async fn contact(
     Shared(operations): Shared<Operations>,
-    visit: Session,
+    visit: PageContext,
     Path(contact): Path<String>,
 ) -> PageResult {
     let id = parse_id_text(&contact).ok_or_else(|| visit.mistake("A contact is named by its id."))?;
@@ -141,7 +145,7 @@ fn facts(view: &ContactView) -> Markup {
 }
 
 /// What this user may do with it.
-fn offers(visit: &Session, view: &ContactView) -> Result<Markup, super::Trouble> {
+fn offers(visit: &PageContext, view: &ContactView) -> Result<Markup, super::Trouble> {
     let (live, in_trash) = (view.state == "live", view.state == "in_trash");
     let deletes = visit.caller.may_delete(Scope::One);
     let delete = html! {

@@ -18,8 +18,7 @@ pub(super) async fn delete_dead_letters(
     contact_id: Option<i64>,
     person: &Identifiers,
 ) -> Result<Vec<i64>, StoreError> {
-    let addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
-    let redactor = Redactor::new(&addresses);
+    let redactor = Redactor::new(&person.only_addresses());
     // One that is being written is waited for; one that comes later is redacted by the hash of the address.
     dead_letters::lock(tx).await?;
     let (mut named, mut emptied, mut last) = (Vec::new(), Vec::new(), 0);

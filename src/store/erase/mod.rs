@@ -349,8 +349,9 @@ async fn redact_address(
     let mut counts = BTreeMap::new();
     // Notifications of a contact who was purged show the name beside the address.
     let names = redact::names_beside(tx, account_id, address).await?;
-    let person =
-        Identifiers { addresses: BTreeSet::from([address.to_owned()]), names, ..Identifiers::default() };
+    let addresses = BTreeSet::from([address.to_owned()]);
+    let longer = identifiers::longer(tx, account_id, &addresses).await?;
+    let person = Identifiers { addresses, longer, names, ..Identifiers::default() };
     erase_beside(tx, actor, account_id, None, &person, at, &mut counts).await?;
     let redacted = redact::address(tx, account_id, &person).await?;
     vacuum::owe(tx, at).await?;

@@ -112,7 +112,8 @@ impl<'a> Apply<'a> {
     async fn finish(mut self) -> Result<ImportReport, StoreError> {
         if self.count_refused == 0 {
             let ends_others = self.import.ends_others;
-            transaction!(self.store, tx => unfinished::end(tx, &self.source_hash, ends_others))?;
+            let left = transaction!(self.store, tx => unfinished::end(tx, &self.source_hash, ends_others))?;
+            self.report.unfinished_imports = (left > 0).then_some(left);
             return Ok(self.report);
         }
         self.refused.sort_by_key(|refusal| refusal.line);

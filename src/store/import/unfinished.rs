@@ -66,8 +66,8 @@ pub(super) async fn begin(tx: &mut Tx, source: &str, now: Time) -> Result<Identi
 /// An import that has written nothing for so long counts as interrupted. A chunk takes about a second.
 const INTERRUPTED: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
-/// Marks an import as finished, and with it those that were interrupted where `others_too` says so.
-pub(super) async fn end(tx: &mut Tx, source: &str, others_too: bool) -> Result<(), StoreError> {
+/// Marks an import as finished, and with it those that were interrupted where `others_too` says so. How many are left.
+pub(super) async fn end(tx: &mut Tx, source: &str, others_too: bool) -> Result<u64, StoreError> {
     let seen_before = others_too.then_some(tx.now().await? - INTERRUPTED);
     let ended = "source = $1 OR seen_at < $2";
     for sql in [
@@ -78,7 +78,8 @@ pub(super) async fn end(tx: &mut Tx, source: &str, others_too: bool) -> Result<(
     ] {
         tx.execute(&sql, args![source, seen_before]).await?;
     }
-    Ok(())
+    let left = tx.row("SELECT count(*) AS imports FROM unfinished_imports", &[]).await?;
+    Ok(left.map_or(Ok(0), |row| row.int("imports"))?.unsigned_abs())
 }
 
 /// Does the row of a contact, `t`, name another import that is unfinished? `$2` is this one.

@@ -226,7 +226,7 @@ struct Work {
 
 impl Work {
     async fn new(tx: &mut Tx, account_id: i64, person: &Identifiers) -> Result<Self, StoreError> {
-        let only_addresses = Identifiers { addresses: person.addresses.clone(), ..Identifiers::default() };
+        let only_addresses = person.only_addresses();
         let held = held_rows(tx, account_id).await?;
         Ok(Self { account_id, addresses: Redactor::new(&only_addresses), held, done: Redacted::default() })
     }
