@@ -205,9 +205,12 @@ async fn without_erased(
     }
     let asked: Vec<_> =
         accounts.iter().flat_map(|id| addresses.iter().map(move |address| (*id, address.clone()))).collect();
-    let erased = suppressions::erased(tx, home, &asked).await?;
-    let addresses = erased.into_iter().map(|(_, address)| address).collect();
-    let redactor = Redactor::new(&Identifiers { addresses, ..Identifiers::default() });
+    let mut people = Identifiers::default();
+    for (_, of_account) in suppressions::erased_people(tx, home, &asked).await? {
+        people.addresses.extend(of_account.addresses);
+        people.longer.extend(of_account.longer);
+    }
+    let redactor = Redactor::new(&people);
     let clean = |text: &str| redactor.redact(text, Style::Prose).map(|(clean, _)| clean);
     for text in [&mut kept.exchange, &mut kept.routing_key].into_iter().chain(&mut kept.content_type) {
         *text = clean(text).unwrap_or_else(|| std::mem::take(text));
@@ -233,13 +236,17 @@ async fn is_of_erased(tx: &mut Tx, accounts: &[i64], contact: Option<i64>) -> Re
     Ok(tx.row(&sql, args![contacts]).await?.is_some())
 }
 
-/// What was cut off may have been the rest of an address, by which it would have been known.
+/// Removes the last word of a truncated body: it may be the beginning of an address, which no hash would match.
 fn cut_at_a_word(body: &mut Vec<u8>) {
-    let end = body.iter().rposition(|byte| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte));
-    body.truncate(end.map_or(0, |end| end + 1));
+    /// No address is longer (RFC 5321).
+    const LONGEST_ADDRESS: usize = 320;
+    let tail = body.len().saturating_sub(LONGEST_ADDRESS);
+    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte);
+    let end = body[tail..].iter().rposition(is_separator);
+    body.truncate(end.map_or(tail, |end| tail + end + 1));
 }
 
-/// Leaves nothing of the bodies of dead letters.
+/// Removes the bodies of dead letters.
 pub(super) async fn empty(tx: &mut Tx, ids: &[i64]) -> Result<(), StoreError> {
     for id in ids {
         let sql = "UPDATE dead_letters SET body = $2 WHERE dead_letter_id = $1";

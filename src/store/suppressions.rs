@@ -2,7 +2,7 @@
 //! force again when the address comes back. Suppression outlives the person.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -282,6 +282,29 @@ pub async fn erased(
     marked(tx, home, addresses, &[ERASED]).await
 }
 
+/// As [`erased`], by account, with the addresses of contacts that end with an erased one.
+pub async fn erased_people(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    addresses: &[(i64, String)],
+) -> Result<BTreeMap<i64, Identifiers>, StoreError> {
+    let mut people: BTreeMap<i64, Identifiers> = BTreeMap::new();
+    for (account_id, address) in erased(tx, home, addresses).await? {
+        people.entry(account_id).or_default().addresses.insert(address);
+    }
+    if people.is_empty() {
+        return Ok(people);
+    }
+    for ((account_id, address), _) in holders(tx, CONTACTS, addresses).await? {
+        if let Some(Identifiers { addresses, longer, .. }) = people.get_mut(&account_id)
+            && addresses.iter().any(|erased| address.ends_with(erased.as_str()))
+        {
+            longer.insert(address);
+        }
+    }
+    Ok(people)
+}
+
 /// The addresses of erased people in texts of an account.
 pub async fn erased_in(
     tx: &mut Tx,
@@ -289,9 +312,14 @@ pub async fn erased_in(
     account_id: i64,
     texts: &[String],
 ) -> Result<BTreeSet<String>, StoreError> {
+    let erased = erased(tx, home, &candidates(account_id, texts)).await?;
+    Ok(erased.into_iter().map(|(_, address)| address).collect())
+}
+
+/// What may be an address in texts of an account.
+fn candidates(account_id: i64, texts: &[String]) -> Vec<(i64, String)> {
     let addresses: BTreeSet<String> = texts.iter().flat_map(|text| addresses_in(text)).collect();
-    let addresses: Vec<(i64, String)> = addresses.into_iter().map(|address| (account_id, address)).collect();
-    Ok(erased(tx, home, &addresses).await?.into_iter().map(|(_, address)| address).collect())
+    addresses.into_iter().map(|address| (account_id, address)).collect()
 }
 
 /// A text without the addresses of erased people of an account.
@@ -301,8 +329,9 @@ pub async fn without_erased(
     account_id: i64,
     text: String,
 ) -> Result<String, StoreError> {
-    let addresses = erased_in(tx, home, account_id, std::slice::from_ref(&text)).await?;
-    let redactor = Redactor::new(&Identifiers { addresses, ..Identifiers::default() });
+    let candidates = candidates(account_id, std::slice::from_ref(&text));
+    let people = erased_people(tx, home, &candidates).await?.remove(&account_id).unwrap_or_default();
+    let redactor = Redactor::new(&people);
     Ok(redactor.redact(&text, Style::Prose).map_or(text, |(clean, _)| clean))
 }
 

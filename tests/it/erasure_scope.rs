@@ -954,6 +954,11 @@ on_both!(only_addresses_are_looked_for_everywhere_and_no_part_of_another_ones, a
     receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
     let left = "n/a - none: [redacted], _ops@x.example, *[redacted], [redacted], [redacted]";
     assert_eq!(texts(&db, "properties ->> 'about'", "objects", "object_id").await, [left]);
+    // The same in texts that come later, which are held against the hash of the address.
+    let late = json!({"kind": "company", "accountId": "1", "id": "10", "properties": {"about": "_ops@x.example ops@x.example"}});
+    reaper.import(&[late]).await;
+    let about = texts(&db, "properties ->> 'about'", "objects", "object_id").await;
+    assert_eq!(about, [left, "_ops@x.example [redacted]"]);
 });
 
 on_both!(an_erased_address_in_any_script_does_not_come_in_again, async |db: Database| {

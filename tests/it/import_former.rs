@@ -1,4 +1,4 @@
-//! What an import replaces is not forgotten, what it has not brought yet is waited for, and what it never told is unknown.
+//! Unfinished imports defer enrollments, replaced values stay in the history, and unnamed properties of partial records are unknown.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ fn suppressing() -> Vec<Value> {
     [&entitled_account(1)[..], &[segment(1, 4, &[]), segment(1, 5, &[]), flow]].concat()
 }
 
-on_both!(a_contact_is_not_decided_before_the_end_of_the_import_that_brings_it, async |db: Database| {
+on_both!(enrollment_waits_for_the_unfinished_import_of_its_contact, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();
     reaper.import(&suppressing()).await;
     let file = vec![contact(1, 1, json!({})), contact(1, 2, json!({})), segment(1, 4, &[1])];
@@ -74,7 +74,7 @@ on_both!(a_contact_is_not_decided_before_the_end_of_the_import_that_brings_it, a
     assert_eq!(db.count("unfinished_imports", "TRUE").await, 0);
 });
 
-on_both!(a_contact_on_its_way_from_one_segment_to_another_is_in_neither_for_nobody, async |db: Database| {
+on_both!(removed_membership_defers_enrollments_until_the_import_is_finished, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();
     let mut flow = manual_workflow(1, 6);
     flow["flow"]["suppressionListIds"] = json!(["4", "5"]);
@@ -103,7 +103,7 @@ on_both!(a_contact_on_its_way_from_one_segment_to_another_is_in_neither_for_nobo
     assert_eq!(outcome(&reaper, 1).await, ["skipped", "suppressed"]);
 });
 
-on_both!(no_other_import_releases_the_contacts_of_an_unfinished_one, async |db: Database| {
+on_both!(other_imports_do_not_release_contacts_of_an_unfinished_import, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();
     reaper.import(&suppressing()).await;
     let people = [1, 2, 3].map(|id| contact(1, id, json!({"plan": "gold"})));
@@ -140,7 +140,7 @@ on_both!(no_other_import_releases_the_contacts_of_an_unfinished_one, async |db: 
     );
 });
 
-on_both!(a_contact_of_two_unfinished_imports_waits_for_both, async |db: Database| {
+on_both!(contact_of_two_unfinished_imports_waits_for_both, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();
     reaper.import(&suppressing()).await;
     let first = vec![contact(1, 1, json!({})), contact(1, 1, json!({})), segment(1, 5, &[])];
@@ -157,7 +157,7 @@ on_both!(a_contact_of_two_unfinished_imports_waits_for_both, async |db: Database
     assert_eq!(outcome(&reaper, 1).await, ["skipped", "suppressed"]);
 });
 
-on_both!(another_file_in_the_place_of_an_interrupted_one_is_another_import, async |db: Database| {
+on_both!(different_file_at_the_same_path_is_a_different_import, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();
     reaper.import(&suppressing()).await;
     let dir = TempDir::new();
@@ -170,7 +170,7 @@ on_both!(another_file_in_the_place_of_an_interrupted_one_is_another_import, asyn
     assert_eq!(outcome(&reaper, 1).await, ["deferred", "awaiting_contact"]);
 });
 
-on_both!(an_association_that_moves_is_waited_for, async |db: Database| {
+on_both!(removed_association_defers_enrollments_until_the_import_is_finished, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();
     let nowhere = json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": "0-2",
         "operator": "NOT_IN_LIST", "associationTypeId": 279, "associationCategory": "HUBSPOT_DEFINED",
@@ -230,7 +230,7 @@ fn made_long_ago(id: i64, properties: Value) -> Value {
     made
 }
 
-on_both!(what_an_import_replaces_stays_in_the_history, async |db: Database| {
+on_both!(replaced_values_stay_in_the_history, async |db: Database| {
     let reaper = Reaper::new(&db);
     let first = [1, 2, 3].map(|id| made_long_ago(id, json!({"lifecyclestage": "customer", "plan": "gold"})));
     reaper.import(&[&by_history()[..], &first].concat()).await;
@@ -258,7 +258,7 @@ on_both!(what_an_import_replaces_stays_in_the_history, async |db: Database| {
     assert_eq!(db.rows(history).await, expected, "once, however often the same is imported");
 });
 
-on_both!(the_time_of_a_change_is_the_imports_where_no_record_tells_one, async |db: Database| {
+on_both!(change_is_dated_by_the_record_or_the_import, async |db: Database| {
     let reaper = Reaper::new(&db);
     let part = |id: i64, properties: Value| json!({"kind": "contact", "accountId": "1", "id": id.to_string(), "partial": true, "properties": properties});
     let mut known = made_long_ago(2, json!({"plan": "gold"}));
@@ -278,7 +278,7 @@ on_both!(the_time_of_a_change_is_the_imports_where_no_record_tells_one, async |d
     assert_eq!(explained(&reaper, 9, 2).await, "skip criteria_not_met");
 });
 
-on_both!(a_file_with_several_records_of_a_contact_changes_nothing_the_second_time, async |db: Database| {
+on_both!(reimport_of_a_file_with_repeated_contacts_changes_nothing, async |db: Database| {
     let reaper = Reaper::new(&db);
     let part = |id: i64, plan: &str| json!({"kind": "contact", "accountId": "1", "id": id.to_string(), "partial": true, "properties": {"plan": plan}});
     let dated = |id: i64, plan: &str, days: i64| {
@@ -310,7 +310,7 @@ on_both!(a_file_with_several_records_of_a_contact_changes_nothing_the_second_tim
     assert_eq!(explained(&reaper, 8, 1).await, "delete", "it changed a hundred days ago");
 });
 
-on_both!(a_history_without_the_value_of_now_does_not_say_when_it_changed, async |db: Database| {
+on_both!(history_without_the_current_value_leaves_the_change_time_unknown, async |db: Database| {
     let reaper = Reaper::new(&db);
     let with_history = |id: i64, value: &str| {
         let mut it = made_long_ago(id, json!({"lifecyclestage": "other", "plan": "free"}));
@@ -325,7 +325,7 @@ on_both!(a_history_without_the_value_of_now_does_not_say_when_it_changed, async 
     assert_eq!(explained(&reaper, 9, 2).await, "skip criteria_not_met");
 });
 
-on_both!(what_a_partial_record_does_not_name_is_unknown_until_a_whole_one_comes, async |db: Database| {
+on_both!(unnamed_properties_of_a_partial_record_are_unknown, async |db: Database| {
     let reaper = Reaper::new(&db);
     let no_plan = json!({"filterType": "PROPERTY", "property": "plan",
         "operation": {"operationType": "ALL_PROPERTY", "operator": "IS_UNKNOWN", "includeObjectsWithNoValueSet": false}});
@@ -384,7 +384,7 @@ on_both!(what_a_partial_record_does_not_name_is_unknown_until_a_whole_one_comes,
     }
 });
 
-on_both!(an_erasure_finds_what_a_contact_was_before_an_import_changed_it, async |db: Database| {
+on_both!(erasure_finds_replaced_identifiers, async |db: Database| {
     let reaper = Reaper::new(&db);
     let mut ann = contact(
         1,
@@ -428,7 +428,7 @@ on_both!(an_erasure_finds_what_a_contact_was_before_an_import_changed_it, async 
     assert_eq!(db.count("deliverability", "TRUE").await, 0);
 });
 
-on_both!(a_line_that_was_written_anew_during_the_import_is_not_applied, async |db: Database| {
+on_both!(line_rewritten_during_the_import_is_rejected, async |db: Database| {
     let reaper = Reaper::new(&db);
     reaper.import(&entitled_account(1)).await;
     let dir = TempDir::new();
@@ -452,7 +452,7 @@ on_both!(a_line_that_was_written_anew_during_the_import_is_not_applied, async |d
     store.close().await;
 });
 
-on_both!(a_primary_association_stays_one_in_whatever_order_its_two_types_come, async |db: Database| {
+on_both!(primary_association_survives_the_unlabelled_type, async |db: Database| {
     let reaper = Reaper::new(&db);
     let tie = |contact: &str, outward: bool, id: &str| {
         let (one, other) = (json!({"type": "contact", "id": contact}), json!({"type": "company", "id": "9"}));

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::chunk::Chunk;
 use super::{Numbered, gone_as};
-use crate::domain::identifiers::Identifiers;
 use crate::domain::record::{Kind, Record};
 use crate::domain::redaction::{Redactor, addresses_in};
 use crate::store::batch::Lists;
@@ -83,10 +82,7 @@ impl Chunk {
             }
         }
         let addresses: Vec<(i64, String)> = addresses.into_iter().collect();
-        let mut erased: BTreeMap<i64, Identifiers> = BTreeMap::new();
-        for (account_id, address) in suppressions::erased(&mut self.tx, &self.hash_keys, &addresses).await? {
-            erased.entry(account_id).or_default().addresses.insert(address);
-        }
+        let erased = suppressions::erased_people(&mut self.tx, &self.hash_keys, &addresses).await?;
         let redactors: BTreeMap<i64, Redactor> =
             erased.iter().map(|(account_id, people)| (*account_id, Redactor::new(people))).collect();
         for (_, record) in records {

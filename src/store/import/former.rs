@@ -1,5 +1,5 @@
-//! What a record was before an import changed it. Of contacts the history keeps it: conditions ask what a contact ever was and
-//! when it changed, and an erasure looks for every address, number and name that it ever had.
+//! Former values. The history of a contact keeps the values that an import replaces: conditions evaluate them, and an erasure
+//! searches for every address, phone number and name that the contact ever had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -55,8 +55,8 @@ fn end_with(versions: &[Version], value: &str) -> bool {
 }
 
 impl Chunk {
-    /// Makes whole records of partial ones: what they do not name is what the store has; where it has nothing, one that cannot
-    /// stand by itself is skipped. Counts the properties that whole ones drop, and keeps what contacts were.
+    /// Compares records with the stored rows: completes partial records, counts the properties that whole records drop, and adds
+    /// replaced values of contacts to their history. A partial record that needs a stored contact and finds none is skipped.
     pub(super) async fn compare(
         &mut self,
         kind: &Kind,
@@ -126,10 +126,9 @@ fn values(row: &Row, emails: &[Row]) -> BTreeMap<String, String> {
 }
 
 impl Record {
-    /// Adds to the history what the store has there, each value that the record replaces, and the one that it puts in its
-    /// place. A change is of the time that the record tells, or else of the import's beginning, whichever of its records made it:
-    /// a property that several records of a file change has changed once. A value that was replaced had been there when its own
-    /// record was last changed.
+    /// Merges the stored history, the replaced values and the new values into the record's history. A change is dated by the
+    /// record's `updatedAt`, or else by the start of the import, so that several records of one file make one change. A replaced
+    /// value without a known time is dated by the last update of the stored row.
     fn keep_former(
         &mut self,
         stored: &Stored,
@@ -142,7 +141,7 @@ impl Record {
         let mut history = self::history(&stored.row)?;
         for (name, told) in self::history(&self.row)? {
             let versions = history.entry(name.clone()).or_default();
-            // The CRM knows better than an import that saw less of it.
+            // The history of the CRM takes precedence over what imports observed.
             if end_with(&told, after.get(&name).map_or("", String::as_str)) {
                 versions.retain(|it| it.source.is_none() || told.iter().all(|told| told.value != it.value));
             }
@@ -169,7 +168,7 @@ impl Record {
             }
             let was_unknown = old.is_none() && stored.row.get(IS_PARTIAL) == Some(&Value::Bool(true));
             if was_unknown && versions.is_empty() {
-                // Nobody can tell when it came.
+                // The time of the change is unknown.
                 versions.push(Version::seen("", was_at));
             } else if !end_with(versions, new) && !was_unknown {
                 let change = Version::seen(new, changed_at.unwrap_or(&import_began));

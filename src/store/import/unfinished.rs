@@ -1,8 +1,8 @@
-//! Imports that have begun and not come to their end.
+//! Unfinished imports.
 //!
-//! An import writes kind after kind, so for a while the store may have a contact and not yet the segments, associations and
-//! enrollments that protect it; after an interruption that while lasts until the same import runs again. No enrollment of a
-//! contact that an unfinished import has changed is decided: it waits as for a contact that is not there.
+//! An import writes records by kind, so for a while the store has a contact without the segments, associations and enrollments that
+//! protect it; after an interruption, until the same import runs again. Enrollments of contacts that an unfinished import has changed
+//! are therefore deferred.
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -271,8 +271,9 @@ impl Account {
         for it in people.iter().map(|id| &self.contacts[id]) {
             traces.others.extend(it.names_and_numbers());
             // An address that another contact does not have identifies, whatever property it is the value of.
-            let assistant = it.properties.get("assistant").map(|value| value.to_lowercase());
-            traces.addresses.extend(assistant.filter(|value| {
+            let former = it.history.get("assistant").into_iter().flatten();
+            let assistants = former.chain(it.properties.get("assistant")).map(|value| value.to_lowercase());
+            traces.addresses.extend(assistants.filter(|value| {
                 value.contains('@')
                     && !value.contains(' ')
                     && self.of_address(value).iter().all(|id| people.contains(id))
