@@ -963,8 +963,11 @@ on_both!(only_addresses_are_looked_for_everywhere_and_no_part_of_another_ones, a
 
 on_both!(an_erased_address_in_any_script_does_not_come_in_again, async |db: Database| {
     let reaper = Reaper::new(&db);
-    let addresses =
-        ["\u{7530}\u{4e2d}@q1.example", "tanaka@q2.\u{4f8b}\u{3048}", "\u{ae40}@q3.\u{d55c}\u{ad6d}"];
+    let addresses = [
+        "\u{7530}\u{4e2d}@q1.example",
+        "\u{3bf}\u{3b4}\u{3bf}\u{3c2}@q2.\u{4f8b}\u{3048}",
+        "\u{ae40}@q3.\u{d55c}\u{ad6d}",
+    ];
     let people = (1..).zip(addresses).map(|(id, address)| person(id, address, "Ken", "Ito", ""));
     reaper.import(&[entitled_account(1), people.collect()].concat()).await;
     for id in ["1", "2", "3"] {

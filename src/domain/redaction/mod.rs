@@ -219,7 +219,9 @@ pub fn addresses_in(text: &str) -> BTreeSet<String> {
 fn keys_of(local: &str, domain: &str) -> BTreeSet<String> {
     let both = |domain: &str| {
         let address = format!("{local}@{domain}");
-        [address.nfc().collect::<String>(), address]
+        // Folding makes one letter of the two sigmas, and a key has the one that ends a word.
+        let final_sigma = address.replace('σ', "Σ").to_lowercase();
+        [address.nfc().collect::<String>(), final_sigma, address]
     };
     domains(&domain.nfc().collect::<String>())
         .iter()
