@@ -43,13 +43,13 @@ impl Feed for RabbitFeed {
     async fn open(&mut self) -> Result<RabbitSession, FeedError> {
         let options = &self.options;
         let queue = short(&options.queue)?;
-        let ladder = Arc::new(RetryQueues::new(options)?);
+        let retry_queues = Arc::new(RetryQueues::new(options)?);
         let connection = Arc::new(connect(options, Role::Consume).await?);
         topology::declare(&connection, options).await?;
         let publisher = Arc::new(Publisher::connect(options, Role::Publish).await?);
 
         let subscription = Subscription::open(Arc::clone(&connection), queue, options.prefetch).await?;
-        let settler = RabbitSettler { connection, publisher, ladder, progress: Arc::default() };
+        let settler = RabbitSettler { connection, publisher, retry_queues, progress: Arc::default() };
         Ok(RabbitSession { subscription, parts: VecDeque::new(), settler })
     }
 }
@@ -183,7 +183,7 @@ pub struct RabbitSettler {
     /// The one that the deliveries came by.
     connection: Arc<Connection>,
     publisher: Arc<Publisher>,
-    ladder: Arc<RetryQueues>,
+    retry_queues: Arc<RetryQueues>,
     /// Of the deliveries of this session. Held while acknowledging: an acknowledgement of many must not be overtaken by
     /// a later one that includes it, the broker would not know it any more.
     progress: Arc<Mutex<Progress>>,
@@ -193,7 +193,7 @@ impl Settler for RabbitSettler {
     type Receipt = Receipt;
 
     fn retries(&self) -> u32 {
-        self.ladder.len()
+        self.retry_queues.len()
     }
 
     /// What was decided is acknowledged at once, also while a broker in alarm keeps the others waiting; their
@@ -209,7 +209,7 @@ impl Settler for RabbitSettler {
                     decided.extend(receipt.settled());
                     continue;
                 }
-                Verdict::Retry => match self.ladder.rung(attempt) {
+                Verdict::Retry => match self.retry_queues.rung(attempt) {
                     Some(rung) => (rung.queue.clone(), receipt.incoming().retry(rung.wait())),
                     // Left open it comes again; nobody asks for more rungs than there are.
                     None => continue,

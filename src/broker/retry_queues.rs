@@ -72,14 +72,14 @@ mod tests {
 
     #[test]
     fn retry_delay_is_jittered_between_half_and_full() {
-        let ladder = RetryQueues::new(&test_options()).unwrap();
-        assert_eq!(ladder.len(), 5);
+        let queues = RetryQueues::new(&test_options()).unwrap();
+        assert_eq!(queues.len(), 5);
         for (attempt, seconds) in [1, 5, 30, 120, 600].into_iter().enumerate() {
-            let rung = ladder.rung(u32::try_from(attempt).unwrap()).unwrap();
+            let rung = queues.rung(u32::try_from(attempt).unwrap()).unwrap();
             let waits: Vec<u64> = (0..500).map(|_| rung.wait()).collect();
             assert!(waits.iter().all(|wait| (500 * seconds..=1000 * seconds).contains(wait)), "{seconds}");
             assert!(waits.iter().any(|wait| *wait != waits[0]), "all come back at once");
         }
-        assert!(ladder.rung(5).is_none());
+        assert!(queues.rung(5).is_none());
     }
 }

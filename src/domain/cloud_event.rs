@@ -160,6 +160,7 @@ pub fn texts_of(body: &[u8]) -> Vec<String> {
 
 fn add_texts(body: &[u8], depth: usize, texts: &mut Vec<String>) {
     let text = String::from_utf8_lossy(body).into_owned();
+    texts.push(text.clone());
     if depth > 0 {
         if body.starts_with(b"\x1f\x8b") {
             let mut unpacked = Vec::new();
@@ -184,7 +185,6 @@ fn add_texts(body: &[u8], depth: usize, texts: &mut Vec<String>) {
             }
         }
     }
-    texts.insert(0, text);
 }
 
 fn written_out(event: &[u8]) -> Option<Vec<u8>> {

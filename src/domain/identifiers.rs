@@ -3,7 +3,7 @@
 //! This is the only notion of it. Import, search, restore and suppression ask for the addresses of a contact
 //! ([`own_addresses`]), an erasure for everything ([`Identifiers`]), and [`redaction`](super::redaction) finds it in texts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::address::{address_key, has_address_shape, is_plain_address};
 
@@ -16,6 +16,18 @@ const WORK_EMAIL: &str = "work_email";
 
 /// No property, but the name under which the history of a contact keeps former `additionalEmails`.
 pub const ADDITIONAL_ADDRESSES: &str = "additionalEmails";
+
+/// The value of `hs_additional_emails` by a contact's addresses, each with its key: all but the primary one, by key. `None`: there
+/// is no other.
+pub fn additional_emails<'a>(
+    primary: Option<&str>,
+    emails: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Option<String> {
+    let primary = primary.map(address_key);
+    let others: BTreeMap<&str, &str> =
+        emails.into_iter().filter(|(key, _)| Some(*key) != primary.as_deref()).collect();
+    (!others.is_empty()).then(|| others.into_values().collect::<Vec<_>>().join(";"))
+}
 
 /// Words of a property's name that say that its value is a phone number: `phone`, `hs_whatsapp_phone_number`, `home_fax`.
 const PHONE_WORDS: [&str; 11] = [
@@ -94,7 +106,7 @@ impl Identifiers {
         self.addresses.is_empty() && self.phones.is_empty() && self.names.is_empty()
     }
 
-    /// Only what names one person and nobody else.
+    /// The addresses alone: each identifies one person.
     #[must_use]
     pub fn only_addresses(&self) -> Self {
         Self { addresses: self.addresses.clone(), longer: self.longer.clone(), ..Self::default() }

@@ -148,7 +148,7 @@ impl Lint {
                     self.find(
                         at,
                         Severity::Dangerous,
-                        "without an event or a list membership nobody enrolls",
+                        "no contact enrolls without an event or a list membership",
                     );
                 }
                 if events.iter().any(|event| event.whoever() == Truth::True) {
@@ -167,7 +167,7 @@ impl Lint {
                     );
                 }
                 if conditions.whoever() == Truth::False {
-                    self.find(at, Severity::Dangerous, "nobody can meet these conditions");
+                    self.find(at, Severity::Dangerous, "no contact can meet these conditions");
                 }
             }
             Triggers::Manual | Triggers::Unsupported => {}
@@ -189,7 +189,7 @@ impl Lint {
         match enroll.whoever() {
             _ if self.findings.iter().any(told) => {}
             Truth::True => self.find(at, Severity::Dangerous, "these criteria accept everybody"),
-            Truth::False => self.find(at, Severity::Dangerous, "these criteria accept nobody"),
+            Truth::False => self.find(at, Severity::Dangerous, "these criteria accept no contact"),
             Truth::Unknown => self.root(enroll, at),
         }
     }

@@ -77,6 +77,9 @@ impl Lines {
         if whole && line.last() == Some(&b'\r') {
             line.pop();
         }
+        if !whole {
+            blank_last_word(&mut line);
+        }
         if line.is_empty() {
             return None;
         }
@@ -85,6 +88,17 @@ impl Lines {
         self.start = self.offset;
         Some((receipt, line))
     }
+}
+
+/// Blanks the last word of a truncated line, and keeps the length, which says that the line was too long. The word may be the
+/// first half of an address, which an erasure would not recognise.
+fn blank_last_word(line: &mut [u8]) {
+    /// No address is longer (RFC 5321).
+    const LONGEST_ADDRESS: usize = 320;
+    let tail = line.len().saturating_sub(LONGEST_ADDRESS);
+    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte);
+    let word = line[tail..].iter().rposition(is_separator).map_or(tail, |end| tail + end + 1);
+    line[word..].fill(b' ');
 }
 
 /// JSON that ends before it is complete.
@@ -142,5 +156,18 @@ mod tests {
         let all = cut([&exact[..], b"\r\n", &huge, b"\n", &tricky, b"\n{}"].concat()).await;
         let lengths: Vec<_> = all.iter().map(|(_, body)| body.len()).collect();
         assert_eq!(lengths, [MAX_BODY_BYTES, MAX_BODY_BYTES + 1, MAX_BODY_BYTES + 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn truncated_line_keeps_no_half_word() {
+        let cut_within = |word: &str| format!("{} {word}", "x".repeat(MAX_BODY_BYTES - 10));
+        let all = cut(format!("{}\n{{}}", cut_within("ann.leeson@one.example")).into_bytes()).await;
+        let kept = format!("{}{}", "x".repeat(MAX_BODY_BYTES - 10), " ".repeat(11));
+        assert!(
+            all[0].1 == kept.as_bytes(),
+            "{:?}",
+            String::from_utf8_lossy(&all[0].1[MAX_BODY_BYTES - 20..])
+        );
+        assert_eq!(all[1].1, b"{}");
     }
 }

@@ -10,7 +10,7 @@ use super::values::{Arg, Row, args};
 use super::{HashKeySource, Operator, Store, StoreError, reading, suppressions, transaction};
 use crate::domain::cloud_event::{legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
-use crate::domain::enrollment::{MAX_BODY_BYTES, Rejection, about};
+use crate::domain::enrollment::{Rejection, about};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{REDACTED, Redactor, Style, addresses_in};
 use crate::domain::time::Time;
@@ -124,8 +124,10 @@ pub(super) async fn write(
         return Ok(());
     }
     lock(tx).await?;
+    let erasing = accounts_with_erasures(tx).await?;
     for (arrived, Rejection { reason, detail }) in letters {
-        let Kept { body, exchange, routing_key, content_type } = without_erased(tx, home, arrived).await?;
+        let Kept { body, exchange, routing_key, content_type } =
+            without_erased(tx, home, arrived, &erasing).await?;
         let identity = arrived.identity(&body);
         let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
@@ -158,7 +160,7 @@ async fn accounts_with_erasures(tx: &mut Tx) -> Result<Vec<i64>, StoreError> {
     rows.iter().map(|row| row.int("account_id")).collect()
 }
 
-/// What is kept of a message.
+/// The parts of a message that its dead letter keeps.
 struct Kept {
     body: Vec<u8>,
     exchange: String,
@@ -166,12 +168,13 @@ struct Kept {
     content_type: Option<String>,
 }
 
-/// What is kept of a message, without addresses of erased people of its account, or of any where it names none. Of a body that
-/// is about an erased contact, or that has such an address where it cannot be replaced by itself, nothing is kept.
+/// Redacts addresses of erased people in a message: people of its account, or of any account with erasures if it names none. A
+/// body about an erased contact, or one that packs such an address, is dropped.
 async fn without_erased(
     tx: &mut Tx,
     home: &HashKeySource,
     arrived: &Arrived<'_>,
+    erasing: &[i64],
 ) -> Result<Kept, StoreError> {
     let origin = arrived.origin;
     let mut kept = Kept {
@@ -180,19 +183,16 @@ async fn without_erased(
         routing_key: origin.routing_key.clone(),
         content_type: origin.content_type.clone(),
     };
-    let erasing = accounts_with_erasures(tx).await?;
     if erasing.is_empty() {
         return Ok(kept);
     }
-    if kept.body.len() >= MAX_BODY_BYTES {
-        cut_at_a_word(&mut kept.body);
-    }
     let mut texts = texts_of(&kept.body);
     let about = about(&texts);
-    let accounts = match arrived.account_id() {
-        Some(account_id) => vec![account_id],
-        None if about.accounts.is_empty() => erasing,
-        None => erasing.into_iter().filter(|account_id| about.accounts.contains(account_id)).collect(),
+    let accounts = if let Some(account_id) = arrived.account_id() {
+        vec![account_id]
+    } else {
+        let may_be_of = |account_id: &&i64| about.accounts.is_empty() || about.accounts.contains(account_id);
+        erasing.iter().filter(may_be_of).copied().collect()
     };
     if is_of_erased(tx, &accounts, about.contact).await? {
         kept.body = REDACTED.into();
@@ -236,23 +236,14 @@ async fn is_of_erased(tx: &mut Tx, accounts: &[i64], contact: Option<i64>) -> Re
     Ok(tx.row(&sql, args![contacts]).await?.is_some())
 }
 
-/// Removes the last word of a truncated body: it may be the beginning of an address, which no hash would match.
-fn cut_at_a_word(body: &mut Vec<u8>) {
-    /// No address is longer (RFC 5321).
-    const LONGEST_ADDRESS: usize = 320;
-    let tail = body.len().saturating_sub(LONGEST_ADDRESS);
-    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte);
-    let end = body[tail..].iter().rposition(is_separator);
-    body.truncate(end.map_or(tail, |end| tail + end + 1));
-}
-
 /// Removes the bodies of dead letters.
 pub(super) async fn empty(tx: &mut Tx, ids: &[i64]) -> Result<(), StoreError> {
-    for id in ids {
-        let sql = "UPDATE dead_letters SET body = $2 WHERE dead_letter_id = $1";
-        tx.execute(sql, args![*id, REDACTED.as_bytes().to_vec()]).await?;
-    }
-    Ok(())
+    let sql = format!(
+        "UPDATE dead_letters SET body = $1 WHERE dead_letter_id IN (SELECT b.dead_letter_id FROM {})",
+        tx.dialect().ids(2, &["dead_letter_id"])
+    );
+    let ids = Lists::ids(ids.iter().map(|id| [*id]));
+    tx.execute(&sql, args![REDACTED.as_bytes().to_vec(), ids]).await.map(drop)
 }
 
 /// PostgreSQL's texts take no U+0000; what a producer or an older version wrote into a header may have one.

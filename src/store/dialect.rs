@@ -96,8 +96,7 @@ impl Dialect {
         }
     }
 
-    /// As [`Dialect::lock_shared_and_now`], once nobody holds the lock in any way; nobody else gets it until the end of the
-    /// transaction.
+    /// As [`Dialect::lock_shared_and_now`], with an exclusive lock that is held until the end of the transaction.
     pub fn lock_exclusive_and_now(self, lock: i64) -> String {
         match self {
             Self::Postgres => format!("{} FROM pg_advisory_xact_lock({lock})", self.now()),

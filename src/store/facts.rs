@@ -304,24 +304,22 @@ pub(super) async fn load_contacts(
     );
     let rows = tx.rows(&sql, args![&batch]).await?;
     // Asked after the rows are locked: whatever import wrote them last had begun before.
-    let mut written_by = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let contact = (row.int("account_id")?, row.int("contact_id")?);
-        written_by.push((contact, row.optional_int("import_id")?));
-    }
+    let written_by = rows
+        .iter()
+        .map(|row| Ok(((row.int("account_id")?, row.int("contact_id")?), row.optional_int("import_id")?)))
+        .collect::<Result<Vec<_>, StoreError>>()?;
     let unfinished = import::unfinished(tx, &written_by).await?;
     let mut contacts = HashMap::with_capacity(keys.len());
-    for row in rows {
-        let key = (row.int("account_id")?, row.int("contact_id")?);
+    for (row, (key, _)) in rows.iter().zip(&written_by) {
         let contact = match row.optional_time("deleted_at")? {
             Some(_) => Contact::InTrash,
             None => Contact::Live {
                 restored_at: row.optional_time("restored_at")?,
-                record: record(&row, row.optional_time("created_at")?)?,
-                is_being_imported: unfinished.contains(&key),
+                record: record(row, row.optional_time("created_at")?)?,
+                is_being_imported: unfinished.contains(key),
             },
         };
-        contacts.insert(key, contact);
+        contacts.insert(*key, contact);
     }
     if contacts.len() < keys.len() {
         let sql = format!(

@@ -82,7 +82,7 @@ async fn properties(tx: &mut Tx, batch: &Lists) -> Result<BTreeMap<Key, ContactP
     tx.rows(&sql, args![batch]).await?.iter().map(contact).collect()
 }
 
-/// Those of these addresses that no contact outside of a batch has, and nobody among the `others`.
+/// The addresses that no contact outside the batch has in `contact_emails`, and no owner in the other tables.
 async fn unclaimed(
     tx: &mut Tx,
     batch: &BTreeSet<Key>,

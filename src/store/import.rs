@@ -16,6 +16,7 @@ mod filter;
 mod former;
 mod index;
 mod learn;
+mod members;
 mod sorter;
 mod source;
 mod unfinished;

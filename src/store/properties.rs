@@ -7,8 +7,8 @@ use super::StoreError;
 use super::batch::{ACCOUNT, CONTACT, Lists};
 use super::db::Tx;
 use super::values::args;
-use crate::domain::address::address_key;
 use crate::domain::criteria::subject::{DataRequirements, PropertyVersion, Record, RecordType};
+use crate::domain::identifiers::additional_emails;
 use crate::domain::time::{Time, format_time};
 
 type Key = (i64, i64);
@@ -175,11 +175,9 @@ impl Sources {
             }
             Served::ObjectId => Some((key.1.to_string(), None)),
             Served::AdditionalEmails => {
-                let primary = record.value("email").map(address_key);
                 let all = self.emails.get(&key).map_or(&[][..], Vec::as_slice);
-                let others = all.iter().filter(|(key, _)| Some(key) != primary.as_ref());
-                let others: Vec<&str> = others.map(|(_, email)| email.as_str()).collect();
-                (!others.is_empty()).then(|| (others.join(";"), None))
+                let all = all.iter().map(|(key, email)| (key.as_str(), email.as_str()));
+                additional_emails(record.value("email"), all).map(|emails| (emails, None))
             }
             Served::StageDate(stage) => self.stages.get(&key)?.get(stage).copied().map(since),
         }

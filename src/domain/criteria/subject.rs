@@ -16,7 +16,7 @@ pub struct Record {
     pub history: HashMap<String, Vec<PropertyVersion>>,
     /// `None`: nobody keeps it.
     pub created_at: Option<Time>,
-    /// Only a part of it was ever told: a property that is not here may have a value.
+    /// Built from partial records alone: a property that is not here may have a value.
     pub is_partial: bool,
 }
 
@@ -50,8 +50,8 @@ impl Record {
         past.iter().map(|past| past.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// When a property changed last. Without history: when the record was made. `None`: nobody knows, because the history does
-    /// not end with the value of now.
+    /// The time of a property's last change. A property without history changed when the record was created. `None`: unknown,
+    /// because the history does not end with the current value.
     pub fn updated_at(&self, property: &str) -> Option<Time> {
         let past = self.history.get(property).map_or(&[][..], Vec::as_slice);
         let Some(last) = past.iter().map(|past| past.at).max() else { return self.created_at };
@@ -246,8 +246,7 @@ impl<'a> Subject<'a> {
         Self { now, zone, record, around: Some(around), unknown_properties, event: None, own: None }
     }
 
-    /// Is it a property that the account does not know, or that nobody told of this record? That the record has none says nothing
-    /// then: it may be kept under another name, or not at all.
+    /// Is it a property that the account never kept, or that no part of a partial record named? Then a missing value is unknown.
     pub fn is_unheard_of(&self, property: &str) -> bool {
         self.record.is_partial && !self.record.properties.contains_key(property)
             || self.unknown_properties.is_some_and(|unknown| unknown.contains(property))

@@ -143,7 +143,7 @@ impl Redactor {
         }
     }
 
-    /// Is an address, with the sign before it, the address of somebody else?
+    /// Is the address, with the sign before it, the address of another contact?
     fn is_of_another(&self, letters: &[Letter], place: usize, address: &[char]) -> bool {
         before(letters, place).next().is_some_and(|sign| {
             self.longer.iter().any(|longer| longer.first() == Some(&sign) && longer[1..] == *address)

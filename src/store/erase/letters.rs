@@ -60,7 +60,7 @@ pub(super) async fn erased_addresses(
     }
 }
 
-/// Everything of a dead letter in which somebody may be named.
+/// The texts of a dead letter that may identify a person.
 fn texts(letter: &DeadLetter, body: &[u8]) -> Vec<String> {
     texts_of(body).into_iter().chain(letter.words().map(str::to_owned)).collect()
 }

@@ -9,8 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Numbered;
 use super::chunk::Chunk;
 use super::filter::Stored;
-use crate::domain::address::address_key;
-use crate::domain::identifiers::ADDITIONAL_ADDRESSES;
+use crate::domain::identifiers::{ADDITIONAL_ADDRESSES, additional_emails};
 use crate::domain::record::{Action, IS_PARTIAL, Kind, Record, Row};
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
@@ -28,18 +27,18 @@ struct Version {
     timestamp: String,
     /// Not told by the CRM, but seen by an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    source: Option<Source>,
+    source: Option<VersionSource>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Source {
+enum VersionSource {
     Import,
 }
 
 impl Version {
     fn seen(value: &str, timestamp: &str) -> Self {
-        Self { value: value.to_owned(), timestamp: timestamp.to_owned(), source: Some(Source::Import) }
+        Self { value: value.to_owned(), timestamp: timestamp.to_owned(), source: Some(VersionSource::Import) }
     }
 }
 
@@ -111,16 +110,10 @@ fn values(row: &Row, emails: &[Row]) -> BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
         .filter(|(_, value)| !value.is_empty())
         .collect();
-    let primary = values.get("email").map(|email| address_key(email));
-    let additional: BTreeMap<&str, &str> = emails
-        .iter()
-        .filter_map(|email| Some((text(email, "email_key")?, text(email, "email")?)))
-        .filter(|(key, _)| Some(*key) != primary.as_deref())
-        .collect();
-    if !additional.is_empty() {
-        let joined = additional.into_values().collect::<Vec<_>>().join(";");
-        values.entry(ADDITIONAL_EMAILS.to_owned()).or_insert_with(|| joined.clone());
-        values.insert(ADDITIONAL_ADDRESSES.to_owned(), joined);
+    let emails = emails.iter().filter_map(|email| Some((text(email, "email_key")?, text(email, "email")?)));
+    if let Some(additional) = additional_emails(values.get("email").map(String::as_str), emails) {
+        values.entry(ADDITIONAL_EMAILS.to_owned()).or_insert_with(|| additional.clone());
+        values.insert(ADDITIONAL_ADDRESSES.to_owned(), additional);
     }
     values
 }

@@ -82,9 +82,12 @@ pub(super) async fn end(tx: &mut Tx, source: &str, others_too: bool) -> Result<u
     Ok(left.map_or(Ok(0), |row| row.int("imports"))?.unsigned_abs())
 }
 
-/// Does the row of a contact, `t`, name another import that is unfinished? `$2` is this one.
-pub(super) const HAS_ANOTHER: &str =
-    "EXISTS (SELECT 1 FROM unfinished_imports u WHERE u.import_id = t.import_id AND u.import_id <> $2)";
+/// The condition that a row of `contacts`, by its alias, names another unfinished import than the one of a parameter.
+pub(super) fn has_another(contact: &str, import: &str) -> String {
+    format!(
+        "EXISTS (SELECT 1 FROM unfinished_imports u WHERE u.import_id = {contact}.import_id AND u.import_id <> {import})"
+    )
+}
 
 impl Chunk {
     /// Marks contacts as changed by this import. The mark of another unfinished import stays.
@@ -95,13 +98,13 @@ impl Chunk {
         let lock = self.tx.dialect().for_update("c");
         states(&mut self.tx, contacts, &lock).await?;
         let import_id = self.identity.import_id;
-        let batch = self.tx.dialect().ids(3, &CONTACT);
         let sql = format!(
             "UPDATE contacts SET import_id = $1 WHERE (account_id, contact_id) IN \
-             (SELECT b.account_id, b.contact_id FROM {batch} JOIN contacts t ON t.account_id = b.account_id \
-              AND t.contact_id = b.contact_id WHERE t.import_id IS DISTINCT FROM $1 AND NOT {HAS_ANOTHER})"
+             (SELECT b.account_id, b.contact_id FROM {}) AND import_id IS DISTINCT FROM $1 AND NOT {}",
+            self.tx.dialect().ids(2, &CONTACT),
+            has_another("contacts", "$1")
         );
-        self.tx.execute(&sql, args![import_id, import_id, ids(contacts)]).await?;
+        self.tx.execute(&sql, args![import_id, ids(contacts)]).await?;
         self.mark_beside(contacts).await
     }
 
@@ -114,9 +117,10 @@ impl Chunk {
         let sql = format!(
             "INSERT INTO unfinished_contacts (account_id, contact_id, import_id) \
              SELECT t.account_id, t.contact_id, $1 FROM {} JOIN contacts t ON t.account_id = b.account_id \
-             AND t.contact_id = b.contact_id WHERE {HAS_ANOTHER} ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-            self.tx.dialect().ids(3, &CONTACT)
+             AND t.contact_id = b.contact_id WHERE {} ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+            self.tx.dialect().ids(2, &CONTACT),
+            has_another("t", "$1")
         );
-        self.tx.execute(&sql, args![import_id, import_id, ids(contacts)]).await.map(drop)
+        self.tx.execute(&sql, args![import_id, ids(contacts)]).await.map(drop)
     }
 }
