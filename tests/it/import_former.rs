@@ -417,7 +417,7 @@ on_both!(erasure_finds_replaced_identifiers, async |db: Database| {
     assert_eq!(output.code, 0, "{}", output.stderr);
     let dump = format!("{:?}", db.dump(&[]).await);
     for trace in
-        ["old.example", "second.example", "third@", "fourth@", "Annabel", "Leeson", "0991", "ann@new"]
+        ["old.example", "second.example", "third@", "fourth@", "Annabel", "Leeson", "7946 0991", "ann@new"]
     {
         assert!(!dump.contains(trace), "{trace} is left: {dump}");
     }
