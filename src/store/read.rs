@@ -23,6 +23,8 @@ pub struct Filter {
     pub workflow_id: Option<i64>,
     pub outcome: Option<String>,
     pub reason: Option<String>,
+    /// Of the trash alone.
+    pub contact_id: Option<i64>,
     /// Only whom this finds; of the trash alone.
     pub search: Option<Search>,
     /// Only what the list has after this row.
@@ -169,6 +171,7 @@ pub(super) async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Trash
     let mut conditions = WhereClause::default();
     conditions.equal("account_id", filter.account_id.map(Arg::from));
     conditions.equal("workflow_id", filter.workflow_id.map(Arg::from));
+    conditions.equal("contact_id", filter.contact_id.map(Arg::from));
     let (contact_id, address) = match &filter.search {
         Some(Search::Contact(contact_id)) => (Some(*contact_id), None),
         Some(Search::Address(address)) => (None, Some(address_key(address))),

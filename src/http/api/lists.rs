@@ -12,7 +12,7 @@ use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::search::Search;
 use crate::operations::{Operations, dead_letters};
-use crate::store::read::Filter;
+use crate::store::read::{Filter, TrashRow};
 use crate::store::tokens::Caller;
 
 /// A list that goes on with a cursor.
@@ -175,15 +175,13 @@ pub async fn trash(
     OriginalUri(uri): OriginalUri,
     Asked(asked): Asked<TrashQuery>,
 ) -> Result<Response, Problem> {
-    let search = match (asked.contact, asked.search) {
-        (Some(_), Some(_)) => return Err(Problem::malformed("name contact or search, and not both")),
-        (Some(Id(contact)), None) => Some(Search::Contact(contact)),
-        (None, words) => {
-            words.map(|Words(text)| Search::parse(&text)).transpose().map_err(Problem::malformed)?
-        }
+    let Ok(search) = asked.search.map(|Words(text)| Search::parse(&text)).transpose() else {
+        // Nobody's name, address or id is like that.
+        return Ok(going_on::<TrashRow>(&uri, Vec::new(), None));
     };
     let filter = Filter {
         workflow_id: asked.workflow.map(|id| id.0),
+        contact_id: asked.contact.map(|id| id.0),
         search,
         ..filter(&caller, asked.limit.0, asked.cursor)
     };

@@ -35,9 +35,14 @@ pub struct ExplainQuery {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PageQuery {
-    object: Option<Words>,
-    id: Option<Id>,
+pub struct OneId {
+    id: Id,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OneRecord {
+    object: Words,
 }
 
 pub async fn contact(
@@ -49,16 +54,39 @@ pub async fn contact(
     Ok(Json(operations.store.contact(caller.account_id, contact).await?).into_response())
 }
 
+pub async fn company(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Asked(OneId { id }): Asked<OneId>,
+) -> Answer {
+    Ok(Json(operations.page(caller.account_id, "company", None, Some(id.0)).await?).into_response())
+}
+
+pub async fn segment(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Asked(OneId { id }): Asked<OneId>,
+) -> Answer {
+    Ok(Json(operations.page(caller.account_id, "segment", None, Some(id.0)).await?).into_response())
+}
+
+pub async fn timeline(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    Asked(OneRecord { object }): Asked<OneRecord>,
+) -> Answer {
+    let record = pages::record(&object.0).map_err(Problem::malformed)?;
+    Ok(Json(operations.page(caller.account_id, "timeline", Some(record), None).await?).into_response())
+}
+
+/// A page about the whole account; the other pages have routes of their own.
 pub async fn page(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictPath(Words(name)): StrictPath<Words>,
-    Asked(asked): Asked<PageQuery>,
+    Asked(NoParams {}): Asked<NoParams>,
 ) -> Answer {
-    let object = asked.object.map(|Words(object)| pages::record(&object)).transpose();
-    let object = object.map_err(Problem::malformed)?;
-    let id = asked.id.map(|id| id.0);
-    Ok(Json(operations.page(caller.account_id, &name, object, id).await?).into_response())
+    Ok(Json(operations.page(caller.account_id, &name, None, None).await?).into_response())
 }
 
 pub async fn enrollment(

@@ -15,7 +15,7 @@ mod tokens;
 use serde_json::{Value, json};
 
 use crate::support::records::{contact, entitled_account, user};
-use crate::support::{Answered, Asking, DEADLINE, Database, Reaper, Worker, wait_until};
+use crate::support::{Answered, Asking, Broker, DEADLINE, Database, Reaper, Worker, wait_until};
 
 /// A store with people in it, and the service that serves it, its feed at rest.
 pub struct Scene {
@@ -29,7 +29,20 @@ impl Scene {
     /// *Bulk delete* too, 5 with nothing; account 2 with
     /// its own administrator; contacts 1 to 9 in the first and 1 in the second; and these records.
     pub async fn new(db: Database, records: &[Value]) -> Self {
-        let reaper = Reaper::new(&db).unguarded();
+        // A broker that is away: the service serves all the same.
+        Self::with(db, records, &[("feed.rabbitmq.url", "amqp://127.0.0.1:1/".to_owned())]).await
+    }
+
+    /// As [`Scene::new`], with the service on this broker.
+    pub async fn on(broker: &Broker, db: Database, records: &[Value]) -> Self {
+        Self::with(db, records, &broker.settings()).await
+    }
+
+    async fn with(db: Database, records: &[Value], settings: &[(&str, String)]) -> Self {
+        let mut reaper = Reaper::new(&db).unguarded();
+        for (key, value) in settings {
+            reaper = reaper.setting(key, value);
+        }
         let mut all = entitled_account(1);
         all.extend(entitled_account(2));
         all.extend([
@@ -67,9 +80,9 @@ impl Scene {
     }
 }
 
-/// The service on a broker that is away: it serves all the same.
+/// The service, once it serves.
 async fn serving(reaper: &Reaper) -> Worker {
-    let mut worker = reaper.clone().setting("feed.rabbitmq.url", "amqp://127.0.0.1:1/").spawn(&["run"]);
+    let mut worker = reaper.spawn(&["run"]);
     worker.wait_listening().await;
     let started = async || worker.get("/startupz").await.0 == 200;
     wait_until("the start is finished", DEADLINE, started).await;

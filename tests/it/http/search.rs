@@ -44,6 +44,11 @@ on_both!(the_trash_is_searched_by_id_address_and_name, async |db: Database| {
         let path = format!("/trash?search={}", crate::support::encoded(typed));
         assert_eq!(scene.get(&token, &path).await.json(), listed, "{typed}");
     }
+    for (asked, found) in
+        [("search=grace&contact=41", &["41"][..]), ("search=o'n&contact=41", &[]), ("search=%25", &[])]
+    {
+        assert_eq!(ids(&scene.get(&token, &format!("/trash?{asked}")).await.json()), found, "{asked}");
+    }
     scene.reaper.restore(1, 41).await;
     scene.reaper.json(&["erase", "--account", "1", "--as", "1", "--contact", "42", "--confirm", "1"]).await;
     assert_eq!(scene.get(&token, "/trash?search=grace").await.json(), json!([]));

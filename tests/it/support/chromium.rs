@@ -3,16 +3,12 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::process::Process;
-use super::{Asking, TempDir, wait_until};
-
-/// For a browser to start, or a page to come.
-const DEADLINE: Duration = Duration::from_mins(1);
+use super::{Asking, DEADLINE, TempDir, wait_until};
 
 /// Without a display, and without the calls home of a browser that somebody uses.
 const SWITCHES: [&str; 8] = [
