@@ -23,6 +23,12 @@
 //! compared that is not the database's; an `await` in `domain`; personal data in a log, a metric, an event, an
 //! audit row or an error; a future of the store dropped half-way.
 
+#![deny(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "they panic where nobody can read them: see cli::output"
+)]
+
 pub mod backoff;
 pub mod broker;
 pub mod cli;

@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: the threads to work on could not be started: {error}");
+            cli::say(&format!("error: the threads to work on could not be started: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -20,12 +20,12 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(sentence)) => {
-            eprintln!("error: {}", cli::plain_lines(&sentence));
+            cli::say(&format!("error: {}", cli::plain_lines(&sentence)));
             ExitCode::from(2)
         }
         Err(Failure::Failed(error)) if is_broken_pipe(&error) => ExitCode::from(1),
         Err(Failure::Failed(error)) => {
-            eprintln!("error: {}", cli::plain_lines(&format!("{error:#}")));
+            cli::say(&format!("error: {}", cli::plain_lines(&format!("{error:#}"))));
             ExitCode::from(1)
         }
     }

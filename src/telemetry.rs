@@ -67,7 +67,11 @@ pub struct LogOptions {
 /// The level does not parse, or logging was started before.
 pub fn start_logs(options: &LogOptions) -> Result<(), TelemetryError> {
     let filter = filter(options)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is lost: to say so on the same standard error would panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     if options.json {
         tracing::subscriber::set_global_default(
             builder.json().flatten_event(true).with_span_list(false).finish(),

@@ -122,10 +122,10 @@ impl Erase {
 
 /// Says where the files of a SQLite store may hold traces yet.
 pub fn warn_of_files(problem: &StoreError) {
-    eprintln!(
+    output::say(&format!(
         "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure or \
          purge does it"
-    );
+    ));
 }
 
 impl Erasures {

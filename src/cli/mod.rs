@@ -26,7 +26,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use self::output::plain_lines;
+pub use self::output::{plain_lines, say};
 use crate::config::{ConfigErrors, LogFormat, Settings, environment};
 use crate::domain::members::parse_id_text;
 use crate::operations::{self, Operations};

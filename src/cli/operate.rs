@@ -38,7 +38,9 @@ pub async fn migrate(context: &Context) -> Result<(), Failure> {
 pub fn check_config(context: &Context) -> Result<(), Failure> {
     let settings = context.settings.describe();
     if let Err(mistakes) = context.settings.demand_a_feed() {
-        eprintln!("note: `run` does not start with these settings, other commands do: {mistakes}");
+        output::say(&format!(
+            "note: `run` does not start with these settings, other commands do: {mistakes}"
+        ));
     }
     if context.json {
         return output::document(&settings);

@@ -31,6 +31,11 @@ pub fn lines(text: &str) -> Result<(), Failure> {
     print(&plain_lines(text))
 }
 
+/// Says something on standard error. Where nobody can read it, the work goes on all the same.
+pub fn say(text: &str) {
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
 fn print(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())

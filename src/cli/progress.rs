@@ -1,11 +1,13 @@
 //! Progress of a long command: a bar with the time left or a count on a terminal, a line every ten seconds elsewhere.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
+
+use super::output;
 
 /// The time between two lines where there is no terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -90,7 +92,7 @@ async fn print_lines(reached: Arc<Mutex<Reached>>) {
     loop {
         tokio::time::sleep(LINE_INTERVAL).await;
         let line = reached.lock().unwrap_or_else(PoisonError::into_inner).line();
-        drop(writeln!(std::io::stderr().lock(), "{line}"));
+        output::say(&line);
     }
 }
 

@@ -64,11 +64,11 @@ impl Tokens {
                     return output::document(&document);
                 }
                 output::line(made.token.expose())?;
-                eprintln!(
+                output::say(&format!(
                     "This is token {} of user {}; it is not shown again. Revoke it with `contact-reaper tokens revoke {} \
                      --account {account}`.",
                     made.row.token_id, made.row.user_id, made.row.token_id
-                );
+                ));
                 Ok(())
             }
             Self::List { account } => {

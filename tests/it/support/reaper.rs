@@ -85,6 +85,12 @@ impl Reaper {
         self
     }
 
+    /// With a standard error that cannot be written.
+    pub fn without_standard_error(mut self) -> Self {
+        self.started_by = ["sh", "-c", "exec \"$0\" \"$@\" 2>/dev/full"].map(str::to_owned).to_vec();
+        self
+    }
+
     /// As systemd starts it that listens at this socket, and wants a sign of life every so many microseconds.
     pub fn watched_by(mut self, socket: &std::path::Path, every: u32) -> Self {
         let (socket, every) =
