@@ -3,7 +3,7 @@
 //! A file is followed by position, which is saved once a batch is decided: what was read but not settled is read again
 //! after a restart. A stream has no position: what was not settled is kept in memory and handed out again by the next
 //! session of the same process. A line is known by its place, so that none becomes two dead letters. A file is known by
-//! what was read of it, and has one reader.
+//! all that was read of it, which is compared when it is opened and when its end is reached, and has one reader.
 
 mod fingerprint;
 mod lines;
@@ -12,22 +12,24 @@ mod replay;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::TryLockError;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use tokio::io::{AsyncSeekExt, BufReader};
+use sha2::Digest as _;
+use tokio::io::BufReader;
 use tokio::sync::Mutex;
 use tracing::warn;
 
 use crate::domain::dead_letter::Origin;
+use crate::domain::hex::hex;
 use crate::domain::progress::Progress;
 use crate::ports::{
     Checkpoint, Checkpoints, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict,
 };
 
-use fingerprint::Fingerprint;
+use fingerprint::hash_of;
 use lines::Lines;
 pub use lines::Receipt;
 pub use replay::{ReplayFeed, ReplaySession, ReplaySettler};
@@ -67,7 +69,7 @@ impl<C: Checkpoints> JsonlFeed<C> {
     /// Reads nothing yet.
     pub fn new(options: Options, checkpoints: Arc<C>) -> Self {
         let stream = |reader, feed: &str| Input::Stream {
-            lines: Arc::new(Mutex::new(Lines::new(reader, 0, false))),
+            lines: Arc::new(Mutex::new(Lines::new(reader))),
             ledger: Arc::new(Ledger::new(feed, None)),
         };
         let input = match options.source {
@@ -86,9 +88,9 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
         let checkpoints = Arc::clone(&self.checkpoints);
         match &self.input {
             Input::File { path, handed_out } => {
-                let (lines, ledger, lock) = open_file(path, checkpoints.as_ref()).await?;
+                let (lines, ledger, file) = open_file(path, checkpoints.as_ref()).await?;
                 Ok(JsonlSession {
-                    _lock: Some(lock),
+                    file: Some(file),
                     lines: Arc::new(Mutex::new(lines)),
                     replay: VecDeque::new(),
                     redelivered_below: handed_out.load(Ordering::Relaxed),
@@ -97,7 +99,7 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
                 })
             }
             Input::Stream { lines, ledger } => Ok(JsonlSession {
-                _lock: None,
+                file: None,
                 lines: Arc::clone(lines),
                 replay: ledger.unsettled(),
                 redelivered_below: 0,
@@ -108,11 +110,11 @@ impl<C: Checkpoints> Feed for JsonlFeed<C> {
     }
 }
 
-/// The lines of a file from where the last reading of it ended, and the lock on it.
+/// The lines of a file from where the last reading of it ended, and the file, locked.
 async fn open_file<C: Checkpoints>(
     path: &Path,
     checkpoints: &C,
-) -> Result<(Lines, Ledger, std::fs::File), FeedError> {
+) -> Result<(Lines, Ledger, LockedFile), FeedError> {
     let shown = path.display();
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => FeedError::Permanent(format!(
@@ -147,35 +149,51 @@ async fn open_file<C: Checkpoints>(
     let feed = canonical.to_string_lossy();
     let saved = checkpoints.load(&feed).await.map_err(FeedError::Transient)?.unwrap_or_default();
     let position = saved.position;
-    let replaced = |but: String| {
-        FeedError::Permanent(format!(
-            "The JSON Lines file {shown} is {but}: it was cut or replaced; put it back, or give the new events in a \
-             file of another name."
-        ))
-    };
-    let length = file.metadata().await.map_err(unreadable)?.len();
-    if length < position {
-        return Err(replaced(format!("{length} bytes long, but {position} were read before")));
-    }
-    let fingerprint = saved.fingerprint.as_deref().and_then(Fingerprint::parse).unwrap_or_default();
-    if !fingerprint.is_of(&mut file).await.map_err(unreadable)? {
-        return Err(replaced(format!("not the one of which {position} bytes were read before")));
-    }
-    file.seek(SeekFrom::Start(position)).await.map_err(unreadable)?;
-    let ledger = Ledger::new(&feed, Some(Known { position, fingerprint }));
-    Ok((Lines::new(Box::new(BufReader::new(file)), position, true), ledger, lock))
+    let hash = hash_of(&mut file, position).await.map_err(unreadable)?;
+    let known =
+        hash.filter(|hash| saved.fingerprint.is_none_or(|known| known == hex(&hash.clone().finalize())));
+    let Some(hash) = known else { return Err(replaced(path, position)) };
+    let ledger = Ledger::new(&feed, Some(position));
+    let lines = Lines::of_file(Box::new(BufReader::new(file)), position, hash);
+    Ok((lines, ledger, LockedFile { path: path.to_owned(), lock }))
 }
 
-/// How far a file was read before, and by what it was known then.
-struct Known {
-    position: u64,
-    fingerprint: Fingerprint,
+/// That a file is not the one that was read up to here.
+fn replaced(path: &Path, position: u64) -> FeedError {
+    FeedError::Permanent(format!(
+        "The JSON Lines file {} does not begin with the {position} bytes that were read before: it was cut or replaced; \
+         put it back, or give the new events in a file of another name.",
+        path.display()
+    ))
+}
+
+/// A file that nobody else reads meanwhile.
+struct LockedFile {
+    path: PathBuf,
+    lock: std::fs::File,
+}
+
+impl LockedFile {
+    /// Does it still begin with what was read of it?
+    async fn still_has(&self, (length, digest): (u64, [u8; 32])) -> Result<(), FeedError> {
+        let hash = async {
+            let mut file = tokio::fs::File::from_std(self.lock.try_clone()?);
+            hash_of(&mut file, length).await
+        };
+        match hash.await {
+            Ok(Some(hash)) if hash.clone().finalize()[..] == digest => Ok(()),
+            Ok(_) => Err(replaced(&self.path, length)),
+            Err(error) => Err(FeedError::Transient(format!(
+                "Reading '{}' again failed ({error}); it is tried again.",
+                self.path.display()
+            ))),
+        }
+    }
 }
 
 /// One reading, from open to drop.
 pub struct JsonlSession<C> {
-    /// Of a file: nobody else reads it meanwhile.
-    _lock: Option<std::fs::File>,
+    file: Option<LockedFile>,
     lines: Arc<Mutex<Lines>>,
     replay: VecDeque<(Receipt, Vec<u8>)>,
     redelivered_below: u64,
@@ -208,6 +226,10 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
             ))
         })?
         else {
+            // Whatever is cancelled here, the end stays the end.
+            if let Some(file) = &self.file {
+                file.still_has(lines.was_read()).await?;
+            }
             return Ok(None);
         };
         self.settler.ledger.retain(receipt, &body);
@@ -254,12 +276,12 @@ impl<C: Checkpoints> Settler for JsonlSettler<C> {
         }
         let position = advanced.progress.position();
         if self.ledger.follows_position {
-            advanced.lines.extend(receipts.iter().map(|receipt| (receipt.end, *receipt)));
+            advanced.digests.extend(receipts.iter().map(|receipt| (receipt.end, receipt.digest)));
         }
         if self.ledger.follows_position && position != settled.progress.position() {
-            advanced.fingerprint = advanced.fingerprint.reached(position, &advanced.lines);
-            advanced.lines.retain(|end, _| *end > position);
-            let reached = Checkpoint { position, fingerprint: advanced.fingerprint.to_text() };
+            let fingerprint = advanced.digests.get(&position).map(|digest| hex(digest));
+            advanced.digests.retain(|end, _| *end > position);
+            let reached = Checkpoint { position, fingerprint };
             let saved = self.checkpoints.save(&self.ledger.feed, &reached).await;
             saved.map_err(FeedError::Transient)?;
         }
@@ -286,25 +308,22 @@ struct Ledger {
 #[derive(Clone, Default)]
 struct Settled {
     progress: Progress,
-    fingerprint: Fingerprint,
-    /// Of a file: settled lines beyond the position, by their ends.
-    lines: BTreeMap<u64, Receipt>,
+    /// Of a file: the hashes of it up to the ends of settled lines beyond the position.
+    digests: BTreeMap<u64, [u8; 32]>,
 }
 
 impl Ledger {
-    fn new(feed: &str, known: Option<Known>) -> Self {
+    /// Of a file that was read up to this position before, or of a stream.
+    fn new(feed: &str, position: Option<u64>) -> Self {
+        let follows_position = position.is_some();
         // The standard library's one source of chance: its hash maps are seeded from it.
-        let stream = if known.is_some() {
+        let stream = if follows_position {
             String::new()
         } else {
             format!("{:016x}-", RandomState::new().hash_one(()))
         };
-        let follows_position = known.is_some();
-        let settled = known.map_or_else(Settled::default, |Known { position, fingerprint }| Settled {
-            progress: Progress::from(position),
-            fingerprint,
-            lines: BTreeMap::new(),
-        });
+        let progress = position.map_or_else(Progress::default, Progress::from);
+        let settled = Settled { progress, digests: BTreeMap::new() };
         Self {
             feed: feed.into(),
             stream,
@@ -491,7 +510,7 @@ mod tests {
         drop(session);
         std::fs::write(&file.0, b"a\n").unwrap();
         let Err(FeedError::Permanent(cut)) = feed.open().await else { panic!("a cut file was opened") };
-        assert!(cut.contains("is 2 bytes long, but 4 were read before"), "{cut}");
+        assert!(cut.contains("does not begin with the 4 bytes that were read before"), "{cut}");
         std::fs::remove_file(&file.0).unwrap();
         let Err(FeedError::Permanent(gone)) = feed.open().await else { panic!("a missing file was opened") };
         assert!(gone.contains("does not exist"), "{gone}");

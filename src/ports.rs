@@ -235,7 +235,7 @@ pub trait Decider: Clone + Send + Sync + 'static {
 pub struct Checkpoint {
     /// In bytes.
     pub position: u64,
-    /// Of what was read up to there, in the feed's own words; `None` where an older version saved it.
+    /// Of all that was read up to there, in the feed's own words; `None` where an older version saved it.
     pub fingerprint: Option<String>,
 }
 

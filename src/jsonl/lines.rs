@@ -16,7 +16,7 @@ use crate::domain::enrollment::MAX_BODY_BYTES;
 pub struct Receipt {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// SHA-256 of all of its bytes.
+    /// SHA-256 of the source from its beginning to `end`.
     pub(super) digest: [u8; 32],
 }
 
@@ -31,15 +31,26 @@ pub(super) struct Lines {
     line: Vec<u8>,
     /// All its bytes, also those that were not kept, without its end.
     length: u64,
-    /// Of its bytes, those of its end and of blank lines before it included.
+    /// Of all bytes before `offset`.
     hash: Sha256,
     /// More may be written behind the end: a last line that is half written is left for the next time.
     grows: bool,
 }
 
 impl Lines {
-    pub(super) fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>, offset: u64, grows: bool) -> Self {
-        Self { reader, offset, start: offset, line: Vec::new(), length: 0, hash: Sha256::new(), grows }
+    /// Of a source from its beginning, which does not grow.
+    pub(super) fn new(reader: Box<dyn AsyncBufRead + Send + Unpin>) -> Self {
+        Self { reader, offset: 0, start: 0, line: Vec::new(), length: 0, hash: Sha256::new(), grows: false }
+    }
+
+    /// Of a file that grows, from `offset` on; with the hash of what is before.
+    pub(super) fn of_file(reader: Box<dyn AsyncBufRead + Send + Unpin>, offset: u64, hash: Sha256) -> Self {
+        Self { offset, start: offset, hash, grows: true, ..Self::new(reader) }
+    }
+
+    /// How many bytes of the source were read, and their SHA-256.
+    pub(super) fn was_read(&self) -> (u64, [u8; 32]) {
+        (self.offset, self.hash.clone().finalize().into())
     }
 
     /// The next line that is not empty, without its end; `None` at the end of the source.
@@ -83,7 +94,7 @@ impl Lines {
         if line.is_empty() {
             return None;
         }
-        let digest = std::mem::take(&mut self.hash).finalize().into();
+        let (_, digest) = self.was_read();
         let receipt = Receipt { start: self.start, end: self.offset, digest };
         self.start = self.offset;
         Some((receipt, line))
@@ -116,7 +127,7 @@ mod tests {
     async fn cut(content: Vec<u8>) -> Vec<(Receipt, Vec<u8>)> {
         // A small buffer, so that lines arrive in pieces.
         let reader = BufReader::with_capacity(7, io::Cursor::new(content));
-        let mut lines = Lines::new(Box::new(reader), 0, false);
+        let mut lines = Lines::new(Box::new(reader));
         let mut all = Vec::new();
         while let Some(line) = lines.next().await.unwrap() {
             all.push(line);
@@ -137,7 +148,7 @@ mod tests {
         for (content, expected) in
             [("{}\n{\"a\":", 1), ("{}\n{}", 2), ("{}\nnoise", 2), ("{}\n\u{feff}{", 1), ("{}\n{\"a\":\n", 2)]
         {
-            let mut lines = Lines::new(Box::new(io::Cursor::new(content)), 0, true);
+            let mut lines = Lines::of_file(Box::new(io::Cursor::new(content)), 0, Sha256::new());
             let mut seen = 0;
             while lines.next().await.unwrap().is_some() {
                 seen += 1;

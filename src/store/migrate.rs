@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 24] = [
+const MIGRATIONS: [Migration; 26] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -133,6 +133,16 @@ const MIGRATIONS: [Migration; 24] = [
         name: "0024_unfinished_imports",
         postgres: include_str!("migrations/postgres/0024_unfinished_imports.sql"),
         sqlite: include_str!("migrations/sqlite/0024_unfinished_imports.sql"),
+    },
+    Migration {
+        name: "0025_fingerprints",
+        postgres: include_str!("migrations/0025_fingerprints.sql"),
+        sqlite: include_str!("migrations/0025_fingerprints.sql"),
+    },
+    Migration {
+        name: "0026_stages",
+        postgres: include_str!("migrations/0026_stages.sql"),
+        sqlite: include_str!("migrations/0026_stages.sql"),
     },
 ];
 

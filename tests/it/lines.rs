@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::records::{
     account, contact, entitled_account, event, lines, manual_workflow, seconds_ago,
 };
-use crate::support::{Database, Reaper, TempDir, on_both};
+use crate::support::{DEADLINE, Database, Reaper, TempDir, on_both, wait_until};
 
 /// Account 1, entitled, with a workflow 6 that enrolls by hand and contacts 1 to 9.
 async fn with_contacts(db: &Database) -> Reaper {
@@ -103,6 +103,7 @@ on_both!(a_file_that_was_replaced_is_not_read_from_the_middle, async |db: Databa
             "longer, with its first and second line",
             monday.split_at(line_of(&monday, 0).len() * 2).0.to_owned() + &longer,
         ),
+        ("of equal length, with its first and last line", line(1, 11) + &line(9, 12) + &line(3, 13)),
         ("longer, with a byte before it", format!("\n{monday}{longer}")),
         ("blank", "\n".repeat(monday.len() + 1)),
         ("one line that is longer", "x".repeat(monday.len() * 2)),
@@ -117,8 +118,8 @@ on_both!(a_file_that_was_replaced_is_not_read_from_the_middle, async |db: Databa
         std::fs::write(&file, text).unwrap();
         let output = run().await;
         assert_eq!(output.code, 1, "{how}");
-        let sentence = "bytes were read before: it was cut or replaced; put it back, or give the new events in a file of \
-                        another name";
+        let sentence = "bytes that were read before: it was cut or replaced; put it back, or give the new events in a \
+                        file of another name";
         assert!(output.stderr.contains(sentence), "{how}: {}", output.stderr);
         assert_eq!((db.count("ledger", "TRUE").await, dead_letters(&db).await.len()), known, "{how}");
         // Put back, and written on, it is read on.
@@ -150,6 +151,49 @@ on_both!(what_is_read_on_is_still_the_same_file_after_many_readings, async |db: 
     db.execute("UPDATE feed_checkpoints SET fingerprint = NULL").await;
     assert_eq!(run().await.code, 0);
     assert_eq!(db.count("ledger", "outcome = 'deleted'").await, 5);
+});
+
+/// Cut and filled again, as by `copytruncate`, while a lock keeps the decisions waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_replaced_while_it_is_read_is_noticed_at_its_end() {
+    let db = Database::postgres().await;
+    let reaper = with_contacts(&db).await;
+    let reaper = reaper.setting("pipeline.batch_size", "2").setting("pipeline.prefetch", "4");
+    let dir = TempDir::new();
+    let monday = lines(&(11..200).map(|id| by_hand(9, id)).collect::<Vec<_>>());
+    let tuesday = monday.replace("\"objectId\":\"9\"", "\"objectId\":\"8\"");
+    assert!(tuesday != monday && tuesday.len() == monday.len());
+    for (how, text) in [
+        ("filled again", tuesday.as_str()),
+        ("cut", ""),
+        ("cut behind its first line", monday.split_at(monday.find('\n').unwrap() + 1).0),
+    ] {
+        let file = dir.path().join(how);
+        std::fs::write(&file, &monday).unwrap();
+        let mut lock = db.connect_postgres().await;
+        sqlx::raw_sql("BEGIN; LOCK TABLE ledger").execute(&mut lock).await.unwrap();
+        let mut worker = reaper.fed_by_lines(&file.display().to_string()).spawn(&["run"]);
+        let sql = "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = 'ledger'::regclass";
+        wait_until("a decision waits", DEADLINE, async || db.rows(sql).await[0][0] != "0").await;
+        std::fs::write(&file, text).unwrap();
+        sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+        assert_eq!(worker.exit(DEADLINE).await.code(), Some(1), "{how}");
+        let said = worker.stderr();
+        assert!(said.contains("it was cut or replaced; put it back"), "{how}: {said}");
+        db.execute("DELETE FROM ledger").await;
+    }
+}
+
+on_both!(what_cannot_be_logged_is_done_all_the_same, async |db: Database| {
+    let reaper = with_contacts(&db).await;
+    let dir = TempDir::new();
+    let file = dir.path().join("events.jsonl");
+    append(&file, &("nonsense\n".to_owned() + &lines(&[by_hand(1, 1), by_hand(2, 2)])));
+    let mute = reaper.fed_by_lines(&file.display().to_string()).without_standard_error();
+    assert_eq!(mute.run(&["run"]).await.code, 0);
+    assert_eq!((db.count("ledger", "outcome = 'deleted'").await, dead_letters(&db).await.len()), (2, 1));
+    let nobody = ["restore", "--account", "1", "--as", "1", "--contact", "999"];
+    assert_eq!(mute.run(&nobody).await.code, 1);
 });
 
 on_both!(a_file_has_one_reader, async |db: Database| {
