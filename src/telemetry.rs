@@ -207,7 +207,7 @@ metrics! {
     JOB_RUNS_TOTAL Counter "job_runs_total"
         "Runs of scheduled jobs, by job and result."
     PURGE_WAITS_FOR_CLOCK BareGauge "purge_waits_for_clock"
-        "1 while no purge starts because the clock has jumped by more than a day, else 0."
+        "1 while nothing is deleted by age because the clock has jumped by more than a day, else 0."
     SCHEDULER_LEADER BareGauge "scheduler_leader"
         "1 while this process runs the scheduled jobs, else 0."
     DRAIN_SECONDS BareHistogram "drain_seconds"

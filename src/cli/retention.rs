@@ -22,7 +22,7 @@ pub enum Retention {
         /// Tell what would be deleted; write nothing
         #[arg(long)]
         dry_run: bool,
-        /// Purge although the clock has jumped by more than a day
+        /// Delete although the clock has jumped by more than a day
         #[arg(long, conflicts_with = "dry_run")]
         clock_is_right: bool,
     },

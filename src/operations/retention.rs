@@ -10,7 +10,7 @@ pub use crate::ports::Stop;
 pub use crate::scheduler::jobs::Report;
 use crate::scheduler::jobs::{Job, RunContext, RunOutcome};
 use crate::store::clock::Looker;
-use crate::store::retention::{LastRun, Target};
+use crate::store::retention::LastRun;
 use crate::store::{Operator, StoreError};
 
 impl Operations {
@@ -35,10 +35,7 @@ impl Operations {
         let began = last.map(|last| last.started_at).filter(|started_at| *started_at <= now);
         let since = known.as_ref().map_or(now, |known| began.unwrap_or(known.first_seen));
         let time = |time: Option<Time>| time.map(format_time);
-        let waits_until = match job.target {
-            Target::Trash => self.store.clock().await?.purges_wait_until(),
-            _ => None,
-        };
+        let waits_until = self.store.clock().await?.jobs_wait_until().filter(|_| job.target.deletes());
         let mut status = json!({"job": job.name, "lastRun": time(last.map(|last| last.started_at)),
             "lastSuccess": time(known.as_ref().and_then(|known| known.succeeded_at)),
             "lastResult": last.and_then(|last| last.stopped_by.clone()),
@@ -58,11 +55,11 @@ impl Operations {
     ///
     /// Where there is no such job.
     pub async fn try_retention(&self, only: Option<&str>) -> Result<Vec<Report>, Error> {
-        let waits_until = self.store.clock().await?.purges_wait_until();
+        let waits_until = self.store.clock().await?.jobs_wait_until();
         let mut reports = Vec::new();
         for job in self.jobs(only)? {
             let mut report = report(job, job.dry_run(&self.store).await.map(RunOutcome::ToItsEnd))?;
-            report.waits_until = waits_until.filter(|_| job.target == Target::Trash).map(format_time);
+            report.waits_until = waits_until.filter(|_| job.target.deletes()).map(format_time);
             reports.push(report);
         }
         Ok(reports)
@@ -85,7 +82,7 @@ impl Operations {
         if clock_is_right {
             names.push("clock_is_right".to_owned());
         }
-        if jobs.iter().any(|job| job.target == Target::Trash) {
+        if jobs.iter().any(|job| job.target.deletes()) {
             self.trust_clock(clock_is_right).await?;
         }
         let by = self.store.authorize_job_run(0, operator, &names).await?;
@@ -110,7 +107,7 @@ impl Operations {
         stop: &Stop,
     ) -> Result<Report, Error> {
         let job = self.job(name)?.clone();
-        if job.target == Target::Trash {
+        if job.target.deletes() {
             self.trust_clock(false).await?;
         }
         let by = self.store.authorize_job_run(account_id, user, &[name.to_owned()]).await?;
@@ -119,14 +116,14 @@ impl Operations {
         report(&job, job.run(&runner).await)
     }
 
-    /// A purge by a clock that has just jumped is refused, unless somebody says that it is right. The look is remembered.
+    /// To delete by a clock that has just jumped is refused, unless somebody says that it is right. The look is remembered.
     async fn trust_clock(&self, is_right: bool) -> Result<(), Error> {
-        let waits_until = self.store.watch_clock(Looker::Command).await?.purges_wait_until();
+        let waits_until = self.store.watch_clock(Looker::Command).await?.jobs_wait_until();
         let Some(until) = waits_until.filter(|_| !is_right) else { return Ok(()) };
         Err(Error::Refused(format!(
-            "the clock has jumped by more than a day, or nothing ran for as long, so that no purge starts before {}: \
-             set the clock right and try again then, or where it is right, \
-             `retention run --job purge_trash --clock-is-right`",
+            "the clock has jumped by more than a day, or nothing ran for as long, so that nothing is deleted by age \
+             before {}: set the clock right and try again then, or where it is right, add --clock-is-right to \
+             `retention run`",
             format_time(until)
         )))
     }

@@ -17,7 +17,7 @@ use crate::domain::time::Time;
 use crate::ports::{Backpressure, Stop};
 use crate::store::clock::Looker;
 use crate::store::lease::LeaseName;
-use crate::store::retention::{JobRun, Target};
+use crate::store::retention::JobRun;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 use jobs::{Job, LeaderLease, RunContext, RunOutcome};
@@ -101,7 +101,7 @@ async fn tick(
         return Ok(false);
     }
     say(leads, true);
-    let purges_wait = purges_wait(store).await?;
+    let deletions_wait = deletions_wait(store).await?;
     let by = format!("scheduler:{}", options.holder);
     let runner = RunContext { store, by, office: Some(office), lags: &options.lags, stop };
     for job in &options.jobs {
@@ -109,7 +109,7 @@ async fn tick(
             (Some(run), now) if run.first_seen <= now => (run, now),
             _ => store.register_job(job.name).await?,
         };
-        let waits = purges_wait && job.target == Target::Trash;
+        let waits = deletions_wait && job.target.deletes();
         if stop.is_requested() || waits || !is_due(job, &run, now, delay) {
             continue;
         }
@@ -132,17 +132,17 @@ async fn tick(
     Ok(true)
 }
 
-/// Has the clock jumped, so that no purge is to start by it?
-async fn purges_wait(store: &Store) -> Result<bool, StoreError> {
+/// Has the clock jumped, so that no job is to delete by it?
+async fn deletions_wait(store: &Store) -> Result<bool, StoreError> {
     let clock = store.watch_clock(Looker::Leader).await?;
     if let Some(by) = clock.jumped_by {
         warn!(
             clock.jumped_by_seconds = by.num_seconds(),
-            "the clock has jumped by more than a day, or nothing ran for as long: no purge starts for an hour; \
-             where the clock is right, `retention run --job purge_trash --clock-is-right` purges now"
+            "the clock has jumped by more than a day, or nothing ran for as long: nothing is deleted by age for \
+             an hour; where the clock is right, `retention run --clock-is-right` does it now"
         );
     }
-    let waits = clock.purges_wait_until().is_some();
+    let waits = clock.jobs_wait_until().is_some();
     gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(if waits { 1.0 } else { 0.0 });
     Ok(waits)
 }

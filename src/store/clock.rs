@@ -1,5 +1,5 @@
-//! The database's clock, as it was seen last. Whoever purges by a clock that has just jumped might purge what could still be
-//! restored.
+//! The database's clock, as it was seen last. Whoever deletes by age, and by a clock that has just jumped, might delete what
+//! was to stay for weeks.
 
 use chrono::TimeDelta;
 
@@ -12,7 +12,7 @@ use crate::domain::time::Time;
 const JUMP: TimeDelta = TimeDelta::days(1);
 /// How long nobody looks where commands alone do: `retention run` once a day.
 const BETWEEN_COMMANDS: TimeDelta = TimeDelta::days(1);
-/// How long no purge starts after one.
+/// How long no job that deletes starts after one.
 const WAIT: TimeDelta = TimeDelta::hours(1);
 /// How often the time is written down.
 const EVERY: TimeDelta = TimeDelta::seconds(15);
@@ -57,8 +57,8 @@ impl Clock {
         Self { now, jumped_at, jumped_by, is_stale: gap.is_none_or(|gap| gap.abs() >= EVERY) }
     }
 
-    /// Until when no purge starts; `None` where it may.
-    pub fn purges_wait_until(&self) -> Option<Time> {
+    /// Until when no job that deletes starts; `None` where it may.
+    pub fn jobs_wait_until(&self) -> Option<Time> {
         self.jumped_at.filter(|at| (self.now - at).abs() < WAIT).map(|at| at + WAIT)
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     use crate::domain::time::parse_time;
 
     #[test]
-    fn a_jump_of_more_than_a_day_either_way_makes_purges_wait_for_an_hour() {
+    fn a_jump_of_more_than_a_day_either_way_makes_jobs_wait_for_an_hour() {
         let now = parse_time("2026-11-28T12:00:00Z").unwrap();
         let second = TimeDelta::seconds(1);
         let seen = |by, ago, jumped_at| Some(Seen { at: now - ago, by, jumped_at });
@@ -122,7 +122,7 @@ mod tests {
             (Looker::Command, -JUMP - second),
         ] {
             let clock = Clock::of(now, seen(by, gap, None));
-            assert_eq!((clock.jumped_by, clock.purges_wait_until()), (Some(gap), Some(now + WAIT)));
+            assert_eq!((clock.jumped_by, clock.jobs_wait_until()), (Some(gap), Some(now + WAIT)));
         }
         for (by, gap) in [
             (Looker::Leader, JUMP),
@@ -133,13 +133,13 @@ mod tests {
             (Looker::Command, -JUMP),
         ] {
             let clock = Clock::of(now, seen(by, gap, None));
-            assert_eq!((clock.jumped_by, clock.purges_wait_until()), (None, None));
+            assert_eq!((clock.jumped_by, clock.jobs_wait_until()), (None, None));
         }
-        assert_eq!(Clock::of(now, None).purges_wait_until(), None, "a new store");
+        assert_eq!(Clock::of(now, None).jobs_wait_until(), None, "a new store");
         for (ago, waits) in [(WAIT - second, true), (WAIT, false), (-WAIT, false), (TimeDelta::zero(), true)]
         {
             let clock = Clock::of(now, seen(Looker::Leader, TimeDelta::zero(), Some(now - ago)));
-            assert_eq!(clock.purges_wait_until().is_some(), waits, "{ago}");
+            assert_eq!(clock.jobs_wait_until().is_some(), waits, "{ago}");
         }
     }
 }

@@ -102,7 +102,7 @@ pub struct Report {
     /// What a run would take.
     #[serde(flatten)]
     pub estimate: Option<Estimate>,
-    /// In a dry run of the purge: until when none starts, because the clock has jumped.
+    /// In a dry run: until when no run starts, because the clock has jumped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_until: Option<String>,
 }

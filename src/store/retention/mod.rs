@@ -49,6 +49,11 @@ pub enum Target {
 }
 
 impl Target {
+    /// Is anything deleted, and not only decided anew?
+    pub fn deletes(self) -> bool {
+        !matches!(self, Self::Waiting(_))
+    }
+
     /// What the audit calls it.
     fn action(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Clocks that are, or were, wrong: nothing waits for a time that somebody made up, and nothing is purged by one.
+//! Clocks that are, or were, wrong: nothing waits for a time that somebody made up, and nothing is deleted by one.
 
 use std::time::Duration;
 
@@ -10,6 +10,17 @@ use crate::support::records::{days_ago, seconds_ago};
 use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, wait_until};
 
 const FAR: &str = "2099-01-01T00:00:00.000000Z";
+/// The jobs that delete.
+const DELETING: [&str; 8] = [
+    "purge_trash",
+    "expire_notifications",
+    "delete_quotes",
+    "expire_unlinked",
+    "prune_ledger",
+    "prune_audit",
+    "prune_outbox",
+    "prune_dead_letters",
+];
 const LEASE: Duration = Duration::from_secs(30);
 
 async fn started(reaper: &Reaper) -> Worker {
@@ -74,49 +85,57 @@ async fn status(reaper: &Reaper, job: &str) -> Value {
     status["jobs"].as_array().unwrap().iter().find(|it| it["job"] == job).unwrap().clone()
 }
 
-on_both!(no_purge_starts_after_a_jump_unless_somebody_says_that_the_clock_is_right, async |db: Database| {
-    let broker = Broker::new().await;
-    let reaper = with(&db, &[trashed(1, 91 * DAY), trashed(2, 92 * DAY)]).await.fed_by(&broker);
-    let reaper = reaper.setting("scheduler.jitter", "0s").setting("retention.purge_trash.max_per_run", "1");
-    // The clock was seen two days ago, and every job is due.
-    db.execute(&format!("INSERT INTO clock (clock_id, seen_at) VALUES (1, '{}')", days_ago(2))).await;
-    let seen = days_ago(9);
-    let due = ["purge_trash", "expire_notifications"].map(|job| format!("('{job}', '{seen}')")).join(", ");
-    db.execute(&format!("INSERT INTO job_runs (job, first_seen) VALUES {due}")).await;
-    let mut worker = started(&reaper).await;
-    let jumped = async || db.count("clock", "jumped_at IS NOT NULL").await == 1;
-    wait_until("the jump is seen", DEADLINE, jumped).await;
-    let others = async || db.count("retention_runs", "job = 'expire_notifications'").await == 1;
-    wait_until("other jobs run", DEADLINE, others).await;
-    wait_until("it is told", DEADLINE, async || {
-        worker.metrics().await.lines().any(|line| line == "contact_reaper_purge_waits_for_clock 1")
-    })
-    .await;
-    assert_eq!(db.count("retention_runs", "job = 'purge_trash'").await, 0);
-    assert!(status(&reaper, "purge_trash").await["waitsUntil"].is_string());
-    assert!(status(&reaper, "prune_audit").await["waitsUntil"].is_null());
-    let log = worker.stderr();
-    assert_eq!(log.matches("the clock has jumped by more than a day").count(), 1, "{log}");
+on_both!(
+    nothing_is_deleted_after_a_jump_unless_somebody_says_that_the_clock_is_right,
+    async |db: Database| {
+        let broker = Broker::new().await;
+        let reaper = with(&db, &[trashed(1, 91 * DAY), trashed(2, 92 * DAY)]).await.fed_by(&broker);
+        let reaper =
+            reaper.setting("scheduler.jitter", "0s").setting("retention.purge_trash.max_per_run", "1");
+        // The clock was seen two days ago, and every job is due.
+        db.execute(&format!("INSERT INTO clock (clock_id, seen_at) VALUES (1, '{}')", days_ago(2))).await;
+        let seen = days_ago(9);
+        let due = ["purge_trash", "expire_notifications", "wake_deferred"]
+            .map(|job| format!("('{job}', '{seen}')"))
+            .join(", ");
+        db.execute(&format!("INSERT INTO job_runs (job, first_seen) VALUES {due}")).await;
+        let mut worker = started(&reaper).await;
+        let jumped = async || db.count("clock", "jumped_at IS NOT NULL").await == 1;
+        wait_until("the jump is seen", DEADLINE, jumped).await;
+        let others = async || db.count("retention_runs", "job = 'wake_deferred'").await == 1;
+        wait_until("what deletes nothing runs", DEADLINE, others).await;
+        wait_until("it is told", DEADLINE, async || {
+            worker.metrics().await.lines().any(|line| line == "contact_reaper_purge_waits_for_clock 1")
+        })
+        .await;
+        assert_eq!(db.count("retention_runs", "job <> 'wake_deferred'").await, 0);
+        for job in DELETING {
+            assert!(status(&reaper, job).await["waitsUntil"].is_string(), "{job}");
+            let said = reaper.refused(&["retention", "run", "--job", job]).await;
+            assert!(said.contains("--clock-is-right"), "{said}");
+        }
+        assert!(status(&reaper, "wake_deferred").await["waitsUntil"].is_null());
+        let log = worker.stderr();
+        assert_eq!(log.matches("the clock has jumped by more than a day").count(), 1, "{log}");
 
-    let said = reaper.refused(&["retention", "run", "--job", "purge_trash"]).await;
-    assert!(said.contains("--clock-is-right"), "{said}");
-    reaper.refused(&["retention", "run"]).await;
-    assert_eq!(db.count("gone_contacts", "TRUE").await, 0);
-    let run = ["retention", "run", "--job", "purge_trash", "--clock-is-right"];
-    assert_eq!(reaper.json(&run).await["jobs"][0]["deleted"], 1);
-    let audited = db.rows("SELECT CAST(ids AS text) FROM audit WHERE action = 'run_jobs'").await;
-    assert!(audited.iter().any(|row| row[0].contains("clock_is_right")), "{audited:?}");
-    // An hour later the schedule goes on by itself. The run by hand was its appointment, so another one is due.
-    db.execute(&format!("UPDATE clock SET jumped_at = '{}'", seconds_ago(3601))).await;
-    db.execute("DELETE FROM retention_runs WHERE job = 'purge_trash'").await;
-    wait_until("it runs", DEADLINE, async || db.count("gone_contacts", "TRUE").await == 2).await;
-    wait_until("it is told", DEADLINE, async || {
-        worker.metrics().await.lines().any(|line| line == "contact_reaper_purge_waits_for_clock 0")
-    })
-    .await;
-    worker.terminate();
-    assert_eq!(worker.exit(DEADLINE).await.code(), Some(0));
-});
+        reaper.refused(&["retention", "run"]).await;
+        assert_eq!(db.count("gone_contacts", "TRUE").await, 0);
+        let run = ["retention", "run", "--job", "purge_trash", "--clock-is-right"];
+        assert_eq!(reaper.json(&run).await["jobs"][0]["deleted"], 1);
+        let audited = db.rows("SELECT CAST(ids AS text) FROM audit WHERE action = 'run_jobs'").await;
+        assert!(audited.iter().any(|row| row[0].contains("clock_is_right")), "{audited:?}");
+        // An hour later the schedule goes on by itself. The run by hand was its appointment, so another one is due.
+        db.execute(&format!("UPDATE clock SET jumped_at = '{}'", seconds_ago(3601))).await;
+        db.execute("DELETE FROM retention_runs WHERE job = 'purge_trash'").await;
+        wait_until("it runs", DEADLINE, async || db.count("gone_contacts", "TRUE").await == 2).await;
+        wait_until("it is told", DEADLINE, async || {
+            worker.metrics().await.lines().any(|line| line == "contact_reaper_purge_waits_for_clock 0")
+        })
+        .await;
+        worker.terminate();
+        assert_eq!(worker.exit(DEADLINE).await.code(), Some(0));
+    }
+);
 
 on_both!(commands_alone_see_a_jump_as_well, async |db: Database| {
     let reaper = with(&db, &[]).await;
