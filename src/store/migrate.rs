@@ -201,6 +201,7 @@ async fn schema(tx: &mut Tx) -> Result<Schema, StoreError> {
     preconditions::demand_unicode(tx).await?;
     let names = MIGRATIONS.map(|migration| migration.name);
     if !preconditions::has_migrations(tx, &names).await? {
+        preconditions::demand_nothing_of_others(tx).await?;
         return Ok(missing_after(0));
     }
     let row = tx.row("SELECT coalesce(max(version), 0) AS version FROM schema_migrations", &[]).await?;
@@ -234,7 +235,6 @@ async fn migrate(tx: &mut Tx) -> Result<Migrated, StoreError> {
         }
     };
     if missing.len() == MIGRATIONS.len() {
-        preconditions::demand_nothing_of_others(tx).await?;
         tx.script(
             "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, name text NOT NULL, applied_at text NOT NULL)",
         )

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Executor, PgPool, SqlitePool};
 use tokio::time::timeout;
 
@@ -75,7 +75,6 @@ impl Pool {
             .map_err(|_| bad_url("it is no SQLite URL"))?
             .create_if_missing(options.create)
             .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(options.busy_timeout)
             .row_buffer_size(ROWS_AHEAD)
@@ -83,8 +82,10 @@ impl Pool {
         if options.create && !is_in_memory(&options.url) {
             make_private(connect.get_filename());
         }
+        let create = options.create;
         let pool = |connections| {
             SqlitePoolOptions::new()
+                .after_connect(move |connection, _| write_ahead(connection, create))
                 .max_connections(connections)
                 .acquire_timeout(options.acquire_timeout)
                 .test_before_acquire(false)
@@ -126,9 +127,31 @@ fn is_in_memory(url: &str) -> bool {
 }
 
 /// Makes the file, where there is none, so that nobody but its owner reads it; what SQLite puts beside it gets the same
-/// mode. Where that fails SQLite fails as well, and says why.
+/// mode. Where that fails SQLite fails as well, and says why. One that is there is not opened: closing it would end the
+/// locks that this process has on it.
 fn make_private(file: &Path) {
-    drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(file));
+    if !file.exists() {
+        drop(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(file));
+    }
+}
+
+/// Has a file of ours, or a new one, keep a write-ahead log, so that readers do not wait for the writer. The mode is written
+/// into the file: another program's is left as it is.
+fn write_ahead(
+    connection: &mut sqlx::SqliteConnection,
+    create: bool,
+) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+    async move {
+        let sql = "SELECT (SELECT count(*) FROM sqlite_schema), \
+                   (SELECT count(*) FROM pragma_table_info('schema_migrations') \
+                    WHERE name IN ('version', 'name', 'applied_at'))";
+        let (tables, columns): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut *connection).await?;
+        if columns == 3 || (create && tables == 0) {
+            connection.execute("PRAGMA journal_mode = WAL").await?;
+        }
+        Ok(())
+    }
+    .boxed()
 }
 
 /// Ends whatever transaction was left open: by a dropped future, or by an error that hit the very statement that begins

@@ -76,8 +76,7 @@ pub async fn has_migrations(tx: &mut Tx, names: &[&str]) -> Result<bool, StoreEr
     Ok(true)
 }
 
-/// Refuses a database with tables of another program in it, before the first of ours is made. What an extension has made
-/// is nobody's.
+/// Refuses a database with tables of another program in it and none of ours. What an extension has made is nobody's.
 pub async fn demand_nothing_of_others(tx: &mut Tx) -> Result<(), StoreError> {
     let sql = match tx.dialect() {
         Dialect::Postgres => {

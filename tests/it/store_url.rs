@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::support::records::{contact, entitled_account};
-use crate::support::{DEADLINE, Database, Reaper, on_both, wait_until};
+use crate::support::{DEADLINE, Database, Reaper, TempDir, on_both, wait_until};
 
 /// Settings with a secret in them, as people get them wrong, and what to read instead.
 const MISTAKES: [(&str, &str, &str); 16] = [
@@ -105,6 +105,33 @@ async fn what_a_sqlite_store_consists_of_is_for_its_owner_alone() {
     wait_until("the store is open", DEADLINE, async || mode("-wal").is_ok() && mode("-shm").is_ok()).await;
     for end in ["", "-wal", "-shm", ".hash-key"] {
         assert_eq!(mode(end).unwrap(), 0o600, "{file}{end}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_behind_a_link_that_leads_nowhere_yet_is_for_its_owner_alone() {
+    let dir = TempDir::new();
+    let (link, target) = (dir.path().join("link.db"), dir.path().join("target.db"));
+    std::os::unix::fs::symlink("target.db", &link).unwrap();
+    let reaper = Reaper::without_a_store().setting("store.url", &format!("sqlite://{}", link.display()));
+    reaper.umask("000").import(&entitled_account(1)).await;
+    assert_eq!(target.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_another_program_stays_as_it_is() {
+    for makes in ["CREATE TABLE cats (id bigint)", "CREATE TABLE schema_migrations (version varchar(255))"] {
+        let database = Database::sqlite();
+        let file = database.url().trim_start_matches("sqlite://").to_owned();
+        std::fs::File::create_new(&file).unwrap();
+        database.execute(makes).await;
+        let before = std::fs::read(&file).unwrap();
+        let reaper = Reaper::new(&database);
+        for command in [&["trash", "list", "--account", "1"][..], &["migrate"]] {
+            let said = reaper.refused(command).await;
+            assert!(said.contains("tables of another program"), "{makes}: {said}");
+            assert!(std::fs::read(&file).unwrap() == before, "{makes}: {command:?}");
+        }
     }
 }
 
