@@ -1,6 +1,6 @@
 //! Who asks: a token or a session, looked up anew for each request, and a bound on guessing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,12 +18,16 @@ const MAX_FAILED_ATTEMPTS: u32 = 10;
 const MINUTE: Duration = Duration::from_mins(1);
 /// Networks kept in mind at most.
 const MAX_NETWORKS: usize = 10_000;
+/// Tokens and sessions kept in mind at most.
+const MAX_ACCEPTED: usize = 10_000;
 
 /// Lets in whoever shows what opens.
 #[derive(Clone)]
 pub struct Authenticator {
     store: Store,
     guesses: Arc<Guesses>,
+    /// The hashes of what was in force when it was shown last.
+    accepted: Arc<Mutex<HashSet<String>>>,
 }
 
 /// Wrong tokens, by the network that they came from.
@@ -72,7 +76,7 @@ pub enum AuthError {
 
 impl Authenticator {
     pub fn new(store: Store) -> Self {
-        Self { store, guesses: Arc::default() }
+        Self { store, guesses: Arc::default(), accepted: Arc::default() }
     }
 
     /// The store that is asked.
@@ -84,6 +88,7 @@ impl Authenticator {
     pub async fn by_token(&self, text: &str, peer: Peer) -> Result<Caller, AuthError> {
         let shown = self.shown(text, peer)?;
         let found = self.store.caller(&shown).await.map_err(AuthError::Store)?;
+        self.remember(&shown, found.is_some());
         found.ok_or_else(|| self.refuse(peer))
     }
 
@@ -97,7 +102,26 @@ impl Authenticator {
     /// Whose session this is.
     pub async fn by_session(&self, session: &Credential) -> Result<Caller, AuthError> {
         let found = self.store.session(session).await.map_err(AuthError::Store)?;
+        self.remember(session, found.is_some());
         found.ok_or(AuthError::Unknown)
+    }
+
+    /// Was this in force when it was shown last? Says nothing about now.
+    pub fn was_accepted(&self, credential: &Credential) -> bool {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).contains(&credential.hash())
+    }
+
+    fn remember(&self, credential: &Credential, is_accepted: bool) {
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_accepted {
+            accepted.remove(&credential.hash());
+            return;
+        }
+        // Whoever is forgotten is known again by the next request.
+        if accepted.len() >= MAX_ACCEPTED {
+            accepted.clear();
+        }
+        accepted.insert(credential.hash());
     }
 
     fn shown(&self, text: &str, peer: Peer) -> Result<Credential, AuthError> {

@@ -1,29 +1,33 @@
 //! What stands around every request that asks the store.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State as Shared};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::auth::Authenticator;
+use super::pages::session::session_of;
 use super::room::Answering;
+use super::server::Peer;
 use super::{Health, api};
 
-/// Requests at the store at once: the rest of its connections is left to the deletions.
-const AT_ONCE: u32 = 4;
+/// Requests at the store: the rest of its connections is left to the deletions.
+const ORDINARY: Capacity = Capacity { at_once: 4, waiting: 128, of_one: 32 };
 /// Of those that look at a whole account or run a job, beside the others: they take nobody's turn.
-const LONG_AT_ONCE: u32 = 2;
+const LONG: Capacity = Capacity { at_once: 2, waiting: 16, of_one: 4 };
 /// How long a request may wait for its turn.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Requests that are at the store or wait for their turn; more are turned away at once.
-const MAX_WAITING: usize = 64;
 
 /// The longest body of a request.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -39,9 +43,117 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Limits {
     health: Health,
+    gate: Authenticator,
+    ordinary: Queue,
+    long: Queue,
+}
+
+/// How many requests of a kind there may be.
+#[derive(Clone, Copy)]
+struct Capacity {
+    /// At the store.
+    at_once: u32,
+    /// At the store or waiting for their turn; more are turned away at once.
+    waiting: usize,
+    /// Of these, those of one client: nobody fills the queue alone.
+    of_one: usize,
+}
+
+/// Requests of a kind, at the store or on their way to it.
+#[derive(Clone)]
+struct Queue {
+    capacity: Capacity,
     turns: Arc<Semaphore>,
-    long_turns: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    by_client: Arc<ByClient>,
+}
+
+/// How many requests each client has in a queue. A client is known by a hash of its token or session, which stay secret.
+#[derive(Default)]
+struct ByClient {
+    hasher: RandomState,
+    counts: Mutex<HashMap<u64, usize>>,
+}
+
+/// A request's turn, until this is dropped.
+struct Turn {
+    _permits: [OwnedSemaphorePermit; 2],
+    _of_client: OfClient,
+}
+
+/// That a client has one more request in a queue, until this is dropped.
+struct OfClient {
+    by_client: Arc<ByClient>,
+    client: u64,
+}
+
+/// Why a request does not get its turn.
+enum Refusal {
+    /// The client has too many requests under way.
+    Client,
+    /// All clients together have.
+    Everybody,
+}
+
+impl Queue {
+    fn new(capacity: Capacity) -> Self {
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
+        let Capacity { at_once, waiting, .. } = capacity;
+        let by_client = Arc::default();
+        Self { capacity, turns: semaphore(at_once as usize), waiting: semaphore(waiting), by_client }
+    }
+
+    /// Waits for a turn, but not for long.
+    async fn turn(self, client: &[u8]) -> Result<Turn, Refusal> {
+        let of_client = self.by_client.one_more(client, self.capacity.of_one).ok_or(Refusal::Client)?;
+        let waiting = self.waiting.try_acquire_owned().map_err(|_| Refusal::Everybody)?;
+        let turn = tokio::time::timeout(QUEUE_TIMEOUT, self.turns.acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Everybody)?;
+        Ok(Turn { _permits: [waiting, turn], _of_client: of_client })
+    }
+
+    /// Waits for the requests that are at the store to end; none begins any more.
+    async fn close(&self) {
+        if let Ok(turns) = self.turns.acquire_many(self.capacity.at_once).await {
+            turns.forget();
+        }
+    }
+}
+
+impl ByClient {
+    fn one_more(self: &Arc<Self>, client: &[u8], most: usize) -> Option<OfClient> {
+        let client = self.hasher.hash_one(client);
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(client).or_default();
+        if *count >= most {
+            return None;
+        }
+        *count += 1;
+        Some(OfClient { by_client: Arc::clone(self), client })
+    }
+}
+
+impl Drop for OfClient {
+    fn drop(&mut self) {
+        let mut counts = self.by_client.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.client) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Whose request it is: that of a token or session that was in force when it was shown last, otherwise its network's, so
+/// that nobody becomes many clients by tokens and sessions that are made up.
+fn client(gate: &Authenticator, parts: &Parts) -> Vec<u8> {
+    let credential = api::token_of(&parts.headers).or_else(|| session_of(&parts.headers));
+    if let Some(credential) = credential.filter(|credential| gate.was_accepted(credential)) {
+        return credential.hash().into_bytes();
+    }
+    let network = parts.extensions.get::<Peer>().map(|peer| peer.network());
+    network.map(|network| network.to_string()).unwrap_or_default().into_bytes()
 }
 
 /// Does what is asked for take longer the more an account has?
@@ -66,23 +178,14 @@ pub enum BodyError {
 }
 
 impl Limits {
-    pub fn new(health: Health) -> Self {
-        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
-        Self {
-            health,
-            turns: semaphore(AT_ONCE as usize),
-            long_turns: semaphore(LONG_AT_ONCE as usize),
-            waiting: semaphore(MAX_WAITING),
-        }
+    pub fn new(health: Health, gate: Authenticator) -> Self {
+        Self { health, gate, ordinary: Queue::new(ORDINARY), long: Queue::new(LONG) }
     }
 
     /// Waits for the requests that are at the store to end; none begins any more.
     pub async fn close(&self) {
-        for (turns, all) in [(&self.turns, AT_ONCE), (&self.long_turns, LONG_AT_ONCE)] {
-            if let Ok(turns) = turns.acquire_many(all).await {
-                turns.forget();
-            }
-        }
+        self.ordinary.close().await;
+        self.long.close().await;
     }
 
     /// These routes, within the limits.
@@ -107,16 +210,19 @@ async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next)
     parts.extensions.insert(Arrived(read(body).await.map(Arc::from)));
     // From now on it is not its client who keeps it waiting.
     let _under_way = parts.extensions.get::<Answering>().map(Answering::begin);
+    let client = client(&limits.gate, &parts);
     let request = Request::from_parts(parts, Body::empty());
-    let turns = if is_long(&path) { limits.long_turns } else { limits.turns };
-    let turn = async {
-        let waiting = limits.waiting.try_acquire_owned().ok()?;
-        let turn = tokio::time::timeout(QUEUE_TIMEOUT, turns.acquire_owned()).await.ok()?.ok()?;
-        Some((waiting, turn))
-    };
-    let Some(turn) = turn.await else {
-        let reason = "too many requests are under way: try again in a moment";
-        return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
+    let queue = if is_long(&path) { limits.long } else { limits.ordinary };
+    let turn = match queue.turn(&client).await {
+        Ok(turn) => turn,
+        Err(Refusal::Client) => {
+            let reason = "too many of your requests are under way: wait for their answers";
+            return not_now(&path, StatusCode::TOO_MANY_REQUESTS, reason);
+        }
+        Err(Refusal::Everybody) => {
+            let reason = "too many requests are under way: try again in a moment";
+            return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
+        }
     };
     let work = tokio::spawn(async move {
         let response = next.run(request).await;
@@ -165,4 +271,32 @@ async fn collect(body: Body) -> Result<Vec<u8>, BodyError> {
         }
     }
     if seen > MAX_BODY_BYTES { Err(BodyError::TooLarge) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_fills_a_queue_alone() {
+        let queue = Queue::new(Capacity { at_once: 1, waiting: 4, of_one: 3 });
+        let turn = |client: &'static str| tokio::spawn(queue.clone().turn(client.as_bytes()));
+        let first = turn("greedy").await.unwrap().ok().expect("nobody is there");
+        let waiting = [turn("greedy"), turn("greedy")];
+        while queue.waiting.available_permits() > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(turn("greedy").await.unwrap(), Err(Refusal::Client)));
+        let other = turn("other");
+        while queue.waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(matches!(turn("a third").await.unwrap(), Err(Refusal::Everybody)));
+        drop(first);
+        for turn in waiting {
+            assert!(turn.await.unwrap().is_ok());
+        }
+        assert!(other.await.unwrap().is_ok());
+        assert!(queue.by_client.counts.lock().unwrap().is_empty(), "whoever has left is forgotten");
+    }
 }

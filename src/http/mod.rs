@@ -59,7 +59,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let (asker, stop) = Stop::channel();
-    let limits = limits::Limits::new(state.health.clone());
+    let gate = auth::Authenticator::new(operations.store.clone());
+    let limits = limits::Limits::new(state.health.clone(), gate.clone());
     let shutdown = {
         let limits = limits.clone();
         async move {
@@ -68,7 +69,6 @@ pub async fn serve(
             limits.close().await;
         }
     };
-    let gate = auth::Authenticator::new(operations.store.clone());
     let api = api::router(operations.clone(), gate.clone());
     let routes = pages::router(operations, gate).nest("/api/v1", api).layer(Extension(stop));
     let guarded = limits.around(routes);

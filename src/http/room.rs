@@ -43,13 +43,13 @@ pub struct Place {
 pub struct Answering(Arc<AtomicUsize>);
 
 /// A request that is being answered, until this is dropped.
-pub struct AlreadyRunning(Answering);
+pub struct InProgress(Answering);
 
 impl Answering {
     /// A request has arrived whole.
-    pub fn begin(&self) -> AlreadyRunning {
+    pub fn begin(&self) -> InProgress {
         self.0.fetch_add(1, Ordering::Relaxed);
-        AlreadyRunning(self.clone())
+        InProgress(self.clone())
     }
 
     fn is_idle(&self) -> bool {
@@ -57,7 +57,7 @@ impl Answering {
     }
 }
 
-impl Drop for AlreadyRunning {
+impl Drop for InProgress {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -10,7 +10,7 @@ mod looks;
 mod problem;
 
 use axum::extract::{Extension, Request, State as Shared};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,6 +18,7 @@ use axum::{Json, Router};
 
 use super::auth::{AuthError, Authenticator, may_view};
 use super::server::Peer;
+use crate::domain::credential::{Credential, Kind};
 use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
 use crate::store::tokens::Caller;
@@ -88,17 +89,29 @@ pub fn router(operations: Operations, gate: Authenticator) -> Router {
 
 /// That the service itself is what a request fails on.
 pub fn not_now(status: StatusCode, reason: &str) -> Response {
-    let code = if status == StatusCode::INTERNAL_SERVER_ERROR { "failed" } else { "unavailable" };
+    let code = match status {
+        StatusCode::INTERNAL_SERVER_ERROR => "failed",
+        StatusCode::TOO_MANY_REQUESTS => "too_many_requests",
+        _ => "unavailable",
+    };
     Problem::new(status, code, reason).into_response()
+}
+
+/// The text that a request shows as a token.
+fn token_in(headers: &HeaderMap) -> Option<&str> {
+    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = shown.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The token that a request shows, whether or not it is in force.
+pub fn token_of(headers: &HeaderMap) -> Option<Credential> {
+    Credential::parse(Kind::Token, token_in(headers)?)
 }
 
 /// Lets whoever shows a token in force through, with the user that it stands for; nobody else learns even what is there.
 async fn authenticate(Shared(gate): Shared<Authenticator>, mut request: Request, next: Next) -> Response {
-    let shown = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = shown.and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
-    });
+    let token = token_in(request.headers()).map(str::to_owned);
     let peer = request.extensions().get::<Peer>().copied();
     let caller = match (token, peer) {
         (Some(token), Some(peer)) => gate.by_token(&token, peer).await,

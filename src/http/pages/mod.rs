@@ -15,7 +15,7 @@ mod lookups;
 mod overview;
 mod plot;
 mod restore;
-mod session;
+pub mod session;
 mod trash;
 
 use axum::Router;

@@ -239,9 +239,9 @@ async fn previews_take_nobody_s_turn() {
     };
     let (answers, ()) = tokio::join!(waiting, others);
     for answered in &answers {
-        // Who did not get a turn in time is told so as the document of the API says.
+        // Who did not get a turn in time, or had too many under way, is told so as the document of the API says.
         let kind = if answered.status == 200 { "application/json" } else { "application/problem+json" };
-        assert!([200, 503].contains(&answered.status), "{answered:?}");
+        assert!([200, 429, 503].contains(&answered.status), "{answered:?}");
         assert_eq!(answered.header("content-type"), Some(kind), "{answered:?}");
     }
     assert!(answers.iter().any(|answered| answered.status == 200), "{answers:?}");
