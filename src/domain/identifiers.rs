@@ -129,12 +129,33 @@ impl Identifiers {
 impl Phone {
     /// Of a value that is a phone number and nothing else.
     pub fn of(value: &str) -> Self {
+        let value = value.trim_start_matches(['(', ' ']);
         let is_international = value.starts_with('+') || value.starts_with("00");
         // `+44 (0)20`: the 0 is for calls within the country.
         let value = if is_international { value.replace("(0)", "") } else { value.to_owned() };
         let digits: String = value.chars().filter(char::is_ascii_digit).collect();
         let digits = digits.strip_prefix("00").map_or_else(|| digits.clone(), str::to_owned);
         Self { digits, is_international }
+    }
+
+    /// The numbers that a value may be which is a phone number and nothing else: `1-212-555-0199` and `48 600 111 222` begin
+    /// with a country code, though nothing says so, and `011 48 600 111 222` is dialled so in zone 1.
+    fn readings(value: &str) -> Vec<Self> {
+        /// Few numbers have so many digits without their country.
+        const LONG: usize = 11;
+        let number = Self::of(value);
+        if number.is_international {
+            return vec![number];
+        }
+        let rest = number.digits.strip_prefix("011").filter(|rest| rest.len() >= LONG - 1);
+        let first_group = value.split(|it: char| !it.is_ascii_digit()).find(|group| !group.is_empty());
+        // Codes of three digits are area codes as well.
+        let is_short_code = |group: &str| group.len() < 3 && group.len() == country_code(&number.digits);
+        let begins_with_code = !number.digits.starts_with('0')
+            && (number.digits.len() >= LONG || first_group.is_some_and(is_short_code));
+        let international = rest.or_else(|| begins_with_code.then_some(number.digits.as_str()));
+        let international = international.map(|it| Self { digits: it.to_owned(), is_international: true });
+        [Some(number), international].into_iter().flatten().collect()
     }
 
     /// The digits that are dialled within the country, without a leading 0.
@@ -234,7 +255,8 @@ impl ContactProperties {
             let is_phone = if is_phone_property(name) { may_be_phone } else { has_phone_shape };
             for value in self.values(name) {
                 let numbers = parts(value).into_iter().filter(|part| is_phone(part));
-                phones.extend(numbers.filter_map(|part| number_in(&part)).map(|number| Phone::of(&number)));
+                let numbers = numbers.filter_map(|part| number_in(&part));
+                phones.extend(numbers.flat_map(|number| Phone::readings(&number)));
             }
         }
         phones
@@ -261,6 +283,8 @@ fn parts(value: &str) -> Vec<String> {
     let plain = |it: char| match it {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(it as u32 - 0xfee0).unwrap_or(it),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
+        '[' | '{' => '(',
+        ']' | '}' => ')',
         other => other,
     };
     let value: String = value.chars().map(plain).collect();
@@ -429,6 +453,32 @@ mod tests {
         ] {
             let expected: BTreeSet<Phone> = numbers.iter().map(|it| Phone::of(it)).collect();
             assert_eq!(contact(&[("custom_tel", value)], &[]).phones(), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_begins_with_a_country_code_is_known_without_it() {
+        for (value, national) in [
+            ("1-744-019-9220", "7440199220"),
+            ("1 (744) 019-9221", "7440199221"),
+            ("17440199220", "7440199220"),
+            ("48 744 199 209", "744199209"),
+            ("(0048) 744 199 201", "744199201"),
+            ("[+48] 744 199 207", "744199207"),
+            ("{+48} 744 199 207", "744199207"),
+            ("011 48 744 199 202", "744199202"),
+            ("65 9123 4567", "91234567"),
+            ("45 12 34 56 78", "12345678"),
+        ] {
+            let phones = contact(&[("phone", value)], &[]).phones();
+            let found: Vec<&str> =
+                phones.iter().filter(|it| it.is_international).map(Phone::national).collect();
+            assert_eq!(found, [national], "{value}");
+        }
+        // A number of zone 1 begins with digits that are another zone's code.
+        for value in ["415 555 0132", "4155550132", "600 111 222", "020 7946 0958"] {
+            let phones = contact(&[("phone", value)], &[]).phones();
+            assert!(phones.iter().all(|it| !it.is_international) && phones.len() == 1, "{value}");
         }
     }
 

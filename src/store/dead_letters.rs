@@ -168,6 +168,39 @@ struct Kept {
     content_type: Option<String>,
 }
 
+impl Kept {
+    /// Redacts what the redactor knows; the whole body where that is packed.
+    fn redact(&mut self, redactor: &Redactor) {
+        let clean = |text: &str| redactor.redact(text, Style::Prose).map(|(clean, _)| clean);
+        for text in [&mut self.exchange, &mut self.routing_key].into_iter().chain(&mut self.content_type) {
+            *text = clean(text).unwrap_or_else(|| std::mem::take(text));
+        }
+        let texts = texts_of(&self.body);
+        let mut texts = texts.iter().map(|text| clean(text));
+        if let Some(body) = texts.next().flatten() {
+            self.body = body.into_bytes();
+        } else if texts.any(|text| text.is_some()) {
+            self.body = REDACTED.into();
+        }
+    }
+}
+
+/// Redacts a dead letter that is there.
+pub(super) async fn redact(
+    tx: &mut Tx,
+    letter: DeadLetter,
+    body: Vec<u8>,
+    redactor: &Redactor,
+) -> Result<(), StoreError> {
+    let DeadLetter { id, exchange, routing_key, content_type, .. } = letter;
+    let mut kept = Kept { body, exchange, routing_key, content_type };
+    kept.redact(redactor);
+    let sql = "UPDATE dead_letters SET body = $2, exchange = $3, routing_key = $4, content_type = $5 \
+               WHERE dead_letter_id = $1";
+    let Kept { body, exchange, routing_key, content_type } = kept;
+    tx.execute(sql, args![id, body, exchange, routing_key, content_type]).await.map(drop)
+}
+
 /// Redacts addresses of erased people in a message: people of its account, or of any account with erasures if it names none. A
 /// body about an erased contact, or one that packs such an address, is dropped.
 async fn without_erased(
@@ -210,17 +243,7 @@ async fn without_erased(
         people.addresses.extend(of_account.addresses);
         people.longer.extend(of_account.longer);
     }
-    let redactor = Redactor::new(&people);
-    let clean = |text: &str| redactor.redact(text, Style::Prose).map(|(clean, _)| clean);
-    for text in [&mut kept.exchange, &mut kept.routing_key].into_iter().chain(&mut kept.content_type) {
-        *text = clean(text).unwrap_or_else(|| std::mem::take(text));
-    }
-    let mut texts = texts.iter().map(|text| clean(text));
-    if let Some(body) = texts.next().flatten() {
-        kept.body = body.into_bytes();
-    } else if texts.any(|text| text.is_some()) {
-        kept.body = REDACTED.into();
-    }
+    kept.redact(&Redactor::new(&people));
     Ok(kept)
 }
 

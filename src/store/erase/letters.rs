@@ -10,18 +10,26 @@ use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
 use crate::store::{HashKeySource, StoreError, dead_letters, suppressions};
 
-/// Deletes dead letters that name a person, of one account or without an account, and returns their ids. Of one that has the id
-/// of the contact and names no account the body goes: it may be of another account, and can be of no use any more.
-pub(super) async fn delete_dead_letters(
+/// What became of dead letters.
+#[derive(Default)]
+pub(super) struct Letters {
+    pub deleted: Vec<i64>,
+    pub redacted: u64,
+}
+
+/// Deletes dead letters that name a person, of one account or without an account. Those about another contact are redacted: its
+/// enrollment may still be replayed. Of one that has the id of the contact and names no account the body goes: it may be of
+/// another account, and can be of no use any more.
+pub(super) async fn let_go_of_dead_letters(
     tx: &mut Tx,
     account_id: i64,
     contact_id: Option<i64>,
     person: &Identifiers,
-) -> Result<Vec<i64>, StoreError> {
+) -> Result<Letters, StoreError> {
     let redactor = Redactor::new(&person.only_addresses());
     // One that is being written is waited for; one that comes later is redacted by the hash of the address.
     dead_letters::lock(tx).await?;
-    let (mut named, mut emptied, mut last) = (Vec::new(), Vec::new(), 0);
+    let (mut letters, mut emptied, mut last) = (Letters::default(), Vec::new(), 0);
     loop {
         let page = dead_letters::bodies_for(tx, last, account_id).await?;
         let Some((end, _)) = page.last() else { break };
@@ -30,18 +38,22 @@ pub(super) async fn delete_dead_letters(
             let texts = texts(&letter, &body);
             let About { accounts, contact } = about(&texts);
             let is_about = contact.is_some() && contact == contact_id;
-            if is_about && accounts.contains(&account_id)
-                || texts.iter().any(|it| redactor.redact(it, Style::Prose).is_some())
-            {
-                named.push(letter.id);
+            let names = || texts.iter().any(|it| redactor.redact(it, Style::Prose).is_some());
+            if is_about && accounts.contains(&account_id) {
+                letters.deleted.push(letter.id);
+            } else if !is_about && contact.is_some() && names() {
+                dead_letters::redact(tx, letter, body, &redactor).await?;
+                letters.redacted += 1;
+            } else if names() {
+                letters.deleted.push(letter.id);
             } else if is_about && accounts.is_empty() {
                 emptied.push(letter.id);
             }
         }
     }
-    dead_letters::delete(tx, &named).await?;
+    dead_letters::delete(tx, &letters.deleted).await?;
     dead_letters::empty(tx, &emptied).await?;
-    Ok(named)
+    Ok(letters)
 }
 
 /// The addresses of erased people in dead letters of one account or without an account.

@@ -396,7 +396,7 @@ fn of(counts: &mut BTreeMap<String, Counts>, category: Category) -> &mut Counts 
     counts.entry(category.title().to_owned()).or_default()
 }
 
-/// Deletes what is of the person and linked with no contact: notifications to its addresses, dead letters that name it.
+/// Deletes what is of the person and linked with no contact: notifications to its addresses, dead letters that name it; those about others are redacted.
 async fn erase_beside(
     tx: &mut Tx,
     actor: &Actor,
@@ -408,10 +408,13 @@ async fn erase_beside(
 ) -> Result<(), StoreError> {
     let notifications = redact::delete_notifications(tx, account_id, &person.addresses).await?;
     of(counts, Category::Notifications).deleted += notifications;
-    let letters = letters::delete_dead_letters(tx, account_id, contact_id, person).await?;
-    if !letters.is_empty() {
-        counts.entry("dead letters".to_owned()).or_default().deleted += letters.len() as u64;
-        let ids: Vec<String> = letters.iter().map(i64::to_string).collect();
+    let letters = letters::let_go_of_dead_letters(tx, account_id, contact_id, person).await?;
+    if letters.redacted > 0 {
+        counts.entry("dead letters".to_owned()).or_default().redacted += letters.redacted;
+    }
+    if !letters.deleted.is_empty() {
+        counts.entry("dead letters".to_owned()).or_default().deleted += letters.deleted.len() as u64;
+        let ids: Vec<String> = letters.deleted.iter().map(i64::to_string).collect();
         audit::write_texts(tx, at, account_id, actor, "discard_dead_letters", &ids).await?;
     }
     Ok(())
