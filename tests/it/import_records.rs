@@ -136,6 +136,41 @@ on_both!(records_are_removed_by_their_keys_and_what_is_not_there_is_no_mistake, 
     assert_eq!(report(&reaper, &removals).await["removed"], 0);
 });
 
+on_both!(an_association_is_removed_from_either_end, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&every_kind(1)).await;
+    let (contact, deal) = (json!({"type": "contact", "id": "1"}), json!({"type": "deal", "id": "77"}));
+    let tie = |from: &Value, to: &Value, id: &str| json!({"kind": "association", "accountId": "1", "from": from, "to": to, "associationTypeId": id});
+    let remove = |from: &Value, to: &Value| json!({"kind": "remove", "of": "association", "accountId": "1", "from": from, "to": to});
+    let (ours, theirs) = (tie(&contact, &deal, "4"), tie(&deal, &contact, "3"));
+    for (records, left) in [
+        (&[ours.clone(), theirs.clone()][..], 2),
+        (&[remove(&deal, &contact)], 0),
+        (&[ours.clone(), remove(&deal, &contact)], 0),
+        (&[remove(&deal, &contact), ours.clone()], 1),
+        (&[remove(&contact, &deal)], 0),
+        (&[theirs.clone(), remove(&contact, &deal)], 0),
+        (&[remove(&contact, &deal), theirs], 1),
+        (&[remove(&contact, &deal)], 0),
+    ] {
+        reaper.import(records).await;
+        let ends = "from_id = 77 OR to_id = 77";
+        assert_eq!(db.count("associations", ends).await, left, "{records:?}");
+    }
+    // A label between two contacts has a direction.
+    let of = |from: &str, to: &str, kind: &str| {
+        let mut record = json!({"kind": kind, "accountId": "1", "from": {"type": "contact", "id": from},
+            "to": {"type": "contact", "id": to}, "label": "reports to"});
+        if kind == "remove" {
+            record["of"] = json!("association");
+        }
+        record
+    };
+    reaper.import(&[of("1", "2", "association")]).await;
+    reaper.import(&[of("2", "1", "remove")]).await;
+    assert_eq!(db.count("associations", "label = 'reports to'").await, 1);
+});
+
 on_both!(of_several_records_of_one_key_the_last_one_wins, async |db: Database| {
     let reaper = Reaper::new(&db);
     let remove = |contact: &str| json!({"kind": "remove", "of": "membership", "accountId": "1", "segmentId": "4", "contactId": contact});

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, Source};
 use super::unfinished::Identity;
+use super::write::drop_removed_later;
 use super::{ImportReport, Numbered, Refusal, lock_imports, unfinished};
 use crate::domain::record::{Action, Record, parse_record};
 use crate::domain::time::Time;
@@ -119,6 +120,7 @@ impl Chunk {
                     records.into_iter().partition(|(_, record)| record.action == Action::Remove);
                 if let Some((_, first)) = removals.first() {
                     self.remove(first.kind, &removals).await?;
+                    drop_removed_later(first.kind, &removals, &mut records);
                 }
                 let mut rest = None;
                 if let Some((_, first)) = records.first() {

@@ -119,10 +119,13 @@ impl Chunk {
         contact_counts::moved(&mut self.tx, arriving.iter().map(|deletion| deletion.account_id), -1).await
     }
 
-    /// Removes the rows of one kind that records name, with their links. What is not there is no error.
+    /// Removes the rows of one kind that records name, with their links. What is not there is no error. An association is one
+    /// fact, whichever end it was recorded from.
     pub(super) async fn remove(&mut self, kind: &Kind, records: &[Numbered]) -> Result<(), StoreError> {
         let key = &kind.table.columns[..kind.table.key];
-        let batch = batch_text(records.iter().map(|(_, record)| &record.row));
+        let other_ends: Vec<Row> =
+            records.iter().filter_map(|(_, record)| from_the_other_end(record)).collect();
+        let batch = batch_text(records.iter().map(|(_, record)| &record.row).chain(&other_ends));
         let keys = format!("(SELECT {} FROM {})", names(key), self.tx.dialect().batch(1, key));
         if let Some(links) = &kind.links {
             let owner = names(&links.columns[..links.key]);
@@ -352,6 +355,38 @@ fn json_row(found: &Found, columns: &[Column]) -> Result<Row, StoreError> {
         Ok(((*name).to_owned(), value))
     };
     columns.iter().map(value).collect()
+}
+
+/// The key of an association as it is recorded from its other end. Between two records of one type a label there is another
+/// fact.
+fn from_the_other_end(record: &Record) -> Option<Row> {
+    if record.kind.table.name != "associations" {
+        return None;
+    }
+    let is_labelled = record.row.get("label").is_some_and(|label| label != "");
+    if is_labelled && record.row.get("from_type") == record.row.get("to_type") {
+        return None;
+    }
+    let mut row = record.row.clone();
+    for (from, to) in [("from_type", "to_type"), ("from_id", "to_id")] {
+        let ends = [from, to].map(|end| record.row.get(end).cloned().unwrap_or_default());
+        let [own, other] = ends;
+        row.insert(from.to_owned(), other);
+        row.insert(to.to_owned(), own);
+    }
+    Some(row)
+}
+
+/// Drops associations that a later line removes by their other end. By its own key each is there once.
+pub(super) fn drop_removed_later(kind: &Kind, removals: &[Numbered], records: &mut Vec<Numbered>) {
+    let key = &kind.table.columns[..kind.table.key];
+    let removed: HashMap<String, u64> = removals
+        .iter()
+        .filter_map(|(entry, record)| Some((key_text(&from_the_other_end(record)?, key), entry.line)))
+        .collect();
+    records.retain(|(entry, record)| {
+        removed.get(&key_text(&record.row, key)).is_none_or(|removed_in| *removed_in < entry.line)
+    });
 }
 
 /// The contacts from which a removal takes a membership or an association.
