@@ -261,12 +261,10 @@ fn event(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
     }
 }
 
-/// Being in a segment, or being in one no longer: a branch that asks for none would enroll by nothing.
+/// Being in a segment, or being in one no longer: an alternative that asks for none would enroll by nothing.
 fn membership(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
     let read = parse::criteria(branch, at, findings);
-    let mut asks = DataRequirements::default();
-    read.asks(&mut asks);
-    if asks.segments.is_empty() {
+    if !read.hang_on_segments() {
         return unread(at, "a list membership that asks for no segment", findings);
     }
     read

@@ -247,6 +247,7 @@ impl Known {
             let waiting = &mut around.enrollments.entry(*workflow_id).or_default().waiting;
             if *waits {
                 waiting.insert(*enrollment_id);
+                around.kept_workflows.insert(*workflow_id);
             } else {
                 waiting.remove(enrollment_id);
             }

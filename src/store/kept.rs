@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::batch::{Lists, batch_row, batch_text};
 use super::db::Tx;
-use super::properties::{Completed, is_served};
+use super::ledger::COUNTS_AS_ENROLLED;
+use super::properties::{Completed, is_served, kept_stages, stage_of};
 use super::values::args;
 use super::{Store, StoreError, reading};
 use crate::domain::criteria::subject::{
@@ -128,7 +129,14 @@ async fn of_account(
         names.iter().map(move |name| (account_id, records.clone(), name.as_str()))
     });
     let properties = properties.filter(|(_, records, name)| !is_served(records, name)).collect();
-    let unknown_properties = unknown(tx, &properties).await?.remove(&account_id).unwrap_or_default();
+    let mut unknown_properties = unknown(tx, &properties).await?.remove(&account_id).unwrap_or_default();
+    if let Some(names) = unknown_properties.get_mut(&RecordType::contact()) {
+        let asked = names.iter().filter_map(|name| Some((account_id, stage_of(name)?))).collect();
+        let kept = kept_stages(tx, &asked).await?;
+        names.retain(|name| {
+            stage_of(name).is_none_or(|stage| !kept.contains(&(account_id, stage.to_owned())))
+        });
+    }
     let asked = BTreeMap::from([(account_id, asks)]);
     let key = (account_id, 0);
     let mut found = Found::from([(key, RelatedData { unknown_properties, ..RelatedData::default() })]);
@@ -171,44 +179,48 @@ pub async fn segments(
     asked: &BTreeMap<i64, DataRequirements>,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    let known = existing(tx, asked, |asks| &asks.segments, "segments", "segment_id").await?;
+    let exists =
+        "EXISTS (SELECT 1 FROM segments s WHERE s.account_id = b.account_id AND s.segment_id = b.id)";
+    let known = ids_where(tx, asked, |asks| &asks.segments, exists).await?;
     for ((account_id, _), around) in found.iter_mut() {
         around.known_segments = known.get(account_id).cloned().unwrap_or_default();
     }
     Ok(())
 }
 
-/// Adds which of the workflows asked about the account has.
+/// Adds of which of the workflows asked about the account has any enrollment: a definition comes without them.
 pub async fn workflows(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     found: &mut Found,
 ) -> Result<(), StoreError> {
-    let known = existing(tx, asked, |asks| &asks.workflows, "workflows", "workflow_id").await?;
+    let kept = format!(
+        "EXISTS (SELECT 1 FROM workflow_enrollments e \
+         WHERE e.account_id = b.account_id AND e.workflow_id = b.id) \
+         OR EXISTS (SELECT 1 FROM ledger l \
+         WHERE l.account_id = b.account_id AND l.workflow_id = b.id AND {COUNTS_AS_ENROLLED})"
+    );
+    let kept = ids_where(tx, asked, |asks| &asks.workflows, &kept).await?;
     for ((account_id, _), around) in found.iter_mut() {
-        around.known_workflows = known.get(account_id).cloned().unwrap_or_default();
+        around.kept_workflows = kept.get(account_id).cloned().unwrap_or_default();
     }
     Ok(())
 }
 
-/// Which of the ids that are asked about there are, by account.
-async fn existing(
+/// Those of the ids asked about, as `b`, that meet a condition, by account.
+async fn ids_where(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
-    ids: fn(&DataRequirements) -> &BTreeSet<i64>,
-    table: &str,
-    column: &str,
+    of: fn(&DataRequirements) -> &BTreeSet<i64>,
+    condition: &str,
 ) -> Result<HashMap<i64, BTreeSet<i64>>, StoreError> {
-    let pairs = asked.iter().flat_map(|(account, asks)| ids(asks).iter().map(|id| [*account, *id]));
-    let sql = format!(
-        "SELECT t.account_id, t.{column} AS id FROM {} JOIN {table} t ON t.account_id = b.account_id AND t.{column} = b.id",
-        tx.dialect().ids(1, &NAMED)
-    );
-    let mut known: HashMap<i64, BTreeSet<i64>> = HashMap::new();
+    let pairs = asked.iter().flat_map(|(account, asks)| of(asks).iter().map(|id| [*account, *id]));
+    let sql = format!("SELECT b.account_id, b.id FROM {} WHERE {condition}", tx.dialect().ids(1, &NAMED));
+    let mut ids: HashMap<i64, BTreeSet<i64>> = HashMap::new();
     for row in tx.rows(&sql, args![Lists::ids(pairs)]).await? {
-        known.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
+        ids.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
     }
-    Ok(known)
+    Ok(ids)
 }
 
 /// Adds with which of the types of objects asked about the account has ever associated a contact.

@@ -3,15 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde_json::json;
+
 use super::StoreError;
-use super::batch::{ACCOUNT, CONTACT, Lists};
+use super::batch::{CONTACT, Lists, batch_row, batch_text};
 use super::db::Tx;
 use super::values::args;
 use crate::domain::criteria::subject::{DataRequirements, PropertyVersion, Record, RecordType};
 use crate::domain::identifiers::additional_emails;
+use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 
 type Key = (i64, i64);
+
+const STAGES: [Column; 2] = [("account_id", ColumnType::Int), ("stage", ColumnType::Text)];
 
 /// A property that stands elsewhere in the store than among those of the contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,17 +27,21 @@ enum Served<'a> {
     AdditionalEmails,
     /// When the contact came to a stage, as far as transitions are kept.
     StageDate(&'a str),
+    /// The stages that the contact had, which its history may lack.
+    Stages,
 }
+
+/// The property whose changes are kept as transitions too.
+const STAGE: &str = "lifecyclestage";
 
 impl<'a> Served<'a> {
     fn of(name: &'a str) -> Option<Self> {
-        let stage = || name.strip_prefix("hs_lifecyclestage_")?.strip_suffix("_date");
         match name {
             "createdate" => Some(Self::CreateDate),
             "lastmodifieddate" => Some(Self::LastModifiedDate),
             "hs_object_id" => Some(Self::ObjectId),
             "hs_additional_emails" => Some(Self::AdditionalEmails),
-            _ => stage().map(Self::StageDate),
+            _ => stage_of(name).map(Self::StageDate),
         }
     }
 }
@@ -41,8 +50,36 @@ impl<'a> Served<'a> {
 pub fn is_served(records: &RecordType, property: &str) -> bool {
     match Served::of(property) {
         Some(Served::ObjectId) => true,
+        Some(Served::StageDate(_)) => false,
         served => served.is_some() && records.is_of_object("contact"),
     }
+}
+
+/// Those of these stages to which a transition of any contact is kept, by account.
+pub async fn kept_stages(
+    tx: &mut Tx,
+    asked: &BTreeSet<(i64, &str)>,
+) -> Result<BTreeSet<(i64, String)>, StoreError> {
+    let mut kept = BTreeSet::new();
+    if asked.is_empty() {
+        return Ok(kept);
+    }
+    let sql = format!(
+        "SELECT b.account_id, b.stage FROM {} WHERE EXISTS (SELECT 1 FROM lifecycle_transitions t \
+         WHERE t.account_id = b.account_id AND t.stage = b.stage)",
+        tx.dialect().batch(1, &STAGES)
+    );
+    let row =
+        |(account_id, stage): &(i64, &str)| batch_row(json!({"account_id": account_id, "stage": stage}));
+    for row in tx.rows(&sql, args![batch_text(asked.iter().map(row))]).await? {
+        kept.insert((row.int("account_id")?, row.text("stage")?));
+    }
+    Ok(kept)
+}
+
+/// The stage of which a property says when the contact came to it.
+pub fn stage_of(property: &str) -> Option<&str> {
+    property.strip_prefix("hs_lifecyclestage_")?.strip_suffix("_date")
 }
 
 /// A contact and its record, to be completed.
@@ -56,10 +93,13 @@ pub async fn complete(
 ) -> Result<(), StoreError> {
     let (contact, mut served) = (RecordType::contact(), Vec::new());
     for (index, ((account_id, _), record)) in records.iter().enumerate() {
-        let names = asked.get(account_id).and_then(|asks| asks.properties.get(&contact));
-        for name in names.into_iter().flatten() {
+        let Some(asks) = asked.get(account_id) else { continue };
+        for name in asks.properties.get(&contact).into_iter().flatten() {
             if let (Some(property), None) = (Served::of(name), record.value(name)) {
                 served.push((index, name, property));
+            }
+            if asks.history && name == STAGE {
+                served.push((index, name, Served::Stages));
             }
         }
     }
@@ -69,6 +109,10 @@ pub async fn complete(
     let source = Sources::load(tx, records, &served).await?;
     for (index, name, property) in served {
         let (key, record) = &mut records[index];
+        if property == Served::Stages {
+            source.add_stages(*key, record);
+            continue;
+        }
         match source.value(property, *key, record) {
             Some((value, at)) => {
                 let past = at.map(|at| PropertyVersion { value: value.clone(), at });
@@ -91,10 +135,10 @@ struct Sources {
     /// The last change of each contact.
     changed: HashMap<Key, Time>,
     emails: HashMap<Key, Vec<(String, String)>>,
-    /// When each contact came to each stage, the last time.
-    stages: HashMap<Key, HashMap<String, Time>>,
-    /// The accounts of which transitions are kept.
-    with_stages: BTreeSet<i64>,
+    /// The transitions of each contact, in their order.
+    stages: HashMap<Key, Vec<(String, Time)>>,
+    /// The stages to which a transition of any contact is kept, of those asked about, by account.
+    kept_stages: BTreeSet<(i64, String)>,
 }
 
 impl Sources {
@@ -141,7 +185,7 @@ impl Sources {
                 of_contact.or_default().push((row.text("email_key")?, row.text("email")?));
             }
         }
-        let staged = those(|property| matches!(property, Served::StageDate(_)));
+        let staged = those(|property| matches!(property, Served::StageDate(_) | Served::Stages));
         if !staged.is_empty() {
             let sql = format!(
                 "SELECT t.account_id, t.contact_id, t.stage, t.at FROM {contacts} JOIN lifecycle_transitions t \
@@ -149,18 +193,17 @@ impl Sources {
             );
             for row in tx.rows(&sql, args![ids(&staged)]).await? {
                 let of_contact = sources.stages.entry((row.int("account_id")?, row.int("contact_id")?));
-                of_contact.or_default().insert(row.text("stage")?, row.time("at")?);
-            }
-            let accounts: BTreeSet<i64> = staged.iter().map(|(account_id, _)| *account_id).collect();
-            let sql = format!(
-                "SELECT b.account_id FROM {} WHERE EXISTS \
-                 (SELECT 1 FROM lifecycle_transitions t WHERE t.account_id = b.account_id)",
-                tx.dialect().ids(1, &ACCOUNT)
-            );
-            for row in tx.rows(&sql, args![Lists::ids(accounts.iter().map(|id| [*id]))]).await? {
-                sources.with_stages.insert(row.int("account_id")?);
+                of_contact.or_default().push((row.text("stage")?, row.time("at")?));
             }
         }
+        let asked: BTreeSet<(i64, &str)> = served
+            .iter()
+            .filter_map(|(index, _, property)| match property {
+                Served::StageDate(stage) => Some((records[*index].0.0, *stage)),
+                _ => None,
+            })
+            .collect();
+        sources.kept_stages = kept_stages(tx, &asked).await?;
         Ok(sources)
     }
 
@@ -179,16 +222,41 @@ impl Sources {
                 let all = all.iter().map(|(key, email)| (key.as_str(), email.as_str()));
                 additional_emails(record.value("email"), all).map(|emails| (emails, None))
             }
-            Served::StageDate(stage) => self.stages.get(&key)?.get(stage).copied().map(since),
+            Served::StageDate(stage) => {
+                let last = self.stages.get(&key)?.iter().rfind(|(to, _)| to == stage);
+                last.map(|(_, at)| since(*at))
+            }
+            Served::Stages => None,
         }
     }
 
     /// Would the store have the value if there were one?
     fn keeps(&self, property: Served<'_>, key: Key, record: &Record) -> bool {
         match property {
-            Served::StageDate(_) => self.with_stages.contains(&key.0),
+            // A stage that nobody came to may be misspelt; and of whom no transition is kept, or not this one, may
+            // have come to it all the same.
+            Served::StageDate(stage) => {
+                let had = record.history.get(STAGE).into_iter().flatten().map(|past| past.value.as_str());
+                let mut stages = had.chain(record.value(STAGE)).peekable();
+                (stages.peek().is_none() || self.stages.contains_key(&key))
+                    && stages.all(|had| had != stage)
+                    && self.kept_stages.contains(&(key.0, stage.to_owned()))
+            }
             Served::AdditionalEmails => !record.is_partial,
             Served::CreateDate | Served::LastModifiedDate | Served::ObjectId => true,
+            Served::Stages => false,
         }
+    }
+
+    /// Adds the contact's transitions to the history of its stage.
+    fn add_stages(&self, key: Key, record: &mut Record) {
+        let Some(stages) = self.stages.get(&key) else { return };
+        let history = record.history.entry(STAGE.to_owned()).or_default();
+        for (stage, at) in stages {
+            if !history.iter().any(|past| past.value == *stage && past.at == *at) {
+                history.push(PropertyVersion { value: stage.clone(), at: *at });
+            }
+        }
+        history.sort_by_key(|past| past.at);
     }
 }

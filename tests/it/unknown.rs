@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, branch, contact, days_ago, enrollment, entitled_account, event, property, seconds_ago, workflow,
+    all_of, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow, property,
+    seconds_ago, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
 
@@ -39,6 +40,12 @@ async fn account_with(db: &Database, records: &[Value]) -> Reaper {
     let reaper = Reaper::new(db);
     reaper.import(&[entitled_account(1), records.to_vec()].concat()).await;
     reaper
+}
+
+/// What `workflow lint` says of a workflow of account 1.
+async fn lint(reaper: &Reaper, workflow: &Value) -> String {
+    let flow = workflow["flow"].to_string();
+    reaper.run_with_input(&["workflow", "lint", "-", "--account", "1"], &flow).await.stdout
 }
 
 /// The reason why it stayed, or `deleted`.
@@ -324,6 +331,99 @@ on_both!(a_contact_that_was_never_imported_is_associated_all_the_same, async |db
         let reason = decided(&reaper, event(1, workflow, contact, enrollment)).await;
         assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
     }
+});
+
+on_both!(of_whom_no_transition_is_kept_nobody_knows_when_a_stage_was_reached, async |db: Database| {
+    let date = |stage: &str| {
+        let name = format!("hs_lifecyclestage_{stage}_date");
+        all_of(&[property(&name, "ALL_PROPERTY", "IS_UNKNOWN", Value::Null)])
+    };
+    let transition = |contact: i64, stage: &str| {
+        json!({"kind": "lifecycleTransition", "accountId": "1", "contactId": contact.to_string(), "stage": stage,
+            "at": AT})
+    };
+    let at_stage = |id: i64, stage: &str| person(id, json!({"lifecyclestage": stage}));
+    let mut once = at_stage(3, "lead");
+    once["propertiesWithHistory"] = json!({"lifecyclestage": [{"value": "customer", "timestamp": AT}]});
+    let never = property("lifecyclestage", "ENUMERATION", "HAS_NEVER_BEEN_ANY_OF", json!(["customer"]));
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &date("customer")),
+            workflow(1, 11, &date("custmer")),
+            workflow(1, 12, &all_of(&[never])),
+            at_stage(1, "customer"),
+            at_stage(2, "lead"),
+            once,
+            at_stage(4, "lead"),
+            person(5, json!({})),
+            at_stage(6, "lead"),
+            transition(3, "lead"),
+            transition(4, "lead"),
+            transition(6, "lead"),
+            at_stage(99, "customer"),
+            transition(99, "customer"),
+            at_stage(98, "lead"),
+            transition(98, "customer"),
+        ],
+    )
+    .await;
+    for (workflow, contact, expected) in [
+        // It is a customer, and no transition says so.
+        (10, 1, UNKNOWN),
+        // No transition of it is kept at all.
+        (10, 2, UNKNOWN),
+        // Its history says that it was one.
+        (10, 3, UNKNOWN),
+        (10, 99, "criteria_not_met"),
+        (11, 4, UNKNOWN),
+        (10, 4, "deleted"),
+        (10, 5, "deleted"),
+        // It was a customer by its transitions alone.
+        (12, 98, "criteria_not_met"),
+        (12, 6, "deleted"),
+    ] {
+        let reason = decided(&reaper, event(1, workflow, contact, workflow * 100 + contact)).await;
+        assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
+    }
+    for (stage, kept) in [("custmer", false), ("customer", true)] {
+        let told = lint(&reaper, &workflow(1, 10, &date(stage))).await;
+        let unkept = format!("never kept a property hs_lifecyclestage_{stage}_date");
+        assert_eq!(told.contains(&unkept), !kept, "{told}");
+    }
+});
+
+on_both!(a_workflow_without_any_enrollment_says_nothing_about_who_was_enrolled, async |db: Database| {
+    let enrolled = |workflow: &str, operator: &str, kind: &str| {
+        all_of(&[json!({"filterType": "IN_LIST", "operator": operator, "listId": workflow,
+            "metadata": {"id": workflow, "inListType": kind}})])
+    };
+    let kinds = ["WORKFLOWS_ENROLLMENT", "WORKFLOWS_ACTIVE", "WORKFLOWS_COMPLETED"];
+    let mut records = vec![workflow(1, 20, &Value::Null), workflow(1, 21, &Value::Null)];
+    for (number, kind) in (0..).zip(kinds) {
+        records.push(workflow(1, 30 + number, &enrolled("20", "NOT_IN_LIST", kind)));
+        records.push(workflow(1, 40 + number, &enrolled("20", "IN_LIST", kind)));
+        records.push(workflow(1, 50 + number, &enrolled("21", "NOT_IN_LIST", kind)));
+    }
+    records.extend((1..=20).map(|id| person(id, json!({}))));
+    // Of workflow 21 one enrollment is kept, of somebody else.
+    records.push(enrollment(1, 21, 20, false));
+    let reaper = account_with(&db, &records).await;
+    for number in 0..3 {
+        assert_eq!(decided(&reaper, event(1, 30 + number, 1, 100 + number)).await, UNKNOWN);
+        assert_eq!(decided(&reaper, event(1, 40 + number, 1, 200 + number)).await, UNKNOWN);
+        assert_eq!(decided(&reaper, event(1, 50 + number, 2 + number, 300 + number)).await, "deleted");
+    }
+    for (of, kept) in [("20", false), ("21", true)] {
+        let told = lint(&reaper, &workflow(1, 30, &enrolled(of, "NOT_IN_LIST", kinds[0]))).await;
+        assert_eq!(told.contains(&format!("never kept an enrollment in the workflow {of}")), !kept, "{told}");
+    }
+    // What the service itself decided is kept as well.
+    let mut by_hand = event(1, 20, 10, 400);
+    by_hand["data"]["cause"] = json!("MANUAL");
+    reaper.import(&[manual_workflow(1, 20)]).await;
+    assert_eq!(decided(&reaper, by_hand).await, "deleted");
+    assert_eq!(decided(&reaper, event(1, 30, 11, 401)).await, "deleted");
 });
 
 on_both!(who_was_taken_out_of_a_workflow_by_the_trash_did_not_come_through, async |db: Database| {

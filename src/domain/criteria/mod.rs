@@ -177,6 +177,26 @@ impl Criteria {
         }
     }
 
+    /// Does every way to meet the criteria ask for a segment?
+    pub fn hang_on_segments(&self) -> bool {
+        self.need_segments(false)
+    }
+
+    /// The same of the criteria or, where `denied`, of their opposite.
+    fn need_segments(&self, denied: bool) -> bool {
+        match &self.kind {
+            Kind::Branch { decisive, negated, parts } => {
+                let denied = denied != *negated;
+                let mut needs = parts.iter().map(|part| part.need_segments(denied));
+                // Denied, each part of an AND is an alternative.
+                let are_alternatives = (*decisive == Truth::True) != denied;
+                if are_alternatives { needs.len() > 0 && needs.all(|it| it) } else { needs.any(|it| it) }
+            }
+            Kind::InSegment { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Adds what the store has to know before these criteria can be evaluated.
     pub fn asks(&self, asks: &mut DataRequirements) {
         self.asks_of(&RecordType::contact(), asks);
@@ -252,7 +272,7 @@ impl Criteria {
                 _ => Truth::Unknown,
             },
             Kind::Enrolled { workflow_id, stage, negated } => match subject.around {
-                Some(around) if around.known_workflows.contains(workflow_id) => {
+                Some(around) if around.kept_workflows.contains(workflow_id) => {
                     stage.is_of(around, *workflow_id, subject.own).negate_if(*negated)
                 }
                 _ => Truth::Unknown,
@@ -301,9 +321,9 @@ impl Criteria {
             }
             Kind::Enrolled { workflow_id, .. } => {
                 let around = subject.around?;
-                let known = around.known_workflows.contains(workflow_id);
+                let kept = around.kept_workflows.contains(workflow_id);
                 Some(match around.enrollments.get(workflow_id) {
-                    _ if !known => "no such workflow".to_owned(),
+                    _ if !kept => "a workflow of which the account never kept an enrollment".to_owned(),
                     Some(enrolled) if enrolled.is_active(subject.own) => "actively enrolled".to_owned(),
                     Some(enrolled) if enrolled.completed || enrolled.completed_or_removed => {
                         "enrolled before".to_owned()

@@ -184,8 +184,8 @@ pub struct RelatedData {
     pub known_segments: BTreeSet<i64>,
     /// Those that the contact is a member of.
     pub segments: BTreeSet<i64>,
-    /// The workflows that exist, of those asked about.
-    pub known_workflows: BTreeSet<i64>,
+    /// The workflows of which the account has kept an enrollment, of those asked about.
+    pub kept_workflows: BTreeSet<i64>,
     /// Those the contact was ever enrolled in.
     pub enrollments: BTreeMap<i64, Enrolled>,
     pub neighbours: Vec<AssociatedObject>,

@@ -44,8 +44,8 @@ impl Criteria {
             Kind::InSegment { segment_id, .. } if lacks(&kept.known_segments, segment_id) => {
                 find(findings, format!("has no segment {segment_id}"));
             }
-            Kind::Enrolled { workflow_id, .. } if lacks(&kept.known_workflows, workflow_id) => {
-                find(findings, format!("has no workflow {workflow_id}"));
+            Kind::Enrolled { workflow_id, .. } if lacks(&kept.kept_workflows, workflow_id) => {
+                find(findings, format!("never kept an enrollment in the workflow {workflow_id}"));
             }
             Kind::Property { name, operation } => {
                 let unknown = kept.unknown_properties.get(records);

@@ -76,7 +76,7 @@ fn surroundings(members: &Map<String, Value>) -> RelatedData {
     RelatedData {
         known_segments: named("segments").map(|(id, _)| id).collect(),
         segments: named("segments").filter(|(_, member)| **member == true).map(|(id, _)| id).collect(),
-        known_workflows: named("workflows").map(|(id, _)| id).collect(),
+        kept_workflows: named("workflows").map(|(id, _)| id).collect(),
         enrollments: named("workflows")
             .filter(|(_, state)| **state != "never")
             .map(|(id, state)| {
