@@ -23,9 +23,9 @@ use super::server::Peer;
 use super::{Health, api};
 
 /// Requests at the store: the rest of its connections is left to the deletions.
-const ORDINARY: Capacity = Capacity { at_once: 4, waiting: 128, of_one: 32 };
+const ORDINARY: Capacity = Capacity { at_once: 4, at_once_of_one: 3, waiting: 128, waiting_of_one: 32 };
 /// Of those that look at a whole account or run a job, beside the others: they take nobody's turn.
-const LONG: Capacity = Capacity { at_once: 2, waiting: 16, of_one: 4 };
+const LONG: Capacity = Capacity { at_once: 2, at_once_of_one: 1, waiting: 16, waiting_of_one: 4 };
 /// How long a request may wait for its turn.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,15 +48,16 @@ pub struct Limits {
     long: Queue,
 }
 
-/// How many requests of a kind there may be.
+/// How many requests of a kind there may be, and how many of them of one client: nobody fills the queue, or keeps all turns,
+/// alone.
 #[derive(Clone, Copy)]
 struct Capacity {
     /// At the store.
-    at_once: u32,
+    at_once: usize,
+    at_once_of_one: usize,
     /// At the store or waiting for their turn; more are turned away at once.
     waiting: usize,
-    /// Of these, those of one client: nobody fills the queue alone.
-    of_one: usize,
+    waiting_of_one: usize,
 }
 
 /// Requests of a kind, at the store or on their way to it.
@@ -68,16 +69,22 @@ struct Queue {
     by_client: Arc<ByClient>,
 }
 
-/// How many requests each client has in a queue. A client is known by a hash of its token or session, which stay secret.
+/// What each client has in a queue. A client is known by a hash of its token or session, which stay secret.
 #[derive(Default)]
 struct ByClient {
     hasher: RandomState,
-    counts: Mutex<HashMap<u64, usize>>,
+    clients: Mutex<HashMap<u64, Share>>,
+}
+
+/// The requests of one client in a queue.
+struct Share {
+    count: usize,
+    turns: Arc<Semaphore>,
 }
 
 /// A request's turn, until this is dropped.
 struct Turn {
-    _permits: [OwnedSemaphorePermit; 2],
+    _permits: [OwnedSemaphorePermit; 3],
     _of_client: OfClient,
 }
 
@@ -99,47 +106,52 @@ impl Queue {
     fn new(capacity: Capacity) -> Self {
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits));
         let Capacity { at_once, waiting, .. } = capacity;
-        let by_client = Arc::default();
-        Self { capacity, turns: semaphore(at_once as usize), waiting: semaphore(waiting), by_client }
+        Self { capacity, turns: semaphore(at_once), waiting: semaphore(waiting), by_client: Arc::default() }
     }
 
     /// Waits for a turn, but not for long.
     async fn turn(self, client: &[u8]) -> Result<Turn, Refusal> {
-        let of_client = self.by_client.one_more(client, self.capacity.of_one).ok_or(Refusal::Client)?;
+        let (of_client, own) = self.by_client.one_more(client, self.capacity).ok_or(Refusal::Client)?;
         let waiting = self.waiting.try_acquire_owned().map_err(|_| Refusal::Everybody)?;
-        let turn = tokio::time::timeout(QUEUE_TIMEOUT, self.turns.acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Everybody)?;
-        Ok(Turn { _permits: [waiting, turn], _of_client: of_client })
+        // Whoever waits for an earlier request of its own is in nobody's way.
+        let turn = async { Some((own.acquire_owned().await.ok()?, self.turns.acquire_owned().await.ok()?)) };
+        let turn = tokio::time::timeout(QUEUE_TIMEOUT, turn).await.ok().flatten();
+        let (own, turn) = turn.ok_or(Refusal::Everybody)?;
+        Ok(Turn { _permits: [waiting, own, turn], _of_client: of_client })
     }
 
     /// Waits for the requests that are at the store to end; none begins any more.
     async fn close(&self) {
-        if let Ok(turns) = self.turns.acquire_many(self.capacity.at_once).await {
-            turns.forget();
+        for _ in 0..self.capacity.at_once {
+            if let Ok(turn) = self.turns.acquire().await {
+                turn.forget();
+            }
         }
     }
 }
 
 impl ByClient {
-    fn one_more(self: &Arc<Self>, client: &[u8], most: usize) -> Option<OfClient> {
+    /// With the turns that the client may have at once.
+    fn one_more(self: &Arc<Self>, client: &[u8], capacity: Capacity) -> Option<(OfClient, Arc<Semaphore>)> {
         let client = self.hasher.hash_one(client);
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(client).or_default();
-        if *count >= most {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let turns = || Arc::new(Semaphore::new(capacity.at_once_of_one));
+        let share = clients.entry(client).or_insert_with(|| Share { count: 0, turns: turns() });
+        if share.count >= capacity.waiting_of_one {
             return None;
         }
-        *count += 1;
-        Some(OfClient { by_client: Arc::clone(self), client })
+        share.count += 1;
+        Some((OfClient { by_client: Arc::clone(self), client }, Arc::clone(&share.turns)))
     }
 }
 
 impl Drop for OfClient {
     fn drop(&mut self) {
-        let mut counts = self.by_client.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.client);
+        let mut clients = self.by_client.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = clients.get_mut(&self.client) {
+            share.count -= 1;
+            if share.count == 0 {
+                clients.remove(&self.client);
             }
         }
     }
@@ -279,24 +291,27 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_fills_a_queue_alone() {
-        let queue = Queue::new(Capacity { at_once: 1, waiting: 4, of_one: 3 });
+        let capacity = Capacity { at_once: 2, at_once_of_one: 1, waiting: 5, waiting_of_one: 3 };
+        let queue = Queue::new(capacity);
         let turn = |client: &'static str| tokio::spawn(queue.clone().turn(client.as_bytes()));
+        let are_waiting = async |all: usize| {
+            while queue.waiting.available_permits() > 5 - all {
+                tokio::task::yield_now().await;
+            }
+        };
         let first = turn("greedy").await.unwrap().ok().expect("nobody is there");
         let waiting = [turn("greedy"), turn("greedy")];
-        while queue.waiting.available_permits() > 1 {
-            tokio::task::yield_now().await;
-        }
+        are_waiting(3).await;
         assert!(matches!(turn("greedy").await.unwrap(), Err(Refusal::Client)));
-        let other = turn("other");
-        while queue.waiting.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(matches!(turn("a third").await.unwrap(), Err(Refusal::Everybody)));
-        drop(first);
+        let other = turn("other").await.unwrap().ok().expect("one turn is never the greedy one's");
+        let third = turn("a third");
+        are_waiting(5).await;
+        assert!(matches!(turn("a fourth").await.unwrap(), Err(Refusal::Everybody)));
+        drop((first, other));
+        assert!(third.await.unwrap().is_ok());
         for turn in waiting {
             assert!(turn.await.unwrap().is_ok());
         }
-        assert!(other.await.unwrap().is_ok());
-        assert!(queue.by_client.counts.lock().unwrap().is_empty(), "whoever has left is forgotten");
+        assert!(queue.by_client.clients.lock().unwrap().is_empty(), "whoever has left is forgotten");
     }
 }
