@@ -1,5 +1,7 @@
 //! Restorable deletes by people.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -69,9 +71,19 @@ impl Delete {
     }
 }
 
+/// The longest filter; the vendor's definitions are far shorter.
+const MAX_FILTER_BYTES: u64 = 1 << 20;
+
 fn read_filter(file: &Path) -> Result<Filter, Failure> {
     let shown = file.display();
-    let text = std::fs::read_to_string(file).with_context(|| format!("{shown} cannot be read"))?;
+    let open = File::open(file).with_context(|| format!("{shown} cannot be read"))?;
+    let mut text = String::new();
+    open.take(MAX_FILTER_BYTES + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("{shown} cannot be read"))?;
+    if text.len() as u64 > MAX_FILTER_BYTES {
+        return Err(anyhow!("{shown} is no filter: it has more than {MAX_FILTER_BYTES} bytes").into());
+    }
     let branch = parse_strictly(&text).with_context(|| format!("{shown} is no JSON to delete by"))?;
     Filter::parse(&branch)
         .map_err(|complaint| anyhow!("{shown}: nobody is deleted by this filter: {complaint}").into())

@@ -102,7 +102,7 @@ impl Db {
             begin.push_str(&self.dialect().within(schema));
         }
         let connection = match &self.pool {
-            Pool::Postgres(pool) => Connection::Postgres(pool.acquire().await?),
+            Pool::Postgres(pool) => Connection::Postgres(super::pool::acquire(pool).await?),
             Pool::Sqlite { writer, .. } if writes => Connection::Sqlite(writer.acquire().await?),
             Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
         };

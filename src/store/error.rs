@@ -1,6 +1,7 @@
 //! What can go wrong in the store, sorted by what to do about it.
 
 use std::borrow::Cow;
+use std::io::ErrorKind;
 
 use sqlx::postgres::PgDatabaseError;
 
@@ -71,6 +72,9 @@ impl From<sqlx::Error> for StoreError {
                 } else {
                     sqlite(&code, database.message())
                 }
+            }
+            sqlx::Error::Io(io) if io.kind() == ErrorKind::NotFound => {
+                Self::Unavailable("a socket or a certificate that store.url names is not there".to_owned())
             }
             sqlx::Error::Io(io) => {
                 Self::Unavailable(network::explain(io).unwrap_or_else(|| io.kind().to_string()))

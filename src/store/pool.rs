@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor, PgPool, SqlitePool};
+use sqlx::{Connection as _, Executor, PgConnection, PgPool, Postgres, SqlitePool};
 use tokio::time::timeout;
 
 use super::dialect::OWN_SESSION;
@@ -115,6 +116,20 @@ impl Pool {
                 .before_acquire(|connection, _| roll_back_postgres(connection))
                 .connect_lazy_with(connect),
         ))
+    }
+}
+
+/// A connection. Where there was none in time because none can be made, the error says why: the pool tries again until then
+/// where a connection is refused, as by a server that starts.
+pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    match pool.acquire().await {
+        Err(sqlx::Error::PoolTimedOut) if pool.size() == 0 => {
+            match timeout(PING, PgConnection::connect_with(&pool.connect_options())).await {
+                Ok(Err(cause)) => Err(cause),
+                _ => Err(sqlx::Error::PoolTimedOut),
+            }
+        }
+        acquired => acquired,
     }
 }
 

@@ -41,6 +41,25 @@ async fn fail_with(db: &Database, raise: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_nobody_reaches_is_told_by_the_cause() {
+    for (url, cause) in [
+        ("postgres://reaper@127.0.0.1:1/crm", "connection refused"),
+        ("postgres://reaper@%2Fnowhere/crm", "a socket or a certificate that store.url names is not there"),
+        (
+            "postgres://reaper@127.0.0.1:1/crm?sslmode=verify-full&sslrootcert=/nowhere.pem",
+            "connection refused",
+        ),
+    ] {
+        let reaper = Reaper::without_a_store().setting("store.url", url);
+        let said = reaper
+            .setting("store.acquire_timeout", "200ms")
+            .refused(&["trash", "list", "--account", "1"])
+            .await;
+        assert!(said.contains(cause), "{url}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     let db = Database::postgres().await;
     prepare(&db).await;
