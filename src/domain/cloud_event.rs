@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::enrollment::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
+use super::enrollment::{DeadLetterReason, MAX_BODY_BYTES, Rejection, blank_last_word, too_large};
 use super::members::read_strictly;
 
 /// The media type of one event in structured mode.
@@ -29,7 +29,7 @@ const MAX_EVENTS: usize = 2_000;
 pub const ATTRIBUTES: [&str; 5] = ["specversion", "id", "source", "type", "time"];
 
 /// So much of a packed body is searched, and what is packed in it so many times.
-const MAX_SEARCHED_BYTES: u64 = 16 << 20;
+const MAX_SEARCHED_BYTES: u64 = 1 << 20;
 const PACKED_DEPTH: usize = 3;
 /// No address is in fewer letters of base64.
 const MIN_BASE64: usize = 8;
@@ -146,9 +146,26 @@ fn structured(data: &[u8], attributes: &[(&'static str, Option<String>)]) -> Res
     Ok(event)
 }
 
-/// The same event with its data as text where it is base64: who keeps it may have to find a person in it.
+/// The same event with its data as text where it is base64, and the beginning of what unpacks to more than an event may have:
+/// who keeps it may have to find a person in it.
 pub fn legible(event: &[u8]) -> Cow<'_, [u8]> {
-    written_out(event).map_or(Cow::Borrowed(event), Cow::Owned)
+    let legible = if is_gzip(event) { beginning(event) } else { written_out(event) };
+    legible.map_or(Cow::Borrowed(event), Cow::Owned)
+}
+
+fn is_gzip(body: &[u8]) -> bool {
+    body.starts_with(b"\x1f\x8b")
+}
+
+/// Of a body that unpacks to more than an event may have, as much as shows that it is too long.
+fn beginning(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut unpacked = Vec::new();
+    // It may be cut off, and still have been too long before.
+    let _ = MultiGzDecoder::new(packed).take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut unpacked);
+    (unpacked.len() > MAX_BODY_BYTES).then(|| {
+        blank_last_word(&mut unpacked);
+        unpacked
+    })
 }
 
 /// The texts that a body may be, whatever its message said of it: as it stands, and what is packed in it by gzip, base64 or UTF-16.
@@ -162,7 +179,7 @@ fn add_texts(body: &[u8], depth: usize, texts: &mut Vec<String>) {
     let text = String::from_utf8_lossy(body).into_owned();
     texts.push(text.clone());
     if depth > 0 {
-        if body.starts_with(b"\x1f\x8b") {
+        if is_gzip(body) {
             let mut unpacked = Vec::new();
             // As much of it as there is: it may be cut off.
             let _ = MultiGzDecoder::new(body).take(MAX_SEARCHED_BYTES).read_to_end(&mut unpacked);

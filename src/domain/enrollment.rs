@@ -206,6 +206,17 @@ pub fn too_large() -> Rejection {
     }
 }
 
+/// Blanks the last word of a body that was cut, and keeps the length, which says that the body was too long. The word may be the
+/// first half of an address, which an erasure would not recognise.
+pub fn blank_last_word(body: &mut [u8]) {
+    /// No address is longer (RFC 5321).
+    const LONGEST_ADDRESS: usize = 320;
+    let tail = body.len().saturating_sub(LONGEST_ADDRESS);
+    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte);
+    let word = body[tail..].iter().rposition(is_separator).map_or(tail, |end| tail + end + 1);
+    body[word..].fill(b' ');
+}
+
 /// Reads a message body.
 ///
 /// # Errors
@@ -228,6 +239,9 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
             detail: format!("$.type: only {EVENT_TYPE} is understood"),
         });
     }
+    if !envelope.optional("datacontenttype").is_none_or(is_json) {
+        return Err(envelope.fault("datacontenttype", "must be application/json, as the data is").into());
+    }
     let data = data_of(&envelope)?;
     let data = Members::of(&data, DATA)?;
     let cause = Cause::parse(data.text("cause")?).ok_or_else(|| {
@@ -248,6 +262,13 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
         event,
         trace: None,
     })
+}
+
+/// Is it the media type of JSON, or of a format that is written in it?
+fn is_json(content_type: &Value) -> bool {
+    let text = content_type.as_str().unwrap_or_default();
+    let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.ends_with("/json") || media_type.ends_with("+json")
 }
 
 /// Where the data stands, as a place.
@@ -350,6 +371,29 @@ mod tests {
 
     fn parse(value: &Value) -> Result<NewEnrollment, Rejection> {
         parse_event(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn data_of_another_type_than_json_is_not_read() {
+        let typed = |content_type: Value| {
+            let mut event = event();
+            event["datacontenttype"] = content_type;
+            parse(&event).map_err(|rejection| rejection.detail)
+        };
+        for json in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "text/json",
+            "application/cloudevents+json",
+        ] {
+            assert!(typed(json.into()).is_ok(), "{json}");
+        }
+        for other in
+            [json!("application/xml"), json!("json"), json!(""), json!(5), json!(["application/json"])]
+        {
+            let detail = typed(other).unwrap_err();
+            assert!(detail.starts_with("$.datacontenttype: must be application/json"), "{detail}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use tracing::warn;
 
 use crate::domain::cloud_event::without_bom;
-use crate::domain::enrollment::MAX_BODY_BYTES;
+use crate::domain::enrollment::{MAX_BODY_BYTES, blank_last_word};
 
 /// The place of a line: from the end of the line handed out before (blank lines in between included) to just
 /// after its own.
@@ -91,7 +91,7 @@ impl Lines {
         if !whole {
             blank_last_word(&mut line);
         }
-        if line.is_empty() {
+        if line.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
         let (_, digest) = self.was_read();
@@ -99,17 +99,6 @@ impl Lines {
         self.start = self.offset;
         Some((receipt, line))
     }
-}
-
-/// Blanks the last word of a truncated line, and keeps the length, which says that the line was too long. The word may be the
-/// first half of an address, which an erasure would not recognise.
-fn blank_last_word(line: &mut [u8]) {
-    /// No address is longer (RFC 5321).
-    const LONGEST_ADDRESS: usize = 320;
-    let tail = line.len().saturating_sub(LONGEST_ADDRESS);
-    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte);
-    let word = line[tail..].iter().rposition(is_separator).map_or(tail, |end| tail + end + 1);
-    line[word..].fill(b' ');
 }
 
 /// JSON that ends before it is complete.
@@ -138,9 +127,9 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_cut_at_newlines_and_blank_ones_skipped() {
-        let all = cut(b"\n{1}\r\n\r\n\n{2}\n{long line}".to_vec()).await;
+        let all = cut(b"\n{1}\r\n\r\n \t\n\n{2}\n{long line}".to_vec()).await;
         let seen: Vec<_> = all.iter().map(|(at, body)| (at.start, at.end, body.as_slice())).collect();
-        assert_eq!(seen, [(0, 6, &b"{1}"[..]), (6, 13, b"{2}"), (13, 24, b"{long line}")]);
+        assert_eq!(seen, [(0, 6, &b"{1}"[..]), (6, 16, b"{2}"), (16, 27, b"{long line}")]);
     }
 
     #[tokio::test]

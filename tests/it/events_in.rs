@@ -217,6 +217,10 @@ on_both!(what_no_mode_explains_is_set_aside_whole, async |db: Database| {
             "{reason} {place}: {found:?}"
         );
     }
+    // Nobody who looks for a person has to unpack it again and again.
+    let letters = db.letters().await;
+    let kept = letters.iter().find(|letter| letter.reason == "too_large").unwrap();
+    assert_eq!((kept.body.len(), kept.body[0]), (256 * 1024 + 1, b' '), "its unpacked beginning");
     assert_eq!((db.count("ledger", "TRUE").await, reaper.state(1, 1).await), (0, "live".to_owned()));
     worker.terminate();
     assert_eq!(worker.exit(DEADLINE).await.code(), Some(0));
