@@ -302,15 +302,23 @@ async fn submissions(
 ) -> Result<(), StoreError> {
     kept::forms(tx, asked, found).await?;
     let sql = format!(
-        "SELECT s.account_id, s.contact_id, s.form_id, s.submitted_at FROM {} JOIN form_submissions s \
-         ON s.account_id = b.account_id AND s.contact_id = b.contact_id",
-        tx.dialect().ids(1, &CONTACT)
+        "SELECT s.account_id, s.contact_id, s.form_id, s.submitted_at, FALSE AS is_by_analytics \
+         FROM {source} JOIN form_submissions s ON s.account_id = b.account_id AND s.contact_id = b.contact_id \
+         UNION ALL \
+         SELECT a.account_id, a.contact_id, a.source, a.occurred_at, TRUE \
+         FROM {source} JOIN analytics_events a ON a.account_id = b.account_id AND a.contact_id = b.contact_id \
+         WHERE lower(a.type) = 'form_submission' AND NOT EXISTS (SELECT 1 FROM form_submissions s \
+         WHERE s.account_id = a.account_id AND s.contact_id = a.contact_id AND s.form_id = a.source \
+         AND s.submitted_at = a.occurred_at)",
+        source = tx.dialect().ids(1, &CONTACT)
     );
     for row in tx.rows(&sql, args![contacts]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
-            around
-                .submissions
-                .push(Submission { form_id: row.text("form_id")?, at: row.time("submitted_at")? });
+            around.submissions.push(Submission {
+                form_id: row.text("form_id")?,
+                at: row.time("submitted_at")?,
+                is_by_analytics: row.bool("is_by_analytics")?,
+            });
         }
     }
     Ok(())

@@ -393,6 +393,57 @@ on_both!(of_whom_no_transition_is_kept_nobody_knows_when_a_stage_was_reached, as
     }
 });
 
+on_both!(a_submission_that_the_analytics_alone_know_may_be_the_one, async |db: Database| {
+    let not_filled = |form: Option<&str>| {
+        let mut filter = json!({"filterType": "FORM_SUBMISSION", "operator": "NOT_FILLED_OUT"});
+        if let Some(form) = form {
+            filter["formId"] = json!(form);
+        }
+        all_of(&[filter])
+    };
+    let submitted = |id: &str, contact: &str| {
+        json!({"kind": "formSubmission", "accountId": "1", "id": id, "formId": "f", "contactId": contact,
+            "submittedAt": AT, "values": {}})
+    };
+    let analytics = |id: &str, contact: &str, kind: &str, source: &str| {
+        json!({"kind": "analyticsEvent", "accountId": "1", "id": id, "contactId": contact, "type": kind,
+            "occurredAt": AT, "source": source})
+    };
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &not_filled(Some("f"))),
+            workflow(1, 11, &not_filled(None)),
+            person(1, json!({})),
+            person(2, json!({})),
+            person(3, json!({})),
+            person(4, json!({})),
+            person(5, json!({})),
+            analytics("1", "1", "form_submission", "f"),
+            submitted("1", "2"),
+            // The same, told twice.
+            analytics("2", "2", "form_submission", "f"),
+            analytics("3", "3", "form_submission", "another form"),
+            analytics("4", "4", "form_view", "f"),
+            analytics("5", "5", "session", "f"),
+        ],
+    )
+    .await;
+    for (workflow, contact, expected) in [
+        (10, 1, UNKNOWN),
+        (11, 1, UNKNOWN),
+        (10, 2, "criteria_not_met"),
+        (11, 2, "criteria_not_met"),
+        (11, 3, UNKNOWN),
+        (10, 3, "deleted"),
+        (10, 4, "deleted"),
+        (11, 5, "deleted"),
+    ] {
+        let reason = decided(&reaper, event(1, workflow, contact, workflow * 100 + contact)).await;
+        assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
+    }
+});
+
 on_both!(a_workflow_without_any_enrollment_says_nothing_about_who_was_enrolled, async |db: Database| {
     let enrolled = |workflow: &str, operator: &str, kind: &str| {
         all_of(&[json!({"filterType": "IN_LIST", "operator": operator, "listId": workflow,

@@ -261,8 +261,10 @@ impl Criteria {
             }
             Kind::FilledOut { form_id, .. } if !is_form_kept(subject, form_id.as_deref()) => Truth::Unknown,
             Kind::FilledOut { form_id, negated, refinements } => {
-                let filled =
-                    submissions(subject, form_id.as_deref()).map(|it| (it.at, Truth::True, Truth::True));
+                let filled = submissions(subject, form_id.as_deref()).map(|it| {
+                    let is_one = if it.is_by_analytics { Truth::Unknown } else { Truth::True };
+                    (it.at, is_one, Truth::True)
+                });
                 refinements.holds(filled, subject).negate_if(*negated)
             }
             Kind::InSegment { segment_id, negated } => match subject.around {

@@ -114,12 +114,24 @@ pub fn instant_of(value: &str) -> Option<Time> {
 }
 
 /// Epoch milliseconds as an instant. Seconds, and dates written 20261128, would fall into January 1970 and be long ago:
-/// what lies before 1971 is taken only where it is the midnight with which the vendor writes a date.
+/// what lies before 1971 is taken only where it is the midnight with which the vendor writes a date. Times written
+/// 20261128103000 would fall into centuries to come: what reads like one is none.
 pub fn instant_of_millis(milliseconds: i64) -> Option<Time> {
     const DAY: i64 = 86_400_000;
     // The years of all other times; at the calendar's ends a zone's clock could leave it.
     let time = Time::from_timestamp_millis(milliseconds).filter(|time| (1..=9999).contains(&time.year()))?;
-    (time.year() >= 1971 || milliseconds % DAY == 0).then_some(time)
+    (!reads_like_a_time(milliseconds) && (time.year() >= 1971 || milliseconds % DAY == 0)).then_some(time)
+}
+
+/// Is it 14 digits such as 20261128103000, of a time in these centuries?
+fn reads_like_a_time(number: i64) -> bool {
+    let part = |divisor: i64, modulus: i64| number / divisor % modulus;
+    (1900..2200).contains(&part(10_000_000_000, 1_000_000))
+        && (1..=12).contains(&part(100_000_000, 100))
+        && (1..=31).contains(&part(1_000_000, 100))
+        && part(10_000, 100) < 24
+        && part(100, 100) < 60
+        && part(1, 100) < 60
 }
 
 /// The start in UTC of `2026-11-21`. [`NaiveDate`] itself would take signs, blanks and years of any length as well.

@@ -155,6 +155,8 @@ pub struct AssociatedObject {
 pub struct Submission {
     pub form_id: String,
     pub at: Time,
+    /// It is kept as an event of the analytics alone: that may be another form of this name.
+    pub is_by_analytics: bool,
 }
 
 /// How somebody was enrolled in a workflow, in one enrollment or in several.

@@ -153,7 +153,8 @@ fn occurrence(value: &Value) -> CustomEvent {
 }
 
 fn submission(value: &Value) -> Submission {
-    Submission { form_id: text(&value["formId"]), at: time(&value["submittedAt"]) }
+    let is_by_analytics = value["byAnalytics"] == true;
+    Submission { form_id: text(&value["formId"]), at: time(&value["submittedAt"]), is_by_analytics }
 }
 
 fn version(value: &Value) -> PropertyVersion {
