@@ -190,6 +190,14 @@ pub enum Standing {
 }
 
 impl PastEnrollment {
+    /// The trash takes a contact out of its workflows: what waited then is decided no more.
+    fn standing_since(&self, restored_at: Option<Time>) -> Standing {
+        match self.standing {
+            Standing::Waiting if is_before(self.enrolled_at, restored_at) => Standing::Over,
+            standing => standing,
+        }
+    }
+
     /// Does it stand before this one? Its own row never does. Of two that are under way the one made first does; one
     /// that is over came first, whenever it was made.
     fn precedes(&self, enrollment: &NewEnrollment) -> bool {
@@ -411,19 +419,30 @@ fn contact_is_live(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision>
 
 fn not_restored_since(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     match facts.contact {
-        Contact::Live { restored_at: Some(restored_at), .. }
-            if enrollment.enrolled_at < *restored_at + RESTORE_GRACE =>
-        {
+        Contact::Live { restored_at, .. } if is_before(enrollment.enrolled_at, *restored_at) => {
             skip(SkipReason::RestoredSinceEnrollment)
         }
         _ => Ok(()),
     }
 }
 
+/// Was an enrollment made before the contact was restored, as far as clocks agree?
+fn is_before(enrolled_at: Time, restored_at: Option<Time>) -> bool {
+    restored_at.is_some_and(|restored_at| enrolled_at < restored_at + RESTORE_GRACE)
+}
+
 /// Not enrolled at the moment, and not for the second time where once is all the workflow allows.
 fn may_enroll(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
-    let before: Vec<Standing> =
-        facts.enrolled.iter().filter(|past| past.precedes(enrollment)).map(|past| past.standing).collect();
+    let restored_at = match facts.contact {
+        Contact::Live { restored_at, .. } => *restored_at,
+        _ => None,
+    };
+    let before: Vec<Standing> = facts
+        .enrolled
+        .iter()
+        .filter(|past| past.precedes(enrollment))
+        .map(|past| past.standing_since(restored_at))
+        .collect();
     if before.contains(&Standing::Active) {
         return skip(SkipReason::AlreadyEnrolled);
     }

@@ -85,12 +85,13 @@ pub fn stage_of(property: &str) -> Option<&str> {
 /// A contact and its record, to be completed.
 pub type Completed<'a> = (Key, &'a mut Record);
 
-/// Adds to the records what is asked of them and stands elsewhere.
+/// Adds to the records what is asked of them and stands elsewhere. The dates of stages that contacts have or had, and that nothing
+/// says, are unknown, whatever other contacts have.
 pub async fn complete(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     records: &mut [Completed<'_>],
-) -> Result<(), StoreError> {
+) -> Result<Vec<(Key, String)>, StoreError> {
     let (contact, mut served) = (RecordType::contact(), Vec::new());
     for (index, ((account_id, _), record)) in records.iter().enumerate() {
         let Some(asks) = asked.get(account_id) else { continue };
@@ -103,8 +104,9 @@ pub async fn complete(
             }
         }
     }
+    let mut unknown = Vec::new();
     if served.is_empty() {
-        return Ok(());
+        return Ok(unknown);
     }
     let source = Sources::load(tx, records, &served).await?;
     for (index, name, property) in served {
@@ -123,10 +125,26 @@ pub async fn complete(
             None if source.keeps(property, *key, record) => {
                 record.properties.entry(name.clone()).or_default();
             }
-            None => {}
+            None => {
+                if let Served::StageDate(stage) = property
+                    && had_stage(record, stage)
+                {
+                    unknown.push((*key, name.clone()));
+                }
+            }
         }
     }
-    Ok(())
+    Ok(unknown)
+}
+
+/// Does a contact's own record say that it has or had a stage?
+fn had_stage(record: &Record, stage: &str) -> bool {
+    stages(record).any(|had| had == stage)
+}
+
+fn stages(record: &Record) -> impl Iterator<Item = &str> {
+    let had = record.history.get(STAGE).into_iter().flatten().map(|past| past.value.as_str());
+    had.chain(record.value(STAGE))
 }
 
 /// What properties are served from.
@@ -236,10 +254,8 @@ impl Sources {
             // A stage that nobody came to may be misspelt; and of whom no transition is kept, or not this one, may
             // have come to it all the same.
             Served::StageDate(stage) => {
-                let had = record.history.get(STAGE).into_iter().flatten().map(|past| past.value.as_str());
-                let mut stages = had.chain(record.value(STAGE)).peekable();
-                (stages.peek().is_none() || self.stages.contains_key(&key))
-                    && stages.all(|had| had != stage)
+                (stages(record).next().is_none() || self.stages.contains_key(&key))
+                    && !had_stage(record, stage)
                     && self.kept_stages.contains(&(key.0, stage.to_owned()))
             }
             Served::AdditionalEmails => !record.is_partial,

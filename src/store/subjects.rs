@@ -12,8 +12,8 @@ use super::properties::{Completed, complete};
 use super::values::{Row, args};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
-    AssociatedObject, CustomEvent, DataRequirements, PropertyVersion, Record, RelatedData, Subject,
-    Submission, texts,
+    AssociatedObject, CustomEvent, DataRequirements, PropertyVersion, Record, RecordType, RelatedData,
+    Subject, Submission, texts,
 };
 use crate::domain::time::{Time, parse_time};
 use crate::domain::wall::zone_of_account;
@@ -54,8 +54,12 @@ pub async fn load(
     if asked.values().any(|asks| !asks.forms.is_empty()) {
         submissions(tx, asked, &those_who(|asks| !asks.forms.is_empty()), &mut found).await?;
     }
-    complete(tx, asked, records).await?;
+    let unknown = complete(tx, asked, records).await?;
     kept::properties(tx, asked, records, told, &mut found).await?;
+    for (contact, name) in unknown {
+        let names = &mut found.entry(contact).or_default().unknown_properties;
+        names.entry(RecordType::contact()).or_default().insert(name);
+    }
     Ok(found)
 }
 
@@ -160,18 +164,20 @@ async fn enrollments(
          ON e.account_id = b.account_id AND e.workflow_id = b.workflow_id AND e.contact_id = b.contact_id \
          JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
          UNION ALL \
-         SELECT l.account_id, l.workflow_id, l.object_id, FALSE, FALSE, \
+         SELECT l.account_id, l.workflow_id, l.object_id, FALSE, \
+           l.outcome <> 'deleted' AND COALESCE(l.enrolled_at <= c.restored_at, FALSE), \
            CASE WHEN l.outcome <> 'deleted' THEN l.enrollment_id END FROM {source} JOIN ledger l \
          ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id AND l.object_id = b.contact_id \
+         LEFT JOIN contacts c ON c.account_id = l.account_id AND c.contact_id = l.object_id \
          WHERE {COUNTS_AS_ENROLLED}"
     );
     for row in tx.rows(&sql, args![Lists::ids(triples)]).await? {
         if let Some(around) = found.get_mut(&key(&row)?) {
             let enrolled = around.enrollments.entry(row.int("workflow_id")?).or_default();
             match (row.bool("active")?, row.optional_int("waiting_id")?) {
+                (false, _) if row.bool("before_restore")? => enrolled.completed_or_removed = true,
                 (_, Some(waiting_id)) => drop(enrolled.waiting.insert(waiting_id)),
                 (true, None) => enrolled.active = true,
-                (false, None) if row.bool("before_restore")? => enrolled.completed_or_removed = true,
                 (false, None) => enrolled.completed = true,
             }
         }

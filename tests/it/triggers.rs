@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::records::{
     all_of, branch, contact, days_ago, enrollment, entitled_account, event, in_list, manual_workflow,
-    property, segment, workflow,
+    property, seconds_ago, segment, workflow,
 };
 use crate::support::{Database, Reaper, on_both};
 
@@ -398,6 +398,32 @@ on_both!(a_re_enrollment_trigger_that_is_not_understood_says_nothing_of_the_cont
         ],
     )
     .await;
+});
+
+on_both!(whoever_waited_when_the_trash_came_may_enroll_anew_after_the_restore, async |db: Database| {
+    let any_day: Vec<Value> = [-1, 0, 1].map(blocked_day).to_vec();
+    let mut re_enrolling = with(deletes_ada(10), &[("blockedDates", json!(any_day))]);
+    re_enrolling["flow"]["enrollmentCriteria"]["shouldReEnroll"] = json!(true);
+    let active = json!({"filterType": "IN_LIST", "operator": "IN_LIST", "listId": "10",
+        "metadata": {"id": "10", "inListType": "WORKFLOWS_ACTIVE"}});
+    let reaper =
+        account_with(&db, &[re_enrolling, workflow(1, 11, &all_of(&[active])), ada(20), ada(21)]).await;
+    let mut before = event(1, 10, 20, 1);
+    before["data"]["enrolledAt"] = json!(seconds_ago(120));
+    decides(&reaper, &[(before, "blocked_date"), (event(1, 10, 21, 2), "blocked_date")]).await;
+    reaper.delete(1, 20).await;
+    reaper.restore(1, 20).await;
+    db.execute(&format!("UPDATE contacts SET restored_at = '{}' WHERE contact_id = 20", seconds_ago(60)))
+        .await;
+    decides(&reaper, &[(event(1, 11, 20, 3), "criteria_not_met"), (event(1, 10, 20, 4), "blocked_date")])
+        .await;
+    // Open, it takes whoever enrolled anew, and not by the enrollment before.
+    let mut open = deletes_ada(10);
+    open["flow"]["enrollmentCriteria"]["shouldReEnroll"] = json!(true);
+    reaper.import(&[open]).await;
+    reaper.decide(&[]).await;
+    assert_eq!(reaper.decision(1, 1).await["reason"], "restored_since_enrollment");
+    assert_eq!(reaper.decision(1, 4).await["outcome"], DELETED);
 });
 
 on_both!(whoever_waits_in_a_workflow_is_on_the_way_through_it, async |db: Database| {

@@ -386,6 +386,14 @@ on_both!(of_whom_no_transition_is_kept_nobody_knows_when_a_stage_was_reached, as
         let reason = decided(&reaper, event(1, workflow, contact, workflow * 100 + contact)).await;
         assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
     }
+    // What another contact has as a property says nothing of a contact that has the stage.
+    let mut dated = person(97, json!({"hs_lifecyclestage_customer_date": "1790000000000"}));
+    dated["partial"] = json!(true);
+    reaper.import(&[dated]).await;
+    for (contact, expected) in [(1, UNKNOWN), (3, UNKNOWN), (2, "deleted")] {
+        let reason = decided(&reaper, event(1, 10, contact, 5000 + contact)).await;
+        assert_eq!(reason, expected, "contact {contact}");
+    }
     for (stage, kept) in [("custmer", false), ("customer", true)] {
         let told = lint(&reaper, &workflow(1, 10, &date(stage))).await;
         let unkept = format!("never kept a property hs_lifecyclestage_{stage}_date");

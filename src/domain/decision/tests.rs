@@ -281,6 +281,20 @@ fn what_waits_is_on_its_way_and_what_is_over_came_first_whenever_it_was_made() {
 }
 
 #[test]
+fn what_waited_when_the_contact_was_restored_is_over() {
+    let mut world = World::new();
+    world.enrolled = vec![past(Some(8000), "2026-11-20T10:00:00Z", Waiting)];
+    let restored_at = world.enrolled[0].enrolled_at;
+    world.contact = live("lead", Some(restored_at));
+    assert_eq!(world.decide(), Decision::Skip(SkipReason::ReEnrollmentOff));
+    world.flow("/enrollmentCriteria/shouldReEnroll", json!(true));
+    assert_eq!(world.decide(), Decision::Delete);
+    // One that was made after the restore is on its way.
+    world.contact = live("lead", Some(restored_at - RESTORE_GRACE));
+    assert_eq!(world.decide(), Decision::Skip(SkipReason::AlreadyEnrolled));
+}
+
+#[test]
 fn re_enrollment_needs_a_trigger_as_well_as_the_criteria() {
     let mut world = World::new();
     world.enrollment.cause = Cause::ReEnrollment;
