@@ -30,7 +30,7 @@ pub fn additional_emails<'a>(
 }
 
 /// Words of a property's name that say that its value is a phone number: `phone`, `hs_whatsapp_phone_number`, `home_fax`.
-const PHONE_WORDS: [&str; 11] = [
+const PHONE_WORDS: [&str; 13] = [
     "phone",
     "mobilephone",
     "mobile",
@@ -42,6 +42,8 @@ const PHONE_WORDS: [&str; 11] = [
     "cell",
     "cellphone",
     "gsm",
+    "handy",
+    "rufnummer",
 ];
 
 /// Fewer digits are an extension or an emergency number, more are no phone number (E.164).
@@ -252,10 +254,12 @@ impl ContactProperties {
     pub fn phones(&self) -> BTreeSet<Phone> {
         let mut phones = BTreeSet::new();
         for name in self.names() {
-            let is_phone = if is_phone_property(name) { may_be_phone } else { has_phone_shape };
+            let is_phone = is_phone_property(name);
             for value in self.values(name) {
-                let numbers = parts(value).into_iter().filter(|part| is_phone(part));
-                let numbers = numbers.filter_map(|part| number_in(&part));
+                let numbers = parts(value).into_iter().filter_map(|Part { text, is_phone: said }| {
+                    let takes = if is_phone || said { may_be_phone } else { has_phone_shape };
+                    takes(&text).then(|| number_in(&text)).flatten()
+                });
                 phones.extend(numbers.flat_map(|number| Phone::readings(&number)));
             }
         }
@@ -278,8 +282,15 @@ fn is_phone_property(name: &str) -> bool {
     name.split('_').any(|word| PHONE_WORDS.contains(&word.to_lowercase().as_str()))
 }
 
-/// The numbers that a value may hold, one beside the other, with ASCII digits and signs.
-fn parts(value: &str) -> Vec<String> {
+/// A part of a value that may be a number, with ASCII digits and signs.
+struct Part {
+    text: String,
+    /// It says so itself: `tel:…`.
+    is_phone: bool,
+}
+
+/// The numbers that a value may hold, one beside the other.
+fn parts(value: &str) -> Vec<Part> {
     let plain = |it: char| match it {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(it as u32 - 0xfee0).unwrap_or(it),
         '\u{2010}'..='\u{2015}' | '\u{2212}' => '-',
@@ -292,12 +303,11 @@ fn parts(value: &str) -> Vec<String> {
     let value = value.replace('+', "\n+").replace(" / ", "\n");
     let parts = value.split(['\n', ';', ',', '|']).map(|part| {
         let part = part.trim();
-        part.get(..4)
-            .filter(|it| it.eq_ignore_ascii_case("tel:"))
-            .map_or(part, |tel| &part[tel.len()..])
-            .trim()
+        let tel = part.get(..4).filter(|it| it.eq_ignore_ascii_case("tel:"));
+        let text = tel.map_or(part, |tel| &part[tel.len()..]).trim().to_owned();
+        Part { text, is_phone: tel.is_some() }
     });
-    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    parts.filter(|part| !part.text.is_empty()).collect()
 }
 
 /// The number that a part begins with: without an extension (`x12`, `ext. 12`, `#12`) and what else is said of it (`(home)`).
@@ -313,17 +323,23 @@ fn may_be_phone(part: &str) -> bool {
     number_in(part).is_some_and(|number| !is_date(&number) && !is_amount(&number))
 }
 
-/// Is it a phone number whatever property it stands in? It begins with `+` or `00`, or is written in a way that only phone
-/// numbers are: `(212) 555-0199`, `212-555-0199`.
+/// Is it a phone number whatever property it stands in? It begins with `+` or `00`, or is written in a way that phone numbers
+/// are: `(212) 555-0199`, `212-555-0199`, `1-212-555-0199`, or `0171-2233445` with the 0 of calls within a country.
 fn has_phone_shape(part: &str) -> bool {
     let number = part.split_once(['x', '#', 'e']).map_or(part, |(number, _extension)| number).trim_end();
     let groups: Vec<usize> =
         number.split(|it: char| !it.is_ascii_digit()).map(str::len).filter(|length| *length > 0).collect();
     let international = number.starts_with('+') || number.starts_with("00") && groups.len() > 1;
     let area_code = number.starts_with('(') && number.contains(')');
-    let dashed = groups == [3, 3, 4] && number.len() == 12 && !number.contains(' ');
+    let dashed = (groups == [3, 3, 4] && number.len() == 12 || groups == [1, 3, 3, 4] && number.len() == 14)
+        && !number.contains(' ');
+    let is_decimal = number.contains('.') && number.parse::<f64>().is_ok();
+    let within = number.starts_with('0')
+        && !number.starts_with("00")
+        && !is_decimal
+        && (9..=12).contains(&groups.iter().sum::<usize>());
     let whole = number_in(number).is_some_and(|found| found == number);
-    whole && may_be_phone(number) && (international || area_code || dashed)
+    whole && may_be_phone(number) && (international || area_code || dashed || within)
 }
 
 /// `2026-11-28`, `28.11.2026`, `11/28/26`, also with a time behind.
@@ -489,6 +505,13 @@ mod tests {
             ("0048 600-111-222", "+48600111222"),
             ("(212) 555-0199", "2125550199"),
             ("212.555.0199", "2125550199"),
+            ("0171-2233445", "01712233445"),
+            ("0171/2233449", "01712233449"),
+            ("01712233448", "01712233448"),
+            ("06 12 34 56 78", "0612345678"),
+            ("030 1234567", "0301234567"),
+            ("020 7946 0959", "02079460959"),
+            ("tel:171 2233451", "1712233451"),
         ] {
             let phones = contact(&[("reach_me_at", value)], &[]).phones();
             assert_eq!(phones, BTreeSet::from([Phone::of(digits)]), "{value}");
@@ -502,6 +525,10 @@ mod tests {
             "+1200000.50",
             "1 234 567",
             "00000001",
+            "0012345678",
+            "0.12345678",
+            "01.02.2026 10:30",
+            "01234567",
             "1.234.567",
             "+12",
             "555-0199",

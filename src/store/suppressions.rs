@@ -51,9 +51,7 @@ pub enum HashKeySource {
 pub async fn keys(tx: &mut Tx, home: &HashKeySource) -> Result<HashKeys, StoreError> {
     // In this order: whoever made the first key just now committed it together with what tells it.
     let used = used_keys(tx).await?;
-    let existing = existing_keys(tx, home).await?;
-    ensure_all_keys_present(home, existing.as_ref(), &used)?;
-    let keys = match (existing, home) {
+    let keys = match (keys_at(tx, home, &used).await?, home) {
         (Some(keys), _) => keys,
         (None, HashKeySource::File(path)) => return Err(unusable(path, "it does not exist")),
         (None, HashKeySource::Beside(path)) => parse(home, &make(path)?)?,
@@ -93,17 +91,28 @@ fn ensure_all_keys_present(
     };
     Err(StoreError::Refused(format!(
         "erased addresses of this store were hashed with the key {missing}, which {place} does not have: put that key \
-         back, or addresses that unsubscribed would be mailed again"
+         back: without it nobody knows who was erased, and addresses that unsubscribed would be mailed again"
     )))
 }
 
-/// The keys in force, where there are any yet; makes none.
+/// The keys in force, where there are any yet; makes none. Without one that was used what is asked by a hash is not known.
 pub async fn existing_keys(tx: &mut Tx, home: &HashKeySource) -> Result<Option<HashKeys>, StoreError> {
+    let used = used_keys(tx).await?;
+    keys_at(tx, home, &used).await
+}
+
+async fn keys_at(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    used: &[(String, String)],
+) -> Result<Option<HashKeys>, StoreError> {
     let text = match home {
         HashKeySource::File(path) | HashKeySource::Beside(path) => read(path)?,
         HashKeySource::Database => Some(kept(tx).await?).filter(|text| !text.is_empty()),
     };
-    text.map(|text| parse(home, &text)).transpose()
+    let keys = text.map(|text| parse(home, &text)).transpose()?;
+    ensure_all_keys_present(home, keys.as_ref(), used)?;
+    Ok(keys)
 }
 
 fn parse(home: &HashKeySource, text: &str) -> Result<HashKeys, StoreError> {

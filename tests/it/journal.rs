@@ -318,7 +318,7 @@ on_both!(a_journal_that_is_cut_off_or_of_another_store_erases_nobody, async |db:
     assert_eq!(restored.state(1, 12).await, "live");
 });
 
-on_both!(without_the_key_of_its_hashes_nothing_is_imported_or_erased, async |db: Database| {
+on_both!(without_the_key_of_its_hashes_nothing_is_imported_erased_or_denied, async |db: Database| {
     let story = Story::of(&db).await;
     let key = story.dir.path().join("hash.key");
     let before = db.dump(&[]).await;
@@ -335,8 +335,14 @@ on_both!(without_the_key_of_its_hashes_nothing_is_imported_or_erased, async |db:
             .refused(&["erase", "--account", "1", "--as", "1", "--contact", "12", "--confirm", "1"])
             .await;
         assert!(said.contains(why), "{said}");
-        let said = story.reaper.refused(&["erasures", "export"]).await;
-        assert!(said.contains(why), "{said}");
+        for command in [
+            &["erasures", "export"][..],
+            &["erasures", "list", "--account", "1", "--email", LATER],
+            &["erase", "--account", "1", "--as", "1", "--contact", "12", "--preview"],
+        ] {
+            let said = story.reaper.refused(command).await;
+            assert!(said.contains(why), "{command:?}: {said}");
+        }
     }
     db.assert_unchanged_since(&before).await;
     std::fs::write(&key, KEY).unwrap();
