@@ -5,22 +5,11 @@ use std::time::Duration;
 use contact_reaper::store::lease::LeaseName;
 use serde_json::{Value, json};
 
-use super::{DAY, done, trashed, with};
+use super::{DAY, JOBS, done, trashed, with};
 use crate::support::records::{days_ago, seconds_ago};
 use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, wait_until};
 
 const FAR: &str = "2099-01-01T00:00:00.000000Z";
-/// The jobs that delete.
-const DELETING: [&str; 8] = [
-    "purge_trash",
-    "expire_notifications",
-    "delete_quotes",
-    "expire_unlinked",
-    "prune_ledger",
-    "prune_audit",
-    "prune_outbox",
-    "prune_dead_letters",
-];
 const LEASE: Duration = Duration::from_secs(30);
 
 async fn started(reaper: &Reaper) -> Worker {
@@ -109,7 +98,7 @@ on_both!(
         })
         .await;
         assert_eq!(db.count("retention_runs", "job <> 'wake_deferred'").await, 0);
-        for job in DELETING {
+        for job in JOBS.into_iter().filter(|job| *job != "wake_deferred") {
             assert!(status(&reaper, job).await["waitsUntil"].is_string(), "{job}");
             let said = reaper.refused(&["retention", "run", "--job", job]).await;
             assert!(said.contains("--clock-is-right"), "{said}");

@@ -30,6 +30,19 @@ async fn with(db: &Database, records: &[Value]) -> Reaper {
     reaper
 }
 
+/// All jobs, in their order. The last one alone deletes nothing.
+const JOBS: [&str; 9] = [
+    "purge_trash",
+    "expire_notifications",
+    "delete_quotes",
+    "expire_unlinked",
+    "prune_ledger",
+    "prune_audit",
+    "prune_outbox",
+    "prune_dead_letters",
+    "wake_deferred",
+];
+
 /// The report of a run that did all there was to do.
 fn done(job: &str, deleted: u64) -> Value {
     json!({"job": job, "dryRun": false, "deleted": deleted, "remaining": 0, "held": 0, "stoppedBy": "done"})
@@ -37,17 +50,11 @@ fn done(job: &str, deleted: u64) -> Value {
 
 /// The report of all jobs, of which these two had something to do.
 fn all_done(purged: u64, expired: u64) -> Value {
-    let rest = [
-        "delete_quotes",
-        "expire_unlinked",
-        "prune_ledger",
-        "prune_audit",
-        "prune_outbox",
-        "prune_dead_letters",
-        "wake_deferred",
-    ];
-    let mut jobs = vec![done("purge_trash", purged), done("expire_notifications", expired)];
-    jobs.extend(rest.map(|job| done(job, 0)));
+    let jobs = JOBS.map(|job| match job {
+        "purge_trash" => done(job, purged),
+        "expire_notifications" => done(job, expired),
+        _ => done(job, 0),
+    });
     json!({ "jobs": jobs })
 }
 
