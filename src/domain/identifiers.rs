@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::address::{address_key, has_address_shape, is_plain_address};
 
 /// Properties that hold the contact's own addresses, several of them separated by semicolons. Source: the vendor's API
@@ -77,14 +79,14 @@ pub struct OwnAddress {
 }
 
 /// A first and a last name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FullName {
     pub first: String,
     pub last: String,
 }
 
 /// A phone number, as its digits.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Phone {
     /// Without `+` and `00`.
     pub digits: String,
@@ -93,7 +95,7 @@ pub struct Phone {
 }
 
 /// Everything that identifies one person.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identifiers {
     /// Address keys.
     pub addresses: BTreeSet<String>,

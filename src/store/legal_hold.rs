@@ -1,12 +1,13 @@
 //! Legal holds: a contact under one is neither erased nor purged, whatever is asked. Trash and restore go on.
 
 use serde::Serialize;
+use tracing::warn;
 
 use super::audit::{self, Actor};
 use super::contact::locked_contact;
 use super::db::Tx;
 use super::values::args;
-use super::{Operator, Store, StoreError, reading, transaction};
+use super::{HashKeySource, Operator, Store, StoreError, import, reading, redact, transaction, vacuum};
 use crate::domain::time::format_time;
 
 /// A hold in force.
@@ -35,7 +36,7 @@ impl Store {
         transaction!(self, tx => set(tx, account_id, contact_id, operator, reason))
     }
 
-    /// Lifts a hold: the next erase or purge may go on.
+    /// Lifts a hold: the next erase or purge may go on. Erased people are redacted in what it kept whole.
     ///
     /// # Errors
     ///
@@ -46,7 +47,11 @@ impl Store {
         contact_id: i64,
         operator: &Operator,
     ) -> Result<(), StoreError> {
-        transaction!(self, tx => lift(tx, account_id, contact_id, operator))
+        transaction!(self, tx => lift(tx, self.hash_key_home(), account_id, contact_id, operator))?;
+        if let Err(problem) = self.scrub_if_owed().await {
+            warn!(error = %problem, "what was redacted is not yet gone from the files; the next erasure or purge does it");
+        }
+        Ok(())
     }
 
     /// Holds of an account by contact, from this contact on, so many at most.
@@ -108,7 +113,14 @@ fn set_by(actor: &Actor) -> String {
     }
 }
 
-async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &Operator) -> Result<(), StoreError> {
+async fn lift(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    account_id: i64,
+    contact_id: i64,
+    operator: &Operator,
+) -> Result<(), StoreError> {
+    import::wait_for_chunk(tx).await?;
     let actor = operator.authorize_super_admin(tx, account_id, "lift a legal hold").await?;
     let now = tx.now().await?;
     let lifted = tx
@@ -119,6 +131,9 @@ async fn lift(tx: &mut Tx, account_id: i64, contact_id: i64, operator: &Operator
         .await?;
     if lifted == 0 {
         return Err(StoreError::NotFound(format!("contact {contact_id} is under no legal hold")));
+    }
+    if redact::owed(tx, home, account_id).await? {
+        vacuum::owe(tx, now).await?;
     }
     audit::write(tx, now, account_id, &actor, "lift_legal_hold", &[contact_id], 1).await
 }

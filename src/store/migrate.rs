@@ -13,7 +13,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 26] = [
+const MIGRATIONS: [Migration; 27] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -143,6 +143,11 @@ const MIGRATIONS: [Migration; 26] = [
         name: "0026_stages",
         postgres: include_str!("migrations/0026_stages.sql"),
         sqlite: include_str!("migrations/0026_stages.sql"),
+    },
+    Migration {
+        name: "0027_owed_redactions",
+        postgres: include_str!("migrations/postgres/0027_owed_redactions.sql"),
+        sqlite: include_str!("migrations/sqlite/0027_owed_redactions.sql"),
     },
 ];
 

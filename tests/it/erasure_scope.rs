@@ -665,6 +665,45 @@ async fn an_erasure_by_an_address_that_moves_meanwhile_is_refused() {
     assert_eq!((reaper.state(1, 3).await.as_str(), reaper.state(1, 51).await.as_str()), ("live", "live"));
 }
 
+on_both!(what_a_legal_hold_kept_whole_is_redacted_once_it_is_lifted, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let on = |ids: &[&str]| ids.iter().map(|id| json!({"type": "contact", "id": id})).collect::<Vec<_>>();
+    let note = |id: &str, body: &str, contacts: &[&str]| {
+        json!({"kind": "activity", "accountId": "1", "id": id, "type": "note", "timestamp": days_ago(2),
+            "properties": {"hs_note_body": body}, "associations": on(contacts)})
+    };
+    let shared = "Zeb Quack <zeb@q.example> calls from 0600 100 200";
+    let records = vec![
+        person(1, "zeb@q.example", "Zeb", "Quack", "+48 600 100 200"),
+        person(6, "six@x.example", "Six", "Held", ""),
+        person(7, "seven@x.example", "Seven", "Held", ""),
+        note("33", shared, &["1", "6", "7"]),
+        note("34", shared, &["1", "6"]),
+        // Not the person's: of it the address goes alone.
+        note("35", shared, &["6"]),
+        note("36", shared, &["1", "8"]),
+        contact(1, 8, json!({})),
+    ];
+    reaper.import(&[entitled_account(1), records].concat()).await;
+    let hold = async |verb: &str, contact: &str| {
+        let reason: &[&str] = if verb == "set" { &["--reason", "case"] } else { &[] };
+        reaper.json(&[&["legal-hold", verb, "--account", "1", "--contact", contact], reason].concat()).await;
+    };
+    hold("set", "6").await;
+    hold("set", "7").await;
+    receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
+    let gone = "[redacted] <[redacted]> calls from [redacted]";
+    assert_eq!(bodies(&db).await, [shared, shared, shared, gone]);
+    hold("lift", "6").await;
+    let named = "Zeb Quack <[redacted]> calls from 0600 100 200";
+    assert_eq!(bodies(&db).await, [shared, gone, named, gone]);
+    assert_eq!(db.count("owed_redactions", "TRUE").await, 1, "the other hold keeps it whole");
+    hold("lift", "7").await;
+    assert_eq!(bodies(&db).await, [gone, gone, named, gone]);
+    assert_eq!(db.count("owed_redactions", "TRUE").await, 0);
+    assert!(!db.everything().await.contains("zeb@q.example"));
+});
+
 on_both!(dead_letters_that_name_the_person_are_removed, async |db: Database| {
     let reaper = Reaper::new(&db);
     let records =

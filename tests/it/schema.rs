@@ -160,6 +160,7 @@ on_both!(every_key_starts_with_the_account_but_those_of_the_service_itself, asyn
             "count_id",
             "token_id",
             "dead_letter_id",
+            "owed_id",
         ];
         keys.retain(|key| {
             !(db.url().starts_with("sqlite") && key.len() == 1 && numbered.contains(&key[0].as_str()))

@@ -245,7 +245,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
 
 /// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
 /// own vocabulary. Dead letters are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 38] = [
+pub const NO_WORDS: [(&str, &[&str]); 39] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -294,6 +294,7 @@ pub const NO_WORDS: [(&str, &[&str]); 38] = [
     ("subscriptions", &["product", "tier"]),
     ("tokens", &["token_hash"]),
     ("trash_entries", &["deleted_by", "closed_as"]),
+    ("owed_redactions", &["table_name", "identifiers"]),
     ("unfinished_imports", &["source"]),
     ("users", &["email_key", "permissions"]),
     ("waiting_enrollments", &["reason"]),

@@ -10,8 +10,9 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::batch::{batch_row, batch_text};
 use super::db::Tx;
 use super::values::{Arg, Row, args};
 use super::{HashKeySource, StoreError, identifiers, suppressions};
@@ -26,6 +27,13 @@ use contacts::{HeldRows, contacts_on, held_rows};
 
 /// How many rows are read at once: a page is held in memory.
 const PAGE: i64 = 1000;
+
+const OWED: [Column; 4] = [
+    ("account_id", ColumnType::Int),
+    ("table_name", ColumnType::Text),
+    ("row_id", ColumnType::Int),
+    ("identifiers", ColumnType::Text),
+];
 
 /// A record that stays, and was changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -85,12 +93,39 @@ pub async fn contact(
     rows: &SharedRows,
 ) -> Result<Redacted, StoreError> {
     let mut work = Work::new(tx, account_id, person).await?;
-    for (words, links) in shared() {
-        let ids = rows.get(words.table).into_iter().flatten().copied().collect();
-        work.redact_shared(tx, words, links, ids, person).await?;
-    }
+    work.redact_rows(tx, person, rows).await?;
     work.redact_account(tx, None).await?;
+    work.owe(tx, person).await?;
     Ok(work.done)
+}
+
+/// Redacts what erasures owe because of a legal hold that was lifted: who was erased meanwhile, in rows that were theirs as well,
+/// and the addresses of erased people in all others. What another hold keeps whole stays owed. Was there anything to look for?
+pub async fn owed(tx: &mut Tx, home: &HashKeySource, account_id: i64) -> Result<bool, StoreError> {
+    let any = "SELECT 1 AS one FROM erasures WHERE account_id = $1 LIMIT 1";
+    if tx.row(any, args![account_id]).await?.is_none() {
+        return Ok(false);
+    }
+    let mut people: BTreeMap<String, SharedRows> = BTreeMap::new();
+    let sql = "SELECT table_name, row_id, identifiers FROM owed_redactions WHERE account_id = $1";
+    for row in tx.rows(sql, args![account_id]).await? {
+        let (table, rows) = (row.text("table_name")?, people.entry(row.text("identifiers")?).or_default());
+        if let Some((words, _)) = shared().find(|(words, _)| words.table == table) {
+            rows.entry(words.table).or_default().insert(row.int("row_id")?);
+        }
+    }
+    tx.execute("DELETE FROM owed_redactions WHERE account_id = $1", args![account_id]).await?;
+    for (identifiers, rows) in people {
+        let person: Identifiers = serde_json::from_str(&identifiers)
+            .map_err(|_| StoreError::Failed("an owed redaction in the store is no JSON".to_owned()))?;
+        let mut work = Work::new(tx, account_id, &person).await?;
+        work.redact_rows(tx, &person, &rows).await?;
+        work.owe(tx, &person).await?;
+    }
+    let addresses = erased_addresses(tx, home, account_id).await?;
+    let erased = Identifiers { addresses, ..Identifiers::default() };
+    Work::new(tx, account_id, &erased).await?.redact_account(tx, None).await?;
+    Ok(true)
 }
 
 /// Redacts an address that no contact has: in shared rows that name it everything that identifies the person, as if they were
@@ -98,6 +133,7 @@ pub async fn contact(
 pub async fn address(tx: &mut Tx, account_id: i64, person: &Identifiers) -> Result<Redacted, StoreError> {
     let mut work = Work::new(tx, account_id, person).await?;
     work.redact_account(tx, Some(person)).await?;
+    work.owe(tx, person).await?;
     Ok(work.done)
 }
 
@@ -221,6 +257,8 @@ struct Work {
     addresses: Redactor,
     /// Rows of contacts under a legal hold, and rows that they share: they stay whole.
     held: HeldRows,
+    /// Those of them that were the person's as well, by table.
+    owed: SharedRows,
     done: Redacted,
 }
 
@@ -228,7 +266,48 @@ impl Work {
     async fn new(tx: &mut Tx, account_id: i64, person: &Identifiers) -> Result<Self, StoreError> {
         let only_addresses = person.only_addresses();
         let held = held_rows(tx, account_id).await?;
-        Ok(Self { account_id, addresses: Redactor::new(&only_addresses), held, done: Redacted::default() })
+        let (owed, done) = (SharedRows::new(), Redacted::default());
+        Ok(Self { account_id, addresses: Redactor::new(&only_addresses), held, owed, done })
+    }
+
+    /// The person in rows that were the person's as well.
+    async fn redact_rows(
+        &mut self,
+        tx: &mut Tx,
+        person: &Identifiers,
+        rows: &SharedRows,
+    ) -> Result<(), StoreError> {
+        for (words, links) in shared() {
+            let ids = rows.get(words.table).into_iter().flatten().copied().collect();
+            self.redact_shared(tx, words, links, ids, person).await?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what identifies the person in held rows, until their hold is lifted.
+    async fn owe(&mut self, tx: &mut Tx, person: &Identifiers) -> Result<(), StoreError> {
+        if self.owed.is_empty() {
+            return Ok(());
+        }
+        let identifiers = serde_json::to_string(person)
+            .map_err(|_| StoreError::Failed("what identifies a person is no JSON".to_owned()))?;
+        let rows = self.owed.iter().flat_map(|(table, ids)| ids.iter().map(move |id| (*table, *id)));
+        let rows = rows.map(|(table, id)| {
+            batch_row(json!({"account_id": self.account_id, "table_name": table, "row_id": id,
+                "identifiers": identifiers}))
+        });
+        let sql = format!(
+            "INSERT INTO owed_redactions (account_id, table_name, row_id, identifiers) \
+             SELECT b.account_id, b.table_name, b.row_id, b.identifiers FROM {} WHERE TRUE",
+            tx.dialect().batch(1, &OWED)
+        );
+        tx.execute(&sql, args![batch_text(rows)]).await.map(drop)
+    }
+
+    /// Notes that these rows of a table are held.
+    fn note_owed(&mut self, words: &Words, keys: &[JsonRow]) {
+        let ids = keys.iter().filter_map(|key| key.get(words.id[0])?.as_i64());
+        self.owed.entry(words.table).or_default().extend(ids);
     }
 
     fn is_held(&self, words: &Words, key: &JsonRow) -> bool {
@@ -263,7 +342,11 @@ impl Work {
                 (words.id[0].to_owned(), (*id).into()),
             ])
         };
-        let keys: Vec<JsonRow> = ids.iter().map(key).filter(|key| !self.is_held(words, key)).collect();
+        let (held, keys): (Vec<JsonRow>, Vec<JsonRow>) =
+            ids.iter().map(key).partition(|key| self.is_held(words, key));
+        if !held.is_empty() {
+            self.note_owed(words, &held);
+        }
         self.rewrite(tx, words, keys, |id| by_row.get(id).unwrap_or(&whole), true).await
     }
 
@@ -280,6 +363,9 @@ impl Work {
                 let mut keys = self.keys_with_addresses(words, &rows)?;
                 let held: Vec<JsonRow> = keys.extract_if(.., |key| self.is_held(words, key)).collect();
                 self.done.found.extend(held.iter().filter_map(|key| words.found(key)));
+                if !held.is_empty() && whole.is_some() && matches!(words.reach, Reach::Shared(_)) {
+                    self.note_owed(words, &held);
+                }
                 match (words.reach, whole) {
                     (Reach::Reported, _) => {
                         self.done.found.extend(keys.iter().filter_map(|key| words.found(key)));
@@ -432,8 +518,6 @@ pub(super) fn redact_header_values(properties: &mut Value) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
