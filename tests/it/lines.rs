@@ -171,7 +171,7 @@ async fn a_file_that_is_replaced_while_it_is_read_is_noticed_at_its_end() {
         let file = dir.path().join(how);
         std::fs::write(&file, &monday).unwrap();
         let mut lock = db.connect_postgres().await;
-        sqlx::raw_sql("BEGIN; LOCK TABLE ledger").execute(&mut lock).await.unwrap();
+        sqlx::raw_sql("BEGIN; LOCK TABLE ledger IN SHARE MODE").execute(&mut lock).await.unwrap();
         let mut worker = reaper.fed_by_lines(&file.display().to_string()).spawn(&["run"]);
         let sql = "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = 'ledger'::regclass";
         wait_until("a decision waits", DEADLINE, async || db.rows(sql).await[0][0] != "0").await;
