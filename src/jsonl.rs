@@ -167,7 +167,7 @@ fn replaced(path: &Path, position: u64) -> FeedError {
     ))
 }
 
-/// A file that nobody else reads meanwhile.
+/// A file with an exclusive lock.
 struct LockedFile {
     path: PathBuf,
     lock: std::fs::File,

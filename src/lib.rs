@@ -26,7 +26,7 @@
 #![deny(
     clippy::print_stderr,
     clippy::print_stdout,
-    reason = "they panic where nobody can read them: see cli::output"
+    reason = "they panic when the write fails: use cli::output"
 )]
 
 pub mod backoff;

@@ -31,7 +31,7 @@ pub fn lines(text: &str) -> Result<(), Failure> {
     print(&plain_lines(text))
 }
 
-/// Says something on standard error. Where nobody can read it, the work goes on all the same.
+/// Prints a line to standard error. An error of the write is ignored: it must not end the command.
 pub fn say(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }

@@ -117,7 +117,7 @@ impl Authenticator {
             accepted.remove(&credential.hash());
             return;
         }
-        // Whoever is forgotten is known again by the next request.
+        // The next valid request of a client adds it again.
         if accepted.len() >= MAX_ACCEPTED {
             accepted.clear();
         }

@@ -48,8 +48,7 @@ pub struct Limits {
     long: Queue,
 }
 
-/// How many requests of a kind there may be, and how many of them of one client: nobody fills the queue, or keeps all turns,
-/// alone.
+/// The limits of a queue, in total and for one client. The limits for one client leave turns and places to the others.
 #[derive(Clone, Copy)]
 struct Capacity {
     /// At the store.
@@ -113,7 +112,7 @@ impl Queue {
     async fn turn(self, client: &[u8]) -> Result<Turn, Refusal> {
         let (of_client, own) = self.by_client.one_more(client, self.capacity).ok_or(Refusal::Client)?;
         let waiting = self.waiting.try_acquire_owned().map_err(|_| Refusal::Everybody)?;
-        // Whoever waits for an earlier request of its own is in nobody's way.
+        // The client's own turn first: a request that waits for it takes no turn of other clients.
         let turn = async { Some((own.acquire_owned().await.ok()?, self.turns.acquire_owned().await.ok()?)) };
         let turn = tokio::time::timeout(QUEUE_TIMEOUT, turn).await.ok().flatten();
         let (own, turn) = turn.ok_or(Refusal::Everybody)?;
@@ -157,8 +156,8 @@ impl Drop for OfClient {
     }
 }
 
-/// Whose request it is: that of a token or session that was in force when it was shown last, otherwise its network's, so
-/// that nobody becomes many clients by tokens and sessions that are made up.
+/// Identifies the client of a request: its token or session if that was valid at its last request, otherwise its network.
+/// Invalid credentials must not count as clients: anybody can invent many.
 fn client(gate: &Authenticator, parts: &Parts) -> Vec<u8> {
     let credential = api::token_of(&parts.headers).or_else(|| session_of(&parts.headers));
     if let Some(credential) = credential.filter(|credential| gate.was_accepted(credential)) {
@@ -290,7 +289,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_fills_a_queue_alone() {
+    async fn queue_leaves_places_and_turns_to_other_clients() {
         let capacity = Capacity { at_once: 2, at_once_of_one: 1, waiting: 5, waiting_of_one: 3 };
         let queue = Queue::new(capacity);
         let turn = |client: &'static str| tokio::spawn(queue.clone().turn(client.as_bytes()));
@@ -299,11 +298,11 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let first = turn("greedy").await.unwrap().ok().expect("nobody is there");
+        let first = turn("greedy").await.unwrap().ok().expect("the queue is empty");
         let waiting = [turn("greedy"), turn("greedy")];
         are_waiting(3).await;
         assert!(matches!(turn("greedy").await.unwrap(), Err(Refusal::Client)));
-        let other = turn("other").await.unwrap().ok().expect("one turn is never the greedy one's");
+        let other = turn("other").await.unwrap().ok().expect("one client never has all turns");
         let third = turn("a third");
         are_waiting(5).await;
         assert!(matches!(turn("a fourth").await.unwrap(), Err(Refusal::Everybody)));
@@ -312,6 +311,6 @@ mod tests {
         for turn in waiting {
             assert!(turn.await.unwrap().is_ok());
         }
-        assert!(queue.by_client.clients.lock().unwrap().is_empty(), "whoever has left is forgotten");
+        assert!(queue.by_client.clients.lock().unwrap().is_empty(), "a client without requests is removed");
     }
 }

@@ -176,7 +176,7 @@ pub async fn trash(
     Asked(asked): Asked<TrashQuery>,
 ) -> Result<Response, Problem> {
     let Ok(search) = asked.search.map(|Words(text)| Search::parse(&text)).transpose() else {
-        // Nobody's name, address or id is like that.
+        // The text has no id, address or name in it, so no contact matches.
         return Ok(going_on::<TrashRow>(&uri, Vec::new(), None));
     };
     let filter = Filter {
