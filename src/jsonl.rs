@@ -24,14 +24,14 @@ use tracing::warn;
 
 use crate::domain::dead_letter::Origin;
 use crate::domain::hex::hex;
-use crate::domain::progress::Progress;
+use crate::domain::progress::AckTracker;
 use crate::ports::{
-    Checkpoint, Checkpoints, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict,
+    Checkpoint, Checkpoints, Delivery, Feed, FeedError, Session, SettleAction, Settlement, Settler,
 };
 
 use fingerprint::hash_of;
+pub use lines::AckHandle;
 use lines::Lines;
-pub use lines::Receipt;
 pub use replay::{ReplayFeed, ReplaySession, ReplaySettler};
 
 /// Where the lines come from.
@@ -195,31 +195,31 @@ impl LockedFile {
 pub struct JsonlSession<C> {
     file: Option<LockedFile>,
     lines: Arc<Mutex<Lines>>,
-    replay: VecDeque<(Receipt, Vec<u8>)>,
+    replay: VecDeque<(AckHandle, Vec<u8>)>,
     redelivered_below: u64,
     handed_out: Arc<AtomicU64>,
     settler: JsonlSettler<C>,
 }
 
 impl<C> JsonlSession<C> {
-    fn delivery(&self, receipt: Receipt, body: Vec<u8>, redelivered: bool) -> Delivery<Receipt> {
-        let origin = self.settler.ledger.origin(receipt);
-        Delivery { body, unread: None, redelivered, attempt: 0, trace: None, origin, receipt }
+    fn delivery(&self, ack_handle: AckHandle, body: Vec<u8>, redelivered: bool) -> Delivery<AckHandle> {
+        let origin = self.settler.ledger.origin(ack_handle);
+        Delivery { body, unread: None, redelivered, attempt: 0, trace: None, origin, ack_handle }
     }
 }
 
 impl<C: Checkpoints> Session for JsonlSession<C> {
-    type Receipt = Receipt;
+    type AckHandle = AckHandle;
     type Settler = JsonlSettler<C>;
 
-    async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
-        if let Some((receipt, body)) = self.replay.pop_front() {
-            return Ok(Some(self.delivery(receipt, body, true)));
+    async fn next(&mut self) -> Result<Option<Delivery<AckHandle>>, FeedError> {
+        if let Some((ack_handle, body)) = self.replay.pop_front() {
+            return Ok(Some(self.delivery(ack_handle, body, true)));
         }
         let mut lines = self.lines.lock().await;
         let next = lines.next().await;
         // Nothing is awaited from here on: cancelled there, the line would be lost.
-        let Some((receipt, body)) = next.map_err(|error| {
+        let Some((ack_handle, body)) = next.map_err(|error| {
             FeedError::Transient(format!(
                 "Reading '{}' failed ({error}); it is tried again.",
                 self.settler.ledger.feed
@@ -232,9 +232,9 @@ impl<C: Checkpoints> Session for JsonlSession<C> {
             }
             return Ok(None);
         };
-        self.settler.ledger.retain(receipt, &body);
-        self.handed_out.fetch_max(receipt.end, Ordering::Relaxed);
-        Ok(Some(self.delivery(receipt, body, receipt.start < self.redelivered_below)))
+        self.settler.ledger.retain(ack_handle, &body);
+        self.handed_out.fetch_max(ack_handle.end, Ordering::Relaxed);
+        Ok(Some(self.delivery(ack_handle, body, ack_handle.start < self.redelivered_below)))
     }
 
     fn settler(&self) -> JsonlSettler<C> {
@@ -257,26 +257,26 @@ impl<C> Clone for JsonlSettler<C> {
 }
 
 impl<C: Checkpoints> Settler for JsonlSettler<C> {
-    type Receipt = Receipt;
+    type AckHandle = AckHandle;
 
     /// A line has nowhere to wait.
     fn retries(&self) -> u32 {
         0
     }
 
-    async fn settle(&self, settlements: Vec<Settlement<Receipt>>) -> Result<(), FeedError> {
+    async fn settle(&self, settlements: Vec<Settlement<AckHandle>>) -> Result<(), FeedError> {
         // No retry is asked for, see `retries`: left open, it comes again with the next session.
-        let settled = settlements.into_iter().filter(|it| !matches!(it.verdict, Verdict::Retry));
-        let receipts: Vec<Receipt> = settled.map(|it| it.delivery.receipt).collect();
+        let settled = settlements.into_iter().filter(|it| !matches!(it.verdict, SettleAction::Retry));
+        let ack_handles: Vec<AckHandle> = settled.map(|it| it.delivery.ack_handle).collect();
         // Held while saving: a later position must not be overtaken by an earlier one.
         let mut settled = self.ledger.settled.lock().await;
         let mut advanced = settled.clone();
-        for receipt in &receipts {
-            advanced.progress.settle(receipt.start, receipt.end);
+        for ack_handle in &ack_handles {
+            advanced.progress.settle(ack_handle.start, ack_handle.end);
         }
         let position = advanced.progress.position();
         if self.ledger.follows_position {
-            advanced.digests.extend(receipts.iter().map(|receipt| (receipt.end, receipt.digest)));
+            advanced.digests.extend(ack_handles.iter().map(|ack_handle| (ack_handle.end, ack_handle.digest)));
         }
         if self.ledger.follows_position && position != settled.progress.position() {
             let fingerprint = advanced.digests.get(&position).map(|digest| hex(digest));
@@ -287,7 +287,7 @@ impl<C: Checkpoints> Settler for JsonlSettler<C> {
         }
         // Only now: had the save failed, no other batch may carry the position past these lines.
         *settled = advanced;
-        self.ledger.release(&receipts);
+        self.ledger.release(&ack_handles);
         Ok(())
     }
 }
@@ -301,13 +301,13 @@ struct Ledger {
     follows_position: bool,
     settled: Mutex<Settled>,
     /// Of a stream: what was handed out and not settled.
-    unsettled: std::sync::Mutex<BTreeMap<u64, (Receipt, Vec<u8>)>>,
+    unsettled: std::sync::Mutex<BTreeMap<u64, (AckHandle, Vec<u8>)>>,
 }
 
 /// Up to where all is settled, and what is beyond.
 #[derive(Clone, Default)]
 struct Settled {
-    progress: Progress,
+    progress: AckTracker,
     /// Of a file: the hashes of it up to the ends of settled lines beyond the position.
     digests: BTreeMap<u64, [u8; 32]>,
 }
@@ -322,7 +322,7 @@ impl Ledger {
         } else {
             format!("{:016x}-", RandomState::new().hash_one(()))
         };
-        let progress = position.map_or_else(Progress::default, Progress::from);
+        let progress = position.map_or_else(AckTracker::default, AckTracker::from);
         let settled = Settled { progress, digests: BTreeMap::new() };
         Self {
             feed: feed.into(),
@@ -333,25 +333,25 @@ impl Ledger {
         }
     }
 
-    fn origin(&self, receipt: Receipt) -> Origin {
-        Origin::place(Arc::clone(&self.feed), format!("{}{}", self.stream, receipt.start))
+    fn origin(&self, ack_handle: AckHandle) -> Origin {
+        Origin::place(Arc::clone(&self.feed), format!("{}{}", self.stream, ack_handle.start))
     }
 
-    fn retain(&self, receipt: Receipt, body: &[u8]) {
+    fn retain(&self, ack_handle: AckHandle, body: &[u8]) {
         if !self.follows_position {
             let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
-            unsettled.insert(receipt.start, (receipt, body.to_vec()));
+            unsettled.insert(ack_handle.start, (ack_handle, body.to_vec()));
         }
     }
 
-    fn release(&self, receipts: &[Receipt]) {
+    fn release(&self, ack_handles: &[AckHandle]) {
         let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
-        for receipt in receipts {
-            unsettled.remove(&receipt.start);
+        for ack_handle in ack_handles {
+            unsettled.remove(&ack_handle.start);
         }
     }
 
-    fn unsettled(&self) -> VecDeque<(Receipt, Vec<u8>)> {
+    fn unsettled(&self) -> VecDeque<(AckHandle, Vec<u8>)> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }
@@ -419,7 +419,7 @@ mod tests {
         }
     }
 
-    async fn rest(session: &mut JsonlSession<Memory>) -> Vec<Delivery<Receipt>> {
+    async fn rest(session: &mut JsonlSession<Memory>) -> Vec<Delivery<AckHandle>> {
         let mut all = Vec::new();
         while let Some(delivery) = session.next().await.unwrap() {
             all.push(delivery);
@@ -427,13 +427,13 @@ mod tests {
         all
     }
 
-    fn acked(delivery: Delivery<Receipt>) -> Settlement<Receipt> {
-        Settlement { delivery, verdict: Verdict::Ack }
+    fn acked(delivery: Delivery<AckHandle>) -> Settlement<AckHandle> {
+        Settlement { delivery, verdict: SettleAction::Ack }
     }
 
-    fn dead(delivery: Delivery<Receipt>) -> Settlement<Receipt> {
+    fn dead(delivery: Delivery<AckHandle>) -> Settlement<AckHandle> {
         let rejection = Rejection { reason: DeadLetterReason::Malformed, detail: String::new() };
-        Settlement { delivery, verdict: Verdict::DeadLetter(rejection) }
+        Settlement { delivery, verdict: SettleAction::DeadLetter(rejection) }
     }
 
     #[tokio::test]

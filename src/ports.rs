@@ -52,7 +52,7 @@ pub enum FeedError {
 /// Something that may fall behind, and goes before the jobs of retention.
 pub trait Backpressure: Send + Sync + 'static {
     /// What it is, for the log.
-    fn of_what(&self) -> &'static str;
+    fn name(&self) -> &'static str;
 
     /// Is it further behind than it should be? Where that cannot be told, it is not: retention would wait for ever.
     fn should_wait(&self) -> BoxFuture<'_, bool>;
@@ -63,7 +63,7 @@ pub trait Backpressure: Send + Sync + 'static {
 
 /// One enrollment message as it arrived, with what its feed needs to settle it.
 #[derive(Debug)]
-pub struct Delivery<Receipt> {
+pub struct Delivery<AckHandle> {
     /// The body: one event in structured mode, byte for byte where it came so.
     pub body: Vec<u8>,
     /// Why its feed could make no event of what came; then the body is that, byte for byte.
@@ -77,10 +77,10 @@ pub struct Delivery<Receipt> {
     /// Where it came from.
     pub origin: Origin,
     /// How to settle it; meaningful only to the session that made it.
-    pub receipt: Receipt,
+    pub ack_handle: AckHandle,
 }
 
-impl<Receipt> Delivery<Receipt> {
+impl<AckHandle> Delivery<AckHandle> {
     /// What a dead letter keeps of it.
     pub fn arrived(&self) -> Arrived<'_> {
         let Self { body, origin, attempt: attempts, trace, .. } = self;
@@ -97,7 +97,7 @@ pub struct Message<'a> {
 
 /// What becomes of a delivery once the store has committed.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum SettleAction {
     /// Decided, or decided before: never to be seen again.
     Ack,
     /// It is among the dead letters by now, with this reason: never to be seen again.
@@ -109,11 +109,11 @@ pub enum Verdict {
 
 /// A delivery and its verdict.
 #[derive(Debug)]
-pub struct Settlement<Receipt> {
+pub struct Settlement<AckHandle> {
     /// What is settled.
-    pub delivery: Delivery<Receipt>,
+    pub delivery: Delivery<AckHandle>,
     /// How.
-    pub verdict: Verdict,
+    pub verdict: SettleAction,
 }
 
 /// Where enrollment events come from.
@@ -128,12 +128,12 @@ pub trait Feed: Send + 'static {
 /// One generation of a feed, from connect to disconnect.
 pub trait Session: Send + 'static {
     /// What it takes to settle one delivery.
-    type Receipt: Send + Sync + 'static;
+    type AckHandle: Send + Sync + 'static;
     /// Settles deliveries, from any task, while the session goes on.
-    type Settler: Settler<Receipt = Self::Receipt>;
+    type Settler: Settler<AckHandle = Self::AckHandle>;
 
     /// The next delivery; `None` where the feed has ended for good. Safe to cancel: nothing is lost.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Delivery<Self::Receipt>>, FeedError>> + Send;
+    fn next(&mut self) -> impl Future<Output = Result<Option<Delivery<Self::AckHandle>>, FeedError>> + Send;
 
     /// A handle to settle with.
     fn settler(&self) -> Self::Settler;
@@ -144,8 +144,8 @@ pub trait Session: Send + 'static {
 
 /// The only place that acknowledges.
 pub trait Settler: Clone + Send + Sync + 'static {
-    /// As [`Session::Receipt`].
-    type Receipt: Send + Sync + 'static;
+    /// As [`Session::AckHandle`].
+    type AckHandle: Send + Sync + 'static;
 
     /// How often one message can be put off; 0 where the feed has no place for one to wait.
     fn retries(&self) -> u32;
@@ -154,7 +154,7 @@ pub trait Settler: Clone + Send + Sync + 'static {
     /// ends the session: whatever was not settled comes again.
     fn settle(
         &self,
-        settlements: Vec<Settlement<Self::Receipt>>,
+        settlements: Vec<Settlement<Self::AckHandle>>,
     ) -> impl Future<Output = Result<(), FeedError>> + Send;
 }
 
@@ -171,18 +171,18 @@ pub struct Decided {
 pub enum DecideError {
     /// Nobody's fault: no message would fare better until somebody mends it, or it mends itself.
     #[error("{0}")]
-    Away(String),
+    Unavailable(String),
     /// Something was in the way of these messages; others may pass, and these another time.
-    #[error("{problem}")]
-    InTheWay {
+    #[error("{message}")]
+    Blocked {
         /// What it was.
-        obstacle: RetryReason,
+        reason: RetryReason,
         /// As a sentence.
-        problem: String,
+        message: String,
     },
     /// The store cannot take one of these messages, now or ever.
     #[error("{0}")]
-    Unfit(String),
+    Poison(String),
 }
 
 /// What can be in the way of a message.
@@ -227,7 +227,7 @@ pub trait Decider: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), DecideError>> + Send;
 
     /// Is it there at all? Never dropped half-way.
-    fn answers(&self) -> impl Future<Output = bool> + Send;
+    fn is_available(&self) -> impl Future<Output = bool> + Send;
 }
 
 /// How far a feed has come, and by what it is known again.

@@ -37,7 +37,7 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 /// How long requests may go on when all else has ended: a job's batch takes a second.
 const HTTP_DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the connections to the store may take to close.
-const GOODBYE: Duration = Duration::from_secs(2);
+const STORE_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often pools, outbox and histograms are looked after.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
@@ -64,13 +64,13 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
     let server = serve(settings, store.clone(), health.clone(), telemetry.clone()).await?;
     let systemd = Arc::new(Systemd::from_environment());
     tokio::spawn(watchdog(Arc::clone(&systemd), health.clone()));
-    let outcome = work(settings, &store, &health, &systemd, telemetry, &mut asked).await;
+    let outcome = run_until_stopped(settings, &store, &health, &systemd, telemetry, &mut asked).await;
     // Before the store goes: what was asked for over HTTP ends well, too.
     if tokio::time::timeout(HTTP_DRAIN_TIMEOUT, server.stop()).await.is_err() {
         warn!("requests over HTTP are still under way; they are cut off");
     }
     // A connection may be stuck; the exit closes it as well.
-    drop(tokio::time::timeout(GOODBYE, store.close()).await);
+    drop(tokio::time::timeout(STORE_CLOSE_TIMEOUT, store.close()).await);
     if let Some(traces) = traces {
         tokio::task::spawn_blocking(move || traces.end()).await.context("the traces ended in a panic")?;
     }
@@ -78,7 +78,7 @@ pub async fn run(settings: &Settings, telemetry: Telemetry) -> anyhow::Result<()
 }
 
 /// Everything between the opening of the store and its closing.
-async fn work(
+async fn run_until_stopped(
     settings: &Settings,
     store: &Store,
     health: &Health,
@@ -94,7 +94,7 @@ async fn work(
         warn!(error = %problem, "what was erased or purged is not yet gone from the files; the next purge tries again");
     }
     health.set_startup_done();
-    systemd.tell(State::Ready);
+    systemd.notify(State::Ready);
     let (stop, listener) = Stop::channel();
     let schedule =
         tokio::spawn(scheduler::run(store.clone(), options::schedule(settings, store), listener.clone()));
@@ -118,7 +118,7 @@ async fn work(
         _ = asked.wait_for(|asked| *asked) => None,
     };
     health.set_draining();
-    systemd.tell(State::Stopping);
+    systemd.notify(State::Stopping);
     stop.send_replace(true);
     // All listen to the same stop; none is dropped half-way, they are waited for or left behind at the exit.
     let rest = async {

@@ -55,7 +55,7 @@ impl Systemd {
     }
 
     /// Says so, once. Nobody who does not hear it holds up the work.
-    pub fn tell(&self, state: State) {
+    pub fn notify(&self, state: State) {
         if let Some((socket, address)) = &self.listener
             && let Err(error) = socket.send_to_addr(state.message(), address)
         {
@@ -68,7 +68,7 @@ impl Systemd {
         let Some(period) = self.period else { return };
         loop {
             if is_alive() {
-                self.tell(State::Alive);
+                self.notify(State::Alive);
             }
             tokio::time::sleep(period / 2).await;
         }

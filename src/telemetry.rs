@@ -28,7 +28,7 @@ const VERBOSE: &str = "contact_reaper=debug";
 const OFF: [&str; 3] = ["lapin", "amq_protocol", "sqlx_postgres::options"];
 
 /// PostgreSQL remarks on each rollback before a connection is lent out.
-const SILENT: &str = "sqlx::postgres::notice=error";
+const MUTED_TARGETS: &str = "sqlx::postgres::notice=error";
 
 /// Why logs or metrics could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +104,7 @@ pub fn decided(enrollment: &NewEnrollment, decision: &Decision) {
 fn filter(options: &LogOptions) -> Result<EnvFilter, ParseError> {
     // A directive for a part of what is off would be the more precise one, and win.
     let level: Vec<&str> = options.level.split(',').filter(|part| !is_of_what_is_off(part)).collect();
-    let mut filter = EnvFilter::try_new(level.join(","))?.add_directive(SILENT.parse()?);
+    let mut filter = EnvFilter::try_new(level.join(","))?.add_directive(MUTED_TARGETS.parse()?);
     for target in OFF {
         filter = filter.add_directive(format!("{target}=off").parse()?);
     }

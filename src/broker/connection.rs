@@ -21,7 +21,7 @@ const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 
 /// For a broker that no longer answers: after that a connection is dropped instead of closed.
-pub(super) const GOODBYE: Duration = Duration::from_secs(3);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Bytes in a frame where messages are short and their headers ours: the library keeps room for 64 frames.
 const SHORT_FRAMES: u32 = 16 * 1024;
@@ -84,7 +84,7 @@ async fn connect_to(mut uri: AMQPUri, options: &Options, role: Role) -> Result<C
     if matches!(role, Role::Events | Role::Look) {
         uri.query.frame_max = Some(SHORT_FRAMES);
     }
-    let place = Place::of(&uri);
+    let place = Endpoint::of(&uri);
     let tls = options.tls.read().await?;
     let runtime = lapin::runtime::default_runtime().map_err(|error| place.failure(&error))?;
     let properties =
@@ -103,7 +103,7 @@ async fn connect_to(mut uri: AMQPUri, options: &Options, role: Role) -> Result<C
 
 /// Says goodbye; a broker that does not answer is left without.
 pub(super) async fn close(connection: &Connection) {
-    match timeout(GOODBYE, connection.close(200, "done".into())).await {
+    match timeout(CLOSE_TIMEOUT, connection.close(200, "done".into())).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(error.message = %reason(&error), "the connection was gone already"),
         Err(_) => warn!("the broker did not answer the goodbye of a connection"),
@@ -163,13 +163,13 @@ pub(super) fn transient(doing: &str, error: &lapin::Error) -> FeedError {
 }
 
 /// What of a URL may be said aloud.
-struct Place {
+struct Endpoint {
     host: String,
     vhost: String,
     with_tls: bool,
 }
 
-impl Place {
+impl Endpoint {
     fn of(uri: &AMQPUri) -> Self {
         Self {
             host: format!("{}:{}", uri.authority.host, uri.authority.port),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn hosts(url: &str) -> Vec<String> {
-        parse_url(url).unwrap().iter().map(|node| Place::of(node).host).collect()
+        parse_url(url).unwrap().iter().map(|node| Endpoint::of(node).host).collect()
     }
 
     #[test]

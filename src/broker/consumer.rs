@@ -20,8 +20,8 @@ use super::subscription::Subscription;
 use super::{Options, short, topology};
 use crate::domain::cloud_event::{self, Carriage, Plain};
 use crate::domain::enrollment::Rejection;
-use crate::domain::progress::{Acks, Progress};
-use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict};
+use crate::domain::progress::{AckTracker, Acks};
+use crate::ports::{Delivery, Feed, FeedError, Session, SettleAction, Settlement, Settler};
 
 /// Consumes the work queue.
 #[derive(Debug)]
@@ -59,13 +59,13 @@ impl Feed for RabbitFeed {
 pub struct RabbitSession {
     subscription: Subscription,
     /// Of a batch, what was not handed out yet.
-    parts: VecDeque<Delivery<Receipt>>,
+    parts: VecDeque<Delivery<AckHandle>>,
     settler: RabbitSettler,
 }
 
 /// What settles a delivery: its acker, and what is repeated of it where it goes elsewhere. It cannot be printed: headers are
 /// the producer's and may name people.
-pub struct Receipt {
+pub struct AckHandle {
     message: Arc<Message>,
     form: Form,
 }
@@ -82,7 +82,7 @@ struct Message {
     open: AtomicUsize,
 }
 
-impl Receipt {
+impl AckHandle {
     fn incoming(&self) -> Incoming<'_> {
         let Message { exchange, routing_key, properties, .. } = self.message.as_ref();
         Incoming { properties, exchange, routing_key, form: self.form }
@@ -95,10 +95,10 @@ impl Receipt {
 }
 
 impl Session for RabbitSession {
-    type Receipt = Receipt;
+    type AckHandle = AckHandle;
     type Settler = RabbitSettler;
 
-    async fn next(&mut self) -> Result<Option<Delivery<Receipt>>, FeedError> {
+    async fn next(&mut self) -> Result<Option<Delivery<AckHandle>>, FeedError> {
         loop {
             if let Some(part) = self.parts.pop_front() {
                 return Ok(Some(part));
@@ -122,7 +122,7 @@ impl Session for RabbitSession {
 }
 
 /// A message, and the events in it.
-fn received(delivery: lapin::message::Delivery) -> (Arc<Message>, Vec<Delivery<Receipt>>) {
+fn received(delivery: lapin::message::Delivery) -> (Arc<Message>, Vec<Delivery<AckHandle>>) {
     let lapin::message::Delivery {
         delivery_tag,
         exchange,
@@ -147,10 +147,10 @@ fn received(delivery: lapin::message::Delivery) -> (Arc<Message>, Vec<Delivery<R
     let message = Message { tag: delivery_tag, acker, exchange, routing_key, properties, open };
     let message = Arc::new(message);
     let delivery = |(form, body)| {
-        let receipt = Receipt { message: Arc::clone(&message), form };
-        let incoming = receipt.incoming();
+        let ack_handle = AckHandle { message: Arc::clone(&message), form };
+        let incoming = ack_handle.incoming();
         let (attempt, trace, origin) = (incoming.attempt(), incoming.trace(), incoming.origin(redelivered));
-        Delivery { body, unread: unread.clone(), redelivered, attempt, trace, origin, receipt }
+        Delivery { body, unread: unread.clone(), redelivered, attempt, trace, origin, ack_handle }
     };
     let deliveries = bodies.into_iter().map(delivery).collect();
     (message, deliveries)
@@ -186,11 +186,11 @@ pub struct RabbitSettler {
     retry_queues: Arc<RetryQueues>,
     /// Of the deliveries of this session. Held while acknowledging: an acknowledgement of many must not be overtaken by
     /// a later one that includes it, the broker would not know it any more.
-    progress: Arc<Mutex<Progress>>,
+    progress: Arc<Mutex<AckTracker>>,
 }
 
 impl Settler for RabbitSettler {
-    type Receipt = Receipt;
+    type AckHandle = AckHandle;
 
     fn retries(&self) -> u32 {
         self.retry_queues.len()
@@ -198,34 +198,34 @@ impl Settler for RabbitSettler {
 
     /// What was decided is acknowledged at once, also while a broker in alarm keeps the others waiting; their
     /// deliveries follow when all of them are confirmed.
-    async fn settle(&self, settlements: Vec<Settlement<Receipt>>) -> Result<(), FeedError> {
+    async fn settle(&self, settlements: Vec<Settlement<AckHandle>>) -> Result<(), FeedError> {
         let mut decided = Vec::with_capacity(settlements.len());
         let mut sent_on = Vec::new();
         let mut outgoing = Vec::new();
         for Settlement { delivery, verdict } in settlements {
-            let Delivery { body, attempt, receipt, .. } = delivery;
+            let Delivery { body, attempt, ack_handle, .. } = delivery;
             let (routing_key, properties) = match verdict {
-                Verdict::Ack | Verdict::DeadLetter(_) => {
-                    decided.extend(receipt.settled());
+                SettleAction::Ack | SettleAction::DeadLetter(_) => {
+                    decided.extend(ack_handle.settled());
                     continue;
                 }
-                Verdict::Retry => match self.retry_queues.rung(attempt) {
-                    Some(rung) => (rung.queue.clone(), receipt.incoming().retry(rung.wait())),
+                SettleAction::Retry => match self.retry_queues.for_attempt(attempt) {
+                    Some(rung) => (rung.queue.clone(), ack_handle.incoming().retry(rung.wait())),
                     // Left open it comes again; nobody asks for more rungs than there are.
                     None => continue,
                 },
             };
             // What cannot be acknowledged any more comes again, and is sent on then.
-            if receipt.message.acker.usable() {
+            if ack_handle.message.acker.usable() {
                 outgoing.push(Outgoing { exchange: ShortString::default(), routing_key, properties, body });
             }
-            sent_on.push(receipt);
+            sent_on.push(ack_handle);
         }
         let (acknowledged, published) =
             join(self.acknowledge(decided), self.publisher.publish_confirmed(outgoing)).await;
         acknowledged?;
         published?;
-        self.acknowledge(sent_on.into_iter().filter_map(Receipt::settled).collect()).await
+        self.acknowledge(sent_on.into_iter().filter_map(AckHandle::settled).collect()).await
     }
 }
 

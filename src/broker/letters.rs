@@ -58,22 +58,22 @@ pub struct LetterSession {
 }
 
 /// Why it was set aside, and its acker.
-pub struct LetterReceipt {
+pub struct LetterHandle {
     rejection: Rejection,
     acker: Acker,
 }
 
-impl AsRef<Rejection> for LetterReceipt {
+impl AsRef<Rejection> for LetterHandle {
     fn as_ref(&self) -> &Rejection {
         &self.rejection
     }
 }
 
 impl Session for LetterSession {
-    type Receipt = LetterReceipt;
+    type AckHandle = LetterHandle;
     type Settler = LetterSettler;
 
-    async fn next(&mut self) -> Result<Option<Delivery<LetterReceipt>>, FeedError> {
+    async fn next(&mut self) -> Result<Option<Delivery<LetterHandle>>, FeedError> {
         self.subscription.next().await.map(|delivery| Some(received(delivery)))
     }
 
@@ -86,7 +86,7 @@ impl Session for LetterSession {
     }
 }
 
-fn received(delivery: lapin::message::Delivery) -> Delivery<LetterReceipt> {
+fn received(delivery: lapin::message::Delivery) -> Delivery<LetterHandle> {
     let lapin::message::Delivery { exchange, routing_key, redelivered, properties, data, acker, .. } =
         delivery;
     let moved = envelope::moved_from(&properties);
@@ -110,8 +110,8 @@ fn received(delivery: lapin::message::Delivery) -> Delivery<LetterReceipt> {
         _ => data,
     };
     let (attempt, trace, origin) = (incoming.attempt(), incoming.trace(), incoming.origin(redelivered));
-    let receipt = LetterReceipt { rejection: envelope::rejection(&properties), acker };
-    Delivery { body, unread: None, redelivered, attempt, trace, origin, receipt }
+    let ack_handle = LetterHandle { rejection: envelope::rejection(&properties), acker };
+    Delivery { body, unread: None, redelivered, attempt, trace, origin, ack_handle }
 }
 
 /// Acknowledges.
@@ -121,16 +121,16 @@ pub struct LetterSettler {
 }
 
 impl Settler for LetterSettler {
-    type Receipt = LetterReceipt;
+    type AckHandle = LetterHandle;
 
     /// A letter has nowhere else to wait.
     fn retries(&self) -> u32 {
         0
     }
 
-    async fn settle(&self, settlements: Vec<Settlement<LetterReceipt>>) -> Result<(), FeedError> {
+    async fn settle(&self, settlements: Vec<Settlement<LetterHandle>>) -> Result<(), FeedError> {
         let doing = "acknowledging dead letters";
-        let acks = settlements.iter().map(|it| it.delivery.receipt.acker.ack(BasicAckOptions::default()));
+        let acks = settlements.iter().map(|it| it.delivery.ack_handle.acker.ack(BasicAckOptions::default()));
         let acked = try_join_all(acks).map_err(|error| transient(doing, &error));
         if or_connection_lost(&self.connection, doing, acked).await?.contains(&false) {
             warn!("a dead letter outlived its channel and comes again");

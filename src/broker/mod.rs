@@ -30,9 +30,9 @@ use lapin::types::ShortString;
 
 use crate::ports::FeedError;
 
-pub use consumer::{RabbitFeed, RabbitSession, RabbitSettler, Receipt};
+pub use consumer::{AckHandle, RabbitFeed, RabbitSession, RabbitSettler};
 pub use events::EventPublisher;
-pub use letters::{LetterFeed, LetterReceipt, LetterSession, LetterSettler, Requeue};
+pub use letters::{LetterFeed, LetterHandle, LetterSession, LetterSettler, Requeue};
 pub use publisher::{PublishFailure, PublishReport, publish_enrollments};
 pub use queue_lag::QueueLag;
 pub use tls::{Identity, Tls};

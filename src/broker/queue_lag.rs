@@ -89,7 +89,7 @@ impl QueueLag {
 }
 
 impl Backpressure for QueueLag {
-    fn of_what(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         "enrollments"
     }
 

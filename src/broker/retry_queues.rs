@@ -33,7 +33,7 @@ impl RetryQueues {
     }
 
     /// For a message that was put off so often; `None` where it has been on all of them.
-    pub(super) fn rung(&self, attempt: u32) -> Option<&RetryQueue> {
+    pub(super) fn for_attempt(&self, attempt: u32) -> Option<&RetryQueue> {
         self.0.get(usize::try_from(attempt).ok()?)
     }
 }
@@ -75,11 +75,11 @@ mod tests {
         let queues = RetryQueues::new(&test_options()).unwrap();
         assert_eq!(queues.len(), 5);
         for (attempt, seconds) in [1, 5, 30, 120, 600].into_iter().enumerate() {
-            let rung = queues.rung(u32::try_from(attempt).unwrap()).unwrap();
+            let rung = queues.for_attempt(u32::try_from(attempt).unwrap()).unwrap();
             let waits: Vec<u64> = (0..500).map(|_| rung.wait()).collect();
             assert!(waits.iter().all(|wait| (500 * seconds..=1000 * seconds).contains(wait)), "{seconds}");
             assert!(waits.iter().any(|wait| *wait != waits[0]), "all come back at once");
         }
-        assert!(queues.rung(5).is_none());
+        assert!(queues.for_attempt(5).is_none());
     }
 }

@@ -10,7 +10,7 @@ use lapin::{Channel, Connection, Consumer};
 use tokio::time::timeout;
 use tracing::info;
 
-use super::connection::{GOODBYE, close, lost, or_connection_lost, reason, transient};
+use super::connection::{CLOSE_TIMEOUT, close, lost, or_connection_lost, reason, transient};
 use crate::ports::FeedError;
 
 /// A channel that consumes. Dropped with its connection, what was not acknowledged comes again.
@@ -84,7 +84,7 @@ impl Subscription {
     /// First of all no more deliveries; the disconnect gives back those in hand.
     pub(super) async fn close(self) {
         let cancelled = self.channel.basic_cancel(self.consumer.tag(), BasicCancelOptions::default());
-        if let Ok(Ok(())) = timeout(GOODBYE, cancelled).await {
+        if let Ok(Ok(())) = timeout(CLOSE_TIMEOUT, cancelled).await {
             close(&self.connection).await;
         }
     }

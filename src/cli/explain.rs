@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Context, Failure, id, output};
-use crate::domain::criteria::Seen;
+use crate::domain::criteria::EvaluationTrace;
 
 #[derive(Debug, Args)]
 pub struct Explain {
@@ -33,7 +33,7 @@ impl Explain {
 }
 
 /// Each part under the one it belongs to.
-fn filters(seen: &Seen, depth: usize) -> Result<(), Failure> {
+fn filters(seen: &EvaluationTrace, depth: usize) -> Result<(), Failure> {
     let saw = seen.saw.as_ref().map_or_else(String::new, |saw| format!(" [{saw}]"));
     let indent = "  ".repeat(depth + 3);
     output::line(&format!("{indent}{}: {}{saw}", seen.verdict.as_str(), seen.says))?;

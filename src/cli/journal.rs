@@ -300,7 +300,7 @@ async fn apply_all(
             Entry::Key(_) | Entry::End(_) => {}
             Entry::Suppression(suppression) => suppressions.push(suppression),
             Entry::ErasedRecord(record) => records.push(record),
-            Entry::Erasure(erasure) => match store.erase_again(&erasure, &operator).await? {
+            Entry::Erasure(erasure) => match store.reapply_erasure(&erasure, &operator).await? {
                 ReapplyOutcome::Erased => report.erased += 1,
                 ReapplyOutcome::Recorded => report.recorded += 1,
                 ReapplyOutcome::Known => report.known += 1,

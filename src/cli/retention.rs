@@ -69,7 +69,7 @@ async fn status(context: &Context) -> Result<(), Failure> {
         if let (Some(name), Some(until)) = (job["job"].as_str(), job["waitsUntil"].as_str()) {
             tell_wait(name, until)?;
         }
-        tell(job)?;
+        print_status(job)?;
     }
     Ok(())
 }
@@ -80,7 +80,7 @@ fn tell_wait(job: &str, until: &str) -> Result<(), Failure> {
 }
 
 /// What the last run of a job did, line by line.
-fn tell(job: &Value) -> Result<(), Failure> {
+fn print_status(job: &Value) -> Result<(), Failure> {
     let run = &job["run"];
     let Some(counts) = run["counts"].as_object().filter(|counts| !counts.is_empty()) else { return Ok(()) };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
@@ -108,7 +108,7 @@ async fn run(
 ) -> Result<(), Failure> {
     let operations = context.operations().await?;
     let reports = if dry_run {
-        operations.try_retention(only).await?
+        operations.dry_run_retention(only).await?
     } else {
         let operator = super::operator_or(None);
         operations.run_retention(only, &operator, clock_is_right, &stopped_by_a_signal()?).await?

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{ConfigErrors, Mistake, Origin};
+use super::mistake::{ConfigError, ConfigErrors, Origin};
 use super::secret::named;
 use crate::domain::nearest::nearest;
 
@@ -60,7 +60,7 @@ impl std::fmt::Display for Value {
 pub(super) type Values = BTreeMap<String, (Value, Origin)>;
 
 /// Lays the configuration file and the environment over the defaults.
-pub(super) fn stack(
+pub(super) fn merge_layers(
     file: Option<&Path>,
     environment: impl Iterator<Item = (String, String)>,
     mistakes: &mut ConfigErrors,
@@ -80,7 +80,7 @@ fn merge_file(values: &mut Values, path: &Path, mistakes: &mut ConfigErrors) {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            mistakes.push(Mistake {
+            mistakes.push(ConfigError {
                 key: "the configuration file".to_owned(),
                 origin: Origin::File(path.to_owned(), 1),
                 problem: format!("cannot be read: {error}"),
@@ -95,7 +95,7 @@ fn merge_file(values: &mut Values, path: &Path, mistakes: &mut ConfigErrors) {
             *known = (value, origin(line));
         } else if is_table(values, &key) {
             if value != EMPTY_TABLE {
-                mistakes.push(Mistake {
+                mistakes.push(ConfigError {
                     problem: "is a table, not a setting".to_owned(),
                     remedy: format!("write [{key}] and its keys below it"),
                     origin: origin(line),
@@ -108,7 +108,7 @@ fn merge_file(values: &mut Values, path: &Path, mistakes: &mut ConfigErrors) {
                 |near| format!("did you mean {near}?"),
             );
             let (key, problem) = (named(&key).to_owned(), "is unknown".to_owned());
-            mistakes.push(Mistake { key, origin: origin(line), problem, remedy });
+            mistakes.push(ConfigError { key, origin: origin(line), problem, remedy });
         }
     }
 }
@@ -126,13 +126,13 @@ fn merge_environment(
         let direct = variables.remove(&name);
         let file = if SECRETS.contains(&key.as_str()) { variables.remove(&named_file) } else { None };
         match (direct, file) {
-            (Some(_), Some(_)) => mistakes.push(Mistake {
+            (Some(_), Some(_)) => mistakes.push(ConfigError {
                 key: key.clone(),
                 origin: Origin::Environment(name),
                 problem: format!("is set by {named_file} too"),
                 remedy: "keep one of the two variables".to_owned(),
             }),
-            (Some(text), None) => *known = (typed(&text, &known.0), Origin::Environment(name)),
+            (Some(text), None) => *known = (coerce(&text, &known.0), Origin::Environment(name)),
             (None, Some(path)) => read_secret(key, known, path.into(), named_file, mistakes),
             (None, None) => {}
         }
@@ -147,7 +147,7 @@ fn merge_environment(
             },
             |near| format!("did you mean {near}?"),
         );
-        mistakes.push(Mistake {
+        mistakes.push(ConfigError {
             origin: Origin::Environment(name.clone()),
             key: name,
             problem: "is unknown".to_owned(),
@@ -169,7 +169,7 @@ fn read_secret(
             let line = line.strip_suffix('\r').unwrap_or(line);
             *known = (Value::Text(line.to_owned()), Origin::SecretFile(path, variable));
         }
-        Err(error) => mistakes.push(Mistake {
+        Err(error) => mistakes.push(ConfigError {
             key: key.to_owned(),
             origin: Origin::SecretFile(path, variable),
             problem: format!("cannot be read: {error}"),
@@ -179,7 +179,7 @@ fn read_secret(
 }
 
 /// A variable's text, read by the type of the default; what does not fit stays text, and its reader says so.
-fn typed(text: &str, default: &Value) -> Value {
+fn coerce(text: &str, default: &Value) -> Value {
     match default {
         Value::Integer(_) => text.trim().parse().map(Value::Integer).ok(),
         Value::Float(_) => text.trim().parse().map(Value::Float).ok(),
@@ -221,7 +221,7 @@ fn parse(
     }
     // Not the error's own display: it quotes the line, and a password may stand in it.
     for error in errors {
-        mistakes.push(Mistake {
+        mistakes.push(ConfigError {
             key: "the configuration file".to_owned(),
             origin: origin(line_at(error.span().map_or(0, |span| span.start))),
             problem: format!("is not TOML: {}", error.message()),

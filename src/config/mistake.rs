@@ -41,7 +41,7 @@ impl Serialize for Origin {
 
 /// One thing that is wrong, as one sentence: which key, from where, what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mistake {
+pub struct ConfigError {
     /// The key, or the name of what was meant to be one.
     pub key: String,
     /// Where it was set.
@@ -52,7 +52,7 @@ pub struct Mistake {
     pub remedy: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}) {}; {}", self.key, self.origin, self.problem, self.remedy)
     }
@@ -61,11 +61,11 @@ impl fmt::Display for Mistake {
 /// Everything that is wrong with the settings; never empty where it is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct ConfigErrors(Vec<Mistake>);
+pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
     /// Each of them: first what is no setting at all, then key by key.
-    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
         self.0.iter()
     }
 
@@ -74,7 +74,7 @@ impl ConfigErrors {
         self.0.is_empty()
     }
 
-    pub(super) fn push(&mut self, mistake: Mistake) {
+    pub(super) fn push(&mut self, mistake: ConfigError) {
         self.0.push(mistake);
     }
 }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::domain::schedule::Schedule;
 pub use layers::{DEFAULTS, Value};
-pub use mistake::{ConfigErrors, Mistake, Origin};
+pub use mistake::{ConfigError, ConfigErrors, Origin};
 pub use reader::Setting;
 pub use secret::Secret;
 
@@ -66,7 +66,7 @@ impl Settings {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigErrors> {
         let mut mistakes = ConfigErrors::default();
-        let values = layers::stack(file, environment, &mut mistakes);
+        let values = layers::merge_layers(file, environment, &mut mistakes);
         read::settings(reader::Reader::new(values, mistakes))
     }
 
@@ -80,7 +80,7 @@ impl Settings {
         if self.feed.kind == FeedKind::JsonLines && self.feed.jsonl.path.as_os_str().is_empty() {
             let key = "feed.jsonl.path";
             let origin = self.described.iter().find(|setting| setting.key == key);
-            mistakes.push(Mistake {
+            mistakes.push(ConfigError {
                 key: key.to_owned(),
                 origin: origin.map_or(Origin::Default, |setting| setting.origin.clone()),
                 problem: "is empty".to_owned(),

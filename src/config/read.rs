@@ -37,12 +37,12 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, ConfigErrors> {
             jsonl: JsonLines { path: r.path("feed.jsonl.path").unwrap_or_default() },
         },
         pipeline: Pipeline {
-            batch_size: r.whole("pipeline.batch_size", 1..=5000_u16).into(),
-            prefetch: r.whole("pipeline.prefetch", 1..=u16::MAX),
-            lanes: r.whole("pipeline.lanes", 1..=32_u16).into(),
+            batch_size: r.integer("pipeline.batch_size", 1..=5000_u16).into(),
+            prefetch: r.integer("pipeline.prefetch", 1..=u16::MAX),
+            lanes: r.integer("pipeline.lanes", 1..=32_u16).into(),
             drain_timeout: r.duration("pipeline.drain_timeout", "100ms", "1h"),
         },
-        events: Events { refusals: r.flag("events.refusals") },
+        events: Events { refusals: r.boolean("events.refusals") },
         ledger: Ledger { retention: r.duration("ledger.retention", "91d", "3650d") },
         dead_letters: DeadLetters { retention: r.duration("dead_letters.retention", "1h", "90d") },
         guard: guard(r),
@@ -74,10 +74,10 @@ fn store(r: &mut Reader) -> Store {
     Store {
         url: r.url("store.url", &["sqlite", "postgres", "postgresql"], false),
         schema: schema(r),
-        max_connections: r.whole("store.max_connections", 1..=200),
+        max_connections: r.integer("store.max_connections", 1..=200),
         acquire_timeout: r.duration("store.acquire_timeout", "100ms", "10m"),
         statement_timeout: r.duration("store.statement_timeout", "1s", "1h"),
-        prepared_statements: r.flag("store.prepared_statements"),
+        prepared_statements: r.boolean("store.prepared_statements"),
         busy_timeout: r.duration("store.busy_timeout", "100ms", "10m"),
     }
 }
@@ -109,7 +109,7 @@ fn rabbitmq(r: &mut Reader) -> RabbitMq {
         exchange: r.name("feed.rabbitmq.exchange", AMQP_NAME),
         routing_key: r.name("feed.rabbitmq.routing_key", AMQP_NAME),
         queue: r.name("feed.rabbitmq.queue", AMQP_NAME),
-        delivery_limit: r.whole("feed.rabbitmq.delivery_limit", 1..=1_000_000),
+        delivery_limit: r.integer("feed.rabbitmq.delivery_limit", 1..=1_000_000),
         retry_queue_prefix: r.name("feed.rabbitmq.retry_queue_prefix", 200),
         retry_delays: r.durations("feed.rabbitmq.retry_delays", 1..=12, "100ms", "1d"),
         dead_letter_queue: r.name("feed.rabbitmq.dead_letter_queue", AMQP_NAME),
@@ -139,13 +139,13 @@ fn client_identity(r: &mut Reader) -> Option<(PathBuf, PathBuf)> {
 fn guard(r: &mut Reader) -> Guard {
     Guard {
         workflow: WorkflowGuard {
-            max_deletions: r.whole("guard.workflow.max_deletions", 1..=MANY),
+            max_deletions: r.integer("guard.workflow.max_deletions", 1..=MANY),
             window: r.duration("guard.workflow.window", "1s", "30d"),
         },
         account: AccountGuard {
-            max_deletions: r.whole("guard.account.max_deletions", 1..=MANY),
-            max_share: r.share("guard.account.max_share"),
-            min_contacts: r.whole("guard.account.min_contacts", 0..=MANY),
+            max_deletions: r.integer("guard.account.max_deletions", 1..=MANY),
+            max_share: r.fraction("guard.account.max_share"),
+            min_contacts: r.integer("guard.account.min_contacts", 0..=MANY),
             window: r.duration("guard.account.window", "1s", "30d"),
         },
     }
@@ -157,7 +157,7 @@ fn retention(r: &mut Reader) -> Retention {
     Retention {
         // Less than 90 days takes the flag that follows.
         purge_trash: retention_job(r, zone, "purge_trash", Some(["1h", "3650d"])),
-        destroy_what_could_still_be_restored: r.flag(DESTROY),
+        destroy_what_could_still_be_restored: r.boolean(DESTROY),
         expire_notifications: retention_job(r, zone, "expire_notifications", Some(["30d", "3650d"])),
         delete_quotes: retention_job(r, zone, "delete_quotes", Some(["1h", "29d"])),
         expire_unlinked: retention_job(r, zone, "expire_unlinked", Some(["90d", "3650d"])),
@@ -173,8 +173,8 @@ fn scheduler(r: &mut Reader) -> Scheduler {
     Scheduler {
         lease: r.duration("scheduler.lease", "2s", "5m"),
         jitter: r.duration("scheduler.jitter", "0s", "10m"),
-        max_waiting_enrollments: r.whole("scheduler.max_waiting_enrollments", 0..=MANY),
-        max_replication_lag_mb: r.whole("scheduler.max_replication_lag_mb", 1..=1_000_000),
+        max_waiting_enrollments: r.integer("scheduler.max_waiting_enrollments", 0..=MANY),
+        max_replication_lag_mb: r.integer("scheduler.max_replication_lag_mb", 1..=1_000_000),
     }
 }
 
@@ -191,8 +191,8 @@ fn retention_job(r: &mut Reader, zone: chrono_tz::Tz, job: &str, ages: Option<[&
     RetentionJob {
         schedule: schedule(&expression, zone).unwrap_or_else(Schedule::never),
         after: ages.map_or(Duration::ZERO, |[youngest, oldest]| r.duration(&key("after"), youngest, oldest)),
-        batch_size: r.whole(&key("batch_size"), 1..=10_000),
-        max_per_run: r.whole(&key("max_per_run"), 1..=MANY),
+        batch_size: r.integer(&key("batch_size"), 1..=10_000),
+        max_per_run: r.integer(&key("max_per_run"), 1..=MANY),
         time_budget: r.duration(&key("time_budget"), "1s", "1d"),
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::layers::{SECRETS, Value, Values};
-use super::mistake::{ConfigErrors, Mistake, Origin};
+use super::mistake::{ConfigError, ConfigErrors, Origin};
 use super::secret::{Secret, may_hold_a_secret};
 use crate::domain::connection_url::{self, Complaint};
 
@@ -64,7 +64,7 @@ impl Reader {
     pub(super) fn mistake(&mut self, key: &str, problem: String, remedy: &str) {
         let origin = self.taken.iter().find(|setting| setting.key == key);
         let origin = origin.map_or(Origin::Default, |setting| setting.origin.clone());
-        self.mistakes.push(Mistake { key: key.to_owned(), origin, problem, remedy: remedy.to_owned() });
+        self.mistakes.push(ConfigError { key: key.to_owned(), origin, problem, remedy: remedy.to_owned() });
     }
 
     /// A text that `parse` makes sense of; where it does not, the text is quoted.
@@ -123,7 +123,7 @@ impl Reader {
     }
 
     /// Yes or no.
-    pub(super) fn flag(&mut self, key: &str) -> bool {
+    pub(super) fn boolean(&mut self, key: &str) -> bool {
         self.parsed(key, "true or false", false, |value| match value {
             Value::Flag(flag) => Ok(*flag),
             _ => Err(is(value)),
@@ -131,7 +131,7 @@ impl Reader {
     }
 
     /// A whole number in a range.
-    pub(super) fn whole<T>(&mut self, key: &str, range: RangeInclusive<T>) -> T
+    pub(super) fn integer<T>(&mut self, key: &str, range: RangeInclusive<T>) -> T
     where
         T: TryFrom<i64> + PartialOrd + Display + Copy,
     {
@@ -143,7 +143,7 @@ impl Reader {
     }
 
     /// A share of a whole.
-    pub(super) fn share(&mut self, key: &str) -> f64 {
+    pub(super) fn fraction(&mut self, key: &str) -> f64 {
         self.parsed(key, "a number from 0 to 1", 0.0, |value| {
             let share = match value {
                 Value::Float(number) => *number,

@@ -49,7 +49,7 @@ fn origin_of(settings: &Settings, key: &str) -> String {
 fn the_defaults_are_right_and_every_key_is_read() {
     let settings = Settings::load(None, std::iter::empty()).unwrap();
     let read: BTreeSet<&str> = settings.describe().iter().map(|setting| setting.key.as_str()).collect();
-    let values = layers::stack(None, std::iter::empty(), &mut ConfigErrors::default());
+    let values = layers::merge_layers(None, std::iter::empty(), &mut ConfigErrors::default());
     assert_eq!(read, values.keys().map(String::as_str).collect());
     assert_eq!(read.len(), settings.describe().len(), "a key is read twice");
     assert_eq!(settings.store.database(), Database::Sqlite);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::criteria::{Finding, Severity};
-use super::members::{given, parse_id};
+use super::members::{non_null, parse_id};
 
 /// The `actionTypeId` of *Delete contact*.
 const DELETE_CONTACT: &str = "0-18224765";
@@ -38,16 +38,16 @@ fn delete_action(
     never_run: &BTreeSet<i64>,
 ) -> Result<i64, &'static str> {
     // Any version from 0 up is the same action; published examples carry several.
-    if given(action, "actionTypeVersion").is_some_and(|version| version.as_u64().is_none()) {
+    if non_null(action, "actionTypeVersion").is_some_and(|version| version.as_u64().is_none()) {
         return Err(
             "this Delete contact has an actionTypeVersion that is no number from 0 up: it deletes nothing",
         );
     }
-    if given(action, "type").is_some_and(|kind| kind != "SINGLE_CONNECTION") {
+    if non_null(action, "type").is_some_and(|kind| kind != "SINGLE_CONNECTION") {
         return Err("this Delete contact is no SINGLE_CONNECTION: it deletes nothing");
     }
     let is_empty = |fields: &Value| fields.as_object().is_some_and(serde_json::Map::is_empty);
-    if given(action, "fields").is_some_and(|fields| !is_empty(fields)) {
+    if non_null(action, "fields").is_some_and(|fields| !is_empty(fields)) {
         return Err("this Delete contact has fields, and nobody knows what they ask for: it deletes nothing");
     }
     let id = id_of(action).ok_or("this Delete contact has no actionId: it deletes nothing")?;

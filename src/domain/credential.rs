@@ -65,7 +65,7 @@ impl Credential {
     }
 
     /// What only somebody with this credential can make of these words.
-    pub fn seal(&self, words: &str) -> String {
+    pub fn sign(&self, words: &str) -> String {
         // An HMAC takes a key of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.text.as_bytes()) else { return String::new() };
         mac.update(words.as_bytes());
@@ -73,7 +73,7 @@ impl Credential {
     }
 
     /// Did somebody with this credential make that of these words? Takes as long whatever is wrong with it.
-    pub fn sealed(&self, words: &str, seal: &str) -> bool {
+    pub fn verify(&self, words: &str, seal: &str) -> bool {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.text.as_bytes()) else { return false };
         mac.update(words.as_bytes());
         unhex(seal).is_some_and(|seal| mac.verify_slice(&seal).is_ok())
@@ -120,11 +120,11 @@ mod tests {
     #[test]
     fn a_seal_is_of_one_credential_and_these_words() {
         let [one, other] = [1, 2].map(|secret| Credential::new(Kind::Session, 1, &[secret; SECRET]));
-        let seal = one.seal("/erase");
-        assert!(one.sealed("/erase", &seal));
-        assert!(!one.sealed("/restore", &seal) && !other.sealed("/erase", &seal));
+        let seal = one.sign("/erase");
+        assert!(one.verify("/erase", &seal));
+        assert!(!one.verify("/restore", &seal) && !other.verify("/erase", &seal));
         assert!(
-            !one.sealed("/erase", "") && !one.sealed("/erase", &seal[2..]) && !one.sealed("/erase", "zz")
+            !one.verify("/erase", "") && !one.verify("/erase", &seal[2..]) && !one.verify("/erase", "zz")
         );
     }
 }

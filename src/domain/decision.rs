@@ -176,12 +176,12 @@ pub struct PastEnrollment {
     /// `None`: imported without one.
     pub enrollment_id: Option<i64>,
     pub enrolled_at: Time,
-    pub standing: Standing,
+    pub standing: EnrollmentState,
 }
 
 /// How far an enrollment has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum EnrollmentState {
     /// The contact is still on its way through the workflow.
     Active,
     /// Its deletion is held or deferred.
@@ -191,9 +191,9 @@ pub enum Standing {
 
 impl PastEnrollment {
     /// The trash takes a contact out of its workflows: what waited then is decided no more.
-    fn standing_since(&self, restored_at: Option<Time>) -> Standing {
+    fn standing_since(&self, restored_at: Option<Time>) -> EnrollmentState {
         match self.standing {
-            Standing::Waiting if is_before(self.enrolled_at, restored_at) => Standing::Over,
+            EnrollmentState::Waiting if is_before(self.enrolled_at, restored_at) => EnrollmentState::Over,
             standing => standing,
         }
     }
@@ -203,9 +203,9 @@ impl PastEnrollment {
     fn precedes(&self, enrollment: &NewEnrollment) -> bool {
         let own = enrollment.key.enrollment_id;
         match (self.standing, self.enrollment_id) {
-            (Standing::Over, Some(id)) => id != own,
+            (EnrollmentState::Over, Some(id)) => id != own,
             // The CRM may tell of this very enrollment without its id.
-            (Standing::Over, None) => self.enrolled_at != enrollment.enrolled_at,
+            (EnrollmentState::Over, None) => self.enrolled_at != enrollment.enrolled_at,
             (_, Some(id)) => id != own && (self.enrolled_at, id) < (enrollment.enrolled_at, own),
             (_, None) => self.enrolled_at < enrollment.enrolled_at,
         }
@@ -437,20 +437,20 @@ fn may_enroll(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decis
         Contact::Live { restored_at, .. } => *restored_at,
         _ => None,
     };
-    let before: Vec<Standing> = facts
+    let before: Vec<EnrollmentState> = facts
         .enrolled
         .iter()
         .filter(|past| past.precedes(enrollment))
         .map(|past| past.standing_since(restored_at))
         .collect();
-    if before.contains(&Standing::Active) {
+    if before.contains(&EnrollmentState::Active) {
         return skip(SkipReason::AlreadyEnrolled);
     }
     if !before.is_empty() && !facts.workflow.is_some_and(|workflow| workflow.should_re_enroll) {
         return skip(SkipReason::ReEnrollmentOff);
     }
     // Waiting it is on its way too: another enrollment must not slip past what holds it.
-    if before.contains(&Standing::Waiting) {
+    if before.contains(&EnrollmentState::Waiting) {
         return skip(SkipReason::AlreadyEnrolled);
     }
     Ok(())
@@ -504,7 +504,7 @@ fn moment_is_open(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), D
         Err(ClosedReason::BlockedDate) => DeferReason::BlockedDate,
     };
     match calendar.next_opening(facts.now, zone) {
-        Some(opening) => Err(Decision::Defer(reason, opening.moment_of(&enrollment.key))),
+        Some(opening) => Err(Decision::Defer(reason, opening.spread(&enrollment.key))),
         // Nobody means a workflow to wait for more than a year.
         None => unclear(),
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::actions::{deletes, id_of, next_actions, reached};
 use super::criteria::{Criteria, Finding, Severity, Truth};
-use super::members::{given, parse_id, parse_strictly};
+use super::members::{non_null, parse_id, parse_strictly};
 use super::unread::CONDITIONS_OF_CRITERIA;
 use super::workflow::{Triggers, Workflow};
 
@@ -51,7 +51,7 @@ pub fn lint(flow: &Value) -> (Workflow, Vec<Finding>) {
     lint.goal(&workflow);
     lint.unasked(flow);
     for (member, why) in UNREAD {
-        if given(flow, member).is_some_and(|value| !is_empty(value)) {
+        if non_null(flow, member).is_some_and(|value| !is_empty(value)) {
             lint.find(format!("$.{member}"), Severity::Ignored, format!("it decides nothing here: {why}"));
         }
     }
@@ -79,12 +79,12 @@ impl Lint {
 
     /// Conditions of the other types beside `MANUAL`.
     fn unasked(&mut self, flow: &Value) {
-        let criteria = given(flow, "enrollmentCriteria");
+        let criteria = non_null(flow, "enrollmentCriteria");
         let Some(criteria) = criteria.filter(|it| it.get("type").is_some_and(|kind| kind == "MANUAL")) else {
             return;
         };
         for name in CONDITIONS_OF_CRITERIA {
-            if given(criteria, name).is_some_and(|member| !is_empty(member)) {
+            if non_null(criteria, name).is_some_and(|member| !is_empty(member)) {
                 let says = "who is enrolled by hand need not meet it, and nobody else is enrolled";
                 self.find(format!("$.enrollmentCriteria.{name}"), Severity::Ignored, says);
             }
@@ -134,7 +134,7 @@ impl Lint {
         match &workflow.triggers {
             Triggers::List { enroll, re_enroll } => {
                 self.enroll(enroll, &format!("{at}.listFilterBranch"));
-                let without_triggers = re_enroll.whoever() == Truth::False;
+                let without_triggers = re_enroll.constant_value() == Truth::False;
                 if workflow.should_re_enroll && without_triggers {
                     self.find(at, Severity::Ambiguous, "re-enrollment is on without a trigger: only by hand");
                 }
@@ -151,12 +151,12 @@ impl Lint {
                         "no contact enrolls without an event or a list membership",
                     );
                 }
-                if events.iter().any(|event| event.whoever() == Truth::True) {
+                if events.iter().any(|event| event.constant_value() == Truth::True) {
                     self.find(at, Severity::Dangerous, "one of these list memberships accepts everybody");
                 }
                 let uses = |name: &str| {
-                    let criteria = given(flow, "enrollmentCriteria");
-                    criteria.and_then(|it| given(it, name)).is_some_and(|list| !is_empty(list))
+                    let criteria = non_null(flow, "enrollmentCriteria");
+                    criteria.and_then(|it| non_null(it, name)).is_some_and(|list| !is_empty(list))
                 };
                 if uses("eventFilterBranches") && uses("listMembershipFilterBranches") {
                     let at = format!("{at}.listMembershipFilterBranches");
@@ -166,14 +166,14 @@ impl Lint {
                         "one of these must be met as well as one of the events",
                     );
                 }
-                if conditions.whoever() == Truth::False {
+                if conditions.constant_value() == Truth::False {
                     self.find(at, Severity::Dangerous, "no contact can meet these conditions");
                 }
             }
             Triggers::Manual | Triggers::Unsupported => {}
         }
         let member =
-            |name: &str| given(flow, "enrollmentCriteria").and_then(|criteria| given(criteria, name));
+            |name: &str| non_null(flow, "enrollmentCriteria").and_then(|criteria| non_null(criteria, name));
         if member("unEnrollObjectsNotMeetingCriteria") == Some(&Value::Bool(true)) {
             let at = format!("{at}.unEnrollObjectsNotMeetingCriteria");
             self.find(at, Severity::Ignored, "the criteria are asked again before every deletion anyway");
@@ -186,7 +186,7 @@ impl Lint {
 
     fn enroll(&mut self, enroll: &Criteria, at: &str) {
         let told = |finding: &Finding| finding.at == at && finding.concern == Severity::Dangerous;
-        match enroll.whoever() {
+        match enroll.constant_value() {
             _ if self.findings.iter().any(told) => {}
             Truth::True => self.find(at, Severity::Dangerous, "these criteria accept everybody"),
             Truth::False => self.find(at, Severity::Dangerous, "these criteria accept no contact"),

@@ -118,7 +118,7 @@ impl<'a> Members<'a> {
 }
 
 /// A member that is there and not null.
-pub fn given<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+pub fn non_null<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.get(name).filter(|member| !member.is_null())
 }
 

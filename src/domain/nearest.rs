@@ -12,14 +12,14 @@ pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Optio
     let allowed = (written.chars().count() / 4).max(2);
     known
         .into_iter()
-        .map(|name| (slips(written, name), name))
+        .map(|name| (edit_distance(written, name), name))
         .filter(|(count, _)| *count <= allowed)
         .min()
         .map(|(_, name)| name)
 }
 
 /// Letters inserted, left out or replaced (Levenshtein's distance), one row of the table at a time.
-fn slips(left: &str, right: &str) -> usize {
+fn edit_distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (line, a) in left.chars().enumerate() {

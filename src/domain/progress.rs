@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// Everything before `position` is settled, and of what follows the ranges `ahead` (start → end).
 #[derive(Clone, Debug, Default)]
-pub struct Progress {
+pub struct AckTracker {
     position: u64,
     ahead: BTreeMap<u64, u64>,
 }
@@ -21,7 +21,7 @@ pub struct Acks {
     pub singly: Vec<u64>,
 }
 
-impl Progress {
+impl AckTracker {
     /// Everything before `position` was settled long ago.
     pub fn from(position: u64) -> Self {
         Self { position, ahead: BTreeMap::new() }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn multiple_ack_never_skips_an_unsettled_delivery() {
-        let mut progress = Progress::default();
+        let mut progress = AckTracker::default();
         assert_eq!(progress.acknowledge(&[1, 2, 3]), acks(Some(3), &[]));
         assert_eq!(progress.acknowledge(&[6, 7]), acks(None, &[6, 7]), "4 and 5 are open");
         assert_eq!(progress.acknowledge(&[4, 9]), acks(Some(4), &[9]), "5 is open");
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_position_waits_for_what_is_open_before_it() {
-        let mut progress = Progress::from(10);
+        let mut progress = AckTracker::from(10);
         progress.settle(20, 30);
         assert_eq!(progress.position(), 10);
         progress.settle(10, 20);

@@ -10,7 +10,7 @@ pub const RESTORABLE: chrono::TimeDelta = chrono::TimeDelta::days(90);
 
 /// How a contact that somebody wants back stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum TrashState {
     Live,
     InTrash { entry_id: i64, deleted_at: Time },
     Erased,
@@ -22,7 +22,7 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     pub contact_id: i64,
-    pub standing: Standing,
+    pub standing: TrashState,
     pub addresses: Vec<Address>,
 }
 
@@ -127,11 +127,11 @@ pub fn decide(candidates: &[Candidate], now: Time, earlier: &AddressOwners) -> V
 
 fn entry_to_close(candidate: &Candidate, now: Time, taken: [&AddressOwners; 2]) -> Result<i64, Refusal> {
     let (entry_id, deleted_at) = match candidate.standing {
-        Standing::InTrash { entry_id, deleted_at } => (entry_id, deleted_at),
-        Standing::Live => return Err(Refusal::NotInTrash),
-        Standing::Erased => return Err(Refusal::Erased),
-        Standing::Purged => return Err(Refusal::Purged),
-        Standing::Unknown => return Err(Refusal::Unknown),
+        TrashState::InTrash { entry_id, deleted_at } => (entry_id, deleted_at),
+        TrashState::Live => return Err(Refusal::NotInTrash),
+        TrashState::Erased => return Err(Refusal::Erased),
+        TrashState::Purged => return Err(Refusal::Purged),
+        TrashState::Unknown => return Err(Refusal::Unknown),
     };
     if deleted_at < now - RESTORABLE {
         return Err(Refusal::Expired { deleted_at });
@@ -152,7 +152,7 @@ mod tests {
     fn in_trash(contact_id: i64, deleted_at: Time, addresses: &[(&str, Option<i64>)]) -> Candidate {
         let address =
             |(key, held_by): &(&str, Option<i64>)| Address { key: (*key).to_owned(), held_by: *held_by };
-        let standing = Standing::InTrash { entry_id: contact_id + 100, deleted_at };
+        let standing = TrashState::InTrash { entry_id: contact_id + 100, deleted_at };
         Candidate { contact_id, standing, addresses: addresses.iter().map(address).collect() }
     }
 

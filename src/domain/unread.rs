@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::actions::deletes;
 use super::criteria::{Finding, Severity};
-use super::members::given;
+use super::members::non_null;
 use super::nearest::nearest;
 
 /// Without one of these a definition says something else.
@@ -64,7 +64,7 @@ const OF_DELETE: [&str; 6] =
 /// Adds a finding for each member that is not evaluated; their places.
 pub fn unread(flow: &Value, findings: &mut Vec<Finding>) -> Vec<String> {
     let mut unread = unread_in(flow, "$", &[&DECIDING, &HARMLESS], findings);
-    if let Some(criteria) = given(flow, "enrollmentCriteria") {
+    if let Some(criteria) = non_null(flow, "enrollmentCriteria") {
         let is_data_set = criteria.get("type").is_some_and(|kind| kind == "DATASET");
         let of_its_type: &[&str] = if is_data_set { &OF_DATA_SETS } else { &[] };
         let known: [&[&str]; 4] =

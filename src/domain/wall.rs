@@ -25,7 +25,7 @@ pub enum Unit {
 }
 
 /// The instant of a wall time; `None` beyond the calendar's end.
-pub fn instant(wall: NaiveDateTime, zone: Tz) -> Option<Time> {
+pub fn to_utc(wall: NaiveDateTime, zone: Tz) -> Option<Time> {
     match zone.from_local_datetime(&wall) {
         LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.to_utc()),
         // Read with the offset of before the gap, it comes out behind it by the gap's length. A day earlier the
@@ -48,7 +48,7 @@ pub fn again(wall: NaiveDateTime, zone: Tz) -> Option<Time> {
 
 /// The instant at which a day begins; where midnight is skipped, the first moment after the gap.
 pub fn start_of_day(day: NaiveDate, zone: Tz) -> Option<Time> {
-    instant(day.and_time(NaiveTime::MIN), zone)
+    to_utc(day.and_time(NaiveTime::MIN), zone)
 }
 
 /// The day on which the unit around a day begins; quarters and years begin with `first_month` (1 to 12).
@@ -90,7 +90,7 @@ mod tests {
 
     fn at(wall: &str, zone: Tz) -> String {
         let wall = NaiveDateTime::parse_from_str(wall, "%Y-%m-%d %H:%M").unwrap();
-        format_time(instant(wall, zone).unwrap())
+        format_time(to_utc(wall, zone).unwrap())
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::criteria::{Finding, Severity};
 use super::enrollment::EnrollmentKey;
 use super::time::Time;
-use super::wall::{again, instant, start_of_day};
+use super::wall::{again, start_of_day, to_utc};
 
 /// What waits for one opening is spread over this long, or over the window where that is shorter.
 const SPREAD: TimeDelta = TimeDelta::minutes(15);
@@ -62,7 +62,7 @@ pub struct Opening {
 
 impl Opening {
     /// The enrollment's own moment after the opening, always the same: not all that waited comes at once.
-    pub fn moment_of(&self, key: &EnrollmentKey) -> Time {
+    pub fn spread(&self, key: &EnrollmentKey) -> Time {
         let room = (self.to - self.from).min(SPREAD).num_milliseconds().max(1).unsigned_abs();
         let ids = [key.account_id, key.enrollment_id, key.action_id];
         // FNV-1a: the same on every machine, for ever.
@@ -146,7 +146,7 @@ fn at_minute(day: NaiveDate, minute: u32, zone: Tz) -> Option<Time> {
     if minute == MINUTES_OF_DAY {
         return start_of_day(day.succ_opt()?, zone);
     }
-    instant(day.and_time(NaiveTime::from_num_seconds_from_midnight_opt(minute * 60, 0)?), zone)
+    to_utc(day.and_time(NaiveTime::from_num_seconds_from_midnight_opt(minute * 60, 0)?), zone)
 }
 
 /// Reads `timeWindows` and `blockedDates` of a definition and adds what is to be said about them; `None` where a part

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::actions::delete_actions;
 use super::criteria::subject::{DataRequirements, RelatedData, Subject};
-use super::criteria::{Criteria, Finding, Seen, Severity, Truth, parse};
+use super::criteria::{Criteria, EvaluationTrace, Finding, Severity, Truth, parse};
 use super::enrollment::Cause;
-use super::members::{given, parse_id};
+use super::members::{non_null, parse_id};
 use super::unread::unread as unread_members;
 use super::windows::{self, Calendar};
 
@@ -65,12 +65,12 @@ impl Workflow {
         Self {
             is_contact_workflow: text("type") == Some("CONTACT_FLOW")
                 && text("objectTypeId") == Some(CONTACT_TYPE)
-                && given(flow, "flowType").is_none_or(|flow_type| flow_type == "WORKFLOW"),
+                && non_null(flow, "flowType").is_none_or(|flow_type| flow_type == "WORKFLOW"),
             is_enabled: flow.get("isEnabled") == Some(&Value::Bool(true)),
             delete_actions: delete_actions(flow, findings),
             should_re_enroll: criteria.get("shouldReEnroll") == Some(&Value::Bool(true)),
             triggers: triggers(criteria, findings),
-            goal: given(flow, "goalFilterBranch")
+            goal: non_null(flow, "goalFilterBranch")
                 .map(|goal| parse::criteria(goal, "$.goalFilterBranch", findings)),
             suppression: suppression(flow, findings),
             calendar: windows::read(flow, findings),
@@ -108,7 +108,7 @@ impl Workflow {
 
 impl Triggers {
     /// An account of every condition in them.
-    pub fn explain(&self, subject: Subject<'_>) -> Vec<Seen> {
+    pub fn explain(&self, subject: Subject<'_>) -> Vec<EvaluationTrace> {
         match self {
             Self::List { enroll, .. } => vec![enroll.explain(subject)],
             Self::Events { events, conditions } => {
@@ -147,7 +147,7 @@ fn any(criteria: &[Criteria], met: impl Fn(&Criteria) -> Truth) -> Truth {
 
 /// Absent, null and the empty list mean that a part is not used.
 fn uses(flow: &Value, name: &str) -> bool {
-    given(flow, name).is_some_and(|member| member.as_array().is_none_or(|items| !items.is_empty()))
+    non_null(flow, name).is_some_and(|member| member.as_array().is_none_or(|items| !items.is_empty()))
 }
 
 /// Membership of any of the suppression segments, or passing the suppression branch, which the vendor's definitions have
@@ -155,8 +155,8 @@ fn uses(flow: &Value, name: &str) -> bool {
 fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
     let at = "$.suppressionListIds";
     let mut parts = segments(flow, at, findings);
-    for (holder, at) in [(Some(flow), "$"), (given(flow, "enrollmentCriteria"), "$.enrollmentCriteria")] {
-        if let Some(branch) = holder.and_then(|holder| given(holder, "suppressionFilterBranch")) {
+    for (holder, at) in [(Some(flow), "$"), (non_null(flow, "enrollmentCriteria"), "$.enrollmentCriteria")] {
+        if let Some(branch) = holder.and_then(|holder| non_null(holder, "suppressionFilterBranch")) {
             parts.push(parse::criteria(branch, &format!("{at}.suppressionFilterBranch"), findings));
         }
     }
@@ -166,7 +166,7 @@ fn suppression(flow: &Value, findings: &mut Vec<Finding>) -> Option<Criteria> {
 }
 
 fn segments(flow: &Value, at: &str, findings: &mut Vec<Finding>) -> Vec<Criteria> {
-    match given(flow, "suppressionListIds") {
+    match non_null(flow, "suppressionListIds") {
         None => Vec::new(),
         Some(Value::Array(ids)) => ids
             .iter()
@@ -210,7 +210,7 @@ fn triggers(criteria: &Value, findings: &mut Vec<Finding>) -> Triggers {
             } else if !lists.is_empty() {
                 conditions.push(Criteria::any(lists, at));
             }
-            if let Some(refinement) = given(criteria, "refinementCriteria") {
+            if let Some(refinement) = non_null(criteria, "refinementCriteria") {
                 conditions.push(parse::criteria(refinement, &format!("{at}.refinementCriteria"), findings));
             }
             Triggers::Events { events, conditions: Criteria::all(conditions, at) }
@@ -241,7 +241,7 @@ fn list(
     findings: &mut Vec<Finding>,
     read: fn(&Value, &str, &mut Vec<Finding>) -> Criteria,
 ) -> Vec<Criteria> {
-    match given(criteria, name) {
+    match non_null(criteria, name) {
         None => Vec::new(),
         Some(Value::Array(branches)) => branches
             .iter()

@@ -86,17 +86,17 @@ impl Authenticator {
 
     /// Who shows this token.
     pub async fn by_token(&self, text: &str, peer: Peer) -> Result<Caller, AuthError> {
-        let shown = self.shown(text, peer)?;
+        let shown = self.parse_rate_limited(text, peer)?;
         let found = self.store.caller(&shown).await.map_err(AuthError::Store)?;
         self.remember(&shown, found.is_some());
-        found.ok_or_else(|| self.refuse(peer))
+        found.ok_or_else(|| self.record_failure(peer))
     }
 
     /// A session for whoever shows this token.
     pub async fn begin_session(&self, text: &str, peer: Peer) -> Result<Credential, AuthError> {
-        let shown = self.shown(text, peer)?;
+        let shown = self.parse_rate_limited(text, peer)?;
         let session = self.store.begin_session(&shown).await.map_err(AuthError::Store)?;
-        session.ok_or_else(|| self.refuse(peer))
+        session.ok_or_else(|| self.record_failure(peer))
     }
 
     /// Whose session this is.
@@ -124,14 +124,14 @@ impl Authenticator {
         accepted.insert(credential.hash());
     }
 
-    fn shown(&self, text: &str, peer: Peer) -> Result<Credential, AuthError> {
+    fn parse_rate_limited(&self, text: &str, peer: Peer) -> Result<Credential, AuthError> {
         if self.guesses.are_too_many(peer.network()) {
             return Err(AuthError::TooMany);
         }
-        Credential::parse(Kind::Token, text).ok_or_else(|| self.refuse(peer))
+        Credential::parse(Kind::Token, text).ok_or_else(|| self.record_failure(peer))
     }
 
-    fn refuse(&self, peer: Peer) -> AuthError {
+    fn record_failure(&self, peer: Peer) -> AuthError {
         self.guesses.count(peer.network());
         AuthError::Unknown
     }

@@ -18,7 +18,7 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the store's answer is good for: probes of several monitors cost one question a second.
 const PROBE_CACHE_TTL: Duration = Duration::from_secs(1);
 /// The store's time to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Asks the store whether it answers.
 pub type Probe = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
@@ -142,7 +142,7 @@ impl Health {
             return answer;
         }
         let question = store.question.get_or_insert_with(|| tokio::spawn((self.shared.probe)()));
-        let answer = match timeout(PATIENCE, question).await {
+        let answer = match timeout(PROBE_TIMEOUT, question).await {
             Ok(done) => {
                 store.question = None;
                 done.unwrap_or(false)
@@ -227,7 +227,7 @@ mod tests {
         assert!(timeout(Duration::from_millis(50), health.store_answers()).await.is_err());
         let begun = Instant::now();
         assert!(!health.store_answers().await);
-        assert!(begun.elapsed() < PATIENCE * 2);
+        assert!(begun.elapsed() < PROBE_TIMEOUT * 2);
         tokio::time::sleep(PROBE_CACHE_TTL).await;
         gate.add_permits(1);
         assert!(health.store_answers().await, "the first question is answered in the end");

@@ -200,25 +200,25 @@ impl Limits {
     }
 
     /// These routes, within the limits.
-    pub fn around(self, routes: Router) -> Router {
-        routes.layer(from_fn_with_state(self, carry_out))
+    pub fn layer(self, routes: Router) -> Router {
+        routes.layer(from_fn_with_state(self, run_to_completion))
     }
 }
 
 /// The body of a request, as it arrived or did not.
 #[derive(Clone)]
-struct Arrived(Result<Arc<[u8]>, BodyError>);
+struct BufferedBody(Result<Arc<[u8]>, BodyError>);
 
 /// Carries a request out to its end, in its turn, whether or not somebody still waits for the answer: no future of the
 /// store is dropped half-way because a client hung up.
-async fn carry_out(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
+async fn run_to_completion(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     if let [reason, ..] = limits.health.startup_failures()[..] {
         return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
     }
     // Before its turn: whoever is slow to say what it wants keeps nobody else waiting.
     let (mut parts, body) = request.into_parts();
-    parts.extensions.insert(Arrived(read(body).await.map(Arc::from)));
+    parts.extensions.insert(BufferedBody(read(body).await.map(Arc::from)));
     // From now on it is not its client who keeps it waiting.
     let _under_way = parts.extensions.get::<Answering>().map(Answering::begin);
     let client = client(&limits.gate, &parts);
@@ -261,7 +261,7 @@ fn not_now(path: &str, status: StatusCode, reason: &str) -> Response {
 ///
 /// Where it was too long, took too long, or ended too early.
 pub fn body_of(request: &Request) -> Result<Arc<[u8]>, BodyError> {
-    request.extensions().get::<Arrived>().map_or(Err(BodyError::Broken), |arrived| arrived.0.clone())
+    request.extensions().get::<BufferedBody>().map_or(Err(BodyError::Broken), |arrived| arrived.0.clone())
 }
 
 /// Reads a body to its end, if it is not too long and does not take too long.

@@ -71,7 +71,7 @@ pub async fn serve(
     };
     let api = api::router(operations.clone(), gate.clone());
     let routes = pages::router(operations, gate).nest("/api/v1", api).layer(Extension(stop));
-    let guarded = limits.around(routes);
+    let guarded = limits.layer(routes);
     server::serve(listener, with_probes(state, guarded), server::Bounds::default(), shutdown).await;
 }
 
@@ -92,19 +92,19 @@ async fn metrics(Shared(state): Shared<State>) -> impl IntoResponse {
 }
 
 async fn livez(Shared(state): Shared<State>) -> Response {
-    verdict(&state.health.liveness_failures())
+    probe_response(&state.health.liveness_failures())
 }
 
 async fn readyz(Shared(state): Shared<State>) -> Response {
-    verdict(&state.health.readiness_failures().await)
+    probe_response(&state.health.readiness_failures().await)
 }
 
 async fn startupz(Shared(state): Shared<State>) -> Response {
-    verdict(&state.health.startup_failures())
+    probe_response(&state.health.startup_failures())
 }
 
 /// 200 where nothing speaks against it, else 503 with one reason a line.
-fn verdict(reasons: &[&str]) -> Response {
+fn probe_response(reasons: &[&str]) -> Response {
     if reasons.is_empty() {
         return "ok\n".into_response();
     }

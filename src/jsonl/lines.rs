@@ -13,7 +13,7 @@ use crate::domain::enrollment::{MAX_BODY_BYTES, blank_last_word};
 /// The place of a line: from the end of the line handed out before (blank lines in between included) to just
 /// after its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
+pub struct AckHandle {
     pub(super) start: u64,
     pub(super) end: u64,
     /// SHA-256 of the source from its beginning to `end`.
@@ -25,7 +25,7 @@ pub(super) struct Lines {
     reader: Box<dyn AsyncBufRead + Send + Unpin>,
     /// Where the next byte of the reader stands in the source.
     offset: u64,
-    /// Where the line in the making starts for its receipt.
+    /// Where the line in the making starts for its handle.
     start: u64,
     /// Its bytes, up to one more than a body may have: enough to see that it is too long.
     line: Vec<u8>,
@@ -54,7 +54,7 @@ impl Lines {
     }
 
     /// The next line that is not empty, without its end; `None` at the end of the source.
-    pub(super) async fn next(&mut self) -> io::Result<Option<(Receipt, Vec<u8>)>> {
+    pub(super) async fn next(&mut self) -> io::Result<Option<(AckHandle, Vec<u8>)>> {
         loop {
             let chunk = self.reader.fill_buf().await?;
             let newline = chunk.iter().position(|byte| *byte == b'\n');
@@ -82,7 +82,7 @@ impl Lines {
         }
     }
 
-    fn finish(&mut self) -> Option<(Receipt, Vec<u8>)> {
+    fn finish(&mut self) -> Option<(AckHandle, Vec<u8>)> {
         let mut line = std::mem::take(&mut self.line);
         let whole = std::mem::take(&mut self.length) == line.len() as u64;
         if whole && line.last() == Some(&b'\r') {
@@ -95,9 +95,9 @@ impl Lines {
             return None;
         }
         let (_, digest) = self.was_read();
-        let receipt = Receipt { start: self.start, end: self.offset, digest };
+        let ack_handle = AckHandle { start: self.start, end: self.offset, digest };
         self.start = self.offset;
-        Some((receipt, line))
+        Some((ack_handle, line))
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
 
     use super::*;
 
-    async fn cut(content: Vec<u8>) -> Vec<(Receipt, Vec<u8>)> {
+    async fn cut(content: Vec<u8>) -> Vec<(AckHandle, Vec<u8>)> {
         // A small buffer, so that lines arrive in pieces.
         let reader = BufReader::with_capacity(7, io::Cursor::new(content));
         let mut lines = Lines::new(Box::new(reader));

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::dead_letter::Origin;
-use crate::ports::{Delivery, Feed, FeedError, ReplayStore, Session, Settlement, Settler, Verdict};
+use crate::ports::{Delivery, Feed, FeedError, ReplayStore, Session, SettleAction, Settlement, Settler};
 
 /// A number of dead letters; ends when all were handed out.
-pub struct ReplayFeed<R>(Letters<R>);
+pub struct ReplayFeed<R>(DeadLetterRows<R>);
 
-struct Letters<R> {
+struct DeadLetterRows<R> {
     /// By id, which is their order: those that are not settled.
     open: Arc<Mutex<BTreeMap<i64, Vec<u8>>>>,
     replays: Arc<R>,
 }
 
-impl<R> Clone for Letters<R> {
+impl<R> Clone for DeadLetterRows<R> {
     fn clone(&self) -> Self {
         Self { open: Arc::clone(&self.open), replays: Arc::clone(&self.replays) }
     }
@@ -25,7 +25,7 @@ impl<R: ReplayStore> ReplayFeed<R> {
     /// Ids and bodies.
     pub fn new(letters: impl IntoIterator<Item = (i64, Vec<u8>)>, replays: Arc<R>) -> Self {
         let open = Arc::new(Mutex::new(letters.into_iter().collect()));
-        Self(Letters { open, replays })
+        Self(DeadLetterRows { open, replays })
     }
 }
 
@@ -48,14 +48,14 @@ pub struct ReplaySession<R> {
 }
 
 impl<R: ReplayStore> Session for ReplaySession<R> {
-    type Receipt = i64;
+    type AckHandle = i64;
     type Settler = ReplaySettler<R>;
 
     async fn next(&mut self) -> Result<Option<Delivery<i64>>, FeedError> {
         let next = self.waiting.pop_front();
-        Ok(next.map(|(receipt, body)| {
-            let origin = Origin::place(Arc::clone(&self.feed), receipt.to_string());
-            Delivery { body, unread: None, redelivered: false, attempt: 0, trace: None, origin, receipt }
+        Ok(next.map(|(ack_handle, body)| {
+            let origin = Origin::place(Arc::clone(&self.feed), ack_handle.to_string());
+            Delivery { body, unread: None, redelivered: false, attempt: 0, trace: None, origin, ack_handle }
         }))
     }
 
@@ -67,7 +67,7 @@ impl<R: ReplayStore> Session for ReplaySession<R> {
 }
 
 /// Removes what was decided, and keeps what was set aside again.
-pub struct ReplaySettler<R>(Letters<R>);
+pub struct ReplaySettler<R>(DeadLetterRows<R>);
 
 impl<R> Clone for ReplaySettler<R> {
     fn clone(&self) -> Self {
@@ -76,7 +76,7 @@ impl<R> Clone for ReplaySettler<R> {
 }
 
 impl<R: ReplayStore> Settler for ReplaySettler<R> {
-    type Receipt = i64;
+    type AckHandle = i64;
 
     /// A letter has nowhere else to wait.
     fn retries(&self) -> u32 {
@@ -88,10 +88,10 @@ impl<R: ReplayStore> Settler for ReplaySettler<R> {
         let mut again = Vec::new();
         for Settlement { delivery, verdict } in settlements {
             match verdict {
-                Verdict::Ack => decided.push(delivery.receipt),
-                Verdict::DeadLetter(rejection) => again.push((delivery.receipt, rejection)),
+                SettleAction::Ack => decided.push(delivery.ack_handle),
+                SettleAction::DeadLetter(rejection) => again.push((delivery.ack_handle, rejection)),
                 // Nobody asks for it, see `retries`: left open, it comes again with the next session.
-                Verdict::Retry => {}
+                SettleAction::Retry => {}
             }
         }
         let settled: Vec<i64> = decided.iter().chain(again.iter().map(|(id, _)| id)).copied().collect();

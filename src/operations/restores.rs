@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Error, Operations};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::format_time;
-use crate::store::restore::{Place, Preview, Refused, Request, RestoreSelection};
+use crate::store::restore::{Preview, Refused, Request, RestoreCursor, RestoreSelection};
 
 /// What a restore did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -31,7 +31,7 @@ impl Operations {
         seen: &mut (dyn FnMut(usize) + Send),
     ) -> (Report, Result<(), Error>) {
         let mut report = Report::default();
-        let mut next = Some(Place::default());
+        let mut next = Some(RestoreCursor::default());
         while let Some(place) = next {
             let batch = match self.store.restore(request, place).await {
                 Ok(batch) => batch,

@@ -54,11 +54,11 @@ impl Operations {
     /// # Errors
     ///
     /// Where there is no such job.
-    pub async fn try_retention(&self, only: Option<&str>) -> Result<Vec<Report>, Error> {
+    pub async fn dry_run_retention(&self, only: Option<&str>) -> Result<Vec<Report>, Error> {
         let waits_until = self.store.clock().await?.jobs_wait_until();
         let mut reports = Vec::new();
         for job in self.jobs(only)? {
-            let mut report = report(job, job.dry_run(&self.store).await.map(RunOutcome::ToItsEnd))?;
+            let mut report = report(job, job.dry_run(&self.store).await.map(RunOutcome::Completed))?;
             report.waits_until = waits_until.filter(|_| job.target.deletes()).map(format_time);
             reports.push(report);
         }
@@ -156,7 +156,7 @@ fn record(run: &LastRun) -> Value {
 fn report(job: &Job, ran: Result<RunOutcome, StoreError>) -> Result<Report, Error> {
     let name = job.name;
     match ran {
-        Ok(RunOutcome::ToItsEnd(report)) => Ok(report),
+        Ok(RunOutcome::Completed(report)) => Ok(report),
         Ok(RunOutcome::AlreadyRunning { by, since }) => Err(Error::Refused(format!(
             "{name} is under way since {} by {by}: wait for its end, which `retention status` shows",
             format_time(since)

@@ -17,9 +17,9 @@ pub fn cloud_event(message: &Message) -> Event {
     let id = format!("{}-{}", message.account_id, message.message_id);
     // We wrote it as JSON. Were it not, it would leave as a text rather than hold up all that waits behind it.
     let (trace, data) =
-        match (serde_json::from_str::<About>(&message.data), serde_json::from_str(&message.data)) {
-            (Ok(About { traceparent: None, .. }), Ok(json)) => (None, Data::Json(json)),
-            (Ok(About { traceparent: Some(trace), .. }), _) => {
+        match (serde_json::from_str::<TraceAndContact>(&message.data), serde_json::from_str(&message.data)) {
+            (Ok(TraceAndContact { traceparent: None, .. }), Ok(json)) => (None, Data::Json(json)),
+            (Ok(TraceAndContact { traceparent: Some(trace), .. }), _) => {
                 (TraceContext::parse(&trace), Data::Other(without_trace(&message.data)))
             }
             _ => (None, Data::Other(Value::String(message.data.clone()))),
@@ -68,14 +68,14 @@ enum Data<'a> {
 /// What is looked for in the data.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct About {
+struct TraceAndContact {
     contact_id: Option<String>,
     traceparent: Option<String>,
 }
 
 /// The contact that a message is about, within its account; `None` where it is about no one contact.
 pub fn contact_of(message: &Message) -> Option<String> {
-    serde_json::from_str::<About>(&message.data).ok()?.contact_id
+    serde_json::from_str::<TraceAndContact>(&message.data).ok()?.contact_id
 }
 
 #[cfg(test)]

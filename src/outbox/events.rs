@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::event::{cloud_event, contact_of};
 use super::leadership::{LEASE, LeaseKeeper};
-use super::rounds::{self, PollResult, Work};
+use super::rounds::{self, OutboxSender, PollResult};
 use crate::ports::{Event, FeedError, Publisher, Stop};
 use crate::store::lease::LeaseName;
 use crate::store::outbox::Message;
@@ -43,7 +43,7 @@ pub async fn run<P: Publisher>(publisher: P, store: Store, options: Options, sto
 
 /// Why a round did not go well.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum PublishError {
     #[error("{0}")]
     Store(#[from] StoreError),
     // A topology that needs a person as well: the feed, which declares the same, ends the service over it.
@@ -59,13 +59,13 @@ struct Events<P> {
     leadership: LeaseKeeper,
 }
 
-impl<P: Publisher> Work for Events<P> {
-    type Trouble = Trouble;
+impl<P: Publisher> OutboxSender for Events<P> {
+    type Error = PublishError;
     const NOT_DONE: &'static str = "events not published";
     /// How long an event waits at the most while all is well.
     const POLL: Duration = Duration::from_millis(200);
 
-    async fn round(&mut self) -> Result<PollResult, Trouble> {
+    async fn round(&mut self) -> Result<PollResult, PublishError> {
         let Some(lease) = self.leadership.lease().await? else { return Ok(PollResult::Elsewhere) };
         let messages = first_of_each_contact(self.store.events(ROUND).await?);
         if messages.is_empty() {
@@ -93,17 +93,17 @@ impl<P: Publisher> Work for Events<P> {
             None => Ok(PollResult::More),
             Some(reason) => {
                 let unconfirmed = messages.len() - confirmed.len();
-                Err(Trouble::NotConfirmed { unconfirmed, sent: messages.len(), reason })
+                Err(PublishError::NotConfirmed { unconfirmed, sent: messages.len(), reason })
             }
         }
     }
 
     /// Confirmations may still be on their way, and belong to nobody any more.
-    async fn let_go(&mut self) {
+    async fn abort(&mut self) {
         self.publisher.disconnect().await;
     }
 
-    async fn resign(self) {
+    async fn release_lease(self) {
         self.leadership.resign().await;
     }
 }
@@ -111,7 +111,7 @@ impl<P: Publisher> Work for Events<P> {
 impl<P: Publisher> Events<P> {
     /// Waits for the confirmations as long as the connection lives and the lease is ours; a broker in alarm may
     /// let both last. `None`: the lease is another's.
-    async fn publish(&mut self, events: Vec<Event>) -> Result<Option<Vec<Result<(), String>>>, Trouble> {
+    async fn publish(&mut self, events: Vec<Event>) -> Result<Option<Vec<Result<(), String>>>, PublishError> {
         match self.leadership.keep_while(self.publisher.publish(events)).await? {
             Some(answers) => Ok(Some(answers?)),
             None => Ok(None),

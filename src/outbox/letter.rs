@@ -5,7 +5,7 @@ use crate::store::mail::{ConfirmedErasure, Mail};
 
 /// A mail but for its sender and its recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct Email {
     /// The same at every try: who receives it twice knows it by this. The sender's domain completes it.
     pub id: String,
     pub date: Time,
@@ -14,7 +14,7 @@ pub struct Letter {
 }
 
 /// The letter of a mail.
-pub fn letter(mail: &Mail) -> Letter {
+pub fn letter(mail: &Mail) -> Email {
     let account_id = mail.account_id;
     let erasures = &mail.confirmation.erasures;
     let what = match &erasures[..] {
@@ -28,7 +28,7 @@ pub fn letter(mail: &Mail) -> Letter {
          A receipt counts what was deleted and holds nothing of the person.\n",
         mail.confirmation.erased_at
     );
-    Letter {
+    Email {
         // The time tells the messages of two stores apart that send from one address.
         id: format!("erasure-{account_id}-{}-{}", mail.message_id, mail.created_at.timestamp_micros()),
         date: mail.created_at,

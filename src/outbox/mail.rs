@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::leadership::{LEASE, LeaseKeeper};
 use super::letter::letter;
-use super::rounds::{self, PollResult, Work};
+use super::rounds::{self, OutboxSender, PollResult};
 use super::smtp::{SendError, Smtp};
 use crate::ports::Stop;
 use crate::store::lease::LeaseName;
@@ -74,7 +74,7 @@ impl Mails {
     }
 
     /// What becomes of a mail; `None` where the lease was lost meanwhile.
-    async fn deliver(&mut self, mail: &Mail) -> Result<Option<Outcome>, Trouble> {
+    async fn deliver(&mut self, mail: &Mail) -> Result<Option<Outcome>, MailError> {
         let (account_id, message_id) = (mail.account_id, mail.message_id);
         let Some(address) = &mail.address else {
             warn!(account_id, message_id, "confirmation dropped: its user is gone");
@@ -89,7 +89,7 @@ impl Mails {
                 count("sent");
                 Outcome::Sent
             }
-            Err(away @ SendError::Away(_)) => return Err(Trouble::Away(away)),
+            Err(away @ SendError::Away(_)) => return Err(MailError::Away(away)),
             Err(SendError::Refused(problem)) if mail.age >= self.give_up_after => {
                 warn!(account_id, message_id, problem, "confirmation dropped: refused for too long");
                 count("given_up");
@@ -109,12 +109,12 @@ impl Mails {
     }
 }
 
-impl Work for Mails {
-    type Trouble = Trouble;
+impl OutboxSender for Mails {
+    type Error = MailError;
     const NOT_DONE: &'static str = "confirmations not sent";
     const POLL: Duration = Duration::from_secs(1);
 
-    async fn round(&mut self) -> Result<PollResult, Trouble> {
+    async fn round(&mut self) -> Result<PollResult, MailError> {
         let Some(lease) = self.leadership.lease().await? else { return Ok(PollResult::Elsewhere) };
         let mails = self.store.mails(ROUND).await?;
         if mails.is_empty() {
@@ -131,16 +131,16 @@ impl Work for Mails {
     }
 
     /// Each mail had a connection of its own.
-    async fn let_go(&mut self) {}
+    async fn abort(&mut self) {}
 
-    async fn resign(self) {
+    async fn release_lease(self) {
         self.leadership.resign().await;
     }
 }
 
 /// Why a round did not go well.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum MailError {
     #[error("{0}")]
     Store(#[from] StoreError),
     #[error("{0}")]

@@ -22,33 +22,33 @@ pub enum PollResult {
 }
 
 /// What is done round after round.
-pub trait Work: Send {
+pub trait OutboxSender: Send {
     /// Why a round did not go well.
-    type Trouble: Display + Send;
+    type Error: Display + Send;
     /// Stands in the log where a round did not go well.
     const NOT_DONE: &'static str;
     /// Between two looks at an outbox that was empty.
     const POLL: Duration;
 
-    fn round(&mut self) -> impl Future<Output = Result<PollResult, Self::Trouble>> + Send;
+    fn round(&mut self) -> impl Future<Output = Result<PollResult, Self::Error>> + Send;
 
     /// Drops what the round had in hand: it failed, or another instance has taken over.
-    fn let_go(&mut self) -> impl Future<Output = ()> + Send;
+    fn abort(&mut self) -> impl Future<Output = ()> + Send;
 
     /// Leaves in good order: another instance need not wait for the end of the lease.
-    fn resign(self) -> impl Future<Output = ()> + Send;
+    fn release_lease(self) -> impl Future<Output = ()> + Send;
 }
 
 /// Works until it is asked to stop, and then on what waits at that moment; trouble is waited out for as long as it
 /// takes, unless it was asked to stop.
-pub async fn run<W: Work>(mut work: W, longest_pause: Duration, mut stop: Stop) {
+pub async fn run<W: OutboxSender>(mut work: W, longest_pause: Duration, mut stop: Stop) {
     let mut backoff = Backoff::new(longest_pause);
     loop {
         // Asked before the round: the last one sees all that was committed before the stop.
         let last = stop.is_requested();
         let round = work.round().await;
         if !matches!(round, Ok(PollResult::More | PollResult::Empty)) {
-            work.let_go().await;
+            work.abort().await;
         }
         let pause = match round {
             Ok(round) => {
@@ -77,6 +77,6 @@ pub async fn run<W: Work>(mut work: W, longest_pause: Duration, mut stop: Stop) 
             () = tokio::time::sleep(pause) => {}
         }
     }
-    work.let_go().await;
-    work.resign().await;
+    work.abort().await;
+    work.release_lease().await;
 }

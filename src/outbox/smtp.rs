@@ -7,7 +7,7 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::transport::smtp::Error;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-use super::letter::Letter;
+use super::letter::Email;
 use crate::domain::address::is_plain_address;
 
 /// How long the server may take to answer a command.
@@ -47,7 +47,7 @@ impl Smtp {
     }
 
     /// Sends a letter; `Ok` where the server has taken it over.
-    pub async fn send(&self, letter: Letter, to: &str) -> Result<(), SendError> {
+    pub async fn send(&self, letter: Email, to: &str) -> Result<(), SendError> {
         let message = self.message(letter, to).map_err(SendError::Refused)?;
         let Err(error) = self.transport.send(message).await else { return Ok(()) };
         // A server that lets nobody in refuses everything: that is not this letter's fault.
@@ -64,7 +64,7 @@ impl Smtp {
         })
     }
 
-    fn message(&self, letter: Letter, to: &str) -> Result<Message, String> {
+    fn message(&self, letter: Email, to: &str) -> Result<Message, String> {
         let to = address(to).ok_or("the user's address is none")?;
         Message::builder()
             .from(Mailbox::new(Some("contact-reaper".to_owned()), self.from.clone()))

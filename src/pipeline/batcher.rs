@@ -59,12 +59,12 @@ mod tests {
                 attempt,
                 trace: None,
                 origin: Origin::place("test".into(), String::new()),
-                receipt: kind,
+                ack_handle: kind,
             });
         }
         let mut taken = Vec::new();
         while !batcher.is_empty() {
-            taken.push(batcher.take().iter().map(|delivery| delivery.receipt).collect());
+            taken.push(batcher.take().iter().map(|delivery| delivery.ack_handle).collect());
         }
         taken
     }

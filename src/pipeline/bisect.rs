@@ -7,27 +7,27 @@ use crate::ports::{DecideError, Decided, RetryReason};
 
 /// What was found out about one message.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum EnrollmentResult {
     /// Committed.
     Decided(Decided),
     /// The store cannot take it.
-    Unfit(String),
+    Poison(String),
     /// Something was in its way, as often as it was tried.
-    InTheWay(RetryReason, String),
+    Blocked(RetryReason, String),
 }
 
 /// What to do after a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextAction {
     /// Ask for the next part.
-    GoOn,
+    Continue,
     /// The same part again, after a pause.
-    Pause,
+    Backoff,
 }
 
 /// A batch on its way to its answers.
-pub struct Parts {
-    answers: Vec<Option<Answer>>,
+pub struct BatchBisector {
+    answers: Vec<Option<EnrollmentResult>>,
     /// Without an answer yet; the last one is next.
     open: Vec<Range<usize>>,
     /// How often a message that stands alone is tried again at its place.
@@ -35,7 +35,7 @@ pub struct Parts {
     tries_left: u32,
 }
 
-impl Parts {
+impl BatchBisector {
     pub fn new(count: usize, tries: u32) -> Self {
         let open = if count == 0 { Vec::new() } else { vec![0..count; 1] };
         Self { answers: vec![None; count], open, tries, tries_left: tries }
@@ -50,44 +50,44 @@ impl Parts {
     pub fn decided(&mut self, answers: Vec<Decided>) {
         let part = self.answered();
         for (slot, answer) in self.answers[part].iter_mut().zip(answers) {
-            *slot = Some(Answer::Decided(answer));
+            *slot = Some(EnrollmentResult::Decided(answer));
         }
     }
 
     /// The next part was not decided.
-    pub fn failed(&mut self, error: DecideError) -> Step {
+    pub fn failed(&mut self, error: DecideError) -> NextAction {
         let alone = self.next().is_some_and(|part| part.len() == 1);
         match error {
-            DecideError::Away(_) => return Step::Pause,
-            DecideError::InTheWay { .. } if alone && self.tries_left > 0 => {
+            DecideError::Unavailable(_) => return NextAction::Backoff,
+            DecideError::Blocked { .. } if alone && self.tries_left > 0 => {
                 self.tries_left -= 1;
-                return Step::Pause;
+                return NextAction::Backoff;
             }
-            DecideError::InTheWay { obstacle, problem } if alone => {
-                self.answer(Answer::InTheWay(obstacle, problem));
+            DecideError::Blocked { reason, message } if alone => {
+                self.answer(EnrollmentResult::Blocked(reason, message));
             }
-            DecideError::Unfit(problem) if alone => self.answer(Answer::Unfit(problem)),
+            DecideError::Poison(problem) if alone => self.answer(EnrollmentResult::Poison(problem)),
             // Each costs its own timeout, so that only those pay it that something is in the way of.
-            DecideError::InTheWay { .. } => {
+            DecideError::Blocked { .. } => {
                 let part = self.answered();
                 self.open.extend(part.rev().map(|index| index..index + 1));
             }
-            DecideError::Unfit(_) => {
+            DecideError::Poison(_) => {
                 let part = self.answered();
                 let middle = part.start + part.len() / 2;
                 self.open.extend([middle..part.end, part.start..middle]);
             }
         }
-        Step::GoOn
+        NextAction::Continue
     }
 
     /// The answers in the order of arrival; none is missing once there is no next part.
-    pub fn into_answers(self) -> Vec<Answer> {
-        let unanswered = || Answer::Unfit("the store gave no answer".to_owned());
+    pub fn into_answers(self) -> Vec<EnrollmentResult> {
+        let unanswered = || EnrollmentResult::Poison("the store gave no answer".to_owned());
         self.answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
     }
 
-    fn answer(&mut self, answer: Answer) {
+    fn answer(&mut self, answer: EnrollmentResult) {
         let part = self.answered();
         if let Some(slot) = self.answers.get_mut(part.start) {
             *slot = Some(answer);
@@ -112,26 +112,26 @@ mod tests {
     }
 
     fn in_the_way() -> DecideError {
-        DecideError::InTheWay { obstacle: RetryReason::TimedOut, problem: "57014".to_owned() }
+        DecideError::Blocked { reason: RetryReason::TimedOut, message: "57014".to_owned() }
     }
 
     /// Has `count` messages decided by somebody who fails like this on every part with message `bad` in it: the parts
     /// that were asked for, and the answers in short.
     fn play(count: usize, bad: usize, error: &DecideError) -> (Vec<Range<usize>>, String) {
-        let mut parts = Parts::new(count, 0);
+        let mut parts = BatchBisector::new(count, 0);
         let mut asked = Vec::new();
         while let Some(part) = parts.next() {
             asked.push(part.clone());
             if part.contains(&bad) {
-                assert_eq!(parts.failed(error.clone()), Step::GoOn);
+                assert_eq!(parts.failed(error.clone()), NextAction::Continue);
             } else {
                 parts.decided(decided(part.len()));
             }
         }
         let short = |answer| match answer {
-            Answer::Decided(_) => 'd',
-            Answer::Unfit(_) => 'u',
-            Answer::InTheWay(..) => 'w',
+            EnrollmentResult::Decided(_) => 'd',
+            EnrollmentResult::Poison(_) => 'u',
+            EnrollmentResult::Blocked(..) => 'w',
         };
         (asked, parts.into_answers().into_iter().map(short).collect())
     }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn poison_message_is_isolated_by_bisection() {
-        let (asked, answers) = play(8, 5, &DecideError::Unfit(String::new()));
+        let (asked, answers) = play(8, 5, &DecideError::Poison(String::new()));
         assert_eq!(answers, "dddddudd");
         assert_eq!(asked, [0..8, 0..4, 4..8, 4..6, 4..5, 5..6, 6..8]);
     }
@@ -157,20 +157,20 @@ mod tests {
 
     #[test]
     fn while_the_store_is_away_nothing_moves() {
-        let mut parts = Parts::new(3, 0);
+        let mut parts = BatchBisector::new(3, 0);
         for _ in 0..50 {
-            assert_eq!(parts.failed(DecideError::Away(String::new())), Step::Pause);
+            assert_eq!(parts.failed(DecideError::Unavailable(String::new())), NextAction::Backoff);
             assert_eq!(parts.next(), Some(0..3));
         }
     }
 
     #[test]
     fn without_retry_queues_a_message_is_retried_in_place() {
-        let mut parts = Parts::new(1, 2);
-        assert_eq!(parts.failed(in_the_way()), Step::Pause);
-        assert_eq!(parts.failed(in_the_way()), Step::Pause);
-        assert_eq!(parts.failed(in_the_way()), Step::GoOn);
+        let mut parts = BatchBisector::new(1, 2);
+        assert_eq!(parts.failed(in_the_way()), NextAction::Backoff);
+        assert_eq!(parts.failed(in_the_way()), NextAction::Backoff);
+        assert_eq!(parts.failed(in_the_way()), NextAction::Continue);
         assert_eq!(parts.next(), None);
-        assert!(matches!(parts.into_answers()[..], [Answer::InTheWay(RetryReason::TimedOut, _)]));
+        assert!(matches!(parts.into_answers()[..], [EnrollmentResult::Blocked(RetryReason::TimedOut, _)]));
     }
 }

@@ -1,9 +1,9 @@
 //! What one message came to, and how it is settled. Pure.
 
-use super::bisect::Answer;
+use super::bisect::EnrollmentResult;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{DeadLetterReason, EnrollmentKey, NewEnrollment, Rejection};
-use crate::ports::{Decided, RetryReason, Verdict};
+use crate::ports::{Decided, RetryReason, SettleAction};
 
 /// What one message came to.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub enum Disposition {
     /// It cannot be decided: the dead letter is to be written by itself.
     GivenUp(Rejection),
     /// It is tried again later; by its key it is known, if it was read.
-    PutOff(Option<EnrollmentKey>, RetryReason, String),
+    Retry(Option<EnrollmentKey>, RetryReason, String),
 }
 
 /// How often a message was tried, and may be.
@@ -32,21 +32,21 @@ pub struct RetryBudget {
 
 impl Disposition {
     /// What was read of a message, and what was found out about it. One that was not read stays what it is.
-    pub fn of(event: Result<NewEnrollment, Rejection>, answer: Answer, tries: RetryBudget) -> Self {
+    pub fn of(event: Result<NewEnrollment, Rejection>, answer: EnrollmentResult, tries: RetryBudget) -> Self {
         let give_up = |event: Result<_, _>, reason, detail| {
             Self::GivenUp(event.err().unwrap_or(Rejection { reason, detail }))
         };
         match (answer, event) {
-            (Answer::Decided(Decided { decision: Decision::DeadLetter(rejection), .. }), _)
-            | (Answer::Decided(_), Err(rejection)) => Self::Rejected(rejection),
-            (Answer::Decided(decided), Ok(enrollment)) => Self::Decided(enrollment, decided),
-            (Answer::Unfit(problem), event) => {
+            (EnrollmentResult::Decided(Decided { decision: Decision::DeadLetter(rejection), .. }), _)
+            | (EnrollmentResult::Decided(_), Err(rejection)) => Self::Rejected(rejection),
+            (EnrollmentResult::Decided(decided), Ok(enrollment)) => Self::Decided(enrollment, decided),
+            (EnrollmentResult::Poison(problem), event) => {
                 give_up(event, DeadLetterReason::Poison, format!("$.data: {problem}"))
             }
-            (Answer::InTheWay(obstacle, problem), event) if tries.attempt < tries.retries => {
-                Self::PutOff(event.ok().map(|enrollment| enrollment.key), obstacle, problem)
+            (EnrollmentResult::Blocked(reason, problem), event) if tries.attempt < tries.retries => {
+                Self::Retry(event.ok().map(|enrollment| enrollment.key), reason, problem)
             }
-            (Answer::InTheWay(_, problem), event) => {
+            (EnrollmentResult::Blocked(_, problem), event) => {
                 let times = (tries.attempt.min(tries.retries) + 1) * tries.at_once;
                 let detail = format!("$.data: {problem}; tried {times} times");
                 give_up(event, DeadLetterReason::RetriesExhausted, detail)
@@ -55,14 +55,14 @@ impl Disposition {
     }
 
     /// How it is settled. `None`: not at all, it is given back; a service that stops spends nobody's attempts.
-    pub fn verdict(&self, stopping: bool) -> Option<Verdict> {
+    pub fn verdict(&self, stopping: bool) -> Option<SettleAction> {
         match self {
-            Self::Decided(..) => Some(Verdict::Ack),
+            Self::Decided(..) => Some(SettleAction::Ack),
             Self::Rejected(rejection) | Self::GivenUp(rejection) => {
-                Some(Verdict::DeadLetter(rejection.clone()))
+                Some(SettleAction::DeadLetter(rejection.clone()))
             }
-            Self::PutOff(..) if stopping => None,
-            Self::PutOff(..) => Some(Verdict::Retry),
+            Self::Retry(..) if stopping => None,
+            Self::Retry(..) => Some(SettleAction::Retry),
         }
     }
 }
@@ -79,14 +79,17 @@ mod tests {
             "data": {"accountId": "1", "workflowId": "5", "actionId": "2", "enrollmentId": "9001",
                 "objectTypeId": "0-1", "objectId": "512", "enrolledAt": "2026-11-21T10:00:00Z", "cause": "MANUAL"}});
         let enrollment = parse_event(event.to_string().as_bytes()).unwrap();
-        let answer = Answer::InTheWay(RetryReason::Contended, "a lock".to_owned());
+        let answer = EnrollmentResult::Blocked(RetryReason::Contended, "a lock".to_owned());
         Disposition::of(Ok(enrollment), answer, RetryBudget { attempt, retries, at_once })
     }
 
     #[test]
     fn a_message_goes_up_to_the_last_rung_and_then_to_the_dead_letters() {
         for attempt in 0..5 {
-            assert!(matches!(in_the_way(attempt, 5, 1).verdict(false), Some(Verdict::Retry)), "{attempt}");
+            assert!(
+                matches!(in_the_way(attempt, 5, 1).verdict(false), Some(SettleAction::Retry)),
+                "{attempt}"
+            );
         }
         for (attempt, retries, at_once, times) in [(5, 5, 1, 6), (9, 5, 1, 6), (0, 0, 6, 6)] {
             let Disposition::GivenUp(rejection) = in_the_way(attempt, retries, at_once) else {
@@ -101,7 +104,7 @@ mod tests {
     fn shutdown_requeues_instead_of_scheduling_retries() {
         assert!(in_the_way(0, 5, 1).verdict(true).is_none());
         assert!(
-            matches!(in_the_way(5, 5, 1).verdict(true), Some(Verdict::DeadLetter(_))),
+            matches!(in_the_way(5, 5, 1).verdict(true), Some(SettleAction::DeadLetter(_))),
             "its last try was made"
         );
     }

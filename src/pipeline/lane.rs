@@ -8,7 +8,7 @@ use metrics::{counter, gauge, histogram};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::bisect::{Answer, Parts, Step};
+use super::bisect::{BatchBisector, EnrollmentResult, NextAction};
 use super::disposition::{Disposition, RetryBudget};
 use super::{Options, Outcome, StateCallback};
 use crate::backoff::Backoff;
@@ -31,8 +31,8 @@ const RELEASE_AFTER: Duration = Duration::from_mins(10);
 /// # Errors
 ///
 /// Nothing of the batch was settled, or not all: what was not comes again.
-pub async fn work<S: Settler, D: Decider>(
-    batch: Vec<Delivery<S::Receipt>>,
+pub async fn process_batch<S: Settler, D: Decider>(
+    batch: Vec<Delivery<S::AckHandle>>,
     decider: D,
     settler: S,
     options: Options,
@@ -65,7 +65,7 @@ impl Drop for InFlight {
 }
 
 async fn decide_and_settle<S: Settler, D: Decider>(
-    batch: Vec<Delivery<S::Receipt>>,
+    batch: Vec<Delivery<S::AckHandle>>,
     decider: &D,
     settler: &S,
     options: &Options,
@@ -77,7 +77,7 @@ async fn decide_and_settle<S: Settler, D: Decider>(
         .increment(batch.iter().filter(|delivery| delivery.redelivered).count() as u64);
     let started = Instant::now();
     let part = span.part("decide");
-    let judged = judge(&batch, settler.retries(), decider, options, stop.clone()).await?;
+    let judged = decide_batch(&batch, settler.retries(), decider, options, stop.clone()).await?;
     drop(part);
     histogram!(telemetry::BATCH_SECONDS, "phase" => "decide").record(started.elapsed());
     for message in &judged {
@@ -98,9 +98,9 @@ async fn decide_and_settle<S: Settler, D: Decider>(
             Disposition::Rejected(rejection) | Disposition::GivenUp(rejection) => {
                 counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => rejection.reason.as_str()).increment(1);
             }
-            Disposition::PutOff(..) if stopping => {}
-            Disposition::PutOff(_, obstacle, _) => {
-                counter!(telemetry::RETRIES_TOTAL, "reason" => obstacle.as_str()).increment(1);
+            Disposition::Retry(..) if stopping => {}
+            Disposition::Retry(_, reason, _) => {
+                counter!(telemetry::RETRIES_TOTAL, "reason" => reason.as_str()).increment(1);
             }
         }
     }
@@ -108,7 +108,7 @@ async fn decide_and_settle<S: Settler, D: Decider>(
 }
 
 /// Reads the messages and has them decided, and those that are given up set aside.
-async fn judge<'a, R, D: Decider>(
+async fn decide_batch<'a, R, D: Decider>(
     batch: &'a [Delivery<R>],
     retries: u32,
     decider: &D,
@@ -122,7 +122,7 @@ async fn judge<'a, R, D: Decider>(
     };
     let mut messages: Vec<Message<'_>> = batch.iter().map(read).collect();
     let at_once = if retries == 0 { LOCAL_RETRIES } else { 0 };
-    let parts = Parts::new(messages.len(), at_once);
+    let parts = BatchBisector::new(messages.len(), at_once);
     let answers = decide(&mut messages, parts, decider, options, stop.clone()).await?;
     let mut judged = Vec::with_capacity(messages.len());
     for (Message { event, arrived }, answer) in messages.into_iter().zip(answers) {
@@ -139,11 +139,11 @@ async fn judge<'a, R, D: Decider>(
 /// While the store is away nothing is consumed and no attempt is spent: the lane waits here.
 async fn decide<D: Decider>(
     messages: &mut [Message<'_>],
-    mut parts: Parts,
+    mut parts: BatchBisector,
     decider: &D,
     options: &Options,
     mut stop: Stop,
-) -> Result<Vec<Answer>, FeedError> {
+) -> Result<Vec<EnrollmentResult>, FeedError> {
     let mut patience = StoreBackoff::new(options);
     while let Some(part) = parts.next() {
         match decider.decide(&messages[part.clone()]).await {
@@ -154,10 +154,10 @@ async fn decide<D: Decider>(
             Err(error) => {
                 let problem = error.to_string();
                 // Without an answer from the store it may have been committed all the same.
-                if !matches!(error, DecideError::Unfit(_)) {
+                if !matches!(error, DecideError::Poison(_)) {
                     messages[part].iter_mut().for_each(|message| message.arrived.may_repeat = true);
                 }
-                if parts.failed(error) == Step::Pause {
+                if parts.failed(error) == NextAction::Backoff {
                     patience.wait(&problem, &mut stop).await?;
                 }
             }
@@ -254,10 +254,10 @@ pub(super) fn report(judged: &Disposition, options: &Options) {
                 observer(Outcome::DeadLetter(rejection));
             }
         }
-        Disposition::PutOff(key, obstacle, problem) => warn!(
+        Disposition::Retry(key, reason, problem) => warn!(
             account.id = key.map(|key| key.account_id),
             enrollment.id = key.map(|key| key.enrollment_id),
-            reason = obstacle.as_str(),
+            reason = reason.as_str(),
             error = problem,
             "enrollment put off"
         ),

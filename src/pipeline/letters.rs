@@ -12,14 +12,14 @@ use tracing::{info, warn};
 use super::open;
 use crate::backoff::Backoff;
 use crate::domain::enrollment::Rejection;
-use crate::ports::{DecideError, Decider, Feed, FeedError, Session, Settlement, Settler, Stop, Verdict};
+use crate::ports::{DecideError, Decider, Feed, FeedError, Session, SettleAction, Settlement, Settler, Stop};
 use crate::telemetry;
 
-/// Takes them in until asked to stop. A letter's receipt says why it was set aside.
+/// Takes them in until asked to stop. A letter's handle says why it was set aside.
 pub async fn run<F, D>(mut feed: F, decider: D, max_reconnect_delay: Duration, mut stop: Stop)
 where
     F: Feed,
-    <F::Session as Session>::Receipt: AsRef<Rejection>,
+    <F::Session as Session>::AckHandle: AsRef<Rejection>,
     D: Decider,
 {
     let mut backoff = Backoff::new(max_reconnect_delay);
@@ -46,7 +46,7 @@ where
 async fn take_in<S, D>(mut session: S, decider: &D, stop: &mut Stop) -> Result<(), FeedError>
 where
     S: Session,
-    S::Receipt: AsRef<Rejection>,
+    S::AckHandle: AsRef<Rejection>,
     D: Decider,
 {
     let settler = session.settler();
@@ -61,11 +61,11 @@ where
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         };
-        let rejection = delivery.receipt.as_ref().clone();
+        let rejection = delivery.ack_handle.as_ref().clone();
         match decider.set_aside(delivery.arrived(), &rejection).await {
             Ok(()) => {}
             // Left in hand it does not hold up the others.
-            Err(DecideError::Unfit(problem)) => {
+            Err(DecideError::Poison(problem)) => {
                 warn!(error = problem, "a dead letter stays with the broker");
                 continue;
             }
@@ -73,7 +73,7 @@ where
         }
         let reason = rejection.reason.as_str();
         info!(reason, detail = rejection.detail, "dead letter of the broker taken in");
-        let verdict = Verdict::DeadLetter(rejection);
+        let verdict = SettleAction::DeadLetter(rejection);
         if let Err(error) = settler.settle(vec![Settlement { delivery, verdict }]).await {
             break Err(error);
         }

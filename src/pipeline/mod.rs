@@ -95,7 +95,7 @@ pub async fn run<F: Feed, D: Decider>(
                     counter!(telemetry::FEED_RECONNECTS_TOTAL).increment(1);
                 }
                 connected(&options, true);
-                let end = generation(session, &decider, &options, &stop).await;
+                let end = run_session(session, &decider, &options, &stop).await;
                 connected(&options, false);
                 match end {
                     Ok(end) => return Ok(end),
@@ -121,7 +121,7 @@ pub async fn run<F: Feed, D: Decider>(
 
 /// Takes no message that nobody could decide: each would be one delivery nearer to the broker's limit.
 async fn open<F: Feed, D: Decider>(feed: &mut F, decider: &D) -> Result<F::Session, FeedError> {
-    if !decider.answers().await {
+    if !decider.is_available().await {
         return Err(FeedError::Transient(
             "the store does not answer; nothing is consumed until it does".to_owned(),
         ));
@@ -151,8 +151,8 @@ fn init_metrics() {
     for reason in DeadLetterReason::ALL {
         counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => reason.as_str()).increment(0);
     }
-    for obstacle in RetryReason::ALL {
-        counter!(telemetry::RETRIES_TOTAL, "reason" => obstacle.as_str()).increment(0);
+    for reason in RetryReason::ALL {
+        counter!(telemetry::RETRIES_TOTAL, "reason" => reason.as_str()).increment(0);
     }
     for phase in ["decide", "settle"] {
         drop(histogram!(telemetry::BATCH_SECONDS, "phase" => phase));
@@ -167,7 +167,7 @@ fn connected(options: &Options, connected: bool) {
 }
 
 /// One session of the feed, from its first delivery to its end.
-async fn generation<S: Session, D: Decider>(
+async fn run_session<S: Session, D: Decider>(
     mut session: S,
     decider: &D,
     options: &Options,
@@ -195,7 +195,7 @@ async fn generation<S: Session, D: Decider>(
                 quit.send_replace(true);
                 ending = ending.or(Some(End::Stopped));
             }
-            Some(done) = lanes.join_next() => if let Err(error) = outcome(done) { break Err(error) },
+            Some(done) = lanes.join_next() => if let Err(error) = join_result(done) { break Err(error) },
             next = session.next(), if ending.is_none() && !batcher.is_full() => match next {
                 Ok(Some(delivery)) => batcher.push(delivery),
                 Ok(None) => ending = Some(End::Finished),
@@ -203,7 +203,7 @@ async fn generation<S: Session, D: Decider>(
             },
             () = std::future::ready(()), if !batcher.is_empty() && lanes.len() < options.lanes => {
                 let (decider, settler) = (decider.clone(), settler.clone());
-                lanes.spawn(lane::work(batcher.take(), decider, settler, options.clone(), given_up.clone()));
+                lanes.spawn(lane::process_batch(batcher.take(), decider, settler, options.clone(), given_up.clone()));
             }
         }
     };
@@ -219,6 +219,6 @@ async fn generation<S: Session, D: Decider>(
 }
 
 /// A lane that panicked ends the session: its messages come again.
-fn outcome(done: Result<Result<(), FeedError>, tokio::task::JoinError>) -> Result<(), FeedError> {
+fn join_result(done: Result<Result<(), FeedError>, tokio::task::JoinError>) -> Result<(), FeedError> {
     done.unwrap_or_else(|_| Err(FeedError::Transient("a batch ended in a panic".to_owned())))
 }

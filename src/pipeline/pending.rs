@@ -14,7 +14,7 @@ use crate::ports::Stop;
 use crate::store::{Rules, Store};
 
 /// Between two looks.
-const EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Takes them up until asked to stop; once at least, so that a run that ends at once does its share.
 pub async fn run(store: Store, rules: Rules, options: Options, mut stop: Stop) {
@@ -25,7 +25,7 @@ pub async fn run(store: Store, rules: Rules, options: Options, mut stop: Stop) {
         }
         tokio::select! {
             () = stop.requested() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }

@@ -63,20 +63,20 @@ async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Se
         if leading != led {
             info!(scheduler.leader = leading, "scheduler lease changed hands");
         }
-        say(&leads, leading);
+        set_leading(&leads, leading);
         tokio::select! {
             () = stop.requested() => {}
             () = tokio::time::sleep(TICK.mul_f64(0.75 + chance() / 2.0)) => {}
         }
     }
-    say(&leads, false);
+    set_leading(&leads, false);
     gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(0.0);
     if let Err(problem) = store.release_lease(LeaseName::Schedule, &options.holder).await {
         warn!(error = %problem, "scheduler lease not released; it ends by itself");
     }
 }
 
-fn say(leads: &watch::Sender<bool>, leading: bool) {
+fn set_leading(leads: &watch::Sender<bool>, leading: bool) {
     leads.send_replace(leading);
     gauge!(telemetry::SCHEDULER_LEADER).set(if leading { 1.0 } else { 0.0 });
 }
@@ -100,7 +100,7 @@ async fn tick(
         gauge!(telemetry::PURGE_WAITS_FOR_CLOCK).set(0.0);
         return Ok(false);
     }
-    say(leads, true);
+    set_leading(leads, true);
     let deletions_wait = deletions_wait(store).await?;
     let by = format!("scheduler:{}", options.holder);
     let runner = RunContext { store, by, office: Some(office), lags: &options.lags, stop };
@@ -114,8 +114,8 @@ async fn tick(
             continue;
         }
         match job.run(&runner).await {
-            Ok(RunOutcome::ToItsEnd(report)) if report.stopped_by == "lease_lost" => return Ok(false),
-            Ok(RunOutcome::ToItsEnd(report)) => info!(
+            Ok(RunOutcome::Completed(report)) if report.stopped_by == "lease_lost" => return Ok(false),
+            Ok(RunOutcome::Completed(report)) => info!(
                 job.name = job.name,
                 job.deleted = report.deleted,
                 job.remaining = report.remaining,

@@ -2,13 +2,14 @@
 
 use super::db::Tx;
 use super::values::args;
-use super::{Store, StoreError, reading, transaction};
+use super::{Store, StoreError, read_transaction, transaction};
 use crate::ports::{Checkpoint, Checkpoints};
 
 impl Checkpoints for Store {
     async fn load(&self, feed: &str) -> Result<Option<Checkpoint>, String> {
-        let load =
-            async || -> Result<Option<Checkpoint>, StoreError> { reading!(self, tx => checkpoint(tx, feed)) };
+        let load = async || -> Result<Option<Checkpoint>, StoreError> {
+            read_transaction!(self, tx => checkpoint(tx, feed))
+        };
         load().await.map_err(|error| error.to_string())
     }
 

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use super::db::Tx;
 use super::values::{Row, args};
-use super::{Store, StoreError, reading, transaction};
+use super::{Store, StoreError, read_transaction, transaction};
 use crate::domain::time::Time;
 
 /// What is further from the last look of a leader than this was a jump.
@@ -70,7 +70,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn clock(&self) -> Result<Clock, StoreError> {
-        reading!(self, tx => look(tx))
+        read_transaction!(self, tx => look(tx))
     }
 
     /// Looks at the clock, and remembers what it saw.

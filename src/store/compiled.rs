@@ -14,10 +14,10 @@ const CAPACITY: usize = 16 << 20;
 
 /// All clones share what is remembered.
 #[derive(Clone, Debug, Default)]
-pub struct WorkflowCache(Arc<Mutex<Memory>>);
+pub struct WorkflowCache(Arc<Mutex<CacheInner>>);
 
 #[derive(Debug, Default)]
-struct Memory {
+struct CacheInner {
     by_text: HashMap<String, Arc<Workflow>>,
     bytes: usize,
 }
@@ -38,7 +38,7 @@ impl WorkflowCache {
             .map_err(|_| StoreError::Failed("a workflow's definition in the store is no JSON".to_owned()))?;
         let workflow = Arc::new(Workflow::parse(&definition));
         if memory.bytes.saturating_add(flow.len()) > CAPACITY {
-            *memory = Memory::default();
+            *memory = CacheInner::default();
         }
         memory.bytes += flow.len();
         memory.by_text.insert(flow, Arc::clone(&workflow));

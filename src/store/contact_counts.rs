@@ -20,7 +20,11 @@ const CHANGE: [Column; 2] = [("account_id", ColumnType::Int), ("change", ColumnT
 const MANY: i64 = 100;
 
 /// Contacts of these accounts, one each, live now (1), or no longer do (-1).
-pub async fn moved(tx: &mut Tx, accounts: impl Iterator<Item = i64>, by: i64) -> Result<(), StoreError> {
+pub async fn record_change(
+    tx: &mut Tx,
+    accounts: impl Iterator<Item = i64>,
+    by: i64,
+) -> Result<(), StoreError> {
     let mut changes = BTreeMap::new();
     for account_id in accounts {
         *changes.entry(account_id).or_default() += by;

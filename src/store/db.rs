@@ -106,9 +106,9 @@ impl Db {
             Pool::Sqlite { writer, .. } if writes => Connection::Sqlite(writer.acquire().await?),
             Pool::Sqlite { readers, .. } => Connection::Sqlite(readers.acquire().await?),
         };
-        let patience = self.statement_timeout + RESPONSE_GRACE;
+        let response_timeout = self.statement_timeout + RESPONSE_GRACE;
         let (prepares, schema) = (self.prepares, self.schema.clone());
-        let mut tx = Tx { connection, writes, prepares, schema, patience, is_silent: false };
+        let mut tx = Tx { connection, writes, prepares, schema, response_timeout, timed_out: false };
         tx.run(begin).await?;
         Ok(tx)
     }
@@ -155,18 +155,18 @@ pub struct Tx {
     prepares: bool,
     schema: Option<Arc<str>>,
     /// How long PostgreSQL may be silent.
-    patience: Duration,
+    response_timeout: Duration,
     /// It was silent for longer.
-    is_silent: bool,
+    timed_out: bool,
 }
 
 /// What PostgreSQL answered in time. Of a machine that is gone nothing is heard, not even an end: then the connection
 /// is closed, and what was dropped half-way goes with it instead of back into the pool. One that fails where another may not is
 /// closed as well.
-fn heard<T>(
+fn check_response<T>(
     answer: Result<Result<T, sqlx::Error>, Elapsed>,
     connection: &mut PoolConnection<Postgres>,
-    is_silent: &mut bool,
+    timed_out: &mut bool,
 ) -> Result<T, StoreError> {
     if let Ok(answer) = answer {
         if answer.as_ref().is_err_and(is_of_connection) {
@@ -174,7 +174,7 @@ fn heard<T>(
         }
         return Ok(answer?);
     }
-    *is_silent = true;
+    *timed_out = true;
     connection.close_on_drop();
     Err(StoreError::Unavailable("PostgreSQL does not answer any more".to_owned()))
 }
@@ -245,8 +245,8 @@ impl Tx {
             Connection::Postgres(connection) => {
                 let work =
                     bind!(sql, args, self.prepares, |time: Time| time, bind_lists).execute(&mut **connection);
-                let answer = timeout(self.patience, work).await;
-                heard(answer, connection, &mut self.is_silent)?.rows_affected()
+                let answer = timeout(self.response_timeout, work).await;
+                check_response(answer, connection, &mut self.timed_out)?.rows_affected()
             }
             Connection::Sqlite(connection) => bind!(sql, args, true, format_time, bind_text)
                 .execute(&mut **connection)
@@ -261,8 +261,8 @@ impl Tx {
             Connection::Postgres(connection) => {
                 let work = bind!(sql, args, self.prepares, |time: Time| time, bind_lists)
                     .fetch_all(&mut **connection);
-                let answer = timeout(self.patience, work).await;
-                let rows = heard(answer, connection, &mut self.is_silent)?;
+                let answer = timeout(self.response_timeout, work).await;
+                let rows = check_response(answer, connection, &mut self.timed_out)?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
             Connection::Sqlite(connection) => {
@@ -287,7 +287,7 @@ impl Tx {
     pub async fn disable_timeouts(&mut self) -> Result<(), StoreError> {
         self.script("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
             .await?;
-        self.patience = Duration::MAX;
+        self.response_timeout = Duration::MAX;
         Ok(())
     }
 
@@ -295,8 +295,8 @@ impl Tx {
         let sql = AssertSqlSafe(sql);
         match &mut self.connection {
             Connection::Postgres(connection) => {
-                let answer = timeout(self.patience, connection.execute(sql)).await;
-                heard(answer, connection, &mut self.is_silent)?.rows_affected()
+                let answer = timeout(self.response_timeout, connection.execute(sql)).await;
+                check_response(answer, connection, &mut self.timed_out)?.rows_affected()
             }
             Connection::Sqlite(connection) => connection.execute(sql).await?.rows_affected(),
         };
@@ -331,8 +331,11 @@ impl Tx {
 
     /// Should this process stand still for so long in the midst of the transaction, PostgreSQL ends it; what it had
     /// locked is free then. SQLite knows no such thing.
-    pub async fn set_idle_in_transaction_timeout(&mut self, patience: Duration) -> Result<(), StoreError> {
-        if let Some(sql) = self.dialect().set_idle_in_transaction_timeout(patience.as_millis()) {
+    pub async fn set_idle_in_transaction_timeout(
+        &mut self,
+        response_timeout: Duration,
+    ) -> Result<(), StoreError> {
+        if let Some(sql) = self.dialect().set_idle_in_transaction_timeout(response_timeout.as_millis()) {
             self.execute(&sql, &[]).await?;
         }
         Ok(())
@@ -343,7 +346,7 @@ impl Tx {
     /// # Errors
     ///
     /// The work's own, or the commit's: whether that took effect is unknown where the connection was lost.
-    pub async fn finish<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
+    pub async fn commit_or_rollback<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         if work.is_err() {
             return self.rollback(work).await;
         }
@@ -358,7 +361,7 @@ impl Tx {
     /// The work's own.
     pub async fn rollback<T>(mut self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         // The connection may be what failed; then the rollback of the next borrower ends it.
-        if !self.is_silent {
+        if !self.timed_out {
             drop(self.script("ROLLBACK").await);
         }
         work

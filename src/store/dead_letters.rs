@@ -7,7 +7,7 @@ use super::audit::{self, Actor};
 use super::batch::{CONTACT, Lists};
 use super::db::Tx;
 use super::values::{Arg, Row, args};
-use super::{HashKeySource, Operator, Store, StoreError, reading, suppressions, transaction};
+use super::{HashKeySource, Operator, Store, StoreError, read_transaction, suppressions, transaction};
 use crate::domain::cloud_event::{legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
 use crate::domain::enrollment::{Rejection, about};
@@ -35,7 +35,7 @@ impl Store {
         before: i64,
         limit: usize,
     ) -> Result<Vec<DeadLetter>, StoreError> {
-        reading!(self, tx => newest(tx, selection, before, limit))
+        read_transaction!(self, tx => newest(tx, selection, before, limit))
     }
 
     /// The oldest dead letters of a selection that came after one of them (0: from the first on) and with their bodies
@@ -45,7 +45,7 @@ impl Store {
         after: i64,
         selection: &Selection,
     ) -> Result<Vec<(DeadLetter, Vec<u8>)>, StoreError> {
-        reading!(self, tx => bodies_after(tx, after, selection))
+        read_transaction!(self, tx => bodies_after(tx, after, selection))
     }
 
     /// Removes the dead letters of a selection for good, if they are as many as was typed.
@@ -72,7 +72,7 @@ impl Store {
         account_id: i64,
         operator: &Operator,
     ) -> Result<Actor, StoreError> {
-        reading!(self, tx => operator.who(tx, account_id, "decide about events that delete"))
+        read_transaction!(self, tx => operator.authorize_bulk(tx, account_id, "decide about events that delete"))
     }
 
     /// Settles dead letters that are replayed, on behalf of an actor.
@@ -388,7 +388,7 @@ async fn discard(tx: &mut Tx, selection: &Selection, confirm: u64, actor: &Actor
     let rows = tx.rows(&sql, &parameters).await?;
     let ids: Vec<i64> = rows.iter().map(|row| row.int("dead_letter_id")).collect::<Result<_, _>>()?;
     if ids.len() as u64 != confirm {
-        return Err(StoreError::Miscounted(selection.other_number(ids.len() as u64, confirm)));
+        return Err(StoreError::CountMismatch(selection.other_number(ids.len() as u64, confirm)));
     }
     delete(tx, &ids).await?;
     audited(tx, selection.account_id.unwrap_or(0), actor, "discard_dead_letters", &ids).await

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::audit::{self, Actor};
 use super::conflict::Conflict;
 use super::db::Tx;
-use super::facts::Known;
+use super::facts::DecisionContext;
 use super::guard::{self, Guard};
 use super::ledger::{self, Entries};
 use super::outbox::write_outbox;
@@ -114,11 +114,12 @@ async fn decide_enrollments(
     rules: &Rules,
     now: Time,
 ) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
-    let mut known = Known::load(tx, &store.compiled, batch, now).await?;
+    let mut known = DecisionContext::load(tx, &store.compiled, batch, now).await?;
     known.wait_for_contacts(rules.wait_for_contact, HashMap::new());
-    let (decided, entries, last) = carry_out(tx, &mut known, batch, rules, now).await?;
+    let (decided, entries, last) = decide_and_apply(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
-    let trips = pending::keep(tx, store.hash_key_home(), &known, batch.iter().zip(&decided)).await?;
+    let trips =
+        pending::insert_pending(tx, store.hash_key_home(), &known, batch.iter().zip(&decided)).await?;
     announce_refusals(tx, rules, batch.iter().zip(&decided)).await?;
     last.finish(tx, rules, now).await?;
     Ok((decided, trips))
@@ -155,9 +156,9 @@ pub(super) async fn announce_refusals<'a>(
 /// Whoever deletes takes the guard's turn last, so that others work meanwhile; should the guard say no then, nothing was
 /// done, and the next try finds out first. Where a limit is near, the turn comes first: the batch is decided knowing what
 /// is left.
-pub(super) async fn carry_out(
+pub(super) async fn decide_and_apply(
     tx: &mut Tx,
-    known: &mut Known,
+    known: &mut DecisionContext,
     batch: &[NewEnrollment],
     rules: &Rules,
     now: Time,
@@ -169,7 +170,7 @@ pub(super) async fn carry_out(
         guard::lock(tx, &last.accounts()).await?;
         let guard = Guard::read(tx, &last.workflows, rules.limits, now).await?;
         if !guard.admits(last.deletions.iter().copied()) {
-            known.watch(guard);
+            known.enforce_guard(guard);
             decisions = decide_each(known, batch, rules);
         }
         last = ContendedWrites { is_guarded: true, ..ContendedWrites::of(known, batch, &decisions) };
@@ -192,7 +193,7 @@ pub(super) struct ContendedWrites {
 }
 
 impl ContendedWrites {
-    fn of(known: &Known, batch: &[NewEnrollment], decisions: &[Decision]) -> Self {
+    fn of(known: &DecisionContext, batch: &[NewEnrollment], decisions: &[Decision]) -> Self {
         let workflow = |it: &NewEnrollment| (it.key.account_id, it.workflow_id);
         let to_go = || deletions(batch, decisions);
         let accounts: BTreeSet<i64> = to_go().map(|it| it.key.account_id).collect();
@@ -232,7 +233,8 @@ impl ContendedWrites {
                 return Err(StoreError::Contended(Conflict::Guard));
             }
         }
-        contact_counts::moved(tx, self.contacts.iter().map(|(account_id, _)| *account_id), -1).await?;
+        contact_counts::record_change(tx, self.contacts.iter().map(|(account_id, _)| *account_id), -1)
+            .await?;
         let mut counts = BTreeMap::new();
         for (workflow, _) in self.deletions {
             *counts.entry(workflow).or_default() += 1;
@@ -241,10 +243,10 @@ impl ContendedWrites {
     }
 }
 
-fn decide_each(known: &mut Known, batch: &[NewEnrollment], rules: &Rules) -> Vec<Decision> {
+fn decide_each(known: &mut DecisionContext, batch: &[NewEnrollment], rules: &Rules) -> Vec<Decision> {
     let decide = |enrollment: &NewEnrollment| {
         let decision = known.decide(enrollment, rules.ledger_retention);
-        known.note(enrollment, &decision);
+        known.record_decision(enrollment, &decision);
         decision
     };
     batch.iter().map(decide).collect()

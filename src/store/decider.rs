@@ -34,7 +34,7 @@ impl Decider for StoreDecider {
         } else {
             self.store.decide(batch, &self.rules).await
         };
-        decided.map_err(|error| sorted(error, self.store.db.dialect()))
+        decided.map_err(|error| classify(error, self.store.db.dialect()))
     }
 
     async fn set_aside(&self, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), DecideError> {
@@ -42,10 +42,10 @@ impl Decider for StoreDecider {
             return Ok(());
         }
         let written = self.store.write_dead_letter(arrived, rejection).await;
-        written.map_err(|error| sorted(error, self.store.db.dialect()))
+        written.map_err(|error| classify(error, self.store.db.dialect()))
     }
 
-    async fn answers(&self) -> bool {
+    async fn is_available(&self) -> bool {
         self.store.answers().await
     }
 }
@@ -53,18 +53,16 @@ impl Decider for StoreDecider {
 /// Is it the store, the message, or neither? SQLite has one writer: whoever keeps it is in everybody's way, and no message
 /// pays for that with its attempts. A store that is not set up fails all of them. What it does not support may be what only
 /// some of them take: others pass, and these wait in the retry queues.
-fn sorted(error: StoreError, dialect: Dialect) -> DecideError {
-    let problem = error.to_string();
+fn classify(error: StoreError, dialect: Dialect) -> DecideError {
+    let message = error.to_string();
     match (error, dialect) {
         (StoreError::Unavailable(_) | StoreError::NotSetUp(_), _)
-        | (StoreError::Contended(_), Dialect::Sqlite) => DecideError::Away(problem),
+        | (StoreError::Contended(_), Dialect::Sqlite) => DecideError::Unavailable(message),
         (StoreError::Contended(_), Dialect::Postgres) => {
-            DecideError::InTheWay { obstacle: RetryReason::Contended, problem }
+            DecideError::Blocked { reason: RetryReason::Contended, message }
         }
-        (StoreError::TimedOut(_), _) => DecideError::InTheWay { obstacle: RetryReason::TimedOut, problem },
-        (StoreError::Unsupported(_), _) => {
-            DecideError::InTheWay { obstacle: RetryReason::Unsupported, problem }
-        }
-        _ => DecideError::Unfit(problem),
+        (StoreError::TimedOut(_), _) => DecideError::Blocked { reason: RetryReason::TimedOut, message },
+        (StoreError::Unsupported(_), _) => DecideError::Blocked { reason: RetryReason::Unsupported, message },
+        _ => DecideError::Poison(message),
     }
 }

@@ -41,7 +41,7 @@ pub enum StoreError {
     NotFound(String),
     /// As [`Self::Refused`]: it is about another number of things than was confirmed.
     #[error("{0}")]
-    Miscounted(String),
+    CountMismatch(String),
     /// The data itself does not go in: the same again would fail again.
     #[error("the store does not take it: {0}")]
     Failed(String),
@@ -55,7 +55,7 @@ impl StoreError {
 
     /// Was it asked for in vain, with nothing wrong and nothing done?
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Forbidden(_) | Self::NotFound(_) | Self::Miscounted(_))
+        matches!(self, Self::Refused(_) | Self::Forbidden(_) | Self::NotFound(_) | Self::CountMismatch(_))
     }
 }
 

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::compiled::WorkflowCache;
 use super::contact_counts::live_contacts_of;
 use super::db::Tx;
-use super::facts::Known;
+use super::facts::DecisionContext;
 use super::guard::Guard;
 use super::values::args;
-use super::{Rules, Store, StoreError, reading};
+use super::{Rules, Store, StoreError, read_transaction};
 use crate::domain::decision::{Decision, Explanation};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment};
 use crate::domain::time::Time;
@@ -57,7 +57,7 @@ impl Store {
         contact_id: i64,
         rules: &Rules,
     ) -> Result<Explanation, StoreError> {
-        reading!(self, tx => explain(tx, &self.compiled, account_id, workflow_id, contact_id, rules))
+        read_transaction!(self, tx => explain(tx, &self.compiled, account_id, workflow_id, contact_id, rules))
     }
 
     /// How many live contacts an account has.
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn live_contacts(&self, account_id: i64) -> Result<u64, StoreError> {
-        reading!(self, tx => live_contacts_of(tx, account_id))
+        read_transaction!(self, tx => live_contacts_of(tx, account_id))
     }
 
     /// Looks at the next contacts; whether there are more.
@@ -82,8 +82,7 @@ impl Store {
         preview: &mut Preview,
     ) -> Result<bool, StoreError> {
         let after = preview.last;
-        let page =
-            reading!(self, tx => page(tx, &self.compiled, account_id, workflow_id, after, ledger_retention))?;
+        let page = read_transaction!(self, tx => page(tx, &self.compiled, account_id, workflow_id, after, ledger_retention))?;
         let Some((last, _)) = page.last() else { return Ok(false) };
         preview.last = *last;
         for (contact_id, decision) in page {
@@ -101,7 +100,7 @@ impl Store {
     }
 }
 
-fn supposed(account_id: i64, workflow_id: i64, contact_id: i64, now: Time) -> NewEnrollment {
+fn hypothetical_enrollment(account_id: i64, workflow_id: i64, contact_id: i64, now: Time) -> NewEnrollment {
     NewEnrollment {
         key: EnrollmentKey { account_id, enrollment_id: NO_ID, action_id: NO_ID },
         workflow_id,
@@ -123,16 +122,16 @@ async fn explain(
     rules: &Rules,
 ) -> Result<Explanation, StoreError> {
     let now = tx.now().await?;
-    let mut enrollment = supposed(account_id, workflow_id, contact_id, now);
-    let mut known = Known::load(tx, compiled, std::slice::from_ref(&enrollment), now).await?;
+    let mut enrollment = hypothetical_enrollment(account_id, workflow_id, contact_id, now);
+    let mut known = DecisionContext::load(tx, compiled, std::slice::from_ref(&enrollment), now).await?;
     known.leave_out_waiting(account_id, workflow_id);
     use_delete_action(&mut known, &mut enrollment);
-    known.watch(Guard::read(tx, &[(account_id, workflow_id)].into(), rules.limits, now).await?);
+    known.enforce_guard(Guard::read(tx, &[(account_id, workflow_id)].into(), rules.limits, now).await?);
     Ok(known.explain(&enrollment, rules.ledger_retention))
 }
 
 /// The enrollment arrives at the workflow's Delete contact action; where it has none, at an action that is none.
-fn use_delete_action(known: &mut Known, enrollment: &mut NewEnrollment) {
+fn use_delete_action(known: &mut DecisionContext, enrollment: &mut NewEnrollment) {
     let workflow = known.workflow(enrollment.key.account_id, enrollment.workflow_id);
     if let Some(action) = workflow.and_then(|workflow| workflow.delete_actions.first()) {
         enrollment.key.action_id = *action;
@@ -152,9 +151,9 @@ async fn page(
                ORDER BY contact_id LIMIT $3";
     let mut batch = Vec::new();
     for row in tx.rows(sql, args![account_id, after, PAGE]).await? {
-        batch.push(supposed(account_id, workflow_id, row.int("contact_id")?, now));
+        batch.push(hypothetical_enrollment(account_id, workflow_id, row.int("contact_id")?, now));
     }
-    let mut known = Known::load(tx, compiled, &batch, now).await?;
+    let mut known = DecisionContext::load(tx, compiled, &batch, now).await?;
     known.leave_out_waiting(account_id, workflow_id);
     match known.workflow(account_id, workflow_id) {
         // The preview is for before it is switched on.

@@ -11,7 +11,7 @@ use super::StoreError;
 use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
 use super::compiled::WorkflowCache;
 use super::db::Tx;
-use super::guard::{Guard, Workflow as WorkflowKey};
+use super::guard::{Guard, WorkflowKey};
 use super::import;
 use super::ledger::COUNTS_AS_ENROLLED;
 use super::pauses::Pauses;
@@ -20,7 +20,7 @@ use super::subjects::{self, record};
 use super::values::args;
 use crate::domain::criteria::subject::{CustomEvent, DataRequirements, RelatedData};
 use crate::domain::decision::{
-    Awaited, Contact, Decision, Explanation, Facts, PastEnrollment, Standing, decide, explain,
+    Awaited, Contact, Decision, EnrollmentState, Explanation, Facts, PastEnrollment, decide, explain,
 };
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
@@ -30,7 +30,7 @@ use crate::domain::wall::zone_of_account;
 use crate::domain::workflow::Workflow;
 
 /// What the database knew when the batch was decided, and what the batch itself has done since.
-pub struct Known {
+pub struct DecisionContext {
     now: Time,
     /// The accounts there are, with their zones.
     accounts: BTreeMap<i64, Option<Tz>>,
@@ -69,7 +69,7 @@ struct PendingChange {
     waits: bool,
 }
 
-impl Known {
+impl DecisionContext {
     /// Locks the contacts, workflows and subscriptions of the batch and loads the rest.
     pub async fn load(
         tx: &mut Tx,
@@ -121,7 +121,7 @@ impl Known {
     }
 
     /// The batch was decided before and waits: that is no reason against it. These of it were approved.
-    pub fn decide_again(&mut self, approved: HashSet<EnrollmentKey>) {
+    pub fn prepare_redecision(&mut self, approved: HashSet<EnrollmentKey>) {
         self.decided.clear();
         self.waited = true;
         self.approved = approved;
@@ -137,7 +137,7 @@ impl Known {
     pub fn leave_out_waiting(&mut self, account_id: i64, workflow_id: i64) {
         for ((account, workflow, _), enrolled) in &mut self.enrolled {
             if (*account, *workflow) == (account_id, workflow_id) {
-                enrolled.retain(|past| past.standing != Standing::Waiting);
+                enrolled.retain(|past| past.standing != EnrollmentState::Waiting);
             }
         }
         for ((account, _), around) in &mut self.surroundings {
@@ -154,13 +154,13 @@ impl Known {
     }
 
     /// Begins the batch anew, watched by the guard.
-    pub fn watch(&mut self, guard: Guard) {
+    pub fn enforce_guard(&mut self, guard: Guard) {
         self.guard = Some(guard);
         self.since = BatchChanges::default();
     }
 
     /// Is it a contact that the store has, live or in the trash? Then its row is locked.
-    pub fn has(&self, account_id: i64, contact_id: i64) -> bool {
+    pub fn contact_exists(&self, account_id: i64, contact_id: i64) -> bool {
         matches!(self.contacts.get(&(account_id, contact_id)), Some(Contact::Live { .. } | Contact::InTrash))
     }
 
@@ -203,7 +203,7 @@ impl Known {
                 enrolled: &enrolled,
                 zone: self.accounts.get(&account_id).copied().flatten(),
                 around: &around,
-                paused: self.switches.pause(account_id, workflow_id),
+                paused: self.switches.is_paused(account_id, workflow_id),
                 limit: self.limit((account_id, workflow_id)),
                 approved: self.is_approved(key),
                 awaited: self.awaited.as_ref().map(|(patience, since)| Awaited {
@@ -225,13 +225,13 @@ impl Known {
         let Some(moved) = self.since.moved.get(&(account_id, contact_id)) else { return before.into() };
         let moved = || moved.iter().filter(|it| it.workflow_id == workflow_id);
         let stood = |past: &&PastEnrollment| {
-            past.standing != Standing::Waiting
+            past.standing != EnrollmentState::Waiting
                 || moved().all(|it| Some(it.enrollment_id) != past.enrollment_id)
         };
         let waiting = moved().filter(|it| it.waits).map(|it| PastEnrollment {
             enrollment_id: Some(it.enrollment_id),
             enrolled_at: it.enrolled_at,
-            standing: Standing::Waiting,
+            standing: EnrollmentState::Waiting,
         });
         before.iter().filter(stood).cloned().chain(waiting).collect()
     }
@@ -256,7 +256,7 @@ impl Known {
     }
 
     /// The rest of the batch sees what this decision does.
-    pub fn note(&mut self, enrollment: &NewEnrollment, decision: &Decision) {
+    pub fn record_decision(&mut self, enrollment: &NewEnrollment, decision: &Decision) {
         let (account_id, workflow_id) = (enrollment.key.account_id, enrollment.workflow_id);
         match decision {
             Decision::Delete => {
@@ -417,9 +417,9 @@ async fn load_enrolled(
             enrollment_id: row.optional_int("enrollment_id")?,
             enrolled_at: row.time("enrolled_at")?,
             standing: match (row.bool("active")?, row.bool("waits")?) {
-                (true, _) => Standing::Active,
-                (_, true) => Standing::Waiting,
-                _ => Standing::Over,
+                (true, _) => EnrollmentState::Active,
+                (_, true) => EnrollmentState::Waiting,
+                _ => EnrollmentState::Over,
             },
         });
     }

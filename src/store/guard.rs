@@ -27,7 +27,7 @@ const SLOT: [Column; 4] = [
 const ALL_WORKFLOWS: i64 = 0;
 
 /// An account and one of its workflows.
-pub(super) type Workflow = (i64, i64);
+pub(super) type WorkflowKey = (i64, i64);
 
 /// What the guard knows of the accounts of a batch, and what it lets pass.
 #[derive(Clone, Debug)]
@@ -40,12 +40,12 @@ impl Guard {
     /// What these workflows and their accounts have deleted in their windows.
     pub(super) async fn read(
         tx: &mut Tx,
-        workflows: &BTreeSet<Workflow>,
+        workflows: &BTreeSet<WorkflowKey>,
         limits: Limits,
         now: Time,
     ) -> Result<Self, StoreError> {
         let accounts: BTreeSet<i64> = workflows.iter().map(|(account_id, _)| *account_id).collect();
-        let row = |(account_id, workflow_id): Workflow, window| {
+        let row = |(account_id, workflow_id): WorkflowKey, window| {
             let since = format_time(window_start(now, window));
             batch_row(json!({"account_id": account_id, "workflow_id": workflow_id, "since": since}))
         };
@@ -76,17 +76,17 @@ impl Guard {
     }
 
     /// The limit that one more deletion by this workflow would break.
-    pub(super) fn reached(&self, (account_id, workflow_id): Workflow) -> Option<Limit> {
+    pub(super) fn reached(&self, (account_id, workflow_id): WorkflowKey) -> Option<Limit> {
         self.usage.get(&account_id)?.reached(workflow_id, &self.limits)
     }
 
     /// One more was decided.
-    pub(super) fn count(&mut self, (account_id, workflow_id): Workflow) {
+    pub(super) fn count(&mut self, (account_id, workflow_id): WorkflowKey) {
         self.usage.entry(account_id).or_default().count(workflow_id);
     }
 
     /// Are so many deletions, in this order and each approved or not, within every limit?
-    pub(super) fn admits(&self, deletions: impl Iterator<Item = (Workflow, bool)>) -> bool {
+    pub(super) fn admits(&self, deletions: impl Iterator<Item = (WorkflowKey, bool)>) -> bool {
         let mut guard = self.clone();
         deletions.into_iter().all(|(workflow, approved)| {
             let admitted = approved || guard.reached(workflow).is_none();
@@ -119,15 +119,15 @@ pub(super) async fn lock(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<(), St
 /// Counts what is deleted now, by workflow, and forgets what no window reaches any more, of this worker or another.
 pub(super) async fn record(
     tx: &mut Tx,
-    deletions: &BTreeMap<Workflow, u64>,
+    deletions: &BTreeMap<WorkflowKey, u64>,
     limits: &Limits,
     now: Time,
 ) -> Result<(), StoreError> {
-    let mut by_account: BTreeMap<Workflow, u64> = BTreeMap::new();
+    let mut by_account: BTreeMap<WorkflowKey, u64> = BTreeMap::new();
     for ((account_id, _), count) in deletions {
         *by_account.entry((*account_id, ALL_WORKFLOWS)).or_default() += count;
     }
-    let row = |((account_id, workflow_id), count): (&Workflow, &u64), window| -> Row {
+    let row = |((account_id, workflow_id), count): (&WorkflowKey, &u64), window| -> Row {
         batch_row(json!({"account_id": account_id, "workflow_id": workflow_id,
             "slot_ends_at": format_time(slot_end(now, window)), "deletions": count}))
     };

@@ -5,12 +5,12 @@ use serde::Serialize;
 use super::audit;
 use super::compiled::WorkflowCache;
 use super::db::Tx;
-use super::facts::Known;
+use super::facts::DecisionContext;
 use super::pending::{HELD_BY_THE_GUARD, held_of, remember_events};
 use super::read::{Filter, WhereClause};
 use super::users::Operator;
 use super::values::{Arg, args};
-use super::{Rules, Store, StoreError, reading, transaction};
+use super::{Rules, Store, StoreError, read_transaction, transaction};
 use crate::domain::counted::counted;
 use crate::domain::time::{Time, format_time};
 
@@ -58,7 +58,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn holds(&self, filter: &Filter) -> Result<Vec<Held>, StoreError> {
-        reading!(self, tx => list(tx, filter))
+        read_transaction!(self, tx => list(tx, filter))
     }
 
     /// Whom an approval of what the guard holds of a workflow would delete now, and why not the others: every check is asked
@@ -75,7 +75,7 @@ impl Store {
         rules: &Rules,
     ) -> Result<Vec<HeldEnrollment>, StoreError> {
         let workflow = (account_id, workflow_id);
-        reading!(self, tx => try_approval(tx, &self.compiled, workflow, after, limit, rules))
+        read_transaction!(self, tx => try_approval(tx, &self.compiled, workflow, after, limit, rules))
     }
 
     /// Rules on all that the guard holds of a workflow; `confirm` is how many enrollments the person takes that for.
@@ -133,14 +133,14 @@ async fn try_approval(
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    let mut known = Known::load(tx, compiled, &batch, now).await?;
-    known.decide_again(batch.iter().map(|enrollment| enrollment.key).collect());
+    let mut known = DecisionContext::load(tx, compiled, &batch, now).await?;
+    known.prepare_redecision(batch.iter().map(|enrollment| enrollment.key).collect());
     remember_events(tx, &mut batch).await?;
     let mut held = Vec::new();
     for (enrollment, is_shown) in batch.iter().zip(is_shown) {
         let decision = known.decide(enrollment, rules.ledger_retention);
         // The next one of the same contact finds it deleted, as it would be.
-        known.note(enrollment, &decision);
+        known.record_decision(enrollment, &decision);
         if is_shown {
             held.push(HeldEnrollment {
                 enrollment_id: enrollment.key.enrollment_id.to_string(),
@@ -162,7 +162,7 @@ async fn rule(
     operator: &Operator,
 ) -> Result<(), StoreError> {
     let now = tx.now().await?;
-    let who = operator.who(tx, account_id, "decide about a workflow that deletes").await?;
+    let who = operator.authorize_bulk(tx, account_id, "decide about a workflow that deletes").await?;
     let (action, done, mark) = match ruling {
         HoldResolution::Approve => ("approve_held", "approved", "approved = TRUE, ready_at = $3"),
         HoldResolution::Reject => ("reject_held", "rejected", "reason = 'rejected', ready_at = $3"),
@@ -172,7 +172,7 @@ async fn rule(
     );
     let held = tx.execute(&sql, args![account_id, workflow_id, now]).await?;
     if held == 0 || held != confirm {
-        return Err(StoreError::Miscounted(format!(
+        return Err(StoreError::CountMismatch(format!(
             "the volume guard holds {} of workflow {workflow_id} of account {account_id}, \
              the confirmation says {confirm}; nothing was {done}",
             counted(held, "enrollment")

@@ -83,7 +83,7 @@ impl Export {
     ///
     /// Where the database does not answer.
     pub async fn finish(self) -> Result<(), StoreError> {
-        self.tx.finish(Ok(())).await
+        self.tx.commit_or_rollback(Ok(())).await
     }
 
     async fn keys(&mut self) -> Result<Vec<Entry>, StoreError> {

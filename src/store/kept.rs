@@ -10,7 +10,7 @@ use super::db::Tx;
 use super::ledger::COUNTS_AS_ENROLLED;
 use super::properties::{Completed, is_served, kept_stages, stage_of};
 use super::values::args;
-use super::{Store, StoreError, reading};
+use super::{Store, StoreError, read_transaction};
 use crate::domain::criteria::subject::{
     CustomEvent, DataRequirements, PropertyNames, Record, RecordType, RelatedData,
 };
@@ -18,7 +18,7 @@ use crate::domain::record::{Column, ColumnType};
 use crate::domain::workflow::Workflow;
 
 /// By account and contact.
-pub type Found = HashMap<(i64, i64), RelatedData>;
+pub type RelatedDataByContact = HashMap<(i64, i64), RelatedData>;
 
 const NAMED: [&str; 2] = ["account_id", "id"];
 const ACCOUNT: Column = ("account_id", ColumnType::Int);
@@ -42,7 +42,7 @@ pub async fn properties(
     asked: &BTreeMap<i64, DataRequirements>,
     contacts: &[Completed<'_>],
     told: &[(i64, &CustomEvent)],
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     let mut missing: BTreeSet<Property<'_>> = BTreeSet::new();
     let mut look_at = |account_id: i64, records: RecordType, record: &Record| {
@@ -109,7 +109,7 @@ impl Store {
         account_id: i64,
         workflow: &Workflow,
     ) -> Result<Option<RelatedData>, StoreError> {
-        reading!(self, tx => of_account(tx, account_id, workflow))
+        read_transaction!(self, tx => of_account(tx, account_id, workflow))
     }
 }
 
@@ -139,7 +139,8 @@ async fn of_account(
     }
     let asked = BTreeMap::from([(account_id, asks)]);
     let key = (account_id, 0);
-    let mut found = Found::from([(key, RelatedData { unknown_properties, ..RelatedData::default() })]);
+    let mut found =
+        RelatedDataByContact::from([(key, RelatedData { unknown_properties, ..RelatedData::default() })]);
     segments(tx, &asked, &mut found).await?;
     workflows(tx, &asked, &mut found).await?;
     associations(tx, &asked, &mut found).await?;
@@ -177,7 +178,7 @@ pub async fn learn_properties(tx: &mut Tx, properties: &BTreeSet<Property<'_>>) 
 pub async fn segments(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     let exists =
         "EXISTS (SELECT 1 FROM segments s WHERE s.account_id = b.account_id AND s.segment_id = b.id)";
@@ -192,7 +193,7 @@ pub async fn segments(
 pub async fn workflows(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     let kept = format!(
         "EXISTS (SELECT 1 FROM workflow_enrollments e \
@@ -227,7 +228,7 @@ async fn ids_where(
 pub async fn associations(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     let types: BTreeSet<(i64, &'static str)> = asked
         .iter()
@@ -276,7 +277,7 @@ pub async fn learn_associations(tx: &mut Tx, types: &BTreeSet<(i64, &str)>) -> R
 pub async fn events(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     let types = asked.iter().flat_map(|(account_id, asks)| {
         asks.events
@@ -302,7 +303,7 @@ pub async fn events(
 pub async fn forms(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     let forms = asked.iter().flat_map(|(account_id, asks)| {
         let row = move |form_id| batch_row(json!({"account_id": account_id, "form_id": form_id}));

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::db::Tx;
-use super::{Store, StoreError, reading};
+use super::{Store, StoreError, read_transaction};
 use crate::ports::Backpressure;
 
 /// Replicas that may be so many bytes of the write-ahead log behind.
@@ -17,7 +17,7 @@ pub struct ReplicationLag {
 }
 
 impl Backpressure for ReplicationLag {
-    fn of_what(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         "replication"
     }
 
@@ -36,13 +36,13 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn is_deciding(&self) -> Result<bool, StoreError> {
-        reading!(self, tx => is_deciding(tx))
+        read_transaction!(self, tx => is_deciding(tx))
     }
 
     /// How many bytes the replica that is furthest behind has yet to replay; 0 where there is none, or none that this
     /// user may see.
     async fn replication_lag(&self) -> Result<u64, StoreError> {
-        reading!(self, tx => replication_lag(tx))
+        read_transaction!(self, tx => replication_lag(tx))
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::db::Tx;
 use super::values::args;
-use super::{Store, StoreError, reading, transaction};
+use super::{Store, StoreError, read_transaction, transaction};
 use crate::domain::time::Time;
 
 /// What only one of many may do.
@@ -62,7 +62,7 @@ impl Store {
         period: Duration,
     ) -> Result<Option<Lease>, StoreError> {
         // Whoever has it may hold the row for as long as a batch takes: it is asked for only where it may be had.
-        if reading!(self, tx => is_held_by_another(tx, duty, holder, period))? {
+        if read_transaction!(self, tx => is_held_by_another(tx, duty, holder, period))? {
             return Ok(None);
         }
         transaction!(self, tx => hold(tx, duty, holder, period))

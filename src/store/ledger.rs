@@ -79,7 +79,7 @@ pub(super) async fn write<'a>(
 }
 
 /// What became of enrollments that waited. Their rows are locked through those they wait by.
-pub(super) async fn rewrite<'a>(
+pub(super) async fn update_outcomes<'a>(
     tx: &mut Tx,
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
     entries: &Entries,

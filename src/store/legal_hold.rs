@@ -7,7 +7,9 @@ use super::audit::{self, Actor};
 use super::contact::locked_contact;
 use super::db::Tx;
 use super::values::args;
-use super::{HashKeySource, Operator, Store, StoreError, import, reading, redact, transaction, vacuum};
+use super::{
+    HashKeySource, Operator, Store, StoreError, import, read_transaction, redact, transaction, vacuum,
+};
 use crate::domain::time::format_time;
 
 /// A hold in force.
@@ -60,7 +62,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn legal_holds(&self, account_id: i64, from: i64, limit: i64) -> Result<Vec<Hold>, StoreError> {
-        reading!(self, tx => list(tx, account_id, from, limit))
+        read_transaction!(self, tx => list(tx, account_id, from, limit))
     }
 
     /// The hold that a contact is under.
@@ -133,7 +135,7 @@ async fn lift(
         return Err(StoreError::NotFound(format!("contact {contact_id} is under no legal hold")));
     }
     if redact::owed(tx, home, account_id).await? {
-        vacuum::owe(tx, now).await?;
+        vacuum::mark_needed(tx, now).await?;
     }
     audit::write(tx, now, account_id, &actor, "lift_legal_hold", &[contact_id], 1).await
 }

@@ -14,7 +14,7 @@ use super::db::Tx;
 use super::lease::{self, Lease};
 use super::outbox::write_outbox;
 use super::values::{Row, args};
-use super::{Store, StoreError, batch_row, batch_text, reading, transaction};
+use super::{Store, StoreError, batch_row, batch_text, read_transaction, transaction};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 
@@ -73,7 +73,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn mails(&self, limit: u32) -> Result<Vec<Mail>, StoreError> {
-        reading!(self, tx => mails(tx, limit))
+        read_transaction!(self, tx => mails(tx, limit))
     }
 
     /// Writes down what became of a mail and prolongs the lease, in one transaction.

@@ -3,7 +3,9 @@
 use super::db::Tx;
 use super::dialect::Dialect;
 use super::values::args;
-use super::{HashKeySource, Store, StoreError, addresses, preconditions, reading, suppressions, transaction};
+use super::{
+    HashKeySource, Store, StoreError, addresses, preconditions, read_transaction, suppressions, transaction,
+};
 
 /// A step of the schema, the same under one name for both databases.
 struct Migration {
@@ -183,7 +185,7 @@ impl Store {
     ///
     /// As [`Store::migrate`].
     pub async fn schema(&self) -> Result<Schema, StoreError> {
-        reading!(self, tx => schema(tx))
+        read_transaction!(self, tx => schema(tx))
     }
 
     /// Brings the schema up to date; what that took. Safe to run from many processes at once.

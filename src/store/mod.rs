@@ -111,7 +111,7 @@ pub struct Store {
 /// transaction cannot be promised to be `Send`.
 macro_rules! transaction {
     ($store:expr, $tx:ident => $work:expr) => {
-        $crate::store::transaction!($store, begin, finish, $tx => $work)
+        $crate::store::transaction!($store, begin, commit_or_rollback, $tx => $work)
     };
     ($store:expr, $begin:ident, $end:ident, $tx:ident => $work:expr) => {{
         let mut tries = 0;
@@ -120,9 +120,9 @@ macro_rules! transaction {
             let $tx = &mut transaction;
             let work = $work.await;
             match transaction.$end(work).await {
-                Err(error) if $crate::store::again(&error, tries) => {
+                Err(error) if $crate::store::should_retry(&error, tries) => {
                     tries += 1;
-                    $crate::store::pause(tries).await;
+                    $crate::store::retry_delay(tries).await;
                 }
                 result => break result,
             }
@@ -132,23 +132,23 @@ macro_rules! transaction {
 use transaction;
 
 /// As [`transaction`], for one that only reads.
-macro_rules! reading {
+macro_rules! read_transaction {
     ($store:expr, $tx:ident => $work:expr) => {
-        $crate::store::transaction!($store, begin_read, finish, $tx => $work)
+        $crate::store::transaction!($store, begin_read, commit_or_rollback, $tx => $work)
     };
 }
-use reading;
+use read_transaction;
 
 /// As [`transaction`], for a deed that is done to be looked at, and taken back whatever came of it.
-macro_rules! trying_out {
+macro_rules! dry_run {
     ($store:expr, $tx:ident => $work:expr) => {
         $crate::store::transaction!($store, begin, rollback, $tx => $work)
     };
 }
-use trying_out;
+use dry_run;
 
 /// Is it worth another try at once?
-fn again(error: &StoreError, tries: u32) -> bool {
+fn should_retry(error: &StoreError, tries: u32) -> bool {
     match error {
         StoreError::Contended(conflict) => {
             counter!(telemetry::STORE_RETRIES_TOTAL, "code" => conflict.as_str()).increment(1);
@@ -176,7 +176,7 @@ fn count_by_user(transition: Transition, contacts: usize) {
 }
 
 /// Waits a little longer each time, so that two transactions in each other's way do not meet again.
-async fn pause(tries: u32) {
+async fn retry_delay(tries: u32) {
     tokio::time::sleep(Duration::from_millis(u64::from(tries * tries))).await;
 }
 
@@ -199,7 +199,7 @@ impl Store {
 
     /// Does the database answer, and take writes?
     pub async fn answers(&self) -> bool {
-        let ask = async || reading!(self, tx => tx.ensure_writable());
+        let ask = async || read_transaction!(self, tx => tx.ensure_writable());
         ask().await.is_ok()
     }
 
@@ -215,9 +215,9 @@ impl Store {
     /// Where somebody else writes for longer than the store waits: what was deleted is gone from every answer all the
     /// same, and from the files with the next scrub.
     pub async fn scrub(&self) -> Result<(), StoreError> {
-        let before = reading!(self, tx => tx.now())?;
+        let before = read_transaction!(self, tx => tx.now())?;
         self.db.scrub().await?;
-        transaction!(self, tx => vacuum::settle(tx, before))
+        transaction!(self, tx => vacuum::mark_done(tx, before))
     }
 
     /// Scrubs where an erasure or a purge committed and its process ended, or met a reader, before it came to that.
@@ -226,7 +226,7 @@ impl Store {
     ///
     /// As [`Store::scrub`].
     pub async fn scrub_if_owed(&self) -> Result<(), StoreError> {
-        if reading!(self, tx => vacuum::are_owed(tx))? { self.scrub().await } else { Ok(()) }
+        if read_transaction!(self, tx => vacuum::is_needed(tx))? { self.scrub().await } else { Ok(()) }
     }
 
     /// Connections open, and those of them at rest.

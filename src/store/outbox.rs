@@ -14,7 +14,7 @@ use super::db::Tx;
 use super::lease::{self, Lease};
 use super::mail::CONFIRMATION;
 use super::values::{Row, args};
-use super::{Store, StoreError, reading, transaction};
+use super::{Store, StoreError, read_transaction, transaction};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 
@@ -57,7 +57,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn waiting_events(&self) -> Result<Waiting, StoreError> {
-        reading!(self, tx => waiting(tx, "<>"))
+        read_transaction!(self, tx => waiting(tx, "<>"))
     }
 
     /// The confirmations that wait in the outbox.
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn waiting_confirmations(&self) -> Result<Waiting, StoreError> {
-        reading!(self, tx => waiting(tx, "="))
+        read_transaction!(self, tx => waiting(tx, "="))
     }
 
     /// The oldest events that wait, in the order of their ids.
@@ -75,7 +75,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn events(&self, limit: u32) -> Result<Vec<Message>, StoreError> {
-        reading!(self, tx => events(tx, limit))
+        read_transaction!(self, tx => events(tx, limit))
     }
 
     /// Removes what is safe with the broker and prolongs the lease, in one transaction.

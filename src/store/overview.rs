@@ -6,7 +6,7 @@ use super::contact::contact_batch;
 use super::contact_counts::live_contacts_of;
 use super::db::Tx;
 use super::values::args;
-use super::{CONTACT, Store, StoreError, reading};
+use super::{CONTACT, Store, StoreError, read_transaction};
 use crate::domain::decision::OUTCOMES;
 use crate::domain::effects::Transition;
 use crate::domain::time::Time;
@@ -51,7 +51,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn overview(&self, account_id: i64, hours: i32) -> Result<Overview, StoreError> {
-        reading!(self, tx => overview(tx, account_id, hours))
+        read_transaction!(self, tx => overview(tx, account_id, hours))
     }
 
     /// The names of contacts that are there, live or in the trash.
@@ -60,7 +60,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn names(&self, account_id: i64, contacts: &[i64]) -> Result<HashMap<i64, Name>, StoreError> {
-        reading!(self, tx => names(tx, account_id, contacts))
+        read_transaction!(self, tx => names(tx, account_id, contacts))
     }
 }
 

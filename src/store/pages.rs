@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::db::Tx;
 use super::values::{Arg, Row};
-use super::{Store, StoreError, reading};
+use super::{Store, StoreError, read_transaction};
 use crate::domain::record::Row as JsonRow;
 use crate::domain::time::format_time;
 
@@ -138,7 +138,7 @@ impl Store {
         page: &'static Page,
         subject: &Subject,
     ) -> Result<PageView, StoreError> {
-        let rows = reading!(self, tx => rows(tx, account_id, page, subject))?;
+        let rows = read_transaction!(self, tx => rows(tx, account_id, page, subject))?;
         Ok(PageView { account_id: account_id.to_string(), page: page.name, rows })
     }
 }

@@ -12,7 +12,7 @@ use super::batch::{ACCOUNT, Lists};
 use super::db::Tx;
 use super::users::Operator;
 use super::values::args;
-use super::{Store, StoreError, reading, transaction};
+use super::{Store, StoreError, read_transaction, transaction};
 use crate::domain::time::Time;
 
 /// The lock; the number follows those of the migrations and the imports.
@@ -62,8 +62,8 @@ impl Store {
     ///
     /// Refused: an account, a workflow or a user that is not there, a user who may not delete many. Where a batch under
     /// way cannot be waited for any longer: nothing is paused.
-    pub async fn pause(&self, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
-        transaction!(self, tx => pause(tx, scope, operator))
+    pub async fn insert_pause(&self, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
+        transaction!(self, tx => insert_pause(tx, scope, operator))
     }
 
     /// Lets deletes by workflows go on; what was held meanwhile is taken up again.
@@ -81,7 +81,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn pauses(&self) -> Result<u64, StoreError> {
-        reading!(self, tx => count(tx))
+        read_transaction!(self, tx => count(tx))
     }
 }
 
@@ -102,7 +102,7 @@ impl Pauses {
         keys.collect::<Result<_, StoreError>>().map(Self)
     }
 
-    pub(super) fn pause(&self, account_id: i64, workflow_id: i64) -> bool {
+    pub(super) fn is_paused(&self, account_id: i64, workflow_id: i64) -> bool {
         [(0, 0), (account_id, 0), (account_id, workflow_id)].iter().any(|key| self.0.contains(key))
     }
 }
@@ -112,11 +112,11 @@ pub(super) async fn lock_pauses_shared(tx: &mut Tx) -> Result<Time, StoreError> 
     tx.time(&tx.dialect().lock_shared_and_now(LOCK)).await
 }
 
-async fn pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
+async fn insert_pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
     let now = tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await?;
     refuse_unknown(tx, scope, "paused").await?;
     let (account_id, workflow_id) = scope.key();
-    let who = operator.who(tx, account_id, "stop workflows that delete").await?;
+    let who = operator.authorize_bulk(tx, account_id, "stop workflows that delete").await?;
     let paused = tx
         .execute(
             "INSERT INTO switches (account_id, workflow_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -149,7 +149,7 @@ async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resume
     // Alone, like a pause: a batch that still saw it would hold rows that nobody takes up.
     let now = tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await?;
     let (account_id, workflow_id) = scope.key();
-    let who = operator.who(tx, account_id, "let workflows delete").await?;
+    let who = operator.authorize_bulk(tx, account_id, "let workflows delete").await?;
     let resumed = tx
         .execute(
             "DELETE FROM switches WHERE account_id = $1 AND workflow_id = $2",

@@ -14,11 +14,11 @@ use super::audit::{self, Actor};
 use super::batch::{ENROLLED, ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text};
 use super::db::Tx;
 use super::decide::{self, Rules};
-use super::facts::Known;
+use super::facts::DecisionContext;
 use super::ledger::{self, COUNTS_AS_ENROLLED};
 use super::outbox::write_outbox;
 use super::values::{Row, args};
-use super::{HashKeySource, Store, StoreError, pauses, reading, suppressions, transaction};
+use super::{HashKeySource, Store, StoreError, pauses, read_transaction, suppressions, transaction};
 use crate::domain::decision::{Decision, DeferReason, HoldReason};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
 use crate::domain::guard::Limit;
@@ -105,12 +105,12 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn held_by_the_guard(&self) -> Result<u64, StoreError> {
-        reading!(self, tx => held_by_the_guard(tx))
+        read_transaction!(self, tx => held_by_the_guard(tx))
     }
 }
 
 /// An enrollment taken up, and what the ledger says of it so far.
-struct Taken {
+struct ReadyEnrollment {
     enrollment: NewEnrollment,
     approved: bool,
     outcome: String,
@@ -120,10 +120,10 @@ struct Taken {
 }
 
 /// Keeps what is held or deferred for later; announces workflows of which the guard has held nothing so far.
-pub(super) async fn keep<'a>(
+pub(super) async fn insert_pending<'a>(
     tx: &mut Tx,
     home: &HashKeySource,
-    known: &Known,
+    known: &DecisionContext,
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
 ) -> Result<Vec<Trip>, StoreError> {
     let mut rows = Vec::new();
@@ -144,7 +144,7 @@ pub(super) async fn keep<'a>(
             "since": format_time(*at), "ready_at": ready_at})));
         // Of a person who is gone, or is not there, nothing is kept; of one who is waited for it is, for as long.
         let is_awaited = matches!(decision, Decision::Defer(DeferReason::AwaitingContact, _));
-        let may_be_kept = is_awaited || known.has(account_id, contact_id);
+        let may_be_kept = is_awaited || known.contact_exists(account_id, contact_id);
         if let (Some(event), true) = (&enrollment.event, may_be_kept) {
             let event = suppressions::without_erased(tx, home, account_id, write_event(event)).await?;
             events.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
@@ -184,7 +184,7 @@ pub(super) async fn keep<'a>(
 /// workers do not both take themselves for the first.
 async fn announce(
     tx: &mut Tx,
-    known: &Known,
+    known: &DecisionContext,
     stopped: &BTreeMap<(i64, i64), u64>,
     now: Time,
 ) -> Result<Vec<Trip>, StoreError> {
@@ -233,20 +233,21 @@ pub(super) async fn redecide_ready(
     let approved = taken.iter().filter(|taken| taken.approved).map(|taken| taken.enrollment.key);
     let approved: HashSet<EnrollmentKey> = approved.collect();
     let mut batch: Vec<NewEnrollment> = taken.iter().map(|taken| taken.enrollment.clone()).collect();
-    let mut known = Known::load(tx, &store.compiled, &batch, now).await?;
-    known.decide_again(approved);
-    let awaits = |taken: &&Taken| taken.reason.as_deref() == Some(DeferReason::AwaitingContact.as_str());
+    let mut known = DecisionContext::load(tx, &store.compiled, &batch, now).await?;
+    known.prepare_redecision(approved);
+    let awaits =
+        |taken: &&ReadyEnrollment| taken.reason.as_deref() == Some(DeferReason::AwaitingContact.as_str());
     let since = taken.iter().filter(awaits).map(|taken| (taken.enrollment.key, taken.since)).collect();
     known.wait_for_contacts(rules.wait_for_contact, since);
     remember_events(tx, &mut batch).await?;
-    let (decided, entries, last) = decide::carry_out(tx, &mut known, &batch, rules, now).await?;
+    let (decided, entries, last) = decide::decide_and_apply(tx, &mut known, &batch, rules, now).await?;
     let changed: Vec<usize> = (0..taken.len())
         .filter(|at| {
             let (taken, decision) = (&taken[*at], &decided[*at].decision);
             (taken.outcome.as_str(), taken.reason.as_deref()) != (decision.outcome(), decision.reason())
         })
         .collect();
-    ledger::rewrite(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), &entries).await?;
+    ledger::update_outcomes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), &entries).await?;
     let refusals = changed.iter().map(|at| (&batch[*at], &decided[*at]));
     decide::announce_refusals(tx, rules, refusals).await?;
     let keys = batch.iter().map(|enrollment| enrollment.key).collect();
@@ -259,7 +260,7 @@ pub(super) async fn redecide_ready(
 }
 
 /// Locks those whose time has come, and that nobody else has in hand.
-async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<Taken>, StoreError> {
+async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<ReadyEnrollment>, StoreError> {
     let sql = format!(
         "SELECT w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, w.since, l.object_type_id, \
          l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason FROM waiting_enrollments w \
@@ -319,10 +320,10 @@ fn key(row: &Row) -> Result<EnrollmentKey, StoreError> {
     })
 }
 
-fn taken(row: &Row) -> Result<Taken, StoreError> {
+fn taken(row: &Row) -> Result<ReadyEnrollment, StoreError> {
     let cause = Cause::parse(&row.text("cause")?)
         .ok_or_else(|| StoreError::Failed("the ledger names a cause that nobody knows".to_owned()))?;
-    Ok(Taken {
+    Ok(ReadyEnrollment {
         enrollment: NewEnrollment {
             key: key(row)?,
             workflow_id: row.int("workflow_id")?,
@@ -369,7 +370,7 @@ pub(super) async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) ->
 async fn settle(
     tx: &mut Tx,
     home: &HashKeySource,
-    known: &Known,
+    known: &DecisionContext,
     batch: &[NewEnrollment],
     decided: &[Decided],
 ) -> Result<Vec<Trip>, StoreError> {
@@ -383,7 +384,7 @@ async fn settle(
         );
         tx.execute(&sql, args![&done]).await?;
     }
-    keep(tx, home, known, batch.iter().zip(decided)).await
+    insert_pending(tx, home, known, batch.iter().zip(decided)).await
 }
 
 /// A row that changes is a deed; one that deletes is in the audit already.

@@ -37,7 +37,7 @@ pub enum Counted {
 
 impl Counted {
     /// How many of so many records were deleted, and how many unlinked.
-    pub fn tally(self, records: u64) -> (u64, u64) {
+    pub fn counts(self, records: u64) -> (u64, u64) {
         match self {
             Self::Deleted => (records, 0),
             Self::Unlinked => (0, records),
@@ -49,7 +49,7 @@ impl Counted {
 /// Rows of a table, and what becomes of them. In the predicate `{batch}` is the batch as a table `b`, `{contacts}` the
 /// keys of its contacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rows {
+pub struct RowSelector {
     pub table: &'static str,
     pub deed: RowEffect,
     pub predicate: &'static str,
@@ -106,7 +106,7 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
     let batch = dialect.ids(1, &BATCH);
     let contacts = format!("SELECT b.account_id, b.contact_id FROM {batch}");
     let fill = |template: &str| template.replace("{batch}", &batch).replace("{contacts}", &contacts);
-    let step = |category, Rows { table, deed, predicate, counted, record }| {
+    let step = |category, RowSelector { table, deed, predicate, counted, record }| {
         let sql = match deed {
             RowEffect::Delete => format!("DELETE FROM {table} WHERE {predicate}"),
             RowEffect::Unlink(assignments) | RowEffect::Mark(assignments) => {
@@ -134,7 +134,7 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
     let rows = |category| {
         let rows = rows(transition, category).into_iter();
         // An erasure remembers what it deletes of others' kinds (rule 10).
-        let remembered = move |rows: Rows| {
+        let remembered = move |rows: RowSelector| {
             let (kind, id) = match (transition, rows.deed, rows.table) {
                 (Transition::Erase, RowEffect::Delete, "objects") => ("ticket", "object_id"),
                 (Transition::Erase, RowEffect::Delete, "files") => ("file", "file_id"),
@@ -153,42 +153,42 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
 }
 
 /// Records that go.
-fn delete(table: &'static str, predicate: &'static str) -> Rows {
-    Rows { table, deed: RowEffect::Delete, predicate, counted: Counted::Deleted, record: None }
+fn delete(table: &'static str, predicate: &'static str) -> RowSelector {
+    RowSelector { table, deed: RowEffect::Delete, predicate, counted: Counted::Deleted, record: None }
 }
 
 /// Rows that go and are no record: links of records that go as well, and what belongs to one.
-fn delete_parts(table: &'static str, predicate: &'static str) -> Rows {
-    Rows { counted: Counted::No, ..delete(table, predicate) }
+fn delete_parts(table: &'static str, predicate: &'static str) -> RowSelector {
+    RowSelector { counted: Counted::No, ..delete(table, predicate) }
 }
 
 /// Links that go, of records that stay.
-fn delete_links(table: &'static str, predicate: &'static str) -> Rows {
-    Rows { counted: Counted::Unlinked, ..delete(table, predicate) }
+fn delete_links(table: &'static str, predicate: &'static str) -> RowSelector {
+    RowSelector { counted: Counted::Unlinked, ..delete(table, predicate) }
 }
 
 /// Links of the contact alone go, of records that stay.
-fn delete_own_links(table: &'static str) -> Rows {
-    Rows { counted: Counted::Unlinked, ..delete_own(table) }
+fn delete_own_links(table: &'static str) -> RowSelector {
+    RowSelector { counted: Counted::Unlinked, ..delete_own(table) }
 }
 
 /// Records that are remembered before they go.
-fn remember(kind: &'static str, id: &'static str, rows: Rows) -> Rows {
-    Rows { deed: RowEffect::Remember(kind, id), counted: Counted::No, record: None, ..rows }
+fn remember(kind: &'static str, id: &'static str, rows: RowSelector) -> RowSelector {
+    RowSelector { deed: RowEffect::Remember(kind, id), counted: Counted::No, record: None, ..rows }
 }
 
 /// Rows of the contact alone go.
-fn delete_own(table: &'static str) -> Rows {
+fn delete_own(table: &'static str) -> RowSelector {
     delete(table, "(account_id, contact_id) IN ({contacts})")
 }
 
 /// Rows of the contact stay, without it.
-fn unlink_own(table: &'static str) -> Rows {
-    Rows { deed: RowEffect::Unlink("contact_id = NULL"), ..delete_own_links(table) }
+fn unlink_own(table: &'static str) -> RowSelector {
+    RowSelector { deed: RowEffect::Unlink("contact_id = NULL"), ..delete_own_links(table) }
 }
 
-fn mark(table: &'static str, assignments: &'static str, predicate: &'static str) -> Rows {
-    Rows { deed: RowEffect::Mark(assignments), ..delete(table, predicate) }
+fn mark(table: &'static str, assignments: &'static str, predicate: &'static str) -> RowSelector {
+    RowSelector { deed: RowEffect::Mark(assignments), ..delete(table, predicate) }
 }
 
 /// The batch with its trash entries.
@@ -316,7 +316,7 @@ const UPLOADED: &str = "(account_id, file_id) IN (SELECT f.account_id, f.file_id
      WHERE l.account_id = f.account_id AND l.file_id = f.file_id))";
 
 /// What the fate of a category means for its tables. Fates that the views bring about need no statement.
-fn rows(transition: Transition, category: Category) -> Vec<Rows> {
+fn rows(transition: Transition, category: Category) -> Vec<RowSelector> {
     use Category as C;
     match (category, effect(transition, category).fate) {
         (C::ContactData, Fate::Hidden) => vec![mark(
@@ -330,7 +330,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
             "contacts.account_id = b.account_id AND contacts.contact_id = b.contact_id",
         )],
         (C::ContactData, Fate::Deleted) => {
-            vec![Rows { counted: Counted::No, ..delete_own("contact_emails") }, delete_own("contacts")]
+            vec![RowSelector { counted: Counted::No, ..delete_own("contact_emails") }, delete_own("contacts")]
         }
         (C::Activities, Fate::Deleted) => {
             release_activities!("'note', 'meeting'", "'note', 'meeting', 'task'")
@@ -339,7 +339,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         (C::Emails, Fate::Deleted) => release_activities!("'email'", "'email'"),
         (C::Analytics, Fate::Unlinked) => vec![unlink_own("analytics_events")],
         (C::Associations, Fate::Deleted) => vec![
-            Rows {
+            RowSelector {
                 record: Some(("account_id || ':' || to_type || ':' || to_id", "")),
                 ..delete_links(
                     "associations",
@@ -347,7 +347,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
                 )
             },
             // One that is associated in both directions was counted above.
-            Rows {
+            RowSelector {
                 record: Some((
                     "account_id || ':' || from_type || ':' || from_id",
                     " AND NOT EXISTS (SELECT 1 FROM associations o WHERE o.account_id = associations.account_id \
@@ -362,7 +362,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
             delete("conversations", conversations_of!("= 'bot'")),
         ],
         // Not the bots': theirs go, and are looked up through the contact.
-        (C::Conversations, Fate::Unlinked) => vec![Rows {
+        (C::Conversations, Fate::Unlinked) => vec![RowSelector {
             deed: RowEffect::Unlink("contact_id = NULL"),
             ..delete_links("conversations", conversations_of!("<> 'bot'"))
         }],
@@ -388,7 +388,11 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
             ]
         }
         (C::FormSubmissions, Fate::Deleted) => vec![
-            Rows { deed: RowEffect::CountByForm, counted: Counted::No, ..delete_own("form_submissions") },
+            RowSelector {
+                deed: RowEffect::CountByForm,
+                counted: Counted::No,
+                ..delete_own("form_submissions")
+            },
             delete_own("form_submissions"),
         ],
         (C::Integrations, Fate::Deleted) => vec![delete_own("integrations")],
@@ -406,7 +410,7 @@ fn rows(transition: Transition, category: Category) -> Vec<Rows> {
         (C::Workflows, Fate::Deleted) => {
             vec![
                 delete_own("workflow_enrollments"),
-                Rows { counted: Counted::No, ..delete_own("waiting_events") },
+                RowSelector { counted: Counted::No, ..delete_own("waiting_events") },
             ]
         }
         _ => vec![],

@@ -9,7 +9,7 @@ use super::batch::{CONTACT, Lists};
 use super::db::Tx;
 use super::outbox::write_outbox;
 use super::plan::BATCH;
-use super::retention::{BatchResult, ByAccount, Sweep, lock_clause, turn};
+use super::retention::{BatchResult, ByAccount, Sweep, failed_rows_condition, lock_clause};
 use super::trash::StatementResult;
 use super::values::{Arg, Row, args};
 use super::{Store, StoreError, identifiers, import, suppressions, trash, vacuum};
@@ -54,12 +54,12 @@ pub async fn purge(
     for StatementResult { category, counted, rows } in
         trash::apply_transition(tx, Transition::Purge, &batch).await?
     {
-        let (deleted, unlinked) = counted.tally(rows);
+        let (deleted, unlinked) = counted.counts(rows);
         let counts = swept.counts.entry(category.title().to_owned()).or_default();
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
-    vacuum::owe(tx, now).await?;
+    vacuum::mark_needed(tx, now).await?;
     Ok((by_account, swept))
 }
 
@@ -79,7 +79,7 @@ pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Exp
          JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
                         AND c.trash_entry_id = e.entry_id AND c.deleted_at < $1 \
          ORDER BY e.account_id, e.contact_id{}",
-        turn(sweep, "e", "contact_id", 2),
+        failed_rows_condition(sweep, "e", "contact_id", 2),
         sweep.limit,
         lock_clause(tx, sweep.locked, "c")
     );

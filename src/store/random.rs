@@ -10,7 +10,7 @@ use super::StoreError;
 /// # Errors
 ///
 /// Where the operating system gives none.
-pub fn secret<const N: usize>() -> Result<[u8; N], StoreError> {
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut secret = [0; N];
     let filled = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret));
     filled.map_err(|error| StoreError::Refused(format!("/dev/urandom cannot be read: {error}")))?;

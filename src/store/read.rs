@@ -10,7 +10,7 @@ use super::db::Tx;
 use super::members::{Visible, visible_members};
 use super::trash::DeletedBy;
 use super::values::{Arg, Row, args};
-use super::{Store, StoreError, reading};
+use super::{Store, StoreError, read_transaction};
 use crate::domain::address::address_key;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::search::Search;
@@ -28,13 +28,13 @@ pub struct Filter {
     /// Only whom this finds; of the trash alone.
     pub search: Option<Search>,
     /// Only what the list has after this row.
-    pub after: Option<Place>,
+    pub after: Option<ListCursor>,
     pub limit: i64,
 }
 
 /// A row's place in a list: lists go by time, the newest first, then by ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ListCursor {
     pub at: Time,
     pub id: i64,
     /// Which of several rows of one id; 0 where there is but one.
@@ -55,7 +55,7 @@ pub struct EnrollmentRow {
     pub decided_at: String,
     pub trash_entry_id: Option<String>,
     #[serde(skip)]
-    pub place: Place,
+    pub place: ListCursor,
 }
 
 /// A contact in the trash.
@@ -69,7 +69,7 @@ pub struct TrashRow {
     pub purge_at: String,
     pub deleted_by: Value,
     #[serde(skip)]
-    pub place: Place,
+    pub place: ListCursor,
 }
 
 /// A row of the audit.
@@ -87,7 +87,7 @@ pub struct AuditRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_id: Option<String>,
     #[serde(skip)]
-    pub place: Place,
+    pub place: ListCursor,
 }
 
 /// A contact as the CRM shows it now.
@@ -110,7 +110,7 @@ impl Store {
     ///
     /// As all reads: where the database does not answer.
     pub async fn enrollments(&self, filter: &Filter) -> Result<Vec<EnrollmentRow>, StoreError> {
-        reading!(self, tx => enrollments(tx, filter))
+        read_transaction!(self, tx => enrollments(tx, filter))
     }
 
     /// The decisions on one enrollment, one for each action.
@@ -120,17 +120,17 @@ impl Store {
         enrollment_id: i64,
         action_id: Option<i64>,
     ) -> Result<Vec<EnrollmentRow>, StoreError> {
-        reading!(self, tx => enrollment(tx, account_id, enrollment_id, action_id))
+        read_transaction!(self, tx => enrollment(tx, account_id, enrollment_id, action_id))
     }
 
     /// The audit, newest first.
     pub async fn audit(&self, filter: &Filter) -> Result<Vec<AuditRow>, StoreError> {
-        reading!(self, tx => audit_list(tx, filter))
+        read_transaction!(self, tx => audit_list(tx, filter))
     }
 
     /// One contact.
     pub async fn contact(&self, account_id: i64, contact_id: i64) -> Result<ContactView, StoreError> {
-        reading!(self, tx => contact(tx, account_id, contact_id))
+        read_transaction!(self, tx => contact(tx, account_id, contact_id))
     }
 }
 
@@ -218,7 +218,7 @@ async fn audit_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<AuditRow>, Store
                 ids: row.json("ids")?,
                 count: row.int("count")?,
                 deletion_id: row.optional_int("deletion_id")?.map(|id| id.to_string()),
-                place: Place { at: row.time("at")?, id: row.int("audit_id")?, part: 0 },
+                place: ListCursor { at: row.time("at")?, id: row.int("audit_id")?, part: 0 },
             })
         })
         .collect()
@@ -286,7 +286,7 @@ impl WhereClause {
     }
 
     /// What a list has after a row, by the columns of the row's place.
-    fn after(&mut self, [at, id, part]: [&'static str; 3], after: Option<Place>) {
+    fn after(&mut self, [at, id, part]: [&'static str; 3], after: Option<ListCursor>) {
         let Some(place) = after else { return };
         let [t, i, p] = [place.at.into(), place.id.into(), place.part.into()].map(|it| self.parameter(it));
         // The first part lets an index of the time find the place.
@@ -329,7 +329,7 @@ fn enrollment_row(row: &Row) -> Result<EnrollmentRow, StoreError> {
         reason: row.optional_text("reason")?,
         decided_at: format_time(row.time("decided_at")?),
         trash_entry_id: row.optional_int("trash_entry_id")?.map(|id| id.to_string()),
-        place: Place {
+        place: ListCursor {
             at: row.time("decided_at")?,
             id: row.int("enrollment_id")?,
             part: row.int("action_id")?,
@@ -354,6 +354,6 @@ fn trash_row(row: &Row) -> Result<TrashRow, StoreError> {
         deleted_at: format_time(deleted_at),
         purge_at: format_time(deleted_at + RESTORABLE),
         deleted_by: json!(by),
-        place: Place { at: deleted_at, id: row.int("entry_id")?, part: 0 },
+        place: ListCursor { at: deleted_at, id: row.int("entry_id")?, part: 0 },
     })
 }

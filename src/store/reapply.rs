@@ -15,7 +15,7 @@ use super::identifiers::{CONTACTS, holders};
 use super::import::{absent_accounts, lock_imports};
 use super::receipts::{self, Effect, NewReceipt};
 use super::values::{Arg, args};
-use super::{HashKeySource, Store, StoreError, reading, suppressions, transaction};
+use super::{HashKeySource, Store, StoreError, read_transaction, suppressions, transaction};
 use crate::domain::journal::{ErasedRecord, Erasure, Suppression};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::suppression::{HashKeys, PURGED};
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// Refused: which key it lacks, and what to do.
     pub async fn knows_keys(&self, keys: &BTreeMap<String, String>) -> Result<(), StoreError> {
-        reading!(self, tx => verify_keys(tx, self.hash_key_home(), keys))
+        read_transaction!(self, tx => verify_keys(tx, self.hash_key_home(), keys))
     }
 
     /// Those of the accounts that this store does not have.
@@ -53,7 +53,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn absent_accounts(&self, accounts: &BTreeSet<i64>) -> Result<Vec<i64>, StoreError> {
-        reading!(self, tx => absent_accounts(tx, accounts))
+        read_transaction!(self, tx => absent_accounts(tx, accounts))
     }
 
     /// Erases again what was erased before. Whoever asked for it then was told then; nobody is told again.
@@ -61,7 +61,11 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer, or rows survived: then nothing of this contact was erased.
-    pub async fn erase_again(&self, erasure: &Erasure, operator: &str) -> Result<ReapplyOutcome, StoreError> {
+    pub async fn reapply_erasure(
+        &self,
+        erasure: &Erasure,
+        operator: &str,
+    ) -> Result<ReapplyOutcome, StoreError> {
         transaction!(self, tx => again(tx, self, erasure, operator))
     }
 
@@ -264,7 +268,7 @@ async fn revive(
     let owned: BTreeSet<(i64, String)> =
         holders(tx, CONTACTS, &addresses).await?.into_iter().map(|(address, _)| address).collect();
     let owned: Vec<(i64, String)> = owned.into_iter().collect();
-    let revived = suppressions::revive(tx, home, &owned).await?;
+    let revived = suppressions::reactivate(tx, home, &owned).await?;
     audit_statuses(tx, account_id, operator, "revive_suppressions", revived).await?;
     Ok(Some((last, revived)))
 }

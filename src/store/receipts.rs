@@ -8,7 +8,7 @@ use serde_json::json;
 use super::db::Tx;
 use super::redact::{Changed, Found, Redacted};
 use super::values::{Row, args};
-use super::{HashKeySource, Store, StoreError, batch_row, batch_text, reading, suppressions};
+use super::{HashKeySource, Store, StoreError, batch_row, batch_text, read_transaction, suppressions};
 use crate::domain::address::address_key;
 use crate::domain::redaction;
 use crate::domain::time::{Time, format_time};
@@ -94,7 +94,7 @@ impl Store {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Receipt>, StoreError> {
-        reading!(self, tx => receipts(tx, account_id, before.unwrap_or(i64::MAX), limit))
+        read_transaction!(self, tx => receipts(tx, account_id, before.unwrap_or(i64::MAX), limit))
     }
 
     /// The receipts of erasures that were about an address, newest first. The address is known by its keyed hash.
@@ -108,7 +108,7 @@ impl Store {
         address: &str,
         limit: i64,
     ) -> Result<Vec<Receipt>, StoreError> {
-        reading!(self, tx => receipts_of(tx, self.hash_key_home(), account_id, address, limit))
+        read_transaction!(self, tx => receipts_of(tx, self.hash_key_home(), account_id, address, limit))
     }
 
     /// One receipt of an account.
@@ -117,7 +117,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn erasure(&self, account_id: i64, erasure_id: i64) -> Result<Option<Receipt>, StoreError> {
-        reading!(self, tx => one(tx, account_id, erasure_id))
+        read_transaction!(self, tx => one(tx, account_id, erasure_id))
     }
 }
 

@@ -15,7 +15,7 @@ use super::plan::BATCH;
 use super::trash::apply_transition;
 use super::users::authorize_user;
 use super::values::args;
-use super::{Store, StoreError, addresses, contact_counts, count_by_user, reading, transaction};
+use super::{Store, StoreError, addresses, contact_counts, count_by_user, read_transaction, transaction};
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
 use crate::domain::restore::{AddressOwners, Refusal, Verdict, decide};
@@ -24,7 +24,7 @@ use crate::domain::time::{Time, format_time};
 pub use preview::{Missing, Preview, RestorePreview};
 
 /// How many contacts a transaction looks at.
-const AT_ONCE: usize = 500;
+const BATCH_SIZE: usize = 500;
 
 /// Who wants which contacts back.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl RestoreSelection {
 
 /// How far a request was carried out.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
+pub struct RestoreCursor {
     /// Contacts looked at.
     seen: usize,
     /// The last of them.
@@ -75,7 +75,7 @@ pub struct Restored {
     pub restored: Vec<i64>,
     pub refused: Vec<Refused>,
     /// Where the next batch begins; `None` after the last.
-    pub next: Option<Place>,
+    pub next: Option<RestoreCursor>,
 }
 
 /// A contact that does not come back, and why.
@@ -106,7 +106,7 @@ impl Store {
     /// # Errors
     ///
     /// Refused as a whole: an unknown user, no permission, a time that is yet to come.
-    pub async fn restore(&self, request: &Request, from: Place) -> Result<Restored, StoreError> {
+    pub async fn restore(&self, request: &Request, from: RestoreCursor) -> Result<Restored, StoreError> {
         let restored = transaction!(self, tx => restore(tx, request, from))?;
         count_by_user(Transition::Restore, restored.restored.len());
         Ok(restored)
@@ -119,7 +119,7 @@ impl Store {
     /// Where the database does not answer.
     pub async fn has_workflow(&self, account_id: i64, workflow_id: i64) -> Result<bool, StoreError> {
         let sql = "SELECT workflow_id FROM workflows WHERE account_id = $1 AND workflow_id = $2";
-        reading!(self, tx => tx.row(sql, args![account_id, workflow_id])).map(|row| row.is_some())
+        read_transaction!(self, tx => tx.row(sql, args![account_id, workflow_id])).map(|row| row.is_some())
     }
 
     /// Brings one contact back, as a user.
@@ -135,7 +135,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let wanted = RestoreSelection::Contacts(vec![contact_id]);
         let request = Request { account_id, user: user.to_owned(), wanted };
-        let batch = self.restore(&request, Place::default()).await?;
+        let batch = self.restore(&request, RestoreCursor::default()).await?;
         match batch.refused.into_iter().next() {
             Some(refused) => Err(StoreError::Refused(refused.message)),
             None => Ok(()),
@@ -143,13 +143,13 @@ impl Store {
     }
 }
 
-async fn restore(tx: &mut Tx, request: &Request, from: Place) -> Result<Restored, StoreError> {
+async fn restore(tx: &mut Tx, request: &Request, from: RestoreCursor) -> Result<Restored, StoreError> {
     let account_id = request.account_id;
     let RestorePlan { user_id, at, verdict: Verdict { back, refused, .. }, next } =
-        look(tx, request, from, &AddressOwners::new()).await?;
+        plan_batch(tx, request, from, &AddressOwners::new()).await?;
     if !back.is_empty() {
         apply_restore(tx, account_id, &back, at).await?;
-        contact_counts::moved(tx, back.iter().map(|_| account_id), 1).await?;
+        contact_counts::record_change(tx, back.iter().map(|_| account_id), 1).await?;
         announce(tx, account_id, user_id, &back, at).await?;
     }
     let refused = refused.into_iter().map(|it| Refused::new(account_id, it)).collect();
@@ -161,13 +161,13 @@ struct RestorePlan {
     user_id: i64,
     at: Time,
     verdict: Verdict,
-    next: Option<Place>,
+    next: Option<RestoreCursor>,
 }
 
-async fn look(
+async fn plan_batch(
     tx: &mut Tx,
     request: &Request,
-    from: Place,
+    from: RestoreCursor,
     earlier: &AddressOwners,
 ) -> Result<RestorePlan, StoreError> {
     let Request { account_id, user, wanted } = request;
@@ -176,8 +176,8 @@ async fn look(
     let (candidates, more) = match wanted {
         RestoreSelection::Contacts(ids) => {
             let rest = ids.get(from.seen..).unwrap_or_default();
-            let batch = &rest[..rest.len().min(AT_ONCE)];
-            (candidates::named(tx, *account_id, batch).await?, rest.len() > AT_ONCE)
+            let batch = &rest[..rest.len().min(BATCH_SIZE)];
+            (candidates::named(tx, *account_id, batch).await?, rest.len() > BATCH_SIZE)
         }
         RestoreSelection::DeletedBy { workflow_id, since } => {
             if *since > at {
@@ -188,12 +188,12 @@ async fn look(
                 )));
             }
             let batch = candidates::of_run(tx, *account_id, *workflow_id, *since, from.after).await?;
-            let more = batch.len() == AT_ONCE;
+            let more = batch.len() == BATCH_SIZE;
             (batch, more)
         }
     };
     let last = candidates.last().map_or(from.after, |candidate| candidate.contact_id);
-    let next = more.then_some(Place { seen: from.seen + candidates.len(), after: last });
+    let next = more.then_some(RestoreCursor { seen: from.seen + candidates.len(), after: last });
     Ok(RestorePlan { user_id, at, verdict: decide(&candidates, at, earlier), next })
 }
 

@@ -3,7 +3,7 @@
 use super::db::Tx;
 use super::tokens::{CALLER, Caller, TOKEN_IS_VALID, caller, touch};
 use super::values::args;
-use super::{Store, StoreError, random, reading, transaction};
+use super::{Store, StoreError, random, read_transaction, transaction};
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::hex::hex;
 
@@ -20,7 +20,7 @@ impl Store {
     /// Where the database does not answer.
     pub async fn begin_session(&self, token: &Credential) -> Result<Option<Credential>, StoreError> {
         let Some(caller) = self.caller(token).await? else { return Ok(None) };
-        let session = Credential::new(Kind::Session, caller.account_id, &random::secret()?);
+        let session = Credential::new(Kind::Session, caller.account_id, &random::random_bytes()?);
         transaction!(self, tx => begin(tx, &caller, &session))?;
         Ok(Some(session))
     }
@@ -31,7 +31,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn session(&self, session: &Credential) -> Result<Option<Caller>, StoreError> {
-        reading!(self, tx => find(tx, session))
+        read_transaction!(self, tx => find(tx, session))
     }
 
     /// Ends a session.
@@ -53,22 +53,22 @@ impl Store {
         session: &Credential,
         path: &str,
         form: &str,
-    ) -> Result<Taken, StoreError> {
-        let Some((nonce, seal)) = form.split_once('.') else { return Ok(Taken::Forged) };
-        if nonce.len() != 2 * NONCE || !session.sealed(&sealed_words(nonce, path), seal) {
-            return Ok(Taken::Forged);
+    ) -> Result<CsrfCheck, StoreError> {
+        let Some((nonce, seal)) = form.split_once('.') else { return Ok(CsrfCheck::Forged) };
+        if nonce.len() != 2 * NONCE || !session.verify(&sealed_words(nonce, path), seal) {
+            return Ok(CsrfCheck::Forged);
         }
-        let first = transaction!(self, tx => spend(tx, session, nonce))?;
-        Ok(if first { Taken::Once } else { Taken::Before })
+        let first = transaction!(self, tx => consume_nonce(tx, session, nonce))?;
+        Ok(if first { CsrfCheck::Accepted } else { CsrfCheck::Replayed })
     }
 }
 
 /// What became of a form that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
-    Once,
+pub enum CsrfCheck {
+    Accepted,
     /// It was sent a second time.
-    Before,
+    Replayed,
     /// Nobody made it for this session and this path.
     Forged,
 }
@@ -82,8 +82,8 @@ const NONCE: usize = 16;
 ///
 /// Where the operating system has no random bytes.
 pub fn issue_csrf_token(session: &Credential, path: &str) -> Result<String, StoreError> {
-    let nonce = hex(&random::secret::<NONCE>()?);
-    Ok(format!("{nonce}.{}", session.seal(&sealed_words(&nonce, path))))
+    let nonce = hex(&random::random_bytes::<NONCE>()?);
+    Ok(format!("{nonce}.{}", session.sign(&sealed_words(&nonce, path))))
 }
 
 fn sealed_words(nonce: &str, path: &str) -> String {
@@ -118,7 +118,7 @@ async fn end(tx: &mut Tx, session: &Credential) -> Result<(), StoreError> {
     tx.execute(sql, args![session.account_id(), session.hash()]).await.map(drop)
 }
 
-async fn spend(tx: &mut Tx, session: &Credential, form: &str) -> Result<bool, StoreError> {
+async fn consume_nonce(tx: &mut Tx, session: &Credential, form: &str) -> Result<bool, StoreError> {
     let now = tx.now().await?;
     let sql = "INSERT INTO spent_forms (account_id, form, expires_at) VALUES ($1, $2, $3) \
                ON CONFLICT DO NOTHING";

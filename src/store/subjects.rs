@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::StoreError;
 use super::batch::{CONTACT, ENROLLED, Lists};
 use super::db::Tx;
-use super::kept::{self, Found};
+use super::kept::{self, RelatedDataByContact};
 use super::ledger::COUNTS_AS_ENROLLED;
 use super::properties::{Completed, complete};
 use super::values::{Row, args};
@@ -31,10 +31,11 @@ pub async fn load(
     contacts: &BTreeSet<(i64, i64)>,
     records: &mut [Completed<'_>],
     told: &[(i64, &CustomEvent)],
-) -> Result<Found, StoreError> {
+) -> Result<RelatedDataByContact, StoreError> {
     let concerned: Vec<(i64, i64)> =
         contacts.iter().copied().filter(|(account_id, _)| asked.contains_key(account_id)).collect();
-    let mut found: Found = concerned.iter().map(|key| (*key, RelatedData::default())).collect();
+    let mut found: RelatedDataByContact =
+        concerned.iter().map(|key| (*key, RelatedData::default())).collect();
     let those_who = |wants: fn(&DataRequirements) -> bool| -> Lists {
         let wanting = concerned.iter().filter(|(account_id, _)| asked.get(account_id).is_some_and(wants));
         Lists::ids(wanting.map(|(account_id, contact_id)| [*account_id, *contact_id]))
@@ -67,7 +68,7 @@ pub async fn load(
 pub struct EvaluationContext {
     now: Time,
     zone: Option<Tz>,
-    found: Found,
+    found: RelatedDataByContact,
     nothing: RelatedData,
 }
 
@@ -128,7 +129,7 @@ async fn segments(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     kept::segments(tx, asked, found).await?;
     let sql = format!(
@@ -149,7 +150,7 @@ async fn enrollments(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     contacts: &[(i64, i64)],
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     kept::workflows(tx, asked, found).await?;
     let triples = contacts.iter().flat_map(|(account_id, contact_id)| {
@@ -190,7 +191,7 @@ async fn neighbours(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     kept::associations(tx, asked, found).await?;
     let types: BTreeSet<&'static str> =
@@ -218,7 +219,7 @@ async fn neighbours(
     }
     let of_object = |_: &Row| Ok(None);
     for sql in &selects {
-        meet(tx, sql, contacts, of_object, &types, found).await?;
+        add_associated_objects(tx, sql, contacts, of_object, &types, found).await?;
     }
     if types.contains("contact") {
         for (own, other) in ends {
@@ -232,7 +233,8 @@ async fn neighbours(
                  WHERE c.deleted_at IS NULL",
                 is_outward(own)
             );
-            meet(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found).await?;
+            add_associated_objects(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found)
+                .await?;
         }
     }
     if let Some(activities) = named(&ACTIVITIES) {
@@ -245,19 +247,20 @@ async fn neighbours(
              JOIN activities v ON v.account_id = l.account_id AND v.activity_id = l.activity_id \
              AND NOT v.stub AND v.type IN {activities}"
         );
-        meet(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found).await?;
+        add_associated_objects(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found)
+            .await?;
     }
     Ok(())
 }
 
 /// Adds the neighbours that a query finds.
-async fn meet(
+async fn add_associated_objects(
     tx: &mut Tx,
     sql: &str,
     contacts: &Lists,
     created_at: impl Fn(&Row) -> Result<Option<Time>, StoreError>,
     types: &BTreeSet<&'static str>,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     for row in tx.rows(sql, args![contacts]).await? {
         let object_type = row.text("object_type")?;
@@ -280,7 +283,7 @@ async fn events(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     kept::events(tx, asked, found).await?;
     let sql = format!(
@@ -304,7 +307,7 @@ async fn submissions(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     contacts: &Lists,
-    found: &mut Found,
+    found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     kept::forms(tx, asked, found).await?;
     let sql = format!(

@@ -55,7 +55,7 @@ pub async fn keys(tx: &mut Tx, home: &HashKeySource) -> Result<HashKeys, StoreEr
         (Some(keys), _) => keys,
         (None, HashKeySource::File(path)) => return Err(unusable(path, "it does not exist")),
         (None, HashKeySource::Beside(path)) => parse(home, &make(path)?)?,
-        (None, HashKeySource::Database) => parse(home, &keep(tx).await?)?,
+        (None, HashKeySource::Database) => parse(home, &insert_database_key(tx).await?)?,
     };
     for key in keys.iter().filter(|key| !used.iter().any(|(id, _)| *id == key.id)) {
         tx.execute(
@@ -108,7 +108,7 @@ async fn keys_at(
 ) -> Result<Option<HashKeys>, StoreError> {
     let text = match home {
         HashKeySource::File(path) | HashKeySource::Beside(path) => read(path)?,
-        HashKeySource::Database => Some(kept(tx).await?).filter(|text| !text.is_empty()),
+        HashKeySource::Database => Some(load_database_key(tx).await?).filter(|text| !text.is_empty()),
     };
     let keys = text.map(|text| parse(home, &text)).transpose()?;
     ensure_all_keys_present(home, keys.as_ref(), used)?;
@@ -137,7 +137,7 @@ fn read(path: &Path) -> Result<Option<String>, StoreError> {
 }
 
 fn fresh_key() -> Result<String, StoreError> {
-    Ok(HashKeys::render("k1", &random::secret::<32>()?))
+    Ok(HashKeys::render("k1", &random::random_bytes::<32>()?))
 }
 
 /// Makes the file, unless another process has by now.
@@ -153,12 +153,12 @@ fn make(path: &Path) -> Result<String, StoreError> {
     }
 }
 
-async fn kept(tx: &mut Tx) -> Result<String, StoreError> {
+async fn load_database_key(tx: &mut Tx) -> Result<String, StoreError> {
     let rows = tx.rows("SELECT key_line FROM hash_keys ORDER BY key_id DESC", &[]).await?;
     rows.iter().map(|row| row.text("key_line")).collect()
 }
 
-async fn keep(tx: &mut Tx) -> Result<String, StoreError> {
+async fn insert_database_key(tx: &mut Tx) -> Result<String, StoreError> {
     let key = fresh_key()?;
     tx.execute(
         "INSERT INTO hash_keys (key_id, key_line) VALUES ('k1', $1) ON CONFLICT DO NOTHING",
@@ -170,7 +170,7 @@ async fn keep(tx: &mut Tx) -> Result<String, StoreError> {
          set privacy.hash_key_file to keep it elsewhere"
     );
     // Another process may have been first.
-    kept(tx).await
+    load_database_key(tx).await
 }
 
 /// Turns what is kept by these addresses into hashes, and marks the addresses as erased or purged; how many rows that were.
@@ -254,7 +254,7 @@ pub async fn insert(tx: &mut Tx, hashes: &[Suppression]) -> Result<u64, StoreErr
 
 /// Addresses that come back, with a contact that is created or imported: what was kept of them is in force again. How
 /// many statuses that were.
-pub async fn revive(
+pub async fn reactivate(
     tx: &mut Tx,
     home: &HashKeySource,
     addresses: &[(i64, String)],

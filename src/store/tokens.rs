@@ -9,7 +9,7 @@ use super::audit::{self, Actor};
 use super::db::Tx;
 use super::users::known_user;
 use super::values::{Row, args};
-use super::{Store, StoreError, random, reading, transaction};
+use super::{Store, StoreError, random, read_transaction, transaction};
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::permission::{CONTACT, Over, Permissions, Right, Scope};
 use crate::domain::time::{Time, format_time};
@@ -97,7 +97,7 @@ impl Store {
     ///
     /// Refused where there is no such user, or the token would have ended already.
     pub async fn create_token(&self, wanted: &NewToken, operator: &str) -> Result<CreatedToken, StoreError> {
-        let token = Credential::new(Kind::Token, wanted.account_id, &random::secret()?);
+        let token = Credential::new(Kind::Token, wanted.account_id, &random::random_bytes()?);
         let row = transaction!(self, tx => create(tx, wanted, &token, operator))?;
         Ok(CreatedToken { token, row })
     }
@@ -108,7 +108,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn tokens(&self, account_id: Option<i64>) -> Result<Vec<TokenRow>, StoreError> {
-        reading!(self, tx => list(tx, account_id))
+        read_transaction!(self, tx => list(tx, account_id))
     }
 
     /// Ends a token and the sessions begun with it; once this has returned it opens nothing.
@@ -131,7 +131,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn caller(&self, token: &Credential) -> Result<Option<Caller>, StoreError> {
-        let found = reading!(self, tx => by_token(tx, token))?;
+        let found = read_transaction!(self, tx => by_token(tx, token))?;
         let Some(Found { caller, is_stale }) = found else { return Ok(None) };
         if is_stale {
             transaction!(self, tx => touch(tx, caller.account_id, caller.token_id))?;
@@ -151,7 +151,7 @@ async fn create(
     let account_id = wanted.account_id;
     let (user_id, _) = known_user(tx, account_id, &wanted.user).await?;
     let now = tx.now().await?;
-    let expires_at = wanted.expires.map(|expiry| ends(expiry, now)).transpose()?;
+    let expires_at = wanted.expires.map(|expiry| expires_at(expiry, now)).transpose()?;
     let sql = format!(
         "INSERT INTO tokens (account_id, user_id, name, token_hash, created_at, expires_at) \
          VALUES ($1, $2, $3, $4, $5, $6) RETURNING {ROW}"
@@ -164,7 +164,7 @@ async fn create(
     row(&made)
 }
 
-fn ends(expiry: Expiry, now: Time) -> Result<Time, StoreError> {
+fn expires_at(expiry: Expiry, now: Time) -> Result<Time, StoreError> {
     let at = match expiry {
         Expiry::At(at) => Some(at),
         Expiry::In(period) => {

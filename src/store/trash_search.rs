@@ -5,8 +5,8 @@
 
 use super::db::Tx;
 use super::overview::names;
-use super::read::{Filter, Place, TrashRow, trash_list};
-use super::{Store, StoreError, reading};
+use super::read::{Filter, ListCursor, TrashRow, trash_list};
+use super::{Store, StoreError, read_transaction};
 use crate::domain::members::parse_id_text;
 use crate::domain::search::{NameSearch, Search};
 
@@ -19,7 +19,7 @@ const CHUNKS: usize = 5;
 pub struct TrashPage {
     pub rows: Vec<TrashRow>,
     /// Behind which place it goes on, where it does.
-    pub next: Option<Place>,
+    pub next: Option<ListCursor>,
 }
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn trash(&self, filter: &Filter) -> Result<TrashPage, StoreError> {
-        reading!(self, tx => trash(tx, filter))
+        read_transaction!(self, tx => trash(tx, filter))
     }
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::audit::Actor;
 use super::db::Tx;
 use super::values::{Arg, args};
-use super::{Store, StoreError, reading};
+use super::{Store, StoreError, read_transaction};
 use crate::domain::address::address_key;
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::{CONTACT, Over, Permissions, Right, Scope};
@@ -26,7 +26,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn users(&self, account_id: i64, from: i64, limit: i64) -> Result<Vec<UserRow>, StoreError> {
-        reading!(self, tx => list(tx, account_id, from, limit))
+        read_transaction!(self, tx => list(tx, account_id, from, limit))
     }
 
     /// Is this account there?
@@ -35,7 +35,7 @@ impl Store {
     ///
     /// Where it is not, or the database does not answer.
     pub async fn demand_account(&self, account_id: i64) -> Result<(), StoreError> {
-        reading!(self, tx => demand_account(tx, account_id))
+        read_transaction!(self, tx => demand_account(tx, account_id))
     }
 }
 
@@ -73,7 +73,12 @@ pub enum Operator {
 
 impl Operator {
     /// As the audit names who rules over deletes by workflows: that takes the permission to delete many.
-    pub(super) async fn who(&self, tx: &mut Tx, account_id: i64, deed: &str) -> Result<Actor, StoreError> {
+    pub(super) async fn authorize_bulk(
+        &self,
+        tx: &mut Tx,
+        account_id: i64,
+        deed: &str,
+    ) -> Result<Actor, StoreError> {
         match self {
             Self::OfTheSystem(name) => Ok(Actor::Operator(name.clone())),
             Self::OfTheAccount(user) => {

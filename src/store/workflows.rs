@@ -36,7 +36,7 @@ async fn switch(
     on: bool,
     operator: &Operator,
 ) -> Result<bool, StoreError> {
-    let actor = operator.who(tx, account_id, if on { ON } else { OFF }).await?;
+    let actor = operator.authorize_bulk(tx, account_id, if on { ON } else { OFF }).await?;
     let sql = format!(
         "SELECT CAST(w.flow AS text) AS flow FROM workflows w WHERE w.account_id = $1 AND w.workflow_id = $2{}",
         tx.for_update("w")

@@ -66,7 +66,7 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["57P01", "57P02", "53100", "53300", "08006", "58030", "XX000"] {
         fail_with(&db, &format!("'gone' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        assert!(matches!(error, DecideError::Away(_)), "{code}: {error:?}");
+        assert!(matches!(error, DecideError::Unavailable(_)), "{code}: {error:?}");
         assert!(error.to_string().starts_with("the store cannot be used: gone"), "{error}");
         assert_eq!(error.to_string().contains("the disk may be full"), ["53100", "58030"].contains(&code));
     }
@@ -74,7 +74,7 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["42501", "42P01", "42703", "42883", "42P05", "3F000", "26000"] {
         fail_with(&db, &format!("'missing' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        assert!(matches!(error, DecideError::Away(_)), "{code}: {error:?}");
+        assert!(matches!(error, DecideError::Unavailable(_)), "{code}: {error:?}");
         assert!(
             error.to_string().starts_with("the store is not set up for this program: missing"),
             "{error}"
@@ -84,16 +84,16 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["0A000", "P0001", "XX001", "38000"] {
         fail_with(&db, &format!("'Ada Quirke' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        let DecideError::InTheWay { obstacle: RetryReason::Unsupported, problem } = error else {
+        let DecideError::Blocked { reason: RetryReason::Unsupported, message } = error else {
             panic!("{code}: {error:?}")
         };
-        assert!(problem.contains(code), "{problem}");
-        assert_eq!(problem.contains("Quirke"), code == "0A000", "a trigger may quote a row");
+        assert!(message.contains(code), "{message}");
+        assert_eq!(message.contains("Quirke"), code == "0A000", "a trigger may quote a row");
     }
     for code in ["22P05", "22021", "23514", "54000"] {
         fail_with(&db, &format!("'Ada Quirke' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        assert!(matches!(error, DecideError::Unfit(_)), "{code}: {error:?}");
+        assert!(matches!(error, DecideError::Poison(_)), "{code}: {error:?}");
         assert!(error.to_string().contains(code) && !error.to_string().contains("Quirke"), "{error}");
     }
 }
@@ -112,7 +112,7 @@ async fn a_race_for_a_key_is_a_conflict_whatever_shard_or_partition_it_is_in() {
     ] {
         fail_with(&db, &format!("'twice' USING ERRCODE = '23505', CONSTRAINT = '{constraint}'")).await;
         let error = not_decided(&db).await;
-        let is_conflict = matches!(&error, DecideError::InTheWay { obstacle: RetryReason::Contended, .. });
+        let is_conflict = matches!(&error, DecideError::Blocked { reason: RetryReason::Contended, .. });
         assert_eq!(is_conflict, is_race, "{constraint}: {error:?}");
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use contact_reaper::domain::decision::Decision;
 use contact_reaper::domain::enrollment::{NewEnrollment, parse_event};
 use contact_reaper::store::lease::LeaseName;
-use contact_reaper::store::retention::{Held, Sweep};
+use contact_reaper::store::retention::{LeaseGuard, Sweep};
 use contact_reaper::store::{Store, StoreError};
 use serde_json::json;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -268,7 +268,7 @@ on_both!(a_leader_that_slept_through_its_lease_purges_nothing, async |database: 
             .is_none(),
         "held by the new one"
     );
-    let held = |lease| Held { lease, patience: DEADLINE };
+    let held = |lease| LeaseGuard { lease, idle_timeout: DEADLINE };
     let (old, new) = (held(old), held(new.expect("taken")));
     let sweep = |lease| Sweep { lease: Some(lease), ..crate::support::sweep() };
     let refused = store.sweep(&sweep(&old)).await;

@@ -6,10 +6,10 @@ use super::{Criteria, Kind, Truth};
 impl Criteria {
     /// The verdict whatever the contact is like, where it is always the same: that of the branches alone, with every
     /// condition in them unknown, but one of a condition and its opposite always holds.
-    pub fn whoever(&self) -> Truth {
+    pub fn constant_value(&self) -> Truth {
         match &self.kind {
             Kind::Branch { decisive, negated, parts } => {
-                let verdicts = parts.iter().map(Self::whoever);
+                let verdicts = parts.iter().map(Self::constant_value);
                 let verdict = match decisive {
                     _ if has_opposites(parts) => *decisive,
                     Truth::True => verdicts.fold(Truth::False, Truth::or),

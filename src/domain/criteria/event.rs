@@ -62,7 +62,7 @@ impl Refinements {
     /// Whether what happened is as asked: each with its time, whether it is one of its own, and the answer of the
     /// filters.
     pub fn holds(&self, happened: impl Iterator<Item = (Time, Truth, Truth)>, subject: Subject<'_>) -> Truth {
-        let mut tally = Tally::default();
+        let mut tally = MatchCounter::default();
         for (at, is_another, mut passes) in happened {
             if let Coalesce::At(moment) = &self.coalesce {
                 passes = passes.and(moment.holds(at, subject));
@@ -79,13 +79,13 @@ impl Refinements {
 
     /// Is it as asked, or `negated` is it not, where nothing ever happened?
     pub fn hold_of_nothing(&self, negated: bool) -> bool {
-        Tally::default().verdict(&self.coalesce).negate_if(negated) == Truth::True
+        MatchCounter::default().verdict(&self.coalesce).negate_if(negated) == Truth::True
     }
 }
 
 /// How many there are and how many pass: at least, and at most where all that is unknown is counted.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+struct MatchCounter {
     surely_there: u64,
     maybe_there: u64,
     surely_pass: u64,
@@ -94,7 +94,7 @@ struct Tally {
     maybe_fail: u64,
 }
 
-impl Tally {
+impl MatchCounter {
     fn note(&mut self, counts: Truth, passes: Truth) {
         let (passes, fails) = (counts.and(passes), counts.and(passes.negate()));
         for (truth, surely, maybe) in [

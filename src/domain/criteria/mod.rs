@@ -25,7 +25,7 @@ pub use parse::{Finding, Severity};
 use subject::{
     AssociatedObject, CustomEvent, DataRequirements, RecordType, RelatedData, Subject, Submission,
 };
-pub use trace::Seen;
+pub use trace::EvaluationTrace;
 
 use super::associations::{AssociationType, Ends};
 
@@ -156,10 +156,16 @@ impl Criteria {
     }
 
     /// The same, with an account of every part and what it saw.
-    pub fn explain(&self, subject: Subject<'_>) -> Seen {
+    pub fn explain(&self, subject: Subject<'_>) -> EvaluationTrace {
         let mut parts = Vec::new();
         let verdict = self.judge(subject, Some(&mut parts));
-        Seen { at: self.at.clone(), says: self.says.clone(), saw: self.saw(subject), verdict, parts }
+        EvaluationTrace {
+            at: self.at.clone(),
+            says: self.says.clone(),
+            saw: self.saw(subject),
+            verdict,
+            parts,
+        }
     }
 
     /// Does the event of the enrollment itself pass, where this is a condition on events? Another is none of the event's.
@@ -227,7 +233,7 @@ impl Criteria {
     }
 
     /// With `trace` every part of a branch is evaluated, without it only as many as decide: the verdict is the same.
-    fn judge(&self, subject: Subject<'_>, seen: Option<&mut Vec<Seen>>) -> Truth {
+    fn judge(&self, subject: Subject<'_>, seen: Option<&mut Vec<EvaluationTrace>>) -> Truth {
         match &self.kind {
             Kind::Branch { decisive, negated, parts } => {
                 fold(parts, subject, *decisive, seen).negate_if(*negated)
@@ -247,7 +253,7 @@ impl Criteria {
                             is_of_type.and(filters.evaluate(object_of(subject, object_type, record)))
                         }
                         // It is there, and that is all that is known.
-                        None => is_of_type.and(filters.whoever()),
+                        None => is_of_type.and(filters.constant_value()),
                     })
                     .fold(Truth::False, Truth::or)
                     .negate_if(*negated)
@@ -440,7 +446,7 @@ fn fold(
     parts: &[Criteria],
     subject: Subject<'_>,
     decisive: Truth,
-    mut seen: Option<&mut Vec<Seen>>,
+    mut seen: Option<&mut Vec<EvaluationTrace>>,
 ) -> Truth {
     let mut verdict = decisive.negate();
     for part in parts {

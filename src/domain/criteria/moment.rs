@@ -56,7 +56,7 @@ pub enum Point {
     /// What another property says.
     Property {
         name: String,
-        reading: Reading,
+        reading: ResolvedPoint,
         zone: Zone,
         /// What counts where the property has no value.
         default: Option<String>,
@@ -65,7 +65,7 @@ pub enum Point {
 
 /// How another property is read as a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ResolvedPoint {
     Value,
     UpdatedAt,
     /// Its next yearly return.
@@ -176,7 +176,7 @@ impl When {
 
     /// Whether it asks what properties were before.
     pub fn asks_history(&self) -> bool {
-        self.points().any(|point| matches!(point, Point::Property { reading: Reading::UpdatedAt, .. }))
+        self.points().any(|point| matches!(point, Point::Property { reading: ResolvedPoint::UpdatedAt, .. }))
     }
 }
 
@@ -218,7 +218,7 @@ impl Point {
     pub fn resolve(&self, subject: Subject<'_>) -> Option<Time> {
         match self {
             Self::Instant(instant) => Some(*instant),
-            Self::Wall(wall, zone) => wall::instant(*wall, zone.resolve(subject)?),
+            Self::Wall(wall, zone) => wall::to_utc(*wall, zone.resolve(subject)?),
             Self::Indexed(indexed) => indexed.resolve(subject),
             Self::Calendar { unit, first_month, shift } => {
                 let zone = subject.zone?;
@@ -232,9 +232,9 @@ impl Point {
                     value => value.or(default.as_deref()),
                 };
                 match reading {
-                    Reading::Value => instant_of(value?),
-                    Reading::UpdatedAt => value.and_then(|_| subject.record.updated_at(name)),
-                    Reading::Anniversary => {
+                    ResolvedPoint::Value => instant_of(value?),
+                    ResolvedPoint::UpdatedAt => value.and_then(|_| subject.record.updated_at(name)),
+                    ResolvedPoint::Anniversary => {
                         anniversary(instant_of(value?)?, subject.now, zone.resolve(subject)?)
                     }
                 }
@@ -254,7 +254,7 @@ impl Indexed {
         } else {
             let wall = self.set_on(subject.now.with_timezone(&zone).naive_local())?;
             let day = wall::shift(wall.date(), Unit::Month, months)?;
-            wall::instant(wall::shift(day, Unit::Day, days)?.and_time(wall.time()), zone)?
+            wall::to_utc(wall::shift(day, Unit::Day, days)?.and_time(wall.time()), zone)?
         };
         start.checked_add_signed(TimeDelta::try_milliseconds(milliseconds)?)
     }
@@ -301,7 +301,7 @@ fn anniversary(of: Time, now: Time, zone: Tz) -> Option<Time> {
     let this_year = i64::from(now.with_timezone(&zone).year() - wall.year());
     (this_year..=this_year + 1).find_map(|years| {
         let day = wall::shift(wall.date(), Unit::Year, years)?;
-        let instant = wall::instant(day.and_time(wall.time()), zone)?;
+        let instant = wall::to_utc(day.and_time(wall.time()), zone)?;
         (instant >= now).then_some(instant)
     })
 }

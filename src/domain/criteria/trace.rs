@@ -8,7 +8,7 @@ use super::Truth;
 ///
 /// It holds values of the contact: it is for whoever asked, never for a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Seen {
+pub struct EvaluationTrace {
     /// Its place in the definition, as a JSON path.
     pub at: String,
     /// What it asks, in words.
@@ -17,7 +17,7 @@ pub struct Seen {
     pub saw: Option<String>,
     pub verdict: Truth,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Seen>,
+    pub parts: Vec<EvaluationTrace>,
 }
 
 impl Serialize for Truth {

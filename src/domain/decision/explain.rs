@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::{CHECKS, Contact, Decision, Facts, Standing};
-use crate::domain::criteria::{Criteria, Seen, Truth};
+use super::{CHECKS, Contact, Decision, EnrollmentState, Facts};
+use crate::domain::criteria::{Criteria, EvaluationTrace, Truth};
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limit;
 use crate::domain::time::format_time;
@@ -28,13 +28,13 @@ pub struct Checked {
     pub detail: String,
     /// Every filter with the value it saw and its verdict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub filters: Vec<Seen>,
+    pub filters: Vec<EvaluationTrace>,
 }
 
 /// What a check looked at.
 pub(super) struct Observed {
     detail: String,
-    filters: Vec<Seen>,
+    filters: Vec<EvaluationTrace>,
 }
 
 impl From<String> for Observed {
@@ -142,7 +142,7 @@ pub(super) fn restore(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
 
 pub(super) fn enrollments(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let before = facts.enrolled.iter().filter(|past| past.precedes(enrollment));
-    let active = before.clone().filter(|past| past.standing != Standing::Over).count();
+    let active = before.clone().filter(|past| past.standing != EnrollmentState::Over).count();
     let again = facts.workflow.is_some_and(|workflow| workflow.should_re_enroll);
     let again = if again { "on" } else { "off" };
     format!("enrolled {} times before, {active} of them active; re-enrollment is {again}", before.count())

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::super::enrollment::{Cause, EnrollmentKey, parse_event};
 use super::super::entitlement::Tier;
 use super::super::time::parse_time;
-use super::Standing::{Active, Over, Waiting};
+use super::EnrollmentState::{Active, Over, Waiting};
 use super::*;
 
 /// Facts under which contact 512 is deleted; each test spoils one of them.
@@ -109,7 +109,7 @@ fn flow() -> Value {
             "reEnrollmentTriggersFilterBranches": [], "listFilterBranch": is_lead}})
 }
 
-fn past(enrollment_id: Option<i64>, enrolled_at: &str, standing: Standing) -> PastEnrollment {
+fn past(enrollment_id: Option<i64>, enrolled_at: &str, standing: EnrollmentState) -> PastEnrollment {
     PastEnrollment { enrollment_id, enrolled_at: time(enrolled_at), standing }
 }
 

@@ -95,11 +95,13 @@ impl Schedule {
 
     /// When the times of a day come, in order.
     fn times_of(&self, expression: &Expression, day: NaiveDate) -> impl Iterator<Item = Time> {
-        expression.times().filter_map(move |(hour, minute)| self.moment(day.and_hms_opt(hour, minute, 0)?))
+        expression
+            .times()
+            .filter_map(move |(hour, minute)| self.resolve_local(day.and_hms_opt(hour, minute, 0)?))
     }
 
     /// When the clocks on the wall show that for the first time, or have gone past it.
-    fn moment(&self, wall: NaiveDateTime) -> Option<Time> {
+    fn resolve_local(&self, wall: NaiveDateTime) -> Option<Time> {
         // The longest gap is the day that Samoa left out.
         const LONGEST_GAP: i64 = 25 * 60;
         (0..LONGEST_GAP).find_map(|minutes| {

@@ -216,8 +216,7 @@ fn those_who_wait_are_spread_over_a_quarter_of_an_hour_or_the_window_always_the_
     let long = Opening { from, to: from + TimeDelta::hours(8) };
     let short = Opening { from, to: from + TimeDelta::minutes(2) };
     let key = |enrollment_id| EnrollmentKey { account_id: 1, enrollment_id, action_id: 1 };
-    let moments =
-        |opening: Opening| (1..=900).map(move |id| (opening.moment_of(&key(id)) - from).num_seconds());
+    let moments = |opening: Opening| (1..=900).map(move |id| (opening.spread(&key(id)) - from).num_seconds());
     for (opening, seconds) in [(long, 900), (short, 120)] {
         assert!(moments(opening).all(|moment| (0..seconds).contains(&moment)));
         // No tenth of the time stays empty, none gets a third of all.

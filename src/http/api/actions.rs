@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::input::{Count, Id, Moment, Sent, StrictPath, Words, present};
+use super::input::{Count, Id, StrictJson, StrictPath, Text, Timestamp, present};
 use super::looks::require_super_admin;
 use super::problem::Problem;
 use crate::domain::criteria::Filter;
@@ -26,7 +26,7 @@ use crate::store::restore::{Request, RestoreSelection};
 use crate::store::tokens::Caller;
 
 /// What a handler answers.
-type Answer = Result<Response, Problem>;
+type HandlerResult = Result<Response, Problem>;
 
 /// Dead letters that are replayed a second.
 const REPLAY_RATE: u32 = 500;
@@ -51,7 +51,7 @@ pub struct Restore {
     #[serde(default, deserialize_with = "present")]
     workflow_id: Option<Id>,
     #[serde(default, deserialize_with = "present")]
-    since: Option<Moment>,
+    since: Option<Timestamp>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -60,7 +60,7 @@ pub struct Erase {
     #[serde(default, deserialize_with = "present")]
     contact_id: Option<Id>,
     #[serde(default, deserialize_with = "present")]
-    email: Option<Words>,
+    email: Option<Text>,
     confirm: Count,
 }
 
@@ -70,14 +70,14 @@ pub struct PreviewErasure {
     #[serde(default, deserialize_with = "present")]
     contact_id: Option<Id>,
     #[serde(default, deserialize_with = "present")]
-    email: Option<Words>,
+    email: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SetHold {
     contact_id: Id,
-    reason: Words,
+    reason: Text,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,13 +103,13 @@ pub struct WhichWorkflow {
 #[serde(deny_unknown_fields)]
 pub struct WhichJob {
     #[serde(default, deserialize_with = "present")]
-    job: Option<Words>,
+    job: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OneJob {
-    job: Words,
+    job: Text,
 }
 
 #[derive(Debug, Deserialize)]
@@ -118,7 +118,7 @@ pub struct Replay {
     #[serde(default, deserialize_with = "present")]
     all: Option<bool>,
     #[serde(default, deserialize_with = "present")]
-    reason: Option<Words>,
+    reason: Option<Text>,
     #[serde(default, deserialize_with = "present")]
     ids: Option<Vec<Id>>,
 }
@@ -129,7 +129,7 @@ pub struct Discard {
     #[serde(default, deserialize_with = "present")]
     all: Option<bool>,
     #[serde(default, deserialize_with = "present")]
-    reason: Option<Words>,
+    reason: Option<Text>,
     #[serde(default, deserialize_with = "present")]
     ids: Option<Vec<Id>>,
     confirm: Count,
@@ -138,8 +138,8 @@ pub struct Discard {
 pub async fn delete(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(wish): Sent<Delete>,
-) -> Answer {
+    StrictJson(wish): StrictJson<Delete>,
+) -> HandlerResult {
     let selection = match (wish.contact_ids, wish.segment_id, wish.filter) {
         (Some(ids), segment, None) if !ids.is_empty() => {
             let contacts = ids.into_iter().map(|id| id.0).collect();
@@ -172,7 +172,7 @@ fn wanted(caller: &Caller, wish: &Restore) -> Result<Request, Problem> {
         (Some(ids), None, None) if !ids.is_empty() => {
             RestoreSelection::contacts(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
         }
-        (None, Some(Id(workflow_id)), Some(Moment(since))) => {
+        (None, Some(Id(workflow_id)), Some(Timestamp(since))) => {
             RestoreSelection::DeletedBy { workflow_id, since }
         }
         _ => return Err(Problem::malformed("name contactIds (one at least), or workflowId and since")),
@@ -183,8 +183,8 @@ fn wanted(caller: &Caller, wish: &Restore) -> Result<Request, Problem> {
 pub async fn restore(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(wish): Sent<Restore>,
-) -> Answer {
+    StrictJson(wish): StrictJson<Restore>,
+) -> HandlerResult {
     let (report, ended) = operations.restore(&wanted(&caller, &wish)?, &mut |_| {}).await;
     ended?;
     Ok(Json(report).into_response())
@@ -193,8 +193,8 @@ pub async fn restore(
 pub async fn preview_restore(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(wish): Sent<Restore>,
-) -> Answer {
+    StrictJson(wish): StrictJson<Restore>,
+) -> HandlerResult {
     let preview = operations.preview_restore(&wanted(&caller, &wish)?, &patience()).await?;
     Ok(Json(preview).into_response())
 }
@@ -202,8 +202,8 @@ pub async fn preview_restore(
 pub async fn erase(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(Erase { contact_id, email, confirm: Count(confirm) }): Sent<Erase>,
-) -> Answer {
+    StrictJson(Erase { contact_id, email, confirm: Count(confirm) }): StrictJson<Erase>,
+) -> HandlerResult {
     let (target, user) = (erasure_target(contact_id, email)?, caller.user_id.to_string());
     Ok(Json(operations.erase(caller.account_id, &user, &target, confirm).await?).into_response())
 }
@@ -211,16 +211,16 @@ pub async fn erase(
 pub async fn preview_erasure(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(PreviewErasure { contact_id, email }): Sent<PreviewErasure>,
-) -> Answer {
+    StrictJson(PreviewErasure { contact_id, email }): StrictJson<PreviewErasure>,
+) -> HandlerResult {
     let (target, user) = (erasure_target(contact_id, email)?, caller.user_id.to_string());
     Ok(Json(operations.preview_erasure(caller.account_id, &user, &target).await?).into_response())
 }
 
-fn erasure_target(contact_id: Option<Id>, email: Option<Words>) -> Result<ErasureTarget, Problem> {
+fn erasure_target(contact_id: Option<Id>, email: Option<Text>) -> Result<ErasureTarget, Problem> {
     match (contact_id, email) {
         (Some(Id(contact)), None) => Ok(ErasureTarget::Contact(contact)),
-        (None, Some(Words(address))) => Ok(ErasureTarget::Address(address)),
+        (None, Some(Text(address))) => Ok(ErasureTarget::Address(address)),
         _ => Err(Problem::malformed("name contactId or email, and not both")),
     }
 }
@@ -228,8 +228,8 @@ fn erasure_target(contact_id: Option<Id>, email: Option<Words>) -> Result<Erasur
 pub async fn set_legal_hold(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(SetHold { contact_id: Id(contact), reason: Words(reason) }): Sent<SetHold>,
-) -> Answer {
+    StrictJson(SetHold { contact_id: Id(contact), reason: Text(reason) }): StrictJson<SetHold>,
+) -> HandlerResult {
     let contact = (caller.account_id, contact);
     Ok(Json(operations.set_legal_hold(contact, &operator(&caller), &reason).await?).into_response())
 }
@@ -237,8 +237,8 @@ pub async fn set_legal_hold(
 pub async fn lift_legal_hold(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(LiftHold { contact_id: Id(contact) }): Sent<LiftHold>,
-) -> Answer {
+    StrictJson(LiftHold { contact_id: Id(contact) }): StrictJson<LiftHold>,
+) -> HandlerResult {
     let contact = (caller.account_id, contact);
     Ok(Json(operations.lift_legal_hold(contact, &operator(&caller)).await?).into_response())
 }
@@ -247,8 +247,8 @@ pub async fn approve(
     operations: Shared<Operations>,
     caller: Extension<Caller>,
     workflow: StrictPath<Id>,
-    sent: Sent<Confirmed>,
-) -> Answer {
+    sent: StrictJson<Confirmed>,
+) -> HandlerResult {
     rule(operations, caller, workflow, sent, HoldResolution::Approve).await
 }
 
@@ -256,8 +256,8 @@ pub async fn reject(
     operations: Shared<Operations>,
     caller: Extension<Caller>,
     workflow: StrictPath<Id>,
-    sent: Sent<Confirmed>,
-) -> Answer {
+    sent: StrictJson<Confirmed>,
+) -> HandlerResult {
     rule(operations, caller, workflow, sent, HoldResolution::Reject).await
 }
 
@@ -265,9 +265,9 @@ async fn rule(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictPath(Id(workflow)): StrictPath<Id>,
-    Sent(Confirmed { confirm: Count(confirm) }): Sent<Confirmed>,
+    StrictJson(Confirmed { confirm: Count(confirm) }): StrictJson<Confirmed>,
     ruling: HoldResolution,
-) -> Answer {
+) -> HandlerResult {
     let workflow = (caller.account_id, workflow);
     Ok(Json(operations.resolve_holds(workflow, ruling, confirm, &operator(&caller)).await?).into_response())
 }
@@ -279,16 +279,16 @@ fn scope(caller: &Caller, which: &WhichWorkflow) -> Scope {
 pub async fn pause(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(which): Sent<WhichWorkflow>,
-) -> Answer {
+    StrictJson(which): StrictJson<WhichWorkflow>,
+) -> HandlerResult {
     Ok(Json(operations.pause(scope(&caller, &which), &operator(&caller)).await?).into_response())
 }
 
 pub async fn resume(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(which): Sent<WhichWorkflow>,
-) -> Answer {
+    StrictJson(which): StrictJson<WhichWorkflow>,
+) -> HandlerResult {
     let resumed = operations.store.resume(scope(&caller, &which), &operator(&caller)).await?;
     Ok(Json(resumed).into_response())
 }
@@ -296,13 +296,13 @@ pub async fn resume(
 fn letters(
     caller: &Caller,
     all: Option<bool>,
-    reason: Option<Words>,
+    reason: Option<Text>,
     ids: Option<Vec<Id>>,
 ) -> Result<Selection, Problem> {
     let account_id = Some(caller.account_id);
     match (all, reason, ids) {
         (Some(true), None, None) => Ok(Selection { account_id, ..Selection::default() }),
-        (None, Some(Words(reason)), None) => {
+        (None, Some(Text(reason)), None) => {
             Ok(Selection { reason: Some(reason), account_id, ids: Vec::new() })
         }
         (None, None, Some(ids)) if !ids.is_empty() => {
@@ -316,8 +316,8 @@ fn letters(
 pub async fn replay(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(Replay { all, reason, ids }): Sent<Replay>,
-) -> Answer {
+    StrictJson(Replay { all, reason, ids }): StrictJson<Replay>,
+) -> HandlerResult {
     let selection = letters(&caller, all, reason, ids)?;
     let replayed = operations.replay_dead_letters(&selection, &operator(&caller), REPLAY_RATE).await?;
     Ok(Json(replayed).into_response())
@@ -326,21 +326,21 @@ pub async fn replay(
 pub async fn discard(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(Discard { all, reason, ids, confirm: Count(confirm) }): Sent<Discard>,
-) -> Answer {
+    StrictJson(Discard { all, reason, ids, confirm: Count(confirm) }): StrictJson<Discard>,
+) -> HandlerResult {
     let selection = letters(&caller, all, reason, ids)?;
     let discarded = operations.discard_dead_letters(&selection, &operator(&caller), confirm).await?;
     Ok(Json(discarded).into_response())
 }
 
-pub async fn try_retention(
+pub async fn dry_run_retention(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Sent(WhichJob { job }): Sent<WhichJob>,
-) -> Answer {
+    StrictJson(WhichJob { job }): StrictJson<WhichJob>,
+) -> HandlerResult {
     require_super_admin(&caller)?;
-    let job = job.map(|Words(name)| name);
-    let reports = operations.try_retention(job.as_deref()).await?;
+    let job = job.map(|Text(name)| name);
+    let reports = operations.dry_run_retention(job.as_deref()).await?;
     Ok(Json(json!({ "jobs": reports })).into_response())
 }
 
@@ -348,8 +348,8 @@ pub async fn run_retention(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     Extension(stop): Extension<Stop>,
-    Sent(OneJob { job: Words(job) }): Sent<OneJob>,
-) -> Answer {
+    StrictJson(OneJob { job: Text(job) }): StrictJson<OneJob>,
+) -> HandlerResult {
     let by = (caller.account_id, &operator(&caller));
     let report = operations.run_job(&job, by, JOB_TIMEOUT, &stop).await?;
     Ok(Json(json!({ "jobs": [report] })).into_response())

@@ -11,7 +11,7 @@ use super::problem::Problem;
 use crate::domain::members::{parse_id_text, parse_strictly};
 use crate::domain::time::{Time, parse_time};
 use crate::http::limits;
-use crate::store::read::Place;
+use crate::store::read::ListCursor;
 
 /// The most rows of a list.
 const MAX_LIMIT: u32 = 1000;
@@ -19,15 +19,15 @@ const MAX_LIMIT: u32 = 1000;
 const MAX_WORDS: usize = 250;
 
 /// The parameters behind the question mark.
-pub struct Asked<T>(pub T);
+pub struct StrictQuery<T>(pub T);
 
 /// The names within the path.
 pub struct StrictPath<T>(pub T);
 
 /// The JSON document in the body.
-pub struct Sent<T>(pub T);
+pub struct StrictJson<T>(pub T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for StrictQuery<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -45,7 +45,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for StrictP
     }
 }
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Sent<T> {
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for StrictJson<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
@@ -82,9 +82,9 @@ impl TryFrom<String> for Id {
 /// A text that both databases take.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Words(pub String);
+pub struct Text(pub String);
 
-impl TryFrom<String> for Words {
+impl TryFrom<String> for Text {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -116,9 +116,9 @@ impl TryFrom<u32> for Limit {
 /// A time, RFC 3339.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Moment(pub Time);
+pub struct Timestamp(pub Time);
 
-impl TryFrom<String> for Moment {
+impl TryFrom<String> for Timestamp {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
@@ -129,7 +129,7 @@ impl TryFrom<String> for Moment {
 /// Where a list goes on: what the `Link` to the next page carries, and nobody has to understand.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Cursor(pub Place);
+pub struct Cursor(pub ListCursor);
 
 impl TryFrom<String> for Cursor {
     type Error = &'static str;
@@ -138,7 +138,7 @@ impl TryFrom<String> for Cursor {
         let parts: Option<Vec<i64>> = text.split('-').map(|part| part.parse().ok()).collect();
         let place = match parts.as_deref() {
             Some([micros, id, part]) => {
-                Time::from_timestamp_micros(*micros).map(|at| Place { at, id: *id, part: *part })
+                Time::from_timestamp_micros(*micros).map(|at| ListCursor { at, id: *id, part: *part })
             }
             _ => None,
         };
@@ -147,7 +147,7 @@ impl TryFrom<String> for Cursor {
 }
 
 /// A row's place as a cursor.
-pub fn cursor(place: Place) -> String {
+pub fn cursor(place: ListCursor) -> String {
     format!("{}-{}-{}", place.at.timestamp_micros(), place.id, place.part)
 }
 

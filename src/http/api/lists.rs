@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use super::input::{Asked, Cursor, HeldCursor, Id, Limit, StrictPath, Words, cursor, held_cursor};
+use super::input::{Cursor, HeldCursor, Id, Limit, StrictPath, StrictQuery, Text, cursor, held_cursor};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
@@ -32,7 +32,7 @@ pub struct TrashQuery {
     cursor: Option<Cursor>,
     workflow: Option<Id>,
     contact: Option<Id>,
-    search: Option<Words>,
+    search: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -43,7 +43,7 @@ pub struct EnrollmentsQuery {
     cursor: Option<Cursor>,
     workflow: Option<Id>,
     outcome: Option<Outcome>,
-    reason: Option<Words>,
+    reason: Option<Text>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -108,7 +108,7 @@ pub struct DeadLettersQuery {
     #[serde(default)]
     limit: Limit,
     cursor: Option<Id>,
-    reason: Option<Words>,
+    reason: Option<Text>,
 }
 
 /// So many rows of an account.
@@ -173,9 +173,9 @@ pub async fn trash(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<TrashQuery>,
+    StrictQuery(asked): StrictQuery<TrashQuery>,
 ) -> Result<Response, Problem> {
-    let Ok(search) = asked.search.map(|Words(text)| Search::parse(&text)).transpose() else {
+    let Ok(search) = asked.search.map(|Text(text)| Search::parse(&text)).transpose() else {
         // The text has no id, address or name in it, so no contact matches.
         return Ok(going_on::<TrashRow>(&uri, Vec::new(), None));
     };
@@ -193,7 +193,7 @@ pub async fn enrollments(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<EnrollmentsQuery>,
+    StrictQuery(asked): StrictQuery<EnrollmentsQuery>,
 ) -> Result<Response, Problem> {
     let filter = Filter {
         workflow_id: asked.workflow.map(|id| id.0),
@@ -209,7 +209,7 @@ pub async fn audit(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<AuditQuery>,
+    StrictQuery(asked): StrictQuery<AuditQuery>,
 ) -> Result<Response, Problem> {
     let rows = operations.store.audit(&filter(&caller, asked.limit.and_one(), asked.cursor)).await?;
     Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
@@ -219,7 +219,7 @@ pub async fn erasures(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<ErasuresQuery>,
+    StrictQuery(asked): StrictQuery<ErasuresQuery>,
 ) -> Result<Response, Problem> {
     let before = asked.cursor.map(|receipt| receipt.0);
     let limit = count(asked.limit.and_one());
@@ -231,7 +231,7 @@ pub async fn legal_holds(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<LegalHoldsQuery>,
+    StrictQuery(asked): StrictQuery<LegalHoldsQuery>,
 ) -> Result<Response, Problem> {
     let from = asked.cursor.map_or(1, |contact| contact.0.saturating_add(1));
     let limit = count(asked.limit.and_one());
@@ -243,7 +243,7 @@ pub async fn users(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<UsersQuery>,
+    StrictQuery(asked): StrictQuery<UsersQuery>,
 ) -> Result<Response, Problem> {
     let from = asked.cursor.map_or(1, |user| user.0.saturating_add(1));
     let limit = count(asked.limit.and_one());
@@ -254,7 +254,7 @@ pub async fn users(
 pub async fn holds(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Asked(asked): Asked<HoldsQuery>,
+    StrictQuery(asked): StrictQuery<HoldsQuery>,
 ) -> Result<Response, Problem> {
     let filter =
         Filter { workflow_id: asked.workflow.map(|id| id.0), ..filter(&caller, asked.limit.0, None) };
@@ -266,7 +266,7 @@ pub async fn held_enrollments(
     Extension(caller): Extension<Caller>,
     StrictPath(Id(workflow)): StrictPath<Id>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<HeldEnrollmentsQuery>,
+    StrictQuery(asked): StrictQuery<HeldEnrollmentsQuery>,
 ) -> Result<Response, Problem> {
     let after = asked.cursor.map_or((0, 0), |cursor| cursor.0);
     let rows =
@@ -278,7 +278,7 @@ pub async fn dead_letters(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     OriginalUri(uri): OriginalUri,
-    Asked(asked): Asked<DeadLettersQuery>,
+    StrictQuery(asked): StrictQuery<DeadLettersQuery>,
 ) -> Result<Response, Problem> {
     let selection = Selection {
         reason: asked.reason.map(|reason| reason.0),

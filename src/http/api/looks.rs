@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::input::{Asked, Id, StrictPath, Words};
+use super::input::{Id, StrictPath, StrictQuery, Text};
 use super::problem::Problem;
 use crate::http::limits::patience;
 use crate::operations::{Operations, dead_letters, pages};
@@ -42,14 +42,14 @@ pub struct OneId {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OneRecord {
-    object: Words,
+    object: Text,
 }
 
 pub async fn contact(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictPath(Id(contact)): StrictPath<Id>,
-    Asked(NoParams {}): Asked<NoParams>,
+    StrictQuery(NoParams {}): StrictQuery<NoParams>,
 ) -> Answer {
     Ok(Json(operations.store.contact(caller.account_id, contact).await?).into_response())
 }
@@ -57,7 +57,7 @@ pub async fn contact(
 pub async fn company(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Asked(OneId { id }): Asked<OneId>,
+    StrictQuery(OneId { id }): StrictQuery<OneId>,
 ) -> Answer {
     Ok(Json(operations.page(caller.account_id, "company", None, Some(id.0)).await?).into_response())
 }
@@ -65,7 +65,7 @@ pub async fn company(
 pub async fn segment(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Asked(OneId { id }): Asked<OneId>,
+    StrictQuery(OneId { id }): StrictQuery<OneId>,
 ) -> Answer {
     Ok(Json(operations.page(caller.account_id, "segment", None, Some(id.0)).await?).into_response())
 }
@@ -73,7 +73,7 @@ pub async fn segment(
 pub async fn timeline(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Asked(OneRecord { object }): Asked<OneRecord>,
+    StrictQuery(OneRecord { object }): StrictQuery<OneRecord>,
 ) -> Answer {
     let record = pages::record(&object.0).map_err(Problem::malformed)?;
     Ok(Json(operations.page(caller.account_id, "timeline", Some(record), None).await?).into_response())
@@ -83,8 +83,8 @@ pub async fn timeline(
 pub async fn page(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    StrictPath(Words(name)): StrictPath<Words>,
-    Asked(NoParams {}): Asked<NoParams>,
+    StrictPath(Text(name)): StrictPath<Text>,
+    StrictQuery(NoParams {}): StrictQuery<NoParams>,
 ) -> Answer {
     Ok(Json(operations.page(caller.account_id, &name, None, None).await?).into_response())
 }
@@ -93,7 +93,7 @@ pub async fn enrollment(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictPath(Id(enrollment)): StrictPath<Id>,
-    Asked(asked): Asked<WhichAction>,
+    StrictQuery(asked): StrictQuery<WhichAction>,
 ) -> Answer {
     let action = asked.action.map(|id| id.0);
     Ok(Json(operations.enrollment(caller.account_id, enrollment, action).await?).into_response())
@@ -103,7 +103,7 @@ pub async fn erasure(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictPath(Id(erasure)): StrictPath<Id>,
-    Asked(NoParams {}): Asked<NoParams>,
+    StrictQuery(NoParams {}): StrictQuery<NoParams>,
 ) -> Answer {
     Ok(Json(operations.erasure(caller.account_id, erasure).await?).into_response())
 }
@@ -111,7 +111,7 @@ pub async fn erasure(
 pub async fn explain(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Asked(ExplainQuery { workflow, contact }): Asked<ExplainQuery>,
+    StrictQuery(ExplainQuery { workflow, contact }): StrictQuery<ExplainQuery>,
 ) -> Answer {
     Ok(Json(operations.explain(caller.account_id, workflow.0, contact.0).await?).into_response())
 }
@@ -120,7 +120,7 @@ pub async fn workflow_preview(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictPath(Id(workflow)): StrictPath<Id>,
-    Asked(NoParams {}): Asked<NoParams>,
+    StrictQuery(NoParams {}): StrictQuery<NoParams>,
 ) -> Answer {
     let preview = operations.preview_workflow(caller.account_id, workflow, &mut patience()).await?;
     Ok(Json(preview).into_response())
@@ -130,7 +130,7 @@ pub async fn dead_letter(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictPath(Id(id)): StrictPath<Id>,
-    Asked(NoParams {}): Asked<NoParams>,
+    StrictQuery(NoParams {}): StrictQuery<NoParams>,
 ) -> Answer {
     let (letter, body) = operations.dead_letter(id, Some(caller.account_id)).await?;
     Ok(Json(dead_letters::whole(&letter, &body)).into_response())
@@ -139,7 +139,7 @@ pub async fn dead_letter(
 pub async fn retention(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
-    Asked(NoParams {}): Asked<NoParams>,
+    StrictQuery(NoParams {}): StrictQuery<NoParams>,
 ) -> Answer {
     require_super_admin(&caller)?;
     Ok(Json(json!({ "jobs": operations.retention_status().await? })).into_response())

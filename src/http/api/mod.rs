@@ -68,7 +68,7 @@ routes! {
     post "/restore/preview" [contacts] => actions::preview_restore,
     post "/resume" => actions::resume,
     get "/retention" => looks::retention,
-    post "/retention/dry-run" => actions::try_retention,
+    post "/retention/dry-run" => actions::dry_run_retention,
     post "/retention/run" => actions::run_retention,
     get "/trash" [contacts] => lists::trash,
     get "/users" [everything] => lists::users,

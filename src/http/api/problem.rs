@@ -38,7 +38,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let (status, code) = match &error {
             StoreError::Refused(_) => (StatusCode::CONFLICT, "refused"),
-            StoreError::Miscounted(_) => (StatusCode::CONFLICT, "miscounted"),
+            StoreError::CountMismatch(_) => (StatusCode::CONFLICT, "miscounted"),
             StoreError::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
             StoreError::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             StoreError::Failed(_) | StoreError::NotSetUp(_) | StoreError::Unsupported(_) => {

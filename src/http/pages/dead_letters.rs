@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::form_fields::Fields;
 use super::layout::{self, Page, PageResult};
-use super::session::{Asked, PageContext, Sent, Trouble};
+use super::session::{PageContext, PageError, PageQuery, VerifiedForm};
 use crate::domain::dead_letter::{DeadLetter, Selection};
 use crate::domain::permission::Scope;
 use crate::domain::time::format_time;
@@ -19,10 +19,10 @@ const REPLAY_RATE: u32 = 500;
 pub async fn list(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
     let selection = Selection { account_id: Some(visit.account()), ..Selection::default() };
-    let before = asked.id("cursor").map_err(|says| visit.mistake(says))?;
+    let before = asked.id("cursor").map_err(|says| visit.bad_request(says))?;
     let letters = operations.dead_letters(&selection, before, ROWS + 1).await;
     let mut letters = letters.map_err(|error| visit.operation_trouble(&error))?;
     let goes_on = letters.len() > ROWS;
@@ -56,14 +56,14 @@ fn row(letter: &DeadLetter) -> Vec<Markup> {
     ]
 }
 
-fn id(visit: &PageContext, fields: &Fields) -> Result<i64, Trouble> {
-    fields.needed_id("id").map_err(|says| visit.mistake(says))
+fn id(visit: &PageContext, fields: &Fields) -> Result<i64, PageError> {
+    fields.needed_id("id").map_err(|says| visit.bad_request(says))
 }
 
 pub async fn show(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
     let id = id(&visit, &asked)?;
     let letter = operations.dead_letter(id, Some(visit.account())).await;
@@ -97,7 +97,10 @@ pub async fn show(
     Ok(layout::page(&visit, "Dead letter", Some("/dead-letters"), &content))
 }
 
-pub async fn replay(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
+pub async fn replay(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
     let ids = if fields.text("all").is_some() { Vec::new() } else { vec![id(&visit, &fields)?] };
     let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
     let replayed = operations.replay_dead_letters(&selection, &visit.operator(), REPLAY_RATE).await;
@@ -105,8 +108,11 @@ pub async fn replay(Shared(operations): Shared<Operations>, Sent { visit, fields
     Ok(done(&visit, &format!("{} replayed: they are decided anew.", replayed.replayed)))
 }
 
-pub async fn discard(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
-    let confirm = fields.confirm().map_err(|says| visit.mistake(says))?;
+pub async fn discard(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
+    let confirm = fields.confirm().map_err(|says| visit.bad_request(says))?;
     let ids = vec![id(&visit, &fields)?];
     let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
     let discarded = operations.discard_dead_letters(&selection, &visit.operator(), confirm).await;

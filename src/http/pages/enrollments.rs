@@ -4,8 +4,8 @@ use axum::extract::{Path, State as Shared};
 use maud::{Markup, html};
 
 use super::layout::{self, PageResult};
-use super::session::{Asked, PageContext};
-use crate::domain::criteria::Seen;
+use super::session::{PageContext, PageQuery};
+use crate::domain::criteria::EvaluationTrace;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::members::parse_id_text;
 use crate::http::api::input::cursor;
@@ -18,12 +18,12 @@ const ROWS: usize = 50;
 pub async fn list(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.mistake(says);
+    let mistake = |says: String| visit.bad_request(says);
     let workflow_id = asked.id("workflow").map_err(mistake)?;
     let outcome = asked.text("outcome").filter(|text| OUTCOMES.contains(text)).map(str::to_owned);
-    let reason = asked.words("reason").map_err(mistake)?;
+    let reason = asked.bounded_text("reason").map_err(mistake)?;
     let kept = [
         ("workflow", workflow_id.map(|id| id.to_string())),
         ("outcome", outcome.clone()),
@@ -97,10 +97,11 @@ pub async fn show(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
     Path(enrollment): Path<String>,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let id = parse_id_text(&enrollment).ok_or_else(|| visit.mistake("An enrollment is named by its id."))?;
-    let action = asked.id("action").map_err(|says| visit.mistake(says))?;
+    let id =
+        parse_id_text(&enrollment).ok_or_else(|| visit.bad_request("An enrollment is named by its id."))?;
+    let action = asked.id("action").map_err(|says| visit.bad_request(says))?;
     let row = operations.enrollment(visit.account(), id, action).await;
     let row = row.map_err(|error| visit.operation_trouble(&error))?;
     let explain = format!("/explain?workflow={}&contact={}", row.workflow_id, row.contact_id);
@@ -121,9 +122,9 @@ pub async fn show(
 pub async fn explain(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.mistake(says);
+    let mistake = |says: String| visit.bad_request(says);
     let workflow = asked.needed_id("workflow").map_err(mistake)?;
     let contact = asked.needed_id("contact").map_err(mistake)?;
     let explanation = operations.explain(visit.account(), workflow, contact).await;
@@ -149,7 +150,7 @@ pub async fn explain(
 }
 
 /// Each part under the one it belongs to.
-fn filters(seen: &[Seen]) -> Markup {
+fn filters(seen: &[EvaluationTrace]) -> Markup {
     html! {
         @if !seen.is_empty() {
             ul {

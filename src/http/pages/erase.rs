@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::form_fields::Fields;
 use super::layout::{self, PageResult};
-use super::session::{Asked, PageContext, Sent, Trouble};
+use super::session::{PageContext, PageError, PageQuery, VerifiedForm};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Right;
 use crate::operations::Operations;
@@ -22,7 +22,7 @@ const RECEIPTS: i64 = 50;
 pub async fn ask(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
     refuse_others(&visit)?;
     let receipts = operations.store.erasures(visit.account(), None, RECEIPTS).await;
@@ -49,7 +49,7 @@ pub async fn ask(
 }
 
 /// Only users who may erase are shown whom an erasure would take.
-fn refuse_others(visit: &PageContext) -> Result<(), Trouble> {
+fn refuse_others(visit: &PageContext) -> Result<(), PageError> {
     if visit.caller.may_erase() {
         return Ok(());
     }
@@ -57,16 +57,19 @@ fn refuse_others(visit: &PageContext) -> Result<(), Trouble> {
     Err(visit.trouble(StatusCode::FORBIDDEN, format!("Erasing takes the permission {right} or {all}.")))
 }
 
-fn target(visit: &PageContext, fields: &Fields) -> Result<ErasureTarget, Trouble> {
-    let mistake = |says: String| visit.mistake(says);
-    match (fields.id("contact").map_err(mistake)?, fields.words("email").map_err(mistake)?) {
+fn target(visit: &PageContext, fields: &Fields) -> Result<ErasureTarget, PageError> {
+    let mistake = |says: String| visit.bad_request(says);
+    match (fields.id("contact").map_err(mistake)?, fields.bounded_text("email").map_err(mistake)?) {
         (Some(contact), None) => Ok(ErasureTarget::Contact(contact)),
         (None, Some(address)) => Ok(ErasureTarget::Address(address)),
-        _ => Err(visit.mistake("Name a contact by its id, or an e-mail address, and not both.")),
+        _ => Err(visit.bad_request("Name a contact by its id, or an e-mail address, and not both.")),
     }
 }
 
-pub async fn look(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
+pub async fn preview(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
     refuse_others(&visit)?;
     let target = target(&visit, &fields)?;
     let preview = operations.preview_erasure(visit.account(), &visit.user(), &target).await;
@@ -137,9 +140,12 @@ fn categories(caption: &str, categories: &[CategoryEffect]) -> Markup {
     }
 }
 
-pub async fn erase(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
+pub async fn erase(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
     let target = target(&visit, &fields)?;
-    let confirm = fields.confirm().map_err(|says| visit.mistake(says))?;
+    let confirm = fields.confirm().map_err(|says| visit.bad_request(says))?;
     let erased = operations.erase(visit.account(), &visit.user(), &target, confirm).await;
     let erased = erased.map_err(|error| visit.operation_trouble(&error))?;
     let content = html! {
@@ -161,7 +167,7 @@ pub async fn receipt(
     visit: PageContext,
     Path(erasure): Path<String>,
 ) -> PageResult {
-    let id = parse_id_text(&erasure).ok_or_else(|| visit.mistake("A receipt is named by its id."))?;
+    let id = parse_id_text(&erasure).ok_or_else(|| visit.bad_request("A receipt is named by its id."))?;
     let receipt = operations.erasure(visit.account(), id).await;
     let receipt = receipt.map_err(|error| visit.operation_trouble(&error))?;
     Ok(layout::page(&visit, &format!("Receipt {id}"), Some("/erase"), &one(&receipt)))

@@ -2,7 +2,7 @@
 
 use crate::domain::members::parse_id_text;
 use crate::http::api::input::{Cursor, HeldCursor};
-use crate::store::read::Place;
+use crate::store::read::ListCursor;
 
 /// Names and values, in their order.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +22,7 @@ impl Fields {
     }
 
     /// As [`Fields::text`], of a text that goes to the store.
-    pub fn words(&self, name: &str) -> Result<Option<String>, String> {
+    pub fn bounded_text(&self, name: &str) -> Result<Option<String>, String> {
         match self.text(name) {
             Some(text) if text.contains('\0') || text.len() > 1000 => {
                 Err(format!("{name} is too long, or has a character that is none"))
@@ -62,7 +62,7 @@ impl Fields {
     }
 
     /// Where a list goes on.
-    pub fn cursor(&self) -> Result<Option<Place>, String> {
+    pub fn cursor(&self) -> Result<Option<ListCursor>, String> {
         let read = |text: &str| Cursor::try_from(text.to_owned()).map(|cursor| cursor.0);
         self.text("cursor").map(read).transpose().map_err(str::to_owned)
     }

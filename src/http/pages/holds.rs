@@ -4,7 +4,7 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 
 use super::layout::{self, Page, PageResult};
-use super::session::{Asked, PageContext, Sent, Trouble};
+use super::session::{PageContext, PageError, PageQuery, VerifiedForm};
 use crate::domain::counted::{counted, verb};
 use crate::domain::permission::Scope;
 use crate::http::api::input::held_cursor;
@@ -57,9 +57,9 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: PageContext) -
 pub async fn held(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.mistake(says);
+    let mistake = |says: String| visit.bad_request(says);
     let workflow = asked.needed_id("workflow").map_err(mistake)?;
     let after = asked.held_cursor().map_err(mistake)?.unwrap_or_default();
     let rows = operations.held_enrollments((visit.account(), workflow), after, HELD + 1).await;
@@ -95,7 +95,7 @@ pub async fn held(
     Ok(layout::page(&visit, &format!("Workflow {workflow}, held by the guard"), Some("/holds"), &content))
 }
 
-fn rulings(visit: &PageContext, held: &Held) -> Result<Markup, Trouble> {
+fn rulings(visit: &PageContext, held: &Held) -> Result<Markup, PageError> {
     let count = u64::try_from(held.count).unwrap_or_default();
     let ruling = |verb: &str, label: &str| {
         let content = html! {
@@ -111,7 +111,7 @@ fn rulings(visit: &PageContext, held: &Held) -> Result<Markup, Trouble> {
     })
 }
 
-fn switch(visit: &PageContext, overview: &Overview) -> Result<Markup, Trouble> {
+fn switch(visit: &PageContext, overview: &Overview) -> Result<Markup, PageError> {
     let which = |path: &str, workflow: Option<i64>, label: &str| {
         let content = html! {
             @if let Some(workflow) = workflow { input type="hidden" name="workflow" value=(workflow); }
@@ -137,20 +137,20 @@ fn switch(visit: &PageContext, overview: &Overview) -> Result<Markup, Trouble> {
     })
 }
 
-pub async fn approve(operations: Shared<Operations>, sent: Sent) -> PageResult {
+pub async fn approve(operations: Shared<Operations>, sent: VerifiedForm) -> PageResult {
     rule(operations, sent, HoldResolution::Approve).await
 }
 
-pub async fn reject(operations: Shared<Operations>, sent: Sent) -> PageResult {
+pub async fn reject(operations: Shared<Operations>, sent: VerifiedForm) -> PageResult {
     rule(operations, sent, HoldResolution::Reject).await
 }
 
 async fn rule(
     Shared(operations): Shared<Operations>,
-    Sent { visit, fields }: Sent,
+    VerifiedForm { visit, fields }: VerifiedForm,
     ruling: HoldResolution,
 ) -> PageResult {
-    let mistake = |says: String| visit.mistake(says);
+    let mistake = |says: String| visit.bad_request(says);
     let workflow = fields.needed_id("workflow").map_err(mistake)?;
     let confirm = fields.confirm().map_err(mistake)?;
     let of = (visit.account(), workflow);
@@ -172,19 +172,19 @@ fn done(visit: &PageContext, says: &str) -> Page {
     layout::page(visit, "Done", Some("/holds"), &content)
 }
 
-fn scope(sent: &Sent) -> Result<pauses::Scope, Trouble> {
-    let workflow_id = sent.fields.id("workflow").map_err(|says| sent.visit.mistake(says))?;
+fn scope(sent: &VerifiedForm) -> Result<pauses::Scope, PageError> {
+    let workflow_id = sent.fields.id("workflow").map_err(|says| sent.visit.bad_request(says))?;
     Ok(pauses::Scope { account_id: Some(sent.visit.account()), workflow_id })
 }
 
-pub async fn pause(Shared(operations): Shared<Operations>, sent: Sent) -> PageResult {
+pub async fn pause(Shared(operations): Shared<Operations>, sent: VerifiedForm) -> PageResult {
     let (scope, visit) = (scope(&sent)?, sent.visit);
     let paused = operations.pause(scope, &visit.operator()).await;
     paused.map_err(|error| visit.operation_trouble(&error))?;
     Ok(done(&visit, &format!("Paused: {scope}. No workflow of it deletes until it is resumed.")))
 }
 
-pub async fn resume(Shared(operations): Shared<Operations>, sent: Sent) -> PageResult {
+pub async fn resume(Shared(operations): Shared<Operations>, sent: VerifiedForm) -> PageResult {
     let (scope, visit) = (scope(&sent)?, sent.visit);
     let resumed = operations.store.resume(scope, &visit.operator()).await;
     let resumed = resumed.map_err(|error| visit.store_trouble(&error))?;

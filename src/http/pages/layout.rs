@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
-use super::session::{PageContext, Trouble};
+use super::session::{PageContext, PageError};
 use crate::domain::permission::{CONTACT, Over};
 use crate::store::overview::Name;
 
@@ -19,10 +19,10 @@ impl IntoResponse for Page {
 }
 
 /// What a handler answers.
-pub type PageResult = Result<Page, Trouble>;
+pub type PageResult = Result<Page, PageError>;
 
 /// Where the pages are; those that a user has no use for are not offered.
-fn places(visit: &PageContext) -> Vec<(&'static str, &'static str)> {
+fn nav_links(visit: &PageContext) -> Vec<(&'static str, &'static str)> {
     let (contacts, all) =
         (visit.caller.may_view(Over::Type(CONTACT)), visit.caller.may_view(Over::Everything));
     let places = [
@@ -43,8 +43,8 @@ fn places(visit: &PageContext) -> Vec<(&'static str, &'static str)> {
 pub fn page(visit: &PageContext, title: &str, at: Option<&str>, content: &Markup) -> Page {
     // Without a form the button would do nothing: that takes the system's random bytes, which are always there.
     let logout = visit.form("/logout", &html! { button.plain { "Log out" } }).unwrap_or_default();
-    let places = places(visit);
-    whole(
+    let places = nav_links(visit);
+    document(
         title,
         &html! {
             a.skip href="#content" { "Skip to the content" }
@@ -70,11 +70,11 @@ pub fn page(visit: &PageContext, title: &str, at: Option<&str>, content: &Markup
 }
 
 /// A page of nobody in particular.
-pub fn bare(title: &str, content: &Markup) -> Page {
-    whole(title, &html! { main.bare id="content" { (content) } })
+pub fn public_page(title: &str, content: &Markup) -> Page {
+    document(title, &html! { main.bare id="content" { (content) } })
 }
 
-fn whole(title: &str, body: &Markup) -> Page {
+fn document(title: &str, body: &Markup) -> Page {
     Page(html! {
         (DOCTYPE)
         html lang="en" {

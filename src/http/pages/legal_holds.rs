@@ -4,7 +4,7 @@ use axum::extract::State as Shared;
 use maud::{Markup, html};
 
 use super::layout::{self, Page, PageResult};
-use super::session::{Asked, PageContext, Sent, Trouble};
+use super::session::{PageContext, PageError, PageQuery, VerifiedForm};
 use crate::operations::Operations;
 use crate::store::legal_hold::Hold;
 
@@ -14,9 +14,9 @@ const ROWS: i64 = 50;
 pub async fn list(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let after = asked.id("cursor").map_err(|says| visit.mistake(says))?;
+    let after = asked.id("cursor").map_err(|says| visit.bad_request(says))?;
     let from = after.map_or(1, |contact| contact.saturating_add(1));
     let holds = operations.store.legal_holds(visit.account(), from, ROWS + 1).await;
     let mut holds = holds.map_err(|error| visit.store_trouble(&error))?;
@@ -25,7 +25,7 @@ pub async fn list(
     holds.truncate(rows);
     let next = holds.last().filter(|_| goes_on);
     let next = next.map(|last| layout::with_cursor("/legal-holds", &[], &last.contact_id));
-    let rows = holds.iter().map(|hold| row(&visit, hold)).collect::<Result<Vec<_>, Trouble>>()?;
+    let rows = holds.iter().map(|hold| row(&visit, hold)).collect::<Result<Vec<_>, PageError>>()?;
     let headings = ["contact", "since (UTC)", "set by", "reason", ""];
     let headings = &headings[..headings.len() - usize::from(!visit.caller.is_super_admin())];
     let set = html! {
@@ -45,7 +45,7 @@ pub async fn list(
     Ok(layout::page(&visit, "Legal holds", Some("/legal-holds"), &content))
 }
 
-fn row(visit: &PageContext, hold: &Hold) -> Result<Vec<Markup>, Trouble> {
+fn row(visit: &PageContext, hold: &Hold) -> Result<Vec<Markup>, PageError> {
     let mut cells = vec![
         layout::contact(&hold.contact_id, None),
         layout::time(&hold.since),
@@ -67,7 +67,7 @@ fn reason() -> Markup {
     }
 }
 
-fn lift_form(visit: &PageContext, hold: &Hold) -> Result<Markup, Trouble> {
+fn lift_form(visit: &PageContext, hold: &Hold) -> Result<Markup, PageError> {
     let content = html! {
         input type="hidden" name="contact" value=(hold.contact_id);
         button aria-label={ "Lift the legal hold on contact " (hold.contact_id) } { "Lift the hold" }
@@ -76,7 +76,7 @@ fn lift_form(visit: &PageContext, hold: &Hold) -> Result<Markup, Trouble> {
 }
 
 /// What a contact's own page says of it, and offers to whoever may.
-pub fn of_contact(visit: &PageContext, contact: &str, hold: Option<&Hold>) -> Result<Markup, Trouble> {
+pub fn of_contact(visit: &PageContext, contact: &str, hold: Option<&Hold>) -> Result<Markup, PageError> {
     let set = html! {
         input type="hidden" name="contact" value=(contact);
         (reason())
@@ -101,17 +101,23 @@ pub fn of_contact(visit: &PageContext, contact: &str, hold: Option<&Hold>) -> Re
     })
 }
 
-pub async fn set(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
-    let mistake = |says: String| visit.mistake(says);
+pub async fn set(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
+    let mistake = |says: String| visit.bad_request(says);
     let contact = fields.needed_id("contact").map_err(mistake)?;
-    let reason = fields.words("reason").map_err(mistake)?.unwrap_or_default();
+    let reason = fields.bounded_text("reason").map_err(mistake)?.unwrap_or_default();
     let set = operations.set_legal_hold((visit.account(), contact), &visit.operator(), &reason).await;
     set.map_err(|error| visit.operation_trouble(&error))?;
     Ok(done(&visit, contact, " is under a legal hold: it is neither erased nor purged."))
 }
 
-pub async fn lift(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
-    let contact = fields.needed_id("contact").map_err(|says| visit.mistake(says))?;
+pub async fn lift(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
+    let contact = fields.needed_id("contact").map_err(|says| visit.bad_request(says))?;
     let lifted = operations.lift_legal_hold((visit.account(), contact), &visit.operator()).await;
     lifted.map_err(|error| visit.operation_trouble(&error))?;
     Ok(done(&visit, contact, " is under no legal hold any more."))

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::layout;
-use super::session::{COOKIE, Sent, Trouble, fields, from_here};
+use super::session::{COOKIE, PageError, VerifiedForm, fields, from_here};
 use crate::http::auth::{AuthError, Authenticator};
 use crate::http::server::Peer;
 use crate::operations::Operations;
@@ -20,7 +20,7 @@ pub async fn ask() -> impl IntoResponse {
 }
 
 fn form(says: Option<&str>) -> layout::Page {
-    layout::bare(
+    layout::public_page(
         "Log in",
         &html! {
             h1 { "contact-reaper" }
@@ -75,8 +75,8 @@ pub async fn begin(
 pub async fn end(
     Shared(operations): Shared<Operations>,
     headers: HeaderMap,
-    Sent { visit, .. }: Sent,
-) -> Result<Response, Trouble> {
+    VerifiedForm { visit, .. }: VerifiedForm,
+) -> Result<Response, PageError> {
     let ended = operations.store.end_session(&visit.session).await;
     ended.map_err(|error| visit.store_trouble(&error))?;
     Ok(([(header::SET_COOKIE, cookie(&headers, "", 0))], Redirect::to("/login")).into_response())

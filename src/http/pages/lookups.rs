@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::layout::{self, PageResult};
-use super::session::{Asked, PageContext, Sent};
+use super::session::{PageContext, PageQuery, VerifiedForm};
 use crate::http::api::input::cursor;
 use crate::http::limits::JOB_TIMEOUT;
 use crate::operations::Operations;
@@ -21,7 +21,7 @@ const IDS: usize = 8;
 pub async fn retention(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
     if !visit.caller.is_super_admin() {
         let says = "The scheduled jobs are of all accounts: seeing them takes the permission Super admin.";
@@ -64,9 +64,9 @@ fn run_form(jobs: &[Value]) -> Markup {
 pub async fn run(
     Shared(operations): Shared<Operations>,
     Extension(stop): Extension<Stop>,
-    Sent { visit, fields }: Sent,
+    VerifiedForm { visit, fields }: VerifiedForm,
 ) -> PageResult {
-    let job = fields.words("job").map_err(|says| visit.mistake(says))?.unwrap_or_default();
+    let job = fields.bounded_text("job").map_err(|says| visit.bad_request(says))?.unwrap_or_default();
     let by = (visit.account(), &visit.operator());
     let report = operations.run_job(&job, by, JOB_TIMEOUT, &stop).await;
     let Report { deleted, remaining, failed, .. } =
@@ -102,8 +102,8 @@ fn job(job: &Value) -> Vec<Markup> {
     ]
 }
 
-async fn dry_run(operations: &Operations, visit: &PageContext) -> Result<Markup, super::Trouble> {
-    let reports = operations.try_retention(None).await;
+async fn dry_run(operations: &Operations, visit: &PageContext) -> Result<Markup, super::PageError> {
+    let reports = operations.dry_run_retention(None).await;
     let reports = reports.map_err(|error| visit.operation_trouble(&error))?;
     let row = |report: &Report| {
         let estimate = report.estimate.map(|it| (it.batches, it.estimated_seconds)).unwrap_or_default();
@@ -126,11 +126,11 @@ async fn dry_run(operations: &Operations, visit: &PageContext) -> Result<Markup,
 pub async fn audit(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
     let filter = Filter {
         account_id: Some(visit.account()),
-        after: asked.cursor().map_err(|says| visit.mistake(says))?,
+        after: asked.cursor().map_err(|says| visit.bad_request(says))?,
         limit: i64::try_from(ROWS + 1).unwrap_or(i64::MAX),
         ..Filter::default()
     };
@@ -139,7 +139,7 @@ pub async fn audit(
     rows.truncate(ROWS);
     let next = rows.last().filter(|_| goes_on);
     let next = next.map(|last| layout::with_cursor("/audit", &[], &cursor(last.place)));
-    let cells: Vec<Vec<Markup>> = rows.iter().map(deed).collect();
+    let cells: Vec<Vec<Markup>> = rows.iter().map(audit_row).collect();
     let content = html! {
         (layout::table("Who did what", &["at (UTC)", "who", "did", "how many", "to which"], &cells))
         (layout::older(next))
@@ -147,7 +147,7 @@ pub async fn audit(
     Ok(layout::page(&visit, "Audit", Some("/audit"), &content))
 }
 
-fn deed(row: &AuditRow) -> Vec<Markup> {
+fn audit_row(row: &AuditRow) -> Vec<Markup> {
     let more = row.ids.len().saturating_sub(IDS);
     let ids = row.ids[..row.ids.len().min(IDS)].join(", ");
     vec![

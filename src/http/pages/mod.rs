@@ -28,7 +28,7 @@ use axum::routing::{get, post};
 use super::auth::{Authenticator, may_view};
 use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
-use session::{PageContext, Trouble};
+use session::{PageContext, PageError};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -44,7 +44,7 @@ pub fn router(operations: Operations, gate: Authenticator) -> Router {
         .route("/delete", post(trash::delete))
         .route("/restore", get(restore::preview).post(restore::restore))
         .route("/erase", get(erase::ask).post(erase::erase))
-        .route("/erase/look", post(erase::look))
+        .route("/erase/look", post(erase::preview))
         .route("/erasures/{erasure}", get(erase::receipt))
         .route("/enrollments", get(enrollments::list))
         .route("/enrollments/{enrollment}", get(enrollments::show))
@@ -73,7 +73,7 @@ pub fn router(operations: Operations, gate: Authenticator) -> Router {
         .merge(of_the_account)
         .route("/logout", post(login::end))
         .fallback(unknown)
-        .layer(from_fn_with_state(gate.clone(), enter))
+        .layer(from_fn_with_state(gate.clone(), require_session))
         .with_state(operations);
     let doors = Router::new()
         .route("/login", get(login::ask).post(login::begin))
@@ -83,7 +83,7 @@ pub fn router(operations: Operations, gate: Authenticator) -> Router {
 }
 
 /// Lets whoever has a session through; anybody else is asked for a token, and learns nothing of what is there.
-async fn enter(Shared(gate): Shared<Authenticator>, mut request: Request, next: Next) -> Response {
+async fn require_session(Shared(gate): Shared<Authenticator>, mut request: Request, next: Next) -> Response {
     match PageContext::of(&gate, request.headers()).await {
         Ok(visit) => {
             request.extensions_mut().insert(visit);
@@ -110,7 +110,7 @@ async fn view(visit: &PageContext, over: Over<'_>, request: Request, next: Next)
     }
 }
 
-async fn unknown(visit: PageContext) -> Trouble {
+async fn unknown(visit: PageContext) -> PageError {
     visit.trouble(StatusCode::NOT_FOUND, "There is no such page.")
 }
 

@@ -18,7 +18,7 @@ pub struct Series {
 /// Bars with their scale; `labels` name them, every few are written out.
 pub fn bars(title: &str, labels: &[String], series: &[Series]) -> Markup {
     let totals: Vec<i64> = (0..labels.len()).map(|at| series.iter().map(|it| it.values[at]).sum()).collect();
-    let top = nice(totals.iter().copied().max().unwrap_or(0));
+    let top = round_up_to_nice(totals.iter().copied().max().unwrap_or(0));
     let count = u32::try_from(labels.len().max(1)).unwrap_or(1);
     let step = (WIDTH - LEFT) / count;
     let all: i64 = totals.iter().sum();
@@ -41,7 +41,7 @@ pub fn bars(title: &str, labels: &[String], series: &[Series]) -> Markup {
                     @let x = LEFT + step * u32::try_from(at).unwrap_or(0);
                     g {
                         title { (label) ": " (totals[at]) }
-                        @for (class, y, height) in pile(series, at, top) {
+                        @for (class, y, height) in stack(series, at, top) {
                             rect class=(class) x=(x + 2) y=(y) width=(step.saturating_sub(4)) height=(height) {}
                         }
                     }
@@ -55,7 +55,7 @@ pub fn bars(title: &str, labels: &[String], series: &[Series]) -> Markup {
 }
 
 /// The pieces of one bar, from the bottom: class, top edge, height.
-fn pile(series: &[Series], at: usize, top: i64) -> Vec<(&'static str, u32, u32)> {
+fn stack(series: &[Series], at: usize, top: i64) -> Vec<(&'static str, u32, u32)> {
     let room = i64::from(HEIGHT - BOTTOM - 8);
     let mut below = 0;
     let mut pieces = Vec::new();
@@ -71,7 +71,7 @@ fn pile(series: &[Series], at: usize, top: i64) -> Vec<(&'static str, u32, u32)>
 }
 
 /// The next round number: 2, 4, 6 or 10 of some power of ten, so that its half is round too.
-fn nice(value: i64) -> i64 {
+fn round_up_to_nice(value: i64) -> i64 {
     let mut power = 1;
     loop {
         for step in [2, 4, 6, 10] {
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_scale_ends_on_a_round_number_that_is_no_smaller_than_what_it_shows() {
         for (value, top) in [(0, 2), (1, 2), (3, 4), (7, 10), (10, 10), (11, 20), (451, 600), (1001, 2000)] {
-            assert_eq!(nice(value), top, "{value}");
+            assert_eq!(round_up_to_nice(value), top, "{value}");
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
             Series { name: "c", values: vec![0] },
         ];
         // 166 of the drawing's 200 are for bars.
-        assert_eq!(pile(&series, 0, 100), [("a", 91, 83), ("b", 8, 83)]);
-        assert_eq!(pile(&series, 0, 1_000_000), [("a", 173, 1), ("b", 173, 1)]);
+        assert_eq!(stack(&series, 0, 100), [("a", 91, 83), ("b", 8, 83)]);
+        assert_eq!(stack(&series, 0, 1_000_000), [("a", 173, 1), ("b", 173, 1)]);
     }
 }

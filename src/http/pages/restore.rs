@@ -6,15 +6,15 @@ use maud::{Markup, html};
 
 use super::form_fields::Fields;
 use super::layout::{self, PageResult};
-use super::session::{Asked, PageContext, Sent};
+use super::session::{PageContext, PageQuery, VerifiedForm};
 use crate::domain::time::{SpokenTime, format_time};
 use crate::http::limits::patience;
 use crate::operations::Operations;
 use crate::store::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
 
 /// What is asked to come back: contacts, or what a workflow deleted since a time.
-fn wanted(visit: &PageContext, fields: &Fields) -> Result<Request, super::Trouble> {
-    let mistake = |says: String| visit.mistake(says);
+fn wanted(visit: &PageContext, fields: &Fields) -> Result<Request, super::PageError> {
+    let mistake = |says: String| visit.bad_request(says);
     let contacts = fields.ids("contact").map_err(mistake)?;
     let workflow = fields.id("workflow").map_err(mistake)?;
     let now = Utc::now();
@@ -22,10 +22,10 @@ fn wanted(visit: &PageContext, fields: &Fields) -> Result<Request, super::Troubl
     let wanted = match (workflow, since) {
         (Some(workflow_id), Some(Some(since))) => RestoreSelection::DeletedBy { workflow_id, since },
         (None, None) if !contacts.is_empty() => RestoreSelection::contacts(&contacts),
-        (None, None) => return Err(visit.mistake("No contact was picked: go back and pick some.")),
+        (None, None) => return Err(visit.bad_request("No contact was picked: go back and pick some.")),
         _ => {
             return Err(
-                visit.mistake("Name a workflow and a time such as 1h (ago), or 2026-11-21 10:00 (UTC).")
+                visit.bad_request("Name a workflow and a time such as 1h (ago), or 2026-11-21 10:00 (UTC).")
             );
         }
     };
@@ -35,7 +35,7 @@ fn wanted(visit: &PageContext, fields: &Fields) -> Result<Request, super::Troubl
 pub async fn preview(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
     let request = wanted(&visit, &asked)?;
     let preview = operations.preview_restore(&request, &patience()).await;
@@ -106,7 +106,10 @@ fn refused(refused: &[Refused]) -> Markup {
     }
 }
 
-pub async fn restore(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
+pub async fn restore(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
     let request = wanted(&visit, &fields)?;
     let (report, ended) = operations.restore(&request, &mut |_| {}).await;
     ended.map_err(|error| visit.operation_trouble(&error))?;

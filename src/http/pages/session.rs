@@ -13,7 +13,7 @@ use crate::domain::credential::{Credential, Kind};
 use crate::http::auth::{AuthError, Authenticator};
 use crate::http::limits::{self, BodyError};
 use crate::operations;
-use crate::store::sessions::{Taken, issue_csrf_token};
+use crate::store::sessions::{CsrfCheck, issue_csrf_token};
 use crate::store::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 
@@ -29,7 +29,7 @@ pub struct PageContext {
 }
 
 /// Why a page is not shown, or a form not taken.
-pub enum Trouble {
+pub enum PageError {
     /// There is no session.
     AuthError,
     /// What went wrong, in the frame of the pages.
@@ -87,14 +87,14 @@ pub fn from_here(headers: &HeaderMap) -> Result<(), Foreign> {
 
 impl PageContext {
     /// The visit that a request belongs to.
-    pub async fn of(gate: &Authenticator, headers: &HeaderMap) -> Result<Self, Trouble> {
-        let session = session_of(headers).ok_or(Trouble::AuthError)?;
+    pub async fn of(gate: &Authenticator, headers: &HeaderMap) -> Result<Self, PageError> {
+        let session = session_of(headers).ok_or(PageError::AuthError)?;
         match gate.by_session(&session).await {
             Ok(caller) => Ok(Self { caller, session, store: gate.store().clone() }),
             Err(AuthError::Store(error)) => {
-                Err(Trouble::Early(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
+                Err(PageError::Early(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
             }
-            Err(AuthError::Unknown | AuthError::TooMany) => Err(Trouble::AuthError),
+            Err(AuthError::Unknown | AuthError::TooMany) => Err(PageError::AuthError),
         }
     }
 
@@ -113,7 +113,7 @@ impl PageContext {
     }
 
     /// A form that this session may send to a path, once.
-    pub fn form(&self, path: &str, content: &Markup) -> Result<Markup, Trouble> {
+    pub fn form(&self, path: &str, content: &Markup) -> Result<Markup, PageError> {
         let seal = issue_csrf_token(&self.session, path).map_err(|error| self.store_trouble(&error))?;
         Ok(html! {
             form method="post" action=(path) {
@@ -123,20 +123,20 @@ impl PageContext {
         })
     }
 
-    pub fn trouble(&self, status: StatusCode, says: impl Into<String>) -> Trouble {
-        Trouble::Inside(Box::new((status, self.clone(), says.into())))
+    pub fn trouble(&self, status: StatusCode, says: impl Into<String>) -> PageError {
+        PageError::Inside(Box::new((status, self.clone(), says.into())))
     }
 
     /// What was typed is not what it must be.
-    pub fn mistake(&self, says: impl Into<String>) -> Trouble {
+    pub fn bad_request(&self, says: impl Into<String>) -> PageError {
         self.trouble(StatusCode::BAD_REQUEST, says)
     }
 
-    pub fn store_trouble(&self, error: &StoreError) -> Trouble {
+    pub fn store_trouble(&self, error: &StoreError) -> PageError {
         let status = match error {
             StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
             StoreError::NotFound(_) => StatusCode::NOT_FOUND,
-            StoreError::Refused(_) | StoreError::Miscounted(_) => StatusCode::CONFLICT,
+            StoreError::Refused(_) | StoreError::CountMismatch(_) => StatusCode::CONFLICT,
             StoreError::Failed(_) | StoreError::NotSetUp(_) | StoreError::Unsupported(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -147,7 +147,7 @@ impl PageContext {
         self.trouble(status, error.to_string())
     }
 
-    pub fn operation_trouble(&self, error: &operations::Error) -> Trouble {
+    pub fn operation_trouble(&self, error: &operations::Error) -> PageError {
         let status = match error {
             operations::Error::Store(error) => return self.store_trouble(error),
             operations::Error::Usage(_) => StatusCode::BAD_REQUEST,
@@ -160,35 +160,35 @@ impl PageContext {
 }
 
 /// What a page is asked for in its query.
-pub struct Asked(pub Fields);
+pub struct PageQuery(pub Fields);
 
 /// A form that was made for this session and this path, and is sent for the first time.
-pub struct Sent {
+pub struct VerifiedForm {
     pub visit: PageContext,
     pub fields: Fields,
 }
 
 impl<S: Sync> FromRequestParts<S> for PageContext {
-    type Rejection = Trouble;
+    type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
-        parts.extensions.get::<Self>().cloned().ok_or(Trouble::AuthError)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
+        parts.extensions.get::<Self>().cloned().ok_or(PageError::AuthError)
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for Asked {
-    type Rejection = Trouble;
+impl<S: Sync> FromRequestParts<S> for PageQuery {
+    type Rejection = PageError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Trouble> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, PageError> {
         Ok(Self(Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())))
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for Sent {
-    type Rejection = Trouble;
+impl<S: Send + Sync> FromRequest<S> for VerifiedForm {
+    type Rejection = PageError;
 
-    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Trouble> {
-        let visit = request.extensions().get::<PageContext>().cloned().ok_or(Trouble::AuthError)?;
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, PageError> {
+        let visit = request.extensions().get::<PageContext>().cloned().ok_or(PageError::AuthError)?;
         if let Err(foreign) = from_here(request.headers()) {
             return Err(visit.trouble(StatusCode::FORBIDDEN, foreign.says(FORGED)));
         }
@@ -197,9 +197,9 @@ impl<S: Send + Sync> FromRequest<S> for Sent {
         let form = fields.text("form").unwrap_or_default();
         let taken = visit.store.consume_csrf_token(&visit.session, &path, form).await;
         match taken.map_err(|error| visit.store_trouble(&error))? {
-            Taken::Once => Ok(Self { visit, fields }),
-            Taken::Before => Err(visit.trouble(StatusCode::CONFLICT, SENT_BEFORE)),
-            Taken::Forged => Err(visit.trouble(StatusCode::FORBIDDEN, FORGED)),
+            CsrfCheck::Accepted => Ok(Self { visit, fields }),
+            CsrfCheck::Replayed => Err(visit.trouble(StatusCode::CONFLICT, SENT_BEFORE)),
+            CsrfCheck::Forged => Err(visit.trouble(StatusCode::FORBIDDEN, FORGED)),
         }
     }
 }
@@ -222,7 +222,7 @@ pub fn fields(request: &Request<Body>) -> Result<Fields, (StatusCode, &'static s
     }
 }
 
-impl IntoResponse for Trouble {
+impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         match self {
             Self::AuthError => Redirect::to("/login").into_response(),
@@ -233,7 +233,7 @@ impl IntoResponse for Trouble {
             }
             Self::Early(status, says) => {
                 let content = html! { h1 { "Not now" } p.notice.bad role="alert" { (says) } };
-                (status, layout::bare("Not now", &content)).into_response()
+                (status, layout::public_page("Not now", &content)).into_response()
             }
         }
     }

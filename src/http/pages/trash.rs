@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::layout::{self, PageResult};
 use super::legal_holds;
-use super::session::{Asked, PageContext, Sent};
+use super::session::{PageContext, PageQuery, VerifiedForm};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Scope;
 use crate::domain::search::Search;
@@ -20,10 +20,10 @@ const ROWS: i64 = 50;
 pub async fn list(
     Shared(operations): Shared<Operations>,
     visit: PageContext,
-    Asked(asked): Asked,
+    PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.mistake(says);
-    let search = asked.words("search").map_err(mistake)?;
+    let mistake = |says: String| visit.bad_request(says);
+    let search = asked.bounded_text("search").map_err(mistake)?;
     let workflow_id = asked.id("workflow").map_err(mistake)?;
     let filter = Filter {
         account_id: Some(visit.account()),
@@ -71,7 +71,7 @@ async fn entries(
     operations: &Operations,
     visit: &PageContext,
     rows: &[TrashRow],
-) -> Result<Markup, super::Trouble> {
+) -> Result<Markup, super::PageError> {
     let ids: Vec<i64> = rows.iter().filter_map(|row| parse_id_text(&row.contact_id)).collect();
     let names = operations.store.names(visit.account(), &ids).await;
     let names = names.map_err(|error| visit.store_trouble(&error))?;
@@ -108,7 +108,7 @@ pub async fn contact(
     visit: PageContext,
     Path(contact): Path<String>,
 ) -> PageResult {
-    let id = parse_id_text(&contact).ok_or_else(|| visit.mistake("A contact is named by its id."))?;
+    let id = parse_id_text(&contact).ok_or_else(|| visit.bad_request("A contact is named by its id."))?;
     let view = operations.store.contact(visit.account(), id).await;
     let view = view.map_err(|error| visit.store_trouble(&error))?;
     let hold = operations.store.legal_hold(visit.account(), id).await;
@@ -145,7 +145,7 @@ fn facts(view: &ContactView) -> Markup {
 }
 
 /// What this user may do with it.
-fn offers(visit: &PageContext, view: &ContactView) -> Result<Markup, super::Trouble> {
+fn offers(visit: &PageContext, view: &ContactView) -> Result<Markup, super::PageError> {
     let (live, in_trash) = (view.state == "live", view.state == "in_trash");
     let deletes = visit.caller.may_delete(Scope::One);
     let delete = html! {
@@ -164,8 +164,11 @@ fn offers(visit: &PageContext, view: &ContactView) -> Result<Markup, super::Trou
     })
 }
 
-pub async fn delete(Shared(operations): Shared<Operations>, Sent { visit, fields }: Sent) -> PageResult {
-    let mistake = |says: String| visit.mistake(says);
+pub async fn delete(
+    Shared(operations): Shared<Operations>,
+    VerifiedForm { visit, fields }: VerifiedForm,
+) -> PageResult {
+    let mistake = |says: String| visit.bad_request(says);
     let contact = fields.needed_id("contact").map_err(mistake)?;
     let request = Request {
         account_id: visit.account(),

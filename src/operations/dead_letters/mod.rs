@@ -35,7 +35,7 @@ pub struct Replayed {
 }
 
 /// What is to be done with dead letters, for whom.
-struct Order<'a> {
+struct Command<'a> {
     operations: &'a Operations,
     selection: &'a Selection,
     actor: Actor,
@@ -117,11 +117,15 @@ impl Operations {
         }
     }
 
-    async fn order<'a>(&'a self, selection: &'a Selection, operator: &Operator) -> Result<Order<'a>, Error> {
+    async fn order<'a>(
+        &'a self,
+        selection: &'a Selection,
+        operator: &Operator,
+    ) -> Result<Command<'a>, Error> {
         let account_id = selection.account_id.unwrap_or(0);
         let actor = self.store.authorize_dead_letters(account_id, operator).await?;
         self.refuse_unknown(selection).await?;
-        Ok(Order { operations: self, selection, actor })
+        Ok(Command { operations: self, selection, actor })
     }
 }
 

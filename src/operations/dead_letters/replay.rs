@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Error, Order, RateLimiter, Replayed};
+use super::{Command, Error, RateLimiter, Replayed};
 use crate::broker::{self, Requeue};
 use crate::domain::dead_letter::DeadLetter;
 use crate::jsonl::ReplayFeed;
@@ -13,7 +13,7 @@ use crate::store::dead_letters::Replaying;
 /// Publishes them to the work queue. Only what the broker has confirmed is removed; a kill in between publishes again, and
 /// the ledger answers.
 pub async fn publish(
-    order: &Order<'_>,
+    order: &Command<'_>,
     options: &broker::Options,
     tempo: RateLimiter,
 ) -> Result<Replayed, Error> {
@@ -24,7 +24,7 @@ pub async fn publish(
 }
 
 async fn publish_all(
-    order: &Order<'_>,
+    order: &Command<'_>,
     requeue: &Requeue,
     mut tempo: RateLimiter,
 ) -> Result<Replayed, Error> {
@@ -48,7 +48,7 @@ async fn publish_all(
 
 /// Decides them here and now, as the service would.
 pub async fn decide(
-    order: &Order<'_>,
+    order: &Command<'_>,
     options: &pipeline::Options,
     mut tempo: RateLimiter,
 ) -> Result<Replayed, Error> {
@@ -76,12 +76,12 @@ struct Pages {
 }
 
 impl Pages {
-    async fn of(order: &Order<'_>) -> Result<Self, Error> {
+    async fn of(order: &Command<'_>) -> Result<Self, Error> {
         let newest = order.operations.store.dead_letters(order.selection, i64::MAX, 1).await?;
         Ok(Self { after: 0, newest: newest.first().map_or(0, |letter| letter.id) })
     }
 
-    async fn next(&mut self, order: &Order<'_>) -> Result<Option<Vec<(DeadLetter, Vec<u8>)>>, Error> {
+    async fn next(&mut self, order: &Command<'_>) -> Result<Option<Vec<(DeadLetter, Vec<u8>)>>, Error> {
         let mut page = order.operations.store.dead_letters_after(self.after, order.selection).await?;
         page.retain(|(letter, _)| letter.id <= self.newest);
         let Some((last, _)) = page.last() else { return Ok(None) };
@@ -90,7 +90,7 @@ impl Pages {
     }
 }
 
-impl Order<'_> {
+impl Command<'_> {
     fn replays(&self) -> Replaying {
         self.operations.store.replaying(self.selection, self.actor.clone())
     }

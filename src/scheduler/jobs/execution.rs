@@ -10,7 +10,7 @@ use crate::domain::time::Time;
 use crate::ports::Decided;
 use crate::store::StoreError;
 use crate::store::lease::LeaseName;
-use crate::store::retention::{Held, Locked, Run, Sweep, Target};
+use crate::store::retention::{LeaseGuard, Locked, Run, Sweep, Target};
 use crate::telemetry;
 
 /// How long a batch may take.
@@ -20,7 +20,7 @@ const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// Beside enrollments a job rests so many times as long as it works: it has a third of the time of one connection.
 const REST_FACTOR: u32 = 2;
 /// How long PostgreSQL bears with a transaction that does nothing, at least.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MIN_IDLE_TX_TIMEOUT: Duration = Duration::from_secs(5);
 /// More rows than this that cannot be removed are no rows that are poisoned: something else is wrong.
 const MAX_FAILED_ROWS: u64 = 100;
 
@@ -74,7 +74,7 @@ impl<'a> Execution<'a> {
             Pass { locked: Locked::Wait, failed_before: retry },
         ] {
             loop {
-                if let Some(stopped_by) = self.bound().await? {
+                if let Some(stopped_by) = self.wait_or_stop().await? {
                     return Ok(stopped_by);
                 }
                 let Some(held) = lease(self.runner).await? else { return Ok("lease_lost") };
@@ -82,7 +82,7 @@ impl<'a> Execution<'a> {
                     Ok(true) => self.was_refused = false,
                     Ok(false) => break,
                     Err(error) => {
-                        if let Some(stopped_by) = self.refused(error).await? {
+                        if let Some(stopped_by) = self.tolerate_one_refusal(error).await? {
                             return Ok(stopped_by);
                         }
                     }
@@ -94,7 +94,7 @@ impl<'a> Execution<'a> {
 
     /// A transaction that came late is refused although nobody else leads: the lease had run out before. Once it is held
     /// again that is tried again, but not for ever: a run that was given up is refused as well.
-    async fn refused(&mut self, error: StoreError) -> Result<Option<&'static str>, StoreError> {
+    async fn tolerate_one_refusal(&mut self, error: StoreError) -> Result<Option<&'static str>, StoreError> {
         if !matches!(error, StoreError::Refused(_)) {
             return Err(error);
         }
@@ -105,7 +105,7 @@ impl<'a> Execution<'a> {
     }
 
     /// Is it enough? Rests as long as it should, and waits while those who go before are behind.
-    async fn bound(&mut self) -> Result<Option<&'static str>, StoreError> {
+    async fn wait_or_stop(&mut self) -> Result<Option<&'static str>, StoreError> {
         let mut waited = false;
         loop {
             if self.runner.stop.is_requested() {
@@ -160,7 +160,7 @@ impl<'a> Execution<'a> {
             return Ok(Some("lease_lost"));
         }
         if let Err(error) = self.runner.store.heartbeat_run(&self.run).await {
-            return self.refused(error).await;
+            return self.tolerate_one_refusal(error).await;
         }
         let mut stop = self.runner.stop.clone();
         tokio::select! {
@@ -174,14 +174,14 @@ impl<'a> Execution<'a> {
     async fn behind(&self) -> Option<&'static str> {
         for lag in self.runner.lags {
             if lag.should_wait().await {
-                return Some(lag.of_what());
+                return Some(lag.name());
             }
         }
         None
     }
 
     /// Does one batch; is there perhaps another?
-    async fn batch(&mut self, pass: Pass, held: Option<&Held>) -> Result<bool, StoreError> {
+    async fn batch(&mut self, pass: Pass, held: Option<&LeaseGuard>) -> Result<bool, StoreError> {
         let left = u32::try_from(self.job.max_per_run - self.run.done.deleted).unwrap_or(u32::MAX);
         let limit = if pass.failed_before.is_some() { 1 } else { self.batch_size.size().min(left) };
         let sweep = Sweep {
@@ -233,8 +233,8 @@ impl<'a> Execution<'a> {
 }
 
 /// Keeps the lease. `None`: another has it. A run without an office needs none.
-pub async fn lease(runner: &RunContext<'_>) -> Result<Option<Option<Held>>, StoreError> {
+pub async fn lease(runner: &RunContext<'_>) -> Result<Option<Option<LeaseGuard>>, StoreError> {
     let Some(LeaderLease { holder, period }) = runner.office else { return Ok(Some(None)) };
     let lease = runner.store.acquire_or_renew_lease(LeaseName::Schedule, holder, period).await?;
-    Ok(lease.map(|lease| Some(Held { lease, patience: period.max(PATIENCE) })))
+    Ok(lease.map(|lease| Some(LeaseGuard { lease, idle_timeout: period.max(MIN_IDLE_TX_TIMEOUT) })))
 }

@@ -74,7 +74,7 @@ pub struct LeaderLease<'a> {
 /// What came of the wish to run a job.
 #[derive(Clone, Debug)]
 pub enum RunOutcome {
-    ToItsEnd(Report),
+    Completed(Report),
     /// Another run is at it.
     AlreadyRunning {
         by: String,
@@ -153,7 +153,7 @@ impl Job {
     /// What was removed until then stays removed; the next run goes on.
     pub async fn run(&self, runner: &RunContext<'_>) -> Result<RunOutcome, StoreError> {
         let Some(held) = execution::lease(runner).await? else {
-            return Ok(RunOutcome::ToItsEnd(self.report(0, (0, 0), "lease_lost", 0)));
+            return Ok(RunOutcome::Completed(self.report(0, (0, 0), "lease_lost", 0)));
         };
         let run = match runner.store.start_run(self.name, &runner.by, held.as_ref()).await? {
             Started::Run(run) => run,
@@ -161,7 +161,7 @@ impl Job {
         };
         let mut attempt = Execution::new(self, runner, run);
         let work = attempt.work().await;
-        self.close(runner, attempt.run(), work).await.map(RunOutcome::ToItsEnd)
+        self.close(runner, attempt.run(), work).await.map(RunOutcome::Completed)
     }
 
     /// Writes down how a run ended.

@@ -81,7 +81,7 @@ async fn delete_batch(
     let trashed = put_into_trash(tx, &to_go.iter().map(deletion).collect::<Vec<_>>()).await?;
     let contacts: Vec<_> = to_go.iter().map(|contact_id| (account_id, *contact_id)).collect();
     lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
-    contact_counts::moved(tx, to_go.iter().map(|_| account_id), -1).await?;
+    contact_counts::record_change(tx, to_go.iter().map(|_| account_id), -1).await?;
     announce(tx, &trashed).await?;
     if !to_go.is_empty() {
         audit::write_deletion(tx, at, account_id, user_id, deletion_id, &to_go).await?;

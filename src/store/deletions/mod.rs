@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::db::Tx;
 use super::values::args;
-use super::{Store, StoreError, count_by_user, reading, transaction};
+use super::{Store, StoreError, count_by_user, read_transaction, transaction};
 use crate::domain::criteria::Filter;
 use crate::domain::effects::Transition;
 use crate::domain::permission::Scope;
@@ -112,7 +112,7 @@ impl Store {
         let (user_id, deletion_id) = self.select(request, progress).await?;
         let (deleted, skipped) = self.carry_out(request, user_id, deletion_id, progress).await?;
         let entries = match request.confirm {
-            ..=LISTED => Some(reading!(self, tx => entries(tx, request.account_id, deletion_id))?),
+            ..=LISTED => Some(read_transaction!(self, tx => entries(tx, request.account_id, deletion_id))?),
             _ => None,
         };
         Ok(Deleted { deletion_id, deleted, skipped, entries })

@@ -17,7 +17,7 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     let account_id = request.account_id;
     let user_id = authorize_user(tx, account_id, &request.user, "delete", scope(&request.selection)).await?;
     if request.confirm != 1 {
-        return Err(StoreError::Miscounted(format!(
+        return Err(StoreError::CountMismatch(format!(
             "the confirmation says {} where 1 contact would be deleted; nothing was deleted",
             request.confirm
         )));
@@ -32,7 +32,7 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at, trace: None };
     let trashed = put_into_trash(tx, &[deletion]).await?;
     lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
-    contact_counts::moved(tx, [account_id].into_iter(), -1).await?;
+    contact_counts::record_change(tx, [account_id].into_iter(), -1).await?;
     announce(tx, &trashed).await?;
     audit::write_deletion(tx, at, account_id, user_id, deletion_id, &[contact_id]).await?;
     finish(tx, account_id, deletion_id, at).await?;

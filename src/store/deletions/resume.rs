@@ -9,7 +9,7 @@ use crate::store::{CONTACT, Lists, StoreError};
 
 /// A deletion that was confirmed and has not come to its end: interrupted, or under way in another process.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Open {
+pub(super) struct UnfinishedDeletion {
     pub deletion_id: i64,
     pub confirmed: u64,
     pub left: u64,
@@ -31,7 +31,7 @@ pub(super) async fn find(tx: &mut Tx, request: &Request) -> Result<Found, StoreE
     refuse_unknown_segment(tx, request).await?;
     let mut others = Vec::new();
     for open in open(tx, request, user_id).await? {
-        if open.confirmed == request.confirm && goes_on(tx, request, open).await? {
+        if open.confirmed == request.confirm && can_resume(tx, request, open).await? {
             return Ok(Found { user_id, resumable: Some(open.deletion_id), others });
         }
         others.push(open.deletion_id);
@@ -52,16 +52,20 @@ async fn refuse_unknown_segment(tx: &mut Tx, request: &Request) -> Result<(), St
 }
 
 /// The user's open deletions of this kind, and of this segment where it is about one.
-pub(super) async fn open(tx: &mut Tx, request: &Request, user_id: i64) -> Result<Vec<Open>, StoreError> {
+pub(super) async fn open(
+    tx: &mut Tx,
+    request: &Request,
+    user_id: i64,
+) -> Result<Vec<UnfinishedDeletion>, StoreError> {
     let sql = "SELECT deletion_id, confirmed, confirmed - deleted - skipped AS remaining FROM deletions \
                WHERE account_id = $1 AND user_id = $2 AND kind = $3 AND segment_id IS NOT DISTINCT FROM $4 \
                  AND frozen_at IS NOT NULL AND given_up_at IS NULL AND finished_at IS NULL \
                ORDER BY deletion_id DESC";
-    let rows = tx.rows(sql, &which(request, user_id)).await?;
+    let rows = tx.rows(sql, &kind_args(request, user_id)).await?;
     let count = |count: i64| u64::try_from(count).unwrap_or_default();
     rows.iter()
         .map(|row| {
-            Ok(Open {
+            Ok(UnfinishedDeletion {
                 deletion_id: row.int("deletion_id")?,
                 confirmed: count(row.int("confirmed")?),
                 left: count(row.int("remaining")?),
@@ -71,21 +75,23 @@ pub(super) async fn open(tx: &mut Tx, request: &Request, user_id: i64) -> Result
 }
 
 /// The first four parameters of every question about the deletions of one kind.
-pub(super) fn which(request: &Request, user_id: i64) -> [Arg; 4] {
+pub(super) fn kind_args(request: &Request, user_id: i64) -> [Arg; 4] {
     let selection = &request.selection;
     [request.account_id.into(), user_id.into(), selection.kind().into(), selection.segment_id().into()]
 }
 
 /// Is everything that is selected now still left of this deletion? Asked in one transaction, which sees one moment.
-async fn goes_on(tx: &mut Tx, request: &Request, open: Open) -> Result<bool, StoreError> {
+async fn can_resume(tx: &mut Tx, request: &Request, open: UnfinishedDeletion) -> Result<bool, StoreError> {
     if let Selection::Picked { contacts, .. } = &request.selection {
         let picked: Vec<i64> = contacts.iter().copied().collect();
-        return Ok(picked.len() as u64 == open.confirmed && !anything_else(tx, request, open, &picked).await?);
+        return Ok(
+            picked.len() as u64 == open.confirmed && !selects_outside(tx, request, open, &picked).await?
+        );
     }
     let (mut after, mut selected) = (0, 0);
     loop {
         let page = page(tx, request, after).await?;
-        if anything_else(tx, request, open, &page.selected).await? {
+        if selects_outside(tx, request, open, &page.selected).await? {
             return Ok(false);
         }
         selected += page.selected.len() as u64;
@@ -99,10 +105,10 @@ async fn goes_on(tx: &mut Tx, request: &Request, open: Open) -> Result<bool, Sto
 }
 
 /// Is one of these contacts neither left of the deletion nor in the trash, or gone, by it?
-async fn anything_else(
+async fn selects_outside(
     tx: &mut Tx,
     request: &Request,
-    open: Open,
+    open: UnfinishedDeletion,
     contacts: &[i64],
 ) -> Result<bool, StoreError> {
     let sql = format!(

@@ -3,14 +3,14 @@
 //! Locks are taken in one order: the user's row, by which confirmations wait for each other, then deletions.
 
 use super::pages::{Page, page};
-use super::resume::{Found, Open, find, open, which};
+use super::resume::{Found, UnfinishedDeletion, find, kind_args, open};
 use super::{Progress, Request, begin, scope};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::Time;
 use crate::store::db::Tx;
 use crate::store::users::authorize_user;
 use crate::store::values::args;
-use crate::store::{CONTACT, Lists, Store, StoreError, reading, transaction};
+use crate::store::{CONTACT, Lists, Store, StoreError, read_transaction, transaction};
 
 /// A deletion that was quiet for so long is nobody's any more.
 const ABANDONED_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(1);
@@ -34,7 +34,7 @@ impl Store {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(i64, i64), StoreError> {
         loop {
-            let Found { user_id, resumable, others } = reading!(self, tx => find(tx, request))?;
+            let Found { user_id, resumable, others } = read_transaction!(self, tx => find(tx, request))?;
             if let Some(deletion_id) = resumable {
                 return Ok((user_id, deletion_id));
             }
@@ -173,26 +173,27 @@ async fn abandon_superseded(
                                             AND o.contact_id = i.contact_id \
                        WHERE i.account_id = deletions.account_id AND i.deletion_id = deletions.deletion_id))) \
                RETURNING deletion_id";
-    let mut args = which(request, user_id).to_vec();
+    let mut args = kind_args(request, user_id).to_vec();
     args.extend([now.into(), own.into(), (now - ABANDONED_AFTER).into()]);
     tx.rows(sql, &args).await?.iter().map(|row| row.int("deletion_id")).collect()
 }
 
-fn wrong_count(request: &Request, selected: u64, interrupted: Option<&Open>) -> StoreError {
+fn wrong_count(request: &Request, selected: u64, interrupted: Option<&UnfinishedDeletion>) -> StoreError {
     let confirm = request.confirm;
-    let unfinished = interrupted.map_or_else(String::new, |Open { deletion_id, confirmed, left }| {
-        let what = if *confirmed == confirm {
-            "what is selected now is not what it has left".to_owned()
-        } else {
-            format!("the command that began it, with --confirm {confirmed}, goes on with it")
-        };
-        format!(
-            "; deletion {deletion_id} of {} is not finished, {left} {} left: {what}",
-            counted(*confirmed, "contact"),
-            verb(*left, "is", "are")
-        )
-    });
-    StoreError::Miscounted(format!(
+    let unfinished =
+        interrupted.map_or_else(String::new, |UnfinishedDeletion { deletion_id, confirmed, left }| {
+            let what = if *confirmed == confirm {
+                "what is selected now is not what it has left".to_owned()
+            } else {
+                format!("the command that began it, with --confirm {confirmed}, goes on with it")
+            };
+            format!(
+                "; deletion {deletion_id} of {} is not finished, {left} {} left: {what}",
+                counted(*confirmed, "contact"),
+                verb(*left, "is", "are")
+            )
+        });
+    StoreError::CountMismatch(format!(
         "the confirmation says {confirm} where {} would be deleted; nothing was deleted{unfinished}",
         counted(selected, "contact")
     ))

@@ -100,7 +100,7 @@ async fn erase(
     let contacts = targeted(tx, account_id, target).await?;
     if contacts.len() as u64 != confirm {
         let found = counted(contacts.len() as u64, "contact");
-        return Err(StoreError::Miscounted(format!(
+        return Err(StoreError::CountMismatch(format!(
             "the confirmation says {confirm} where {found} would be erased; nothing was erased"
         )));
     }
@@ -186,7 +186,7 @@ async fn targeted(
     let again = lock_contacts(tx, account_id, target, false).await?;
     let ids = |contacts: &[LockedContact]| contacts.iter().map(|it| it.contact_id).collect::<Vec<_>>();
     if ids(&contacts) != ids(&again) {
-        return Err(StoreError::Miscounted(format!(
+        return Err(StoreError::CountMismatch(format!(
             "another change was under way: the address is now of {}; look again, nothing was erased",
             counted(again.len() as u64, "contact")
         )));
@@ -283,7 +283,7 @@ async fn erase_one(
     let shared = redact::rows_of(tx, account_id, contact_id).await?;
     if contact.live {
         lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
-        contact_counts::moved(tx, [account_id].into_iter(), -1).await?;
+        contact_counts::record_change(tx, [account_id].into_iter(), -1).await?;
     }
     let mut counts: BTreeMap<String, Counts> = BTreeMap::new();
     let addresses: Vec<String> = person.addresses.iter().cloned().collect();
@@ -303,7 +303,7 @@ async fn erase_one(
     }
     for (step, records) in steps.iter().zip(records) {
         let rows = tx.execute(&step.sql, args![&batch]).await?;
-        let (deleted, unlinked) = step.counted.tally(records.unwrap_or(rows));
+        let (deleted, unlinked) = step.counted.counts(records.unwrap_or(rows));
         let counts = of(&mut counts, step.category);
         counts.deleted += deleted;
         counts.unlinked += unlinked;
@@ -321,7 +321,7 @@ async fn erase_one(
             "{survivors} rows of contact {contact_id} survived its erasure; nothing was erased"
         )));
     }
-    vacuum::owe(tx, at).await?;
+    vacuum::mark_needed(tx, at).await?;
     announce_erasure(tx, account_id, contact, by.user_id, at).await?;
     Ok(Erasure { counts, redacted, addresses: person.addresses })
 }
@@ -354,7 +354,7 @@ async fn redact_address(
     let person = Identifiers { addresses, longer, names, ..Identifiers::default() };
     erase_beside(tx, actor, account_id, None, &person, at, &mut counts).await?;
     let redacted = redact::address(tx, account_id, &person).await?;
-    vacuum::owe(tx, at).await?;
+    vacuum::mark_needed(tx, at).await?;
     Ok(Erasure { counts, redacted, addresses: person.addresses })
 }
 

@@ -14,7 +14,7 @@ use crate::store::receipts::{CategoryEffect, Counts, Effect};
 use crate::store::redact::{Changed, Found, Redacted};
 use crate::store::users::user_who_may_erase;
 use crate::store::values::args;
-use crate::store::{Store, StoreError, suppressions, trying_out};
+use crate::store::{Store, StoreError, dry_run, suppressions};
 
 /// What an erasure would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -50,7 +50,7 @@ impl Store {
         user: &str,
         target: &ErasureTarget,
     ) -> Result<Preview, StoreError> {
-        trying_out!(self, tx => preview(tx, self, account_id, user, target))
+        dry_run!(self, tx => preview(tx, self, account_id, user, target))
     }
 }
 

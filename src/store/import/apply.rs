@@ -268,7 +268,7 @@ impl<'a> Apply<'a> {
     async fn commit(&mut self, mut chunk: Chunk, rest: Option<Piece>) -> Result<(), StoreError> {
         let written = chunk.commit(self.import.operator).await;
         let Chunk { tx, pieces, report, refused, tables, done, .. } = chunk;
-        if let Err(error) = tx.finish(written).await {
+        if let Err(error) = tx.commit_or_rollback(written).await {
             return self.give_way_with(error, pieces).await;
         }
         if let Some(rest) = rest {

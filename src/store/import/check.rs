@@ -19,7 +19,7 @@ use crate::domain::record::{Column, ColumnType, Record, parse_record, stages, to
 use crate::store::batch::CONTACT;
 use crate::store::db::Tx;
 use crate::store::values::args;
-use crate::store::{Store, StoreError, batch_row, batch_text, reading};
+use crate::store::{Store, StoreError, batch_row, batch_text, read_transaction};
 
 /// So many rows are asked about at once.
 const ASKED: usize = 500;
@@ -204,7 +204,7 @@ impl<'a> Check<'a> {
 
     async fn ask_for_holders(&mut self) -> Result<(), StoreError> {
         let asked = std::mem::take(&mut self.asked);
-        let holders = reading!(self.store, tx => holders(tx, &asked))?;
+        let holders = read_transaction!(self.store, tx => holders(tx, &asked))?;
         for Holder { account_id, address, held_by, .. } in holders {
             let [one, other] = self.hash(&address);
             self.held.push([account_id, held_by, one, other]).map_err(temporary_failed)?;
@@ -234,7 +234,7 @@ impl<'a> Check<'a> {
                 unknown.entry((account_id, contact_id)).or_insert(line.unsigned_abs());
             }
             if unknown.len() == ASKED || rows.peek().is_none() {
-                for key in reading!(self.store, tx => absent(tx, &unknown))? {
+                for key in read_transaction!(self.store, tx => absent(tx, &unknown))? {
                     let first = if key.1 == 0 { &mut account } else { &mut contact };
                     let line = unknown.get(&key).copied().unwrap_or_default();
                     first.get_or_insert((line, key));
@@ -298,7 +298,7 @@ impl<'a> Check<'a> {
         let keys: BTreeSet<(i64, i64)> = contacts.iter().map(|contact| contact.key).collect();
         let kept = contacts.iter().filter(|contact| contact.is_partly_kept()).map(|contact| contact.key);
         let kept = kept.collect::<BTreeSet<_>>();
-        let (states, gone, stored) = reading!(self.store, tx => known(tx, &keys, &kept))?;
+        let (states, gone, stored) = read_transaction!(self.store, tx => known(tx, &keys, &kept))?;
         for contact in contacts {
             let (account_id, contact_id) = contact.key;
             if contact.primary.is_some() || contact.additional.is_some() {

@@ -66,7 +66,7 @@ impl Chunk {
         let mut tx = store.db.begin().await?;
         let (now, identity, has_erasures) = match begin(&mut tx, source).await {
             Ok(begun) => begun,
-            Err(error) => return tx.finish(Err(error)).await,
+            Err(error) => return tx.commit_or_rollback(Err(error)).await,
         };
         Ok(Self {
             tx,

@@ -55,7 +55,7 @@ impl Chunk {
                     let row = [contact.0, contact.1, i64::try_from(line).unwrap_or(i64::MAX)];
                     contested.push(row).map_err(temporary_failed)?;
                 }
-                suppressions::revive(&mut self.tx, &self.hash_keys, &addresses_in(records)).await?;
+                suppressions::reactivate(&mut self.tx, &self.hash_keys, &addresses_in(records)).await?;
             }
             "deliverability" => self.hash_gone_addresses(records).await?,
             "segment" => self.empty_static_segments_of_trash(records).await?,
@@ -113,10 +113,11 @@ impl Chunk {
                 }
             }
         }
-        contact_counts::moved(&mut self.tx, new.iter().map(|(account_id, _)| *account_id), 1).await?;
+        contact_counts::record_change(&mut self.tx, new.iter().map(|(account_id, _)| *account_id), 1).await?;
         let arriving: Vec<Deletion> = arriving.into_values().collect();
         trash::put_into_trash(&mut self.tx, &arriving).await?;
-        contact_counts::moved(&mut self.tx, arriving.iter().map(|deletion| deletion.account_id), -1).await
+        contact_counts::record_change(&mut self.tx, arriving.iter().map(|deletion| deletion.account_id), -1)
+            .await
     }
 
     /// Removes the rows of one kind that records name, with their links. What is not there is no error. An association is one

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::AT_ONCE;
-use crate::domain::restore::{Address, Candidate, Standing};
+use super::BATCH_SIZE;
+use crate::domain::restore::{Address, Candidate, TrashState};
 use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::addresses::HOLDER;
@@ -27,9 +27,9 @@ pub(super) async fn named(tx: &mut Tx, account_id: i64, ids: &[i64]) -> Result<V
         standings.insert(row.int("contact_id")?, standing(&row)?);
     }
     if standings.len() < ids.len() {
-        standings.extend(gone(tx, &batch).await?);
+        standings.extend(removed_state(tx, &batch).await?);
     }
-    let standing = |id: &i64| (*id, standings.get(id).copied().unwrap_or(Standing::Unknown));
+    let standing = |id: &i64| (*id, standings.get(id).copied().unwrap_or(TrashState::Unknown));
     with_addresses(tx, account_id, ids.iter().map(standing).collect()).await
 }
 
@@ -51,22 +51,22 @@ pub(super) async fn of_run(
            AND e.contact_id > $4 ORDER BY e.contact_id LIMIT $5{}",
         tx.dialect().for_update("c")
     );
-    let limit = i64::try_from(AT_ONCE).unwrap_or(i64::MAX);
+    let limit = i64::try_from(BATCH_SIZE).unwrap_or(i64::MAX);
     let rows = tx.rows(&sql, args![account_id, workflow_id, since, after, limit]).await?;
     let standings = rows.iter().map(|row| Ok((row.int("contact_id")?, standing(row)?)));
     let standings = standings.collect::<Result<_, StoreError>>()?;
     with_addresses(tx, account_id, standings).await
 }
 
-fn standing(row: &Row) -> Result<Standing, StoreError> {
+fn standing(row: &Row) -> Result<TrashState, StoreError> {
     Ok(match (row.optional_time("deleted_at")?, row.optional_int("trash_entry_id")?) {
-        (Some(deleted_at), Some(entry_id)) => Standing::InTrash { entry_id, deleted_at },
-        _ => Standing::Live,
+        (Some(deleted_at), Some(entry_id)) => TrashState::InTrash { entry_id, deleted_at },
+        _ => TrashState::Live,
     })
 }
 
 /// Those of a batch that are gone for good.
-async fn gone(tx: &mut Tx, batch: &Lists) -> Result<HashMap<i64, Standing>, StoreError> {
+async fn removed_state(tx: &mut Tx, batch: &Lists) -> Result<HashMap<i64, TrashState>, StoreError> {
     let sql = format!(
         "SELECT g.contact_id, g.state FROM {} JOIN gone_contacts g \
          ON g.account_id = b.account_id AND g.contact_id = b.contact_id",
@@ -74,7 +74,7 @@ async fn gone(tx: &mut Tx, batch: &Lists) -> Result<HashMap<i64, Standing>, Stor
     );
     let mut gone = HashMap::new();
     for row in tx.rows(&sql, args![batch]).await? {
-        let standing = if row.text("state")? == "erased" { Standing::Erased } else { Standing::Purged };
+        let standing = if row.text("state")? == "erased" { TrashState::Erased } else { TrashState::Purged };
         gone.insert(row.int("contact_id")?, standing);
     }
     Ok(gone)
@@ -84,9 +84,9 @@ async fn gone(tx: &mut Tx, batch: &Lists) -> Result<HashMap<i64, Standing>, Stor
 async fn with_addresses(
     tx: &mut Tx,
     account_id: i64,
-    standings: Vec<(i64, Standing)>,
+    standings: Vec<(i64, TrashState)>,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let in_trash = standings.iter().filter(|(_, standing)| matches!(standing, Standing::InTrash { .. }));
+    let in_trash = standings.iter().filter(|(_, standing)| matches!(standing, TrashState::InTrash { .. }));
     let in_trash: Vec<i64> = in_trash.map(|(contact_id, _)| *contact_id).collect();
     let batch = contact_batch(account_id, &in_trash);
     let sql = format!(

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::{AT_ONCE, Place, Refused, Request, RestorePlan, Verdict, apply_restore, look};
+use super::{BATCH_SIZE, Refused, Request, RestoreCursor, RestorePlan, Verdict, apply_restore, plan_batch};
 use crate::domain::restore::AddressOwners;
 use crate::store::batch::CONTACT;
 use crate::store::contact::contact_batch;
@@ -13,7 +13,7 @@ use crate::store::db::Tx;
 use crate::store::lifecycle::StageChange;
 use crate::store::members::{Visible, visible_members};
 use crate::store::values::args;
-use crate::store::{Store, StoreError, trying_out};
+use crate::store::{Store, StoreError, dry_run};
 
 /// What a restore would do. The counts are of the whole request; where it is `truncated`, the lists are of its first
 /// contacts, and what is visible under them is what would be with them alone.
@@ -69,9 +69,9 @@ impl Store {
         // Batches that were taken back know nothing of each other: what they would have left is kept here.
         let mut holders = AddressOwners::new();
         let mut later = HashSet::new();
-        let mut next = Some(Place::default());
+        let mut next = Some(RestoreCursor::default());
         while let Some(place) = next {
-            let batch = trying_out!(self, tx => try_out(tx, request, place, &holders))?;
+            let batch = dry_run!(self, tx => try_out(tx, request, place, &holders))?;
             next = batch.next;
             preview.count(&batch.verdict, request.account_id);
             if place.seen == 0 {
@@ -96,7 +96,7 @@ impl Preview {
         self.restorable += verdict.back.len();
         for (contact_id, refusal) in &verdict.refused {
             *self.blocked.entry(refusal.code()).or_default() += 1;
-            if self.refused.len() < AT_ONCE {
+            if self.refused.len() < BATCH_SIZE {
                 self.refused.push(Refused::new(account_id, (*contact_id, *refusal)));
             }
         }
@@ -108,16 +108,16 @@ struct DryRunResult {
     verdict: Verdict,
     contacts: Vec<RestorePreview>,
     companies: Vec<StageChange>,
-    next: Option<Place>,
+    next: Option<RestoreCursor>,
 }
 
 async fn try_out(
     tx: &mut Tx,
     request: &Request,
-    from: Place,
+    from: RestoreCursor,
     earlier: &AddressOwners,
 ) -> Result<DryRunResult, StoreError> {
-    let RestorePlan { at, verdict, next, .. } = look(tx, request, from, earlier).await?;
+    let RestorePlan { at, verdict, next, .. } = plan_batch(tx, request, from, earlier).await?;
     // Only the first batch is told in detail.
     if from.seen > 0 {
         return Ok(DryRunResult { verdict, contacts: Vec::new(), companies: Vec::new(), next });

@@ -12,14 +12,14 @@ mod runs;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use runs::{Done, JobRun, LastRun, Run, RunCounts, Started};
+pub use runs::{JobRun, LastRun, Run, RunCounts, RunTotals, Started};
 
 use super::audit::{self, Actor};
 use super::db::Tx;
 use super::lease::{self, Lease};
 use super::pending::{Redecided, Trip};
 use super::values::args;
-use super::{Rules, Store, StoreError, pending, purge, reading, transaction};
+use super::{Rules, Store, StoreError, pending, purge, read_transaction, transaction};
 use crate::domain::effects::Category;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::time::Time;
@@ -104,7 +104,7 @@ pub struct Sweep<'a> {
     pub limit: u32,
     pub locked: Locked,
     /// The scheduler's lease; a person's run has none.
-    pub lease: Option<&'a Held>,
+    pub lease: Option<&'a LeaseGuard>,
     /// `None`: what never failed. Otherwise what failed, the last time before that.
     pub failed_before: Option<Time>,
     /// The run that this is a batch of, and what its earlier ones did.
@@ -113,9 +113,9 @@ pub struct Sweep<'a> {
 
 /// A lease, and how long its holder may be silent within a transaction.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct LeaseGuard {
     pub lease: Lease,
-    pub patience: Duration,
+    pub idle_timeout: Duration,
 }
 
 /// What a batch did.
@@ -169,7 +169,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn backlog(&self, job: &str, target: Target, after: Duration) -> Result<Backlog, StoreError> {
-        reading!(self, tx => backlog(tx, job, target, after))
+        read_transaction!(self, tx => backlog(tx, job, target, after))
     }
 }
 
@@ -178,7 +178,7 @@ async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<Batc
     let Some(cutoff) = cutoff(now, sweep.after) else { return Ok(BatchResult::default()) };
     let (removed, mut swept) = match sweep.target {
         Target::Trash => purge::purge(tx, store, sweep, now, cutoff).await?,
-        Target::Waiting(rules) => wake(tx, store, sweep, &rules).await?,
+        Target::Waiting(rules) => redecide_due(tx, store, sweep, &rules).await?,
         _ => (rows::remove(tx, sweep, now, cutoff).await?, BatchResult::default()),
     };
     swept.deleted = removed.values().map(|ids| ids.len() as u64).sum();
@@ -200,7 +200,7 @@ async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<Batc
 }
 
 /// Has its turn only once in a run: what the store did not take waits anew.
-async fn wake(
+async fn redecide_due(
     tx: &mut Tx,
     store: &Store,
     sweep: &Sweep<'_>,
@@ -241,10 +241,10 @@ async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
 
 /// Opens a batch: from here to the commit nobody else has the lease. Should this process stand still meanwhile,
 /// PostgreSQL ends the transaction, so that the lease does not wait for it.
-async fn begin(tx: &mut Tx, held: Option<&Held>) -> Result<Time, StoreError> {
+async fn begin(tx: &mut Tx, held: Option<&LeaseGuard>) -> Result<Time, StoreError> {
     let now = tx.now().await?;
-    if let Some(Held { lease, patience }) = held {
-        tx.set_idle_in_transaction_timeout(*patience).await?;
+    if let Some(LeaseGuard { lease, idle_timeout }) = held {
+        tx.set_idle_in_transaction_timeout(*idle_timeout).await?;
         lease::fence(tx, lease, now).await?;
     }
     Ok(now)
@@ -263,7 +263,7 @@ pub(super) fn lock_clause(tx: &Tx, locked: Locked, table: &str) -> String {
 
 /// Is it this batch's turn, as a condition? Whoever failed is tried apart from the others. `$n` is the job, the one after
 /// it the time before which the last try must lie.
-pub(super) fn turn(sweep: &Sweep<'_>, table: &str, id: &str, n: usize) -> String {
+pub(super) fn failed_rows_condition(sweep: &Sweep<'_>, table: &str, id: &str, n: usize) -> String {
     let (not, before) = match sweep.failed_before {
         None => ("NOT ", String::new()),
         Some(_) => ("", format!(" AND f.failed_at < ${}", n + 1)),

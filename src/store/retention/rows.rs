@@ -1,6 +1,6 @@
 //! Rows that go by their age alone: which table, which time, which must stay all the same; and the statement for them.
 
-use super::{ByAccount, Sweep, Target, lock_clause, turn};
+use super::{ByAccount, Sweep, Target, failed_rows_condition, lock_clause};
 use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::batch::Lists;
@@ -38,7 +38,7 @@ impl Rows {
             columns = self.columns("t"),
             table = self.table,
             eligible = self.eligible("t"),
-            turn = turn(sweep, "t", self.id(), 3),
+            turn = failed_rows_condition(sweep, "t", self.id(), 3),
             time = self.time,
             lock = lock_clause(tx, sweep.locked, "t")
         )

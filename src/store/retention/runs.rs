@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BatchResult, Held};
+use super::{BatchResult, LeaseGuard};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
 use crate::store::db::Tx;
 use crate::store::lease::{self, Lease};
 use crate::store::values::{Row, args};
-use crate::store::{Operator, Store, StoreError, audit, reading, transaction};
+use crate::store::{Operator, Store, StoreError, audit, read_transaction, transaction};
 
 /// A person's run that was silent for longer is over: its process is gone.
-const SILENT: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
+const RUN_TIMEOUT: chrono::TimeDelta = chrono::TimeDelta::minutes(2);
 
 /// What a run did, by category.
 pub type RunCounts = BTreeMap<String, RunCount>;
@@ -36,7 +36,7 @@ impl RunCount {
 
 /// What a run did so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Done {
+pub struct RunTotals {
     pub batches: u64,
     pub deleted: u64,
     /// Tries at single rows that were in vain.
@@ -44,7 +44,7 @@ pub struct Done {
     pub counts: RunCounts,
 }
 
-impl Done {
+impl RunTotals {
     /// And a batch more.
     #[must_use]
     pub fn and(&self, swept: &BatchResult) -> Self {
@@ -71,7 +71,7 @@ impl Done {
 pub struct Run {
     id: i64,
     pub started_at: Time,
-    pub done: Done,
+    pub done: RunTotals,
 }
 
 /// What came of the wish to start.
@@ -105,7 +105,7 @@ pub struct LastRun {
     /// `None`: it is under way, or its process was killed and nobody has noticed yet.
     pub ended_at: Option<Time>,
     pub stopped_by: Option<String>,
-    pub done: Done,
+    pub done: RunTotals,
     /// What was still due when it ended.
     pub remaining: Option<u64>,
 }
@@ -131,7 +131,12 @@ impl Store {
     /// # Errors
     ///
     /// Refused where the lease is no longer held.
-    pub async fn start_run(&self, job: &str, by: &str, held: Option<&Held>) -> Result<Started, StoreError> {
+    pub async fn start_run(
+        &self,
+        job: &str,
+        by: &str,
+        held: Option<&LeaseGuard>,
+    ) -> Result<Started, StoreError> {
         transaction!(self, tx => start(tx, job, by, held.map(|held| &held.lease)))
     }
 
@@ -164,7 +169,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn last_run(&self, job: &str) -> Result<(Option<JobRun>, Time), StoreError> {
-        reading!(self, tx => last_run(tx, job))
+        read_transaction!(self, tx => last_run(tx, job))
     }
 
     /// As [`Store::last_run`]; remembers the job where it is new.
@@ -182,7 +187,7 @@ impl Store {
     ///
     /// Where the database does not answer.
     pub async fn speed(&self, job: &str) -> Result<Option<f64>, StoreError> {
-        reading!(self, tx => speed(tx, job))
+        read_transaction!(self, tx => speed(tx, job))
     }
 }
 
@@ -201,7 +206,7 @@ async fn start(tx: &mut Tx, job: &str, by: &str, lease: Option<&Lease>) -> Resul
         let known_dead = lease.is_some() && row.optional_int("token")?.is_some();
         let active_at = row.time("active_at")?;
         // One that was active in the future had a clock that was wrong: nobody knows when it was silent.
-        if !known_dead && (now - SILENT < active_at && active_at < now + SILENT) {
+        if !known_dead && (now - RUN_TIMEOUT < active_at && active_at < now + RUN_TIMEOUT) {
             return Ok(Started::AlreadyRunning { by: row.text("run_by")?, since: row.time("started_at")? });
         }
         let close = "UPDATE retention_runs SET ended_at = $2, stopped_by = 'killed' WHERE run_id = $1";
@@ -217,13 +222,15 @@ async fn start(tx: &mut Tx, job: &str, by: &str, lease: Option<&Lease>) -> Resul
         )
         .await?;
     Ok(match row {
-        Some(row) => Started::Run(Run { id: row.int("run_id")?, started_at: now, done: Done::default() }),
+        Some(row) => {
+            Started::Run(Run { id: row.int("run_id")?, started_at: now, done: RunTotals::default() })
+        }
         None => Started::AlreadyRunning { by: "somebody else".to_owned(), since: now },
     })
 }
 
 /// Writes what a run did, with the deed.
-pub(super) async fn progress(tx: &mut Tx, run: &Run, done: &Done, now: Time) -> Result<(), StoreError> {
+pub(super) async fn progress(tx: &mut Tx, run: &Run, done: &RunTotals, now: Time) -> Result<(), StoreError> {
     let counts = serde_json::to_value(&done.counts).unwrap_or_default();
     let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let sql = format!(
@@ -321,7 +328,7 @@ fn run_of(row: &Row) -> Result<LastRun, StoreError> {
         started_at: row.time("started_at")?,
         ended_at: row.optional_time("ended_at")?,
         stopped_by: row.optional_text("stopped_by")?,
-        done: Done {
+        done: RunTotals {
             batches: count("batches")?,
             deleted: count("deleted")?,
             failed: count("failed")?,

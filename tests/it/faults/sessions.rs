@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contact_reaper::broker::{Options, RabbitFeed, RabbitSession, Tls};
-use contact_reaper::ports::{Feed, Session, Settlement, Settler, Verdict};
+use contact_reaper::ports::{Feed, Session, SettleAction, Settlement, Settler};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -51,7 +51,7 @@ async fn settle_to_the_end(mut session: RabbitSession) {
         let settler = session.settler();
         settling.spawn(async move {
             // That it may fail is known; that it ends is the question.
-            drop(settler.settle(vec![Settlement { delivery, verdict: Verdict::Ack }]).await);
+            drop(settler.settle(vec![Settlement { delivery, verdict: SettleAction::Ack }]).await);
         });
     }
     settling.join_all().await;

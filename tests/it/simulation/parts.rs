@@ -7,7 +7,8 @@ use contact_reaper::domain::dead_letter::{Arrived, Origin};
 use contact_reaper::domain::enrollment::Rejection;
 use contact_reaper::domain::time::parse_time;
 use contact_reaper::ports::{
-    self, DecideError, Decided, Decider, Delivery, Feed, FeedError, Session, Settlement, Settler, Verdict,
+    self, DecideError, Decided, Decider, Delivery, Feed, FeedError, Session, SettleAction, Settlement,
+    Settler,
 };
 use tokio::time::sleep;
 
@@ -47,7 +48,7 @@ impl Decider for ModelDecider {
         self.answered(set_aside).await
     }
 
-    async fn answers(&self) -> bool {
+    async fn is_available(&self) -> bool {
         let away = locked(&self.0).is_away();
         sleep(if away { NO_ANSWER } else { Duration::ZERO }).await;
         !away
@@ -57,13 +58,13 @@ impl Decider for ModelDecider {
 impl ModelDecider {
     /// What the store answers, if the answer arrives.
     async fn answered<T>(&self, answer: Result<T, DecideError>) -> Result<T, DecideError> {
-        if matches!(answer, Err(DecideError::Away(_))) {
+        if matches!(answer, Err(DecideError::Unavailable(_))) {
             sleep(NO_ANSWER).await;
         }
         wait_a_bit(&self.0).await;
         let is_lost = locked(&self.0).strikes(30);
         if answer.is_ok() && is_lost {
-            return Err(DecideError::Away("the answer was lost".to_owned()));
+            return Err(DecideError::Unavailable("the answer was lost".to_owned()));
         }
         answer
     }
@@ -103,7 +104,7 @@ pub struct ModelSettler {
 }
 
 impl Session for ModelSession {
-    type Receipt = (u64, Message);
+    type AckHandle = (u64, Message);
     type Settler = ModelSettler;
 
     async fn next(&mut self) -> Result<Option<Delivery<(u64, Message)>>, FeedError> {
@@ -122,7 +123,7 @@ impl Session for ModelSession {
                         may_repeat: redelivered || attempt > 0,
                         ..Origin::place("model".into(), copy.to_string())
                     };
-                    let (trace, receipt) = (None, (tag, message));
+                    let (trace, ack_handle) = (None, (tag, message));
                     return Ok(Some(Delivery {
                         body,
                         unread: None,
@@ -130,7 +131,7 @@ impl Session for ModelSession {
                         attempt,
                         trace,
                         origin,
-                        receipt,
+                        ack_handle,
                     }));
                 }
                 if world.is_away() { NO_ANSWER } else { Duration::from_millis(7) }
@@ -147,7 +148,7 @@ impl Session for ModelSession {
 }
 
 impl Settler for ModelSettler {
-    type Receipt = (u64, Message);
+    type AckHandle = (u64, Message);
 
     fn retries(&self) -> u32 {
         RETRIES
@@ -158,8 +159,8 @@ impl Settler for ModelSettler {
         let mut sent_on = Vec::new();
         for Settlement { delivery, verdict } in settlements {
             match verdict {
-                Verdict::Ack | Verdict::DeadLetter(_) => decided.push(delivery.receipt.0),
-                Verdict::Retry => sent_on.push(delivery.receipt),
+                SettleAction::Ack | SettleAction::DeadLetter(_) => decided.push(delivery.ack_handle.0),
+                SettleAction::Retry => sent_on.push(delivery.ack_handle),
             }
         }
         wait_a_bit(&self.world).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contact_reaper::domain::dead_letter::Arrived;
 use contact_reaper::domain::decision::Decision;
 use contact_reaper::domain::enrollment::DeadLetterReason;
-use contact_reaper::domain::progress::{Acks, Progress};
+use contact_reaper::domain::progress::{AckTracker, Acks};
 use contact_reaper::ports::{self, DecideError, RetryReason};
 use serde_json::json;
 use tokio::time::Instant;
@@ -80,7 +80,7 @@ struct Open {
     number: u64,
     tags: u64,
     unacked: BTreeMap<u64, Message>,
-    progress: Progress,
+    progress: AckTracker,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -131,7 +131,7 @@ impl World {
         self.lose();
         self.sessions += 1;
         let (number, tags) = (self.sessions, 0);
-        self.session = Some(Open { number, tags, unacked: BTreeMap::new(), progress: Progress::default() });
+        self.session = Some(Open { number, tags, unacked: BTreeMap::new(), progress: AckTracker::default() });
         number
     }
 
@@ -184,13 +184,10 @@ impl World {
         let events: Vec<usize> = batch.iter().map(|message| event_of(&message.arrived)).collect();
         self.complain_of_company(&events);
         if events.iter().any(|event| self.natures[*event] == Nature::Poison) {
-            return Err(DecideError::Unfit("never".to_owned()));
+            return Err(DecideError::Poison("never".to_owned()));
         }
         if self.obstructed(&events) {
-            return Err(DecideError::InTheWay {
-                obstacle: RetryReason::TimedOut,
-                problem: "a lock".to_owned(),
-            });
+            return Err(DecideError::Blocked { reason: RetryReason::TimedOut, message: "a lock".to_owned() });
         }
         let mut decisions = Vec::new();
         for (event, message) in events.into_iter().zip(batch) {
@@ -239,7 +236,7 @@ impl World {
             let seconds = if self.dice.roll(10) == 0 { 3600 } else { self.dice.roll(20) };
             self.away_until = Instant::now() + Duration::from_secs(seconds as u64);
         }
-        if self.is_away() { Err(DecideError::Away("away".to_owned())) } else { Ok(()) }
+        if self.is_away() { Err(DecideError::Unavailable("away".to_owned())) } else { Ok(()) }
     }
 
     /// Is something in the way of one of them? What is in the way for a time goes when its message stands alone.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::time::{epoch, month_of, zone_if};
 use super::{Reader, Unread, members, text};
 use crate::domain::criteria::decimal::Decimal;
-use crate::domain::criteria::moment::{Bound, Point, Reading, When, Zone};
+use crate::domain::criteria::moment::{Bound, Point, ResolvedPoint, When, Zone};
 use crate::domain::criteria::operation::{
     Comparison, Operation, SetComparison, Test, TextComparison, parse_bool,
 };
@@ -247,7 +247,7 @@ fn same_text(operator: &str, value: &Value) -> Read {
 
 fn compared(operator: &str, value: &Value) -> Result<(When, bool), Unread> {
     let (name, default) = other_property(value)?;
-    let point = Point::Property { name, reading: Reading::Value, zone: Zone::Account, default };
+    let point = Point::Property { name, reading: ResolvedPoint::Value, zone: Zone::Account, default };
     before_or_after(operator, Bound::exclusive(point)).map(|when| (when, false))
 }
 

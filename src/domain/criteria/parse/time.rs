@@ -8,7 +8,7 @@ use super::operation::{before_or_after, between};
 use super::{Reader, Severity, Unread, members, text};
 use crate::domain::criteria::event::{Coalesce, Moment, SetType};
 use crate::domain::criteria::moment::{
-    Bound, Indexed, Offset, Point, Reading, Set, When, Zone, instant_of_millis,
+    Bound, Indexed, Offset, Point, ResolvedPoint, Set, When, Zone, instant_of_millis,
 };
 use crate::domain::time::Time;
 use crate::domain::wall::Unit;
@@ -299,9 +299,9 @@ fn wall_clock(value: &Value) -> Result<Point, Unread> {
 fn referenced(value: &Value) -> Result<Point, Unread> {
     let name = text(value, "property").ok_or("a PROPERTY_REFERENCED point without property")?.to_owned();
     let reading = match text(value, "referenceType") {
-        Some("VALUE") => Reading::Value,
-        Some("UPDATED_AT") => Reading::UpdatedAt,
-        Some("ANNIVERSARY") => Reading::Anniversary,
+        Some("VALUE") => ResolvedPoint::Value,
+        Some("UPDATED_AT") => ResolvedPoint::UpdatedAt,
+        Some("ANNIVERSARY") => ResolvedPoint::Anniversary,
         _ => return Err("a PROPERTY_REFERENCED point with a referenceType that is not supported".to_owned()),
     };
     if value.get("offset").is_some_and(|offset| !offset.is_null()) {
