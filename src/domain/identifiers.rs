@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use unicode_normalization::char::is_combining_mark;
+
 use super::address::{address_key, has_address_shape, is_plain_address};
+use super::redaction::is_unspaced;
 
 /// Properties that hold the contact's own addresses, several of them separated by semicolons. Source: the vendor's API
 /// returns further addresses of a contact in `hs_additional_emails`, and those of merged contacts too.
@@ -30,6 +33,9 @@ pub fn additional_emails<'a>(
         emails.into_iter().filter(|(key, _)| Some(*key) != primary.as_deref()).collect();
     (!others.is_empty()).then(|| others.into_values().collect::<Vec<_>>().join(";"))
 }
+
+/// Properties that hold a full name, where the CRM or an integration keeps it in one.
+const FULL_NAME_PROPERTIES: [&str; 4] = ["fullname", "full_name", "display_name", "displayname"];
 
 /// Words of a property's name that say that its value is a phone number: `phone`, `hs_whatsapp_phone_number`, `home_fax`.
 const PHONE_WORDS: [&str; 13] = [
@@ -78,7 +84,7 @@ pub struct OwnAddress {
     pub exclusive: bool,
 }
 
-/// A first and a last name.
+/// A first and a last name. Where the two cannot be told apart the first is empty.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FullName {
     pub first: String,
@@ -191,6 +197,32 @@ pub fn country_code(digits: &str) -> usize {
 }
 
 impl FullName {
+    /// The full names that a value may be: two words at least, `Lovelace, Ada`, or signs of a script that puts no spaces between
+    /// words.
+    fn readings(value: &str) -> Vec<Self> {
+        let is_name = |it: char| {
+            it.is_alphabetic() || is_combining_mark(it) || it.is_whitespace() || ",.'’-·・".contains(it)
+        };
+        let value = value.trim();
+        if !value.chars().all(is_name) {
+            return Vec::new();
+        }
+        let (before, behind) = value.split_once(',').unwrap_or((value, ""));
+        let (before, behind) = (before.trim(), behind.trim());
+        let name = |first: &str, last: &str| Self { first: first.trim().to_owned(), last: last.to_owned() };
+        let mut names = Vec::new();
+        if !before.is_empty() && !behind.is_empty() {
+            names.push(name(behind, before));
+        }
+        if let Some((first, last)) = before.rsplit_once(char::is_whitespace) {
+            names.push(name(first, last));
+        } else if before.chars().count() >= 3 && before.chars().all(is_unspaced) {
+            // Which of the signs are the last name cannot be told.
+            names.push(name("", before));
+        }
+        names
+    }
+
     fn folded(&self) -> (String, String) {
         (self.first.to_lowercase(), self.last.to_lowercase())
     }
@@ -249,7 +281,11 @@ impl ContactProperties {
     /// or to a user of the CRM.
     pub fn mentioned_addresses(&self) -> BTreeSet<String> {
         let others = self.names().into_iter().filter(|name| !ADDRESS_PROPERTIES.contains(name));
-        let parts = others.flat_map(|name| self.values(name)).flat_map(|value| value.split([';', ',']));
+        let values = others.flat_map(|name| self.values(name));
+        let parts = values.flat_map(|value| value.split([';', ',', '<', '>'])).map(|part| {
+            let part = part.trim();
+            part.strip_prefix("mailto:").unwrap_or(part)
+        });
         parts.filter(|part| has_address_shape(part)).map(address_key).collect()
     }
 
@@ -268,13 +304,33 @@ impl ContactProperties {
         phones
     }
 
-    /// Every first name with every last name: a former one may stand with a current one.
+    /// Every first name with every last name, because a former one may stand with a current one; and the full names that are
+    /// kept in one property.
     pub fn full_names(&self) -> BTreeSet<FullName> {
-        let both = |first: &str| {
-            let first = first.to_owned();
-            self.values("lastname").map(move |last| FullName { first: first.clone(), last: last.to_owned() })
+        let firsts: Vec<&str> = self.values("firstname").collect();
+        let lasts: Vec<&str> = self.values("lastname").collect();
+        let both = |first: &&str| {
+            let first = (*first).to_owned();
+            let with = move |last: &&str| FullName { first: first.clone(), last: (*last).to_owned() };
+            lasts.iter().map(with).collect::<Vec<_>>()
         };
-        self.values("firstname").flat_map(both).collect()
+        let mut names: BTreeSet<FullName> = firsts.iter().flat_map(both).collect();
+        // "Ada Maria" alone is no full name where a last name is known, "Ada Lovelace" is.
+        let whole = |values: &[&str], others: &[&str]| -> Vec<FullName> {
+            let has_other = |value: &str| {
+                let words: Vec<String> = value.split_whitespace().map(str::to_lowercase).collect();
+                others.iter().any(|other| words.contains(&other.to_lowercase()))
+            };
+            let whole = values.iter().filter(|value| others.is_empty() || has_other(value));
+            whole.flat_map(|value| FullName::readings(value)).collect()
+        };
+        names.extend(whole(&firsts, &lasts));
+        names.extend(whole(&lasts, &firsts));
+        // `name` may be that of a company, where the contact's own is known.
+        let ambiguous = (firsts.is_empty() && lasts.is_empty()).then_some("name");
+        let properties = FULL_NAME_PROPERTIES.into_iter().chain(ambiguous);
+        names.extend(properties.flat_map(|property| self.values(property)).flat_map(FullName::readings));
+        names
     }
 }
 
@@ -403,12 +459,18 @@ mod tests {
     #[test]
     fn addresses_in_other_properties_are_mentioned() {
         let contact = contact(
-            &[("alt", "Z@x.example"), ("both", "p@x.example; q@x.example"), ("note", "write to r@x.example")],
+            &[
+                ("alt", "Z@x.example"),
+                ("both", "p@x.example; q@x.example"),
+                ("link", "mailto:s@x.example"),
+                ("named", "Tea <t@x.example>"),
+                ("note", "write to r@x.example"),
+            ],
             &[("former_alt", &["y@x.example"])],
         );
         assert_eq!(
             texts(contact.mentioned_addresses()),
-            ["p@x.example", "q@x.example", "y@x.example", "z@x.example"]
+            ["p@x.example", "q@x.example", "s@x.example", "t@x.example", "y@x.example", "z@x.example"]
         );
     }
 
@@ -565,6 +627,31 @@ mod tests {
         let names: Vec<String> =
             contact.full_names().iter().map(|name| format!("{} {}", name.first, name.last)).collect();
         assert_eq!(names, ["Zoë Lindt", "Zoë Strauß"]);
+    }
+
+    #[test]
+    fn full_name_in_one_property_is_an_identifier() {
+        for (properties, expected) in [
+            (&[("firstname", "Zdenka Quarkovitch")][..], &["Zdenka/Quarkovitch"][..]),
+            (&[("lastname", "Quarkovitch, Zdenka Maria")], &["Zdenka Maria/Quarkovitch"]),
+            (&[("lastname", "Zdenka Quarkovitch, PhD")], &["PhD/Zdenka Quarkovitch", "Zdenka/Quarkovitch"]),
+            (&[("lastname", "山田太郎")], &["/山田太郎"]),
+            (&[("name", "Zdenka Quarkovitch")], &["Zdenka/Quarkovitch"]),
+            (&[("fullname", "Zdenka Quarkovitch")], &["Zdenka/Quarkovitch"]),
+            (
+                &[("firstname", "Zdenka Quarkovitch"), ("lastname", "quarkovitch")],
+                &["Zdenka/Quarkovitch", "Zdenka Quarkovitch/quarkovitch"],
+            ),
+            // A first name of two words, a single one, the name of a company, and what is no name.
+            (&[("firstname", "Anna Maria"), ("lastname", "Lee")], &["Anna Maria/Lee"]),
+            (&[("firstname", "Zdenka")], &[]),
+            (&[("firstname", "Ann"), ("lastname", "Lee"), ("name", "Blue Works")], &["Ann/Lee"]),
+            (&[("firstname", "2 pm call")], &[]),
+        ] {
+            let names = contact(properties, &[]).full_names();
+            let names: Vec<String> = names.iter().map(|it| format!("{}/{}", it.first, it.last)).collect();
+            assert_eq!(names, expected, "{properties:?}");
+        }
     }
 
     #[test]

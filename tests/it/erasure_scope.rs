@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::records::{account, contact, days_ago, entitled_account, lines, user};
+use crate::support::records::{self, account, contact, days_ago, entitled_account, lines, user};
 use crate::support::{Database, Output, Reaper, on_both};
 
 const ADMINISTRATOR: &str = "1";
@@ -924,6 +924,51 @@ on_both!(a_file_of_a_held_contact_stays, async |db: Database| {
     reaper.json(&["legal-hold", "set", "--account", "1", "--contact", "2", "--reason", "case"]).await;
     receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
     assert_eq!(db.rows("SELECT name FROM files").await, [["held.pdf"]]);
+});
+
+on_both!(full_name_in_one_property_is_redacted, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let records = vec![
+        contact(1, 1, json!({"email": "zq@pers.example", "firstname": "Zdenka Quarkovitch"})),
+        contact(1, 2, json!({"email": "ty@pers.example", "lastname": "山田太郎"})),
+        contact(1, 3, json!({"email": "ov@pers.example", "fullname": "Vestergaard, Ottoline"})),
+        contact(1, 4, json!({"email": "bo@pers.example", "firstname": "Bo", "lastname": "Lee"})),
+        activity(
+            "11",
+            "note",
+            "Met Zdenka Quarkovitch, 山田太郎様 and Ottoline Vestergaard",
+            &[("contact", "1"), ("contact", "2"), ("contact", "3"), ("contact", "4")],
+        ),
+        activity("12", "task", "Call Quarkovitch Zdenka", &[("contact", "1")]),
+        activity("13", "note", "Another Zdenka Quarkovitch", &[("contact", "4")]),
+    ];
+    reaper.import(&[entitled_account(1), records].concat()).await;
+    for (id, redacted) in [("1", 2), ("2", 1), ("3", 1)] {
+        let receipt = receipt(&reaper, &["--contact", id, "--confirm", "1"]).await;
+        let activities = counted(&receipt, "activities (notes, tasks, meetings)");
+        assert_eq!(activities[2], redacted, "{id}: {receipt}");
+    }
+    assert_eq!(
+        bodies(&db).await,
+        ["Met [redacted], [redacted]様 and [redacted]", "Call [redacted]", "Another Zdenka Quarkovitch"]
+    );
+});
+
+on_both!(dead_letter_of_an_older_version_that_is_too_long_loses_its_body, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&[entitled_account(1), vec![person(1, "ann@x.example", "Ann", "Lee", "")]].concat()).await;
+    let mut event = records::event(1, 6, 7, 1);
+    event["type"] = json!("other");
+    reaper.decide(&[event]).await;
+    // 256 KiB and two bytes, as they were kept whole once.
+    let long = db.in_its_words(
+        "convert_to(repeat('x ', 131073), 'UTF8')",
+        "CAST(printf('%.*c', 262146, 'x') AS blob)",
+    );
+    db.execute(&format!("UPDATE dead_letters SET body = {long}")).await;
+    receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
+    let letters = db.letters().await;
+    assert_eq!(letters.iter().map(|it| it.body.as_slice()).collect::<Vec<_>>(), [b"[redacted]"]);
 });
 
 on_both!(an_address_goes_from_the_names_of_properties_too, async |db: Database| {

@@ -267,8 +267,11 @@ fn orders(name: &FullName) -> Vec<Name> {
         text.split_whitespace().map(word).filter(|word: &Vec<char>| !word.is_empty()).collect()
     };
     let (first, last) = (words(&name.first), words(&name.last));
-    if first.is_empty() || last.is_empty() {
+    if last.is_empty() || (first.is_empty() && !name.first.is_empty()) {
         return Vec::new();
+    }
+    if first.is_empty() {
+        return vec![Name { words: last, comma_after: None }];
     }
     vec![
         Name { words: [first.clone(), last.clone()].concat(), comma_after: None },
@@ -345,7 +348,7 @@ fn name_at(letters: &[Letter], start: usize, name: &Name, style: Style) -> Optio
 }
 
 /// Scripts that write words with no space between them.
-fn is_unspaced(letter: char) -> bool {
+pub fn is_unspaced(letter: char) -> bool {
     matches!(letter as u32,
         0x0e00..=0x0eff | 0x1000..=0x109f | 0x1100..=0x11ff | 0x1780..=0x17ff | 0x2e80..=0x2fdf | 0x3005..=0x30ff
         | 0x3130..=0x318f | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7ff | 0xf900..=0xfaff | 0x20000..=0x3ffff)
