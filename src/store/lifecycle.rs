@@ -1,7 +1,8 @@
 //! Companies' lifecycle stages, computed again when contacts go or come back.
 //!
-//! The companies' rows are locked before their members are read: two deletions around one company see each
-//! other. A stage that does not equal the one derived before the change was set by hand, and is left alone.
+//! The companies' rows are locked before their members are read: two deletions around one company see each other. A stage that
+//! does not equal the one derived before the change was set by hand. It is left alone, and noted: later it may happen to equal
+//! the derived one, and a restore must not change what the deletion left.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -11,12 +12,14 @@ use serde_json::{Map, Value, json};
 use super::StoreError;
 use super::batch::{CONTACT, Lists, batch_row, batch_text};
 use super::db::Tx;
-use super::values::args;
+use super::values::{Row, args};
 use crate::domain::effects::Transition;
 use crate::domain::lifecycle::derive;
-use crate::domain::record::{Column, ColumnType};
+use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 
 const COMPANY: [&str; 2] = ["account_id", "company_id"];
+const MANUAL: [Column; 3] =
+    [("account_id", ColumnType::Int), ("company_id", ColumnType::Int), ("stage", ColumnType::Text)];
 const STAGED: [Column; 3] =
     [("account_id", ColumnType::Int), ("company_id", ColumnType::Int), ("properties", ColumnType::Json)];
 
@@ -41,6 +44,66 @@ struct Member {
     stage: String,
 }
 
+/// Stages that were set by hand.
+struct ManualStages {
+    stages: HashMap<Key, String>,
+    /// To be inserted, and to be deleted.
+    new: Vec<JsonRow>,
+    outdated: Vec<[i64; 2]>,
+}
+
+impl ManualStages {
+    async fn load(tx: &mut Tx, companies: &Lists) -> Result<Self, StoreError> {
+        let sql = format!(
+            "SELECT m.account_id, m.company_id, m.stage FROM {} JOIN manual_stages m \
+             ON m.account_id = b.account_id AND m.company_id = b.company_id",
+            tx.dialect().ids(1, &COMPANY)
+        );
+        let stage = |row: &Row| Ok(((row.int("account_id")?, row.int("company_id")?), row.text("stage")?));
+        let rows = tx.rows(&sql, args![companies]).await?;
+        let stages = rows.iter().map(stage).collect::<Result<_, StoreError>>()?;
+        Ok(Self { stages, new: Vec::new(), outdated: Vec::new() })
+    }
+
+    /// Was this stage of a company set by hand? It is another than the derived one, or was when a contact left or returned before.
+    fn is_manual(&mut self, company: Key, stage: &str, derived: &str) -> bool {
+        let known = self.stages.get(&company);
+        if known.is_some_and(|known| known == stage) {
+            return true;
+        }
+        if stage != derived {
+            self.new
+                .push(batch_row(json!({"account_id": company.0, "company_id": company.1, "stage": stage})));
+            return true;
+        }
+        if known.is_some() {
+            self.outdated.push([company.0, company.1]);
+        }
+        false
+    }
+
+    async fn save(self, tx: &mut Tx) -> Result<(), StoreError> {
+        if !self.outdated.is_empty() {
+            let sql = format!(
+                "DELETE FROM manual_stages WHERE (account_id, company_id) IN \
+                 (SELECT b.account_id, b.company_id FROM {})",
+                tx.dialect().ids(1, &COMPANY)
+            );
+            tx.execute(&sql, args![Lists::ids(self.outdated)]).await?;
+        }
+        if !self.new.is_empty() {
+            let sql = format!(
+                "INSERT INTO manual_stages (account_id, company_id, stage) \
+                 SELECT b.account_id, b.company_id, b.stage FROM {} WHERE TRUE \
+                 ON CONFLICT (account_id, company_id) DO UPDATE SET stage = excluded.stage",
+                tx.dialect().batch(1, &MANUAL)
+            );
+            tx.execute(&sql, args![batch_text(self.new)]).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Computes the stages of all companies that these contacts, which are locked and change in this transaction, belong to; answers
 /// what became other.
 pub(super) async fn recompute(
@@ -56,6 +119,7 @@ pub(super) async fn recompute(
     let batch = Lists::ids(companies.keys().map(|(account_id, company_id)| [*account_id, *company_id]));
     let members = members(tx, &batch).await?;
     let deals = deals(tx, &batch).await?;
+    let mut manual = ManualStages::load(tx, &batch).await?;
     let (mut changes, mut updates) = (Vec::new(), Vec::new());
     for ((account_id, company_id), mut properties) in companies {
         let key = (account_id, company_id);
@@ -69,8 +133,11 @@ pub(super) async fn recompute(
         let without = stage_with(&|member| member.live && !leaves_or_returns(member));
         let (before, after) =
             if transition == Transition::Restore { (without, with) } else { (with, without) };
-        let in_place = properties.get(STAGE).and_then(Value::as_str).filter(|stage| !stage.is_empty());
-        if in_place != before || before == after {
+        let in_place = properties.get(STAGE).and_then(Value::as_str).unwrap_or_default();
+        if manual.is_manual(key, in_place, before.unwrap_or_default()) {
+            continue;
+        }
+        if before == after {
             continue;
         }
         changes.push(StageChange { company_id: company_id.to_string(), from: before, to: after });
@@ -82,6 +149,7 @@ pub(super) async fn recompute(
             json!({"account_id": account_id, "company_id": company_id, "properties": properties}),
         ));
     }
+    manual.save(tx).await?;
     if updates.is_empty() {
         return Ok(changes);
     }

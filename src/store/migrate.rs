@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 27] = [
+const MIGRATIONS: [Migration; 28] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -150,6 +150,11 @@ const MIGRATIONS: [Migration; 27] = [
         name: "0027_owed_redactions",
         postgres: include_str!("migrations/postgres/0027_owed_redactions.sql"),
         sqlite: include_str!("migrations/sqlite/0027_owed_redactions.sql"),
+    },
+    Migration {
+        name: "0028_manual_stages",
+        postgres: include_str!("migrations/postgres/0028_manual_stages.sql"),
+        sqlite: include_str!("migrations/sqlite/0028_manual_stages.sql"),
     },
 ];
 

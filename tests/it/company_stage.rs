@@ -77,3 +77,43 @@ on_both!(it_follows_the_contacts_that_live_and_the_deals, async |db: Database| {
     ];
     assert_eq!(stages(&db).await, expected(&as_before));
 });
+
+// Rule 1: the deletion leaves it, so the restore does, although it is the derived one by then.
+on_both!(stage_set_by_hand_survives_a_deletion_and_a_restore, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut records = entitled_account(ACCOUNT);
+    records.push(user(ACCOUNT, ADMIN, &["delete", "bulk_delete", "permanently_delete"]));
+    records.push(contact(ACCOUNT, 11, json!({"lifecyclestage": "customer"})));
+    records.push(contact(ACCOUNT, 12, json!({"lifecyclestage": "lead"})));
+    // 21: an open deal makes it an opportunity without the customer. 22: without the customer there is none. 23: the lead that
+    // stays makes it a lead.
+    for (id, stage) in [(21, Some("opportunity")), (22, None), (23, Some("lead"))] {
+        records.push(company(id, stage));
+        records.push(linked(("contact", 11), ("company", id)));
+    }
+    records.push(json!({"kind": "deal", "accountId": "1", "id": "31", "properties": {"dealstage": "open"}}));
+    records.push(linked(("deal", 31), ("company", 21)));
+    records.push(linked(("contact", 12), ("company", 23)));
+    reaper.import(&records).await;
+    let by_hand = expected(&[(21, "opportunity"), (22, "none"), (23, "lead")]);
+
+    let user = ADMIN.to_string();
+    let run = async |arguments: &[&str]| {
+        let output = reaper.run(&[arguments, &["--account", "1", "--as", &user]].concat()).await;
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert_eq!(stages(&db).await, by_hand, "{arguments:?}");
+    };
+    run(&["delete", "--contact", "11", "--confirm", "1"]).await;
+    run(&["delete", "--contact", "12", "--confirm", "1"]).await;
+    run(&["restore", "--contact", "12"]).await;
+    run(&["restore", "--contact", "11"]).await;
+
+    // Changed by an import it is computed again.
+    reaper.import(&[company(21, Some("customer"))]).await;
+    let deleted = ["delete", "--contact", "11", "--confirm", "1", "--account", "1", "--as", &user];
+    assert_eq!(reaper.run(&deleted).await.code, 0);
+    assert_eq!(stages(&db).await, expected(&[(21, "opportunity"), (22, "none"), (23, "lead")]));
+    let restored = ["restore", "--contact", "11", "--account", "1", "--as", &user];
+    assert_eq!(reaper.run(&restored).await.code, 0);
+    assert_eq!(stages(&db).await, expected(&[(21, "customer"), (22, "none"), (23, "lead")]));
+});

@@ -245,7 +245,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
 
 /// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
 /// own vocabulary. Dead letters are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 39] = [
+pub const NO_WORDS: [(&str, &[&str]); 40] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -283,6 +283,7 @@ pub const NO_WORDS: [(&str, &[&str]); 39] = [
     ("leases", &["name", "holder"]),
     ("ledger", &["object_type_id", "cause", "outcome", "reason"]),
     ("legal_holds", &["set_by"]),
+    ("manual_stages", &["stage"]),
     ("objects", &["object_type"]),
     ("outbox", &["type", "data"]),
     ("retention_failures", &["job"]),

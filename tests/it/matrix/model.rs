@@ -21,6 +21,8 @@ pub struct Account {
     /// Who was erased or purged.
     pub gone: BTreeMap<i64, &'static str>,
     pub objects: BTreeMap<Object, Words>,
+    /// Stages of companies that were not the derived ones.
+    pub manual_stages: BTreeMap<i64, Option<String>>,
     /// Records of other kinds that an erasure deleted.
     pub forgotten: BTreeSet<Object>,
     pub associations: BTreeSet<Association>,

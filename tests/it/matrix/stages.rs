@@ -37,15 +37,21 @@ impl Account {
         ranks.max().map(|rank| ORDER[rank].to_owned())
     }
 
-    /// Where the stage in place was the one derived before, it becomes the one derived now.
+    /// Where the stage in place was the one derived before, it becomes the one derived now. Otherwise it was set by hand, and
+    /// stays until somebody changes it: trash and restore give back what was there (rule 1).
     pub fn stages_follow(&mut self, before: &BTreeMap<i64, Option<String>>, contact: i64) {
         let (now, own) = (self.stages(), self.partners(&("contact".to_owned(), contact)));
         for (company, derived) in before {
             let company = ("company".to_owned(), *company);
             let stage = self.objects[&company].get("lifecyclestage").filter(|it| !it.is_empty()).cloned();
-            if !own.contains(&company) || stage != *derived {
+            if !own.contains(&company) || self.manual_stages.get(&company.1) == Some(&stage) {
                 continue;
             }
+            if stage != *derived {
+                self.manual_stages.insert(company.1, stage);
+                continue;
+            }
+            self.manual_stages.remove(&company.1);
             let properties = self.objects.get_mut(&company).expect("a company");
             match &now[&company.1] {
                 Some(stage) => properties.insert("lifecyclestage".to_owned(), stage.clone()),
