@@ -73,6 +73,14 @@ impl Dialect {
         }
     }
 
+    /// Is a text more than one of the vendor's constants, such as `ORGANIC_SEARCH`?
+    pub fn is_no_constant(self, column: &str) -> String {
+        match self {
+            Self::Postgres => format!("{column} ~ '[^A-Z_]'"),
+            Self::Sqlite => format!("{column} GLOB '*[^A-Z_]*'"),
+        }
+    }
+
     /// The database's clock, to the microsecond: it decides what is old, the process's never does.
     pub fn now(self) -> &'static str {
         match self {

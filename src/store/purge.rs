@@ -1,5 +1,6 @@
 //! Purging: the matrix's purge column, for contacts whose trash entry is past its time. A purge changes no other record: it
-//! deletes what the trash kept of the contact and the links to it, and reads no texts.
+//! deletes what the trash kept of the contact and the links to it. Of texts it reads the sources of the contact's own analytics,
+//! which stay without what identifies it (row 2).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -12,7 +13,7 @@ use super::plan::BATCH;
 use super::retention::{BatchResult, ByAccount, Sweep, failed_rows_condition, lock_clause};
 use super::trash::StatementResult;
 use super::values::{Arg, Row, args};
-use super::{Store, StoreError, identifiers, import, suppressions, trash, vacuum};
+use super::{Store, StoreError, identifiers, import, redact, suppressions, trash, vacuum};
 use crate::domain::effects::Transition;
 use crate::domain::suppression::PURGED;
 use crate::domain::time::{Time, format_time};
@@ -49,6 +50,7 @@ pub async fn purge(
     let batch = Lists::ids(entries.iter().map(ids));
     let addresses = identifiers::addresses(tx, &batch).await?;
     hash_addresses(tx, store, &addresses, now).await?;
+    let analytics = redact::analytics_of(tx, &batch).await?;
     close(tx, &batch, now).await?;
     announce(tx, &entries, now).await?;
     for StatementResult { category, counted, rows } in
@@ -59,6 +61,7 @@ pub async fn purge(
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
+    redact::own_rows(tx, analytics).await?;
     vacuum::mark_needed(tx, now).await?;
     Ok((by_account, swept))
 }

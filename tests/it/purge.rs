@@ -180,6 +180,36 @@ async fn a_purge_that_waited_for_a_restore_finds_nothing_to_do() {
     assert_eq!(left(&db, "contact_id", "gone_contacts").await, ["2"]);
 }
 
+// Row 2: the rows stay, without a contact and without an identifying field. Rows of others stay as they are.
+on_both!(analytics_of_a_purged_contact_identify_nobody, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let event = |id: &str, contact: &str, source: &str| {
+        json!({"kind": "analyticsEvent", "accountId": "1", "id": id, "contactId": contact, "type": "session",
+            "occurredAt": seconds_ago(9), "source": source})
+    };
+    let mut ada = trashed_at(1, Utc::now() - NINETY_DAYS - TimeDelta::minutes(1));
+    ada["properties"] = json!({"email": "ada@pers.example", "firstname": "Ada", "lastname": "Quirke"});
+    let events = [
+        event("1", "1", "newsletter?email=ada@pers.example"),
+        event("2", "1", "Call with Ada Quirke"),
+        event("3", "1", "ORGANIC_SEARCH"),
+        event("4", "2", "Recommended by ada@pers.example"),
+    ];
+    let records = [&entitled_account(1)[..], &[ada, contact(1, 2, json!({}))], &events].concat();
+    reaper.import(&records).await;
+    let report = reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    assert_eq!(report["jobs"][0]["deleted"], 1);
+    assert_eq!(
+        db.rows("SELECT CAST(contact_id AS text), source FROM analytics_events ORDER BY event_id").await,
+        [
+            ["NULL", "newsletter?email=[redacted]"],
+            ["NULL", "Call with [redacted]"],
+            ["NULL", "ORGANIC_SEARCH"],
+            ["2", "Recommended by ada@pers.example"]
+        ]
+    );
+});
+
 on_both!(where_a_restore_and_a_purge_race_one_of_them_wins_whole, async |db: Database| {
     const CONTACTS: i64 = 24;
     let reaper = Reaper::new(&db);

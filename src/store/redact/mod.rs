@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::batch::{batch_row, batch_text};
+use super::batch::{Lists, batch_row, batch_text};
 use super::db::Tx;
+use super::plan::BATCH;
 use super::values::{Arg, Row, args};
 use super::{HashKeySource, StoreError, identifiers, suppressions};
 use crate::domain::address::address_key;
@@ -97,6 +98,39 @@ pub async fn contact(
     work.redact_account(tx, None).await?;
     work.owe(tx, person).await?;
     Ok(work.done)
+}
+
+/// The analytics of contacts that are about to be purged and what identifies these contacts, as far as their sources may say
+/// that: by account, which rows of whom.
+pub async fn analytics_of(
+    tx: &mut Tx,
+    contacts: &Lists,
+) -> Result<Vec<(i64, Identifiers, SharedRows)>, StoreError> {
+    let sql = format!(
+        "SELECT a.account_id, a.contact_id, a.event_id FROM {} JOIN analytics_events a \
+         ON a.account_id = b.account_id AND a.contact_id = b.contact_id AND {}",
+        tx.dialect().ids(1, &BATCH),
+        tx.dialect().is_no_constant("a.source")
+    );
+    let mut by_contact: BTreeMap<(i64, i64), BTreeSet<i64>> = BTreeMap::new();
+    for row in tx.rows(&sql, args![contacts]).await? {
+        let contact = (row.int("account_id")?, row.int("contact_id")?);
+        by_contact.entry(contact).or_default().insert(row.int("event_id")?);
+    }
+    let mut analytics = Vec::new();
+    for ((account_id, contact_id), events) in by_contact {
+        let person = identifiers::of_contact(tx, account_id, contact_id).await?;
+        analytics.push((account_id, person, SharedRows::from([("analytics_events", events)])));
+    }
+    Ok(analytics)
+}
+
+/// Redacts people in rows that were theirs, and nowhere else.
+pub async fn own_rows(tx: &mut Tx, people: Vec<(i64, Identifiers, SharedRows)>) -> Result<(), StoreError> {
+    for (account_id, person, rows) in people {
+        Work::new(tx, account_id, &person).await?.redact_rows(tx, &person, &rows).await?;
+    }
+    Ok(())
 }
 
 /// Redacts what erasures owe because of a legal hold that was lifted: who was erased meanwhile, in rows that were theirs as well,
