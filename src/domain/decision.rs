@@ -374,21 +374,27 @@ fn not_paused(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     if facts.paused { Err(Decision::Hold(HoldReason::Paused)) } else { Ok(()) }
 }
 
+/// An import writes workflows last: until it is complete, its contacts wait for their workflow too.
 fn workflow_deletes_contacts(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
-    match facts.workflow {
-        None => refuse(RefuseReason::WorkflowNotFound),
-        Some(workflow) if !workflow.is_contact_workflow => refuse(RefuseReason::WorkflowTypeNotSupported),
+    let reason = match facts.workflow {
+        None => RefuseReason::WorkflowNotFound,
+        Some(workflow) if !workflow.is_contact_workflow => RefuseReason::WorkflowTypeNotSupported,
         Some(workflow) if !workflow.delete_actions.contains(&enrollment.key.action_id) => {
-            refuse(RefuseReason::ActionNotInWorkflow)
+            RefuseReason::ActionNotInWorkflow
         }
-        Some(_) => Ok(()),
-    }
+        Some(_) => return Ok(()),
+    };
+    import_is_complete(facts)?;
+    refuse(reason)
 }
 
 fn workflow_is_on(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     match facts.workflow {
         Some(workflow) if workflow.is_enabled => Ok(()),
-        _ => skip(SkipReason::WorkflowOff),
+        _ => {
+            import_is_complete(facts)?;
+            skip(SkipReason::WorkflowOff)
+        }
     }
 }
 
@@ -400,14 +406,17 @@ fn subscription_is_active(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), De
     }
 }
 
+/// Defers where the import that wrote the contact is not complete.
+fn import_is_complete(facts: &Facts<'_>) -> Result<(), Decision> {
+    let Contact::Live { is_being_imported: true, .. } = facts.contact else { return Ok(()) };
+    let waited = facts.awaited.map_or(TimeDelta::zero(), |awaited| facts.now - awaited.since);
+    let at = facts.now + waited.clamp(SOONEST_LOOK, LATEST_LOOK);
+    Err(Decision::Defer(DeferReason::AwaitingContact, at))
+}
+
 fn contact_is_live(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     match facts.contact {
-        Contact::Live { is_being_imported: true, .. } => {
-            let waited = facts.awaited.map_or(TimeDelta::zero(), |awaited| facts.now - awaited.since);
-            let at = facts.now + waited.clamp(SOONEST_LOOK, LATEST_LOOK);
-            Err(Decision::Defer(DeferReason::AwaitingContact, at))
-        }
-        Contact::Live { .. } => Ok(()),
+        Contact::Live { .. } => import_is_complete(facts),
         Contact::Unknown => match facts.awaited.and_then(|awaited| awaited.next_look(facts.now)) {
             Some(at) => Err(Decision::Defer(DeferReason::AwaitingContact, at)),
             None => skip(SkipReason::ContactNotFound),

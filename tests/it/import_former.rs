@@ -74,6 +74,26 @@ on_both!(enrollment_waits_for_the_unfinished_import_of_its_contact, async |db: D
     assert_eq!(db.count("unfinished_imports", "TRUE").await, 0);
 });
 
+// An import writes workflows last.
+on_both!(enrollment_waits_for_the_workflow_of_an_unfinished_import, async |db: Database| {
+    let reaper = Reaper::new(&db).unguarded();
+    let mut off = manual_workflow(1, 7);
+    off["flow"]["isEnabled"] = json!(false);
+    reaper.import(&[&entitled_account(1)[..], &[off]].concat()).await;
+    let file = vec![contact(1, 1, json!({})), manual_workflow(1, 6), manual_workflow(1, 7)];
+    torn_off(db.open(), file.clone(), 1).await;
+    let mut in_7 = by_hand(1, 2);
+    in_7["data"]["workflowId"] = json!("7");
+    reaper.decide(&[by_hand(1, 1), in_7]).await;
+    let awaited = ["deferred", "awaiting_contact"];
+    assert_eq!(outcome(&reaper, 1).await, awaited, "there is no workflow 6 yet");
+    assert_eq!(outcome(&reaper, 2).await, awaited, "workflow 7 is off until then");
+    reaper.import(&file).await;
+    look_again(&db, &reaper).await;
+    assert_eq!(outcome(&reaper, 1).await, ["deleted", ""]);
+    assert_eq!(outcome(&reaper, 2).await, ["skipped", "already_in_trash"]);
+});
+
 on_both!(removed_membership_defers_enrollments_until_the_import_is_finished, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();
     let mut flow = manual_workflow(1, 6);
