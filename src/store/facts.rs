@@ -159,9 +159,9 @@ impl DecisionContext {
         self.since = BatchChanges::default();
     }
 
-    /// Is it a contact that the store has, live or in the trash? Then its row is locked.
-    pub fn contact_exists(&self, account_id: i64, contact_id: i64) -> bool {
-        matches!(self.contacts.get(&(account_id, contact_id)), Some(Contact::Live { .. } | Contact::InTrash))
+    /// Was the contact erased or purged?
+    pub fn is_gone(&self, account_id: i64, contact_id: i64) -> bool {
+        matches!(self.contacts.get(&(account_id, contact_id)), Some(Contact::Gone))
     }
 
     /// Decides one enrollment by what is known.

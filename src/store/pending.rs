@@ -142,10 +142,10 @@ pub(super) async fn insert_pending<'a>(
         rows.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
             "action_id": action_id, "workflow_id": enrollment.workflow_id, "reason": reason,
             "since": format_time(*at), "ready_at": ready_at})));
-        // Of a person who is gone, or is not there, nothing is kept; of one who is waited for it is, for as long.
-        let is_awaited = matches!(decision, Decision::Defer(DeferReason::AwaitingContact, _));
-        let may_be_kept = is_awaited || known.contact_exists(account_id, contact_id);
-        if let (Some(event), true) = (&enrollment.event, may_be_kept) {
+        // Of an erased or purged person nothing is kept. A contact who is not there yet may come before the enrollment is decided.
+        if let Some(event) = &enrollment.event
+            && !known.is_gone(account_id, contact_id)
+        {
             let event = suppressions::without_erased(tx, home, account_id, write_event(event)).await?;
             events.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
                 "action_id": action_id, "contact_id": contact_id, "event": event})));

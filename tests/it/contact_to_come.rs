@@ -107,6 +107,32 @@ on_both!(the_event_that_enrolled_a_contact_to_come_is_remembered, async |db: Dat
     assert_eq!(db.count("waiting_events", "TRUE").await, 0);
 });
 
+on_both!(event_that_arrives_during_a_pause_before_its_contact_is_kept, async |db: Database| {
+    let reaper = Reaper::new(&db).unguarded();
+    without_contacts(&reaper).await;
+    let branch = json!({"filterBranchType": "UNIFIED_EVENTS", "filterBranchOperator": "AND", "operator": "HAS_COMPLETED",
+        "eventTypeId": "6-1", "filters": [], "filterBranches": []});
+    let mut flow = manual_workflow(1, 8);
+    flow["flow"]["enrollmentCriteria"] =
+        json!({"type": "EVENT_BASED", "shouldReEnroll": false, "eventFilterBranches": [branch]});
+    // Of a type that the account keeps.
+    let kept = json!({"kind": "customEvent", "accountId": "1", "id": "1", "contactId": "7", "eventTypeId": "6-1",
+        "occurredAt": "2026-01-01T00:00:00Z", "properties": {}});
+    reaper.import(&[flow, contact(1, 7, json!({})), kept]).await;
+    reaper.json(&["pause"]).await;
+    let mut by_event = event(1, 8, 1, 1);
+    by_event["data"]["cause"] = json!("EVENT");
+    by_event["data"]["event"] =
+        json!({"eventTypeId": "6-1", "occurredAt": by_event["time"], "properties": {}});
+    reaper.decide(&[by_event]).await;
+    assert_eq!(outcome(&reaper, 1).await, ["held", "paused"]);
+    reaper.import(&[contact(1, 1, json!({}))]).await;
+    reaper.json(&["resume"]).await;
+    reaper.decide(&[]).await;
+    assert_eq!(outcome(&reaper, 1).await, ["deleted", ""]);
+    assert_eq!(db.count("waiting_events", "TRUE").await, 0);
+});
+
 on_both!(an_event_that_waits_names_no_erased_person, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded().setting("feed.wait_for_contact", "1h");
     without_contacts(&reaper).await;
