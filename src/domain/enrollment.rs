@@ -217,6 +217,21 @@ pub fn blank_last_word(body: &mut [u8]) {
     body[word..].fill(b' ');
 }
 
+/// What is kept of a body: all of it, or the beginning of one that is too long to be decided.
+pub fn kept(body: &[u8]) -> Cow<'_, [u8]> {
+    if !is_kept_whole(body) {
+        let mut beginning = body[..=MAX_BODY_BYTES].to_vec();
+        blank_last_word(&mut beginning);
+        return beginning.into();
+    }
+    body.into()
+}
+
+/// Is a body short enough to be kept whole? One byte over the limit says that it was too long.
+pub fn is_kept_whole(body: &[u8]) -> bool {
+    body.len() <= MAX_BODY_BYTES + 1
+}
+
 /// Reads a message body.
 ///
 /// # Errors

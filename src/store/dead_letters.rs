@@ -10,15 +10,18 @@ use super::values::{Arg, Row, args};
 use super::{HashKeySource, Operator, Store, StoreError, read_transaction, suppressions, transaction};
 use crate::domain::cloud_event::{legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
-use crate::domain::enrollment::{Rejection, about};
+use crate::domain::enrollment::{self, Rejection, about};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{REDACTED, Redactor, Style, addresses_in};
 use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
 use crate::ports::ReplayStore;
 
-/// Bodies in memory at a time: most have 256 KiB at most.
+/// Bodies in memory at a time, of 256 KiB at most.
 const PAGE: i64 = 50;
+
+/// Bodies that are searched between two statements. PostgreSQL ends a session that is idle in a transaction for long.
+const SEARCHED: i64 = 10;
 
 /// Transactions that write dead letters take turns by it.
 const LOCK: i64 = 7_165_905_013;
@@ -113,7 +116,8 @@ pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
 /// one message, the first still in a transaction of a worker that has lost its connection, would not see each other.
 ///
 /// The body is kept as it arrived, but for data in base64, which is kept as text, and for what names erased people: the message
-/// may have waited while its person was erased.
+/// may have waited while its person was erased. Of a body that is too long the beginning is kept, so that an erasure can search
+/// it.
 pub(super) async fn write(
     tx: &mut Tx,
     home: &HashKeySource,
@@ -211,7 +215,7 @@ async fn without_erased(
 ) -> Result<Kept, StoreError> {
     let origin = arrived.origin;
     let mut kept = Kept {
-        body: legible(arrived.body).into_owned(),
+        body: legible(&enrollment::kept(arrived.body)).into_owned(),
         exchange: origin.exchange.clone(),
         routing_key: origin.routing_key.clone(),
         content_type: origin.content_type.clone(),
@@ -364,7 +368,7 @@ pub(super) async fn bodies_for(
     after: i64,
     account_id: i64,
 ) -> Result<Vec<(DeadLetter, Vec<u8>)>, StoreError> {
-    bodies(tx, " AND account_id IN (0, $3)", args![after, PAGE, account_id]).await
+    bodies(tx, " AND account_id IN (0, $3)", args![after, SEARCHED, account_id]).await
 }
 
 async fn bodies(

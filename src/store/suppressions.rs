@@ -344,6 +344,9 @@ pub async fn without_erased(
     Ok(redactor.redact(&text, Style::Prose).map_or(text, |(clean, _)| clean))
 }
 
+/// Addresses that are hashed between two statements.
+const HASHED: usize = 1000;
+
 async fn marked(
     tx: &mut Tx,
     home: &HashKeySource,
@@ -353,7 +356,7 @@ async fn marked(
     if addresses.is_empty() || tx.row("SELECT 1 AS one FROM address_hashes LIMIT 1", &[]).await?.is_none() {
         return Ok(Vec::new());
     }
-    let batch = lookups(&keys(tx, home).await?, addresses);
+    let keys = keys(tx, home).await?;
     let sql = format!(
         "SELECT DISTINCT b.account_id, b.email_key FROM {} \
          JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash AND h.status IN ('{}')",
@@ -361,8 +364,11 @@ async fn marked(
         marks.join("', '")
     );
     let mut marked = Vec::new();
-    for row in tx.rows(&sql, args![batch]).await? {
-        marked.push((row.int("account_id")?, row.text("email_key")?));
+    // A dead letter may hold ten thousand addresses, and PostgreSQL ends a session that is idle while they are hashed.
+    for some in addresses.chunks(HASHED) {
+        for row in tx.rows(&sql, args![lookups(&keys, some)]).await? {
+            marked.push((row.int("account_id")?, row.text("email_key")?));
+        }
     }
     let held: BTreeSet<(i64, String)> =
         holders(tx, CONTACTS, &marked).await?.into_iter().map(|(address, _)| address).collect();

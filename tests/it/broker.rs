@@ -128,6 +128,25 @@ async fn what_is_malformed_is_set_aside_with_reason_and_place_and_the_queue_goes
     }
 }
 
+/// The beginning of an oversized message is kept: an erasure has to search it. Its last word may be half an address.
+#[tokio::test]
+async fn oversized_message_is_cut_and_does_not_delay_others() {
+    let scene = Scene::new(2).await;
+    scene.reaper.json(&["erase", "--account", "1", "--as", "1", "--contact", "2", "--confirm", "1"]).await;
+    let mut worker = scene.reaper.spawn(&["run"]);
+    worker.wait_ready().await;
+    let addresses: Vec<String> = (0..60_000).map(|it| format!("u{it}@m{it}.example")).collect();
+    let oversized = addresses.join(" ").into_bytes();
+    assert!(oversized.len() > 1024 * 1024);
+    scene.broker.publish(&[&oversized[..], records::event(1, 7, 1, 1).to_string().as_bytes()]).await;
+    scene.wait_until_decided(1).await;
+    wait_until("it is set aside", DEADLINE, async || scene.database.letters().await.len() == 1).await;
+    let [letter] = &scene.database.letters().await[..] else { panic!("one dead letter") };
+    assert_eq!((letter.reason.as_str(), letter.body.len()), ("too_large", 256 * 1024 + 1));
+    let kept = letter.body.trim_ascii_end();
+    assert!(oversized.starts_with(kept) && oversized[kept.len()] == b' ', "whole words");
+}
+
 #[tokio::test]
 async fn enroll_publishes_every_line_and_says_how_many_were_confirmed() {
     let broker = Broker::new().await;
