@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::connection::{Role, connect, or_connection_lost, transient};
 use super::envelope::{Form, Incoming};
-use super::publisher::{Outgoing, Publisher};
+use super::publisher::{Alarm, Outgoing, Publisher};
 use super::retry_queues::RetryQueues;
 use super::subscription::Subscription;
 use super::{Options, short, topology};
@@ -46,7 +46,7 @@ impl Feed for RabbitFeed {
         let retry_queues = Arc::new(RetryQueues::new(options)?);
         let connection = Arc::new(connect(options, Role::Consume).await?);
         topology::declare(&connection, options).await?;
-        let publisher = Arc::new(Publisher::connect(options, Role::Publish).await?);
+        let publisher = Arc::new(Publisher::connect(options, Role::Publish, Alarm::Waits).await?);
 
         let subscription = Subscription::open(Arc::clone(&connection), queue, options.prefetch).await?;
         let settler = RabbitSettler { connection, publisher, retry_queues, progress: Arc::default() };

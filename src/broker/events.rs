@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use super::connection::Role;
 use super::envelope::{PERSISTENT, TRACEPARENT, short_id};
-use super::publisher::{Outgoing, Publisher};
+use super::publisher::{Alarm, Outgoing, Publisher};
 use super::{Options, short, topology};
 use crate::ports::{self, Event, FeedError};
 
@@ -33,7 +33,7 @@ impl EventPublisher {
         if let Some(publisher) = self.connected.take_if(|publisher| publisher.is_connected()) {
             return Ok(publisher);
         }
-        let publisher = Publisher::connect(&self.options, Role::Events).await?;
+        let publisher = Publisher::connect(&self.options, Role::Events, Alarm::Waits).await?;
         topology::declare_events_exchange(publisher.connection(), &self.options).await?;
         Ok(publisher)
     }

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::connection::{Role, connect, or_connection_lost, transient};
 use super::envelope::{self, Form, Incoming};
-use super::publisher::{Outgoing, Publisher};
+use super::publisher::{Alarm, Outgoing, Publisher};
 use super::subscription::Subscription;
 use super::{Options, short, topology};
 use crate::domain::cloud_event::{self, Plain};
@@ -152,7 +152,7 @@ impl Requeue {
     /// No connection, or a topology that contradicts the options.
     pub async fn connect(options: &Options) -> Result<Self, FeedError> {
         let work_queue = short(&options.queue)?;
-        let publisher = Publisher::connect(options, Role::Publish).await?;
+        let publisher = Publisher::connect(options, Role::Publish, Alarm::Fails).await?;
         topology::declare(publisher.connection(), options).await?;
         Ok(Self { publisher, work_queue })
     }

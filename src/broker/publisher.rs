@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, TryFutureExt, poll, stream};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -21,6 +22,10 @@ const OUTSTANDING: usize = 200;
 
 /// Without it a message that no queue takes would be confirmed and gone.
 const MANDATORY: BasicPublishOptions = BasicPublishOptions { mandatory: true, immediate: false };
+
+/// A broker in alarm is waited for during so many looks, five seconds.
+const BLOCKED_LOOKS: u32 = 20;
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What became of a run of [`publish_enrollments`].
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,7 +58,7 @@ pub async fn publish_enrollments(
 ) -> Result<PublishReport, FeedError> {
     let exchange = short(&options.exchange)?;
     let routing_key = short(&options.routing_key)?;
-    let publisher = Publisher::connect(options, Role::Publish).await?;
+    let publisher = Publisher::connect(options, Role::Publish, Alarm::Fails).await?;
     topology::declare(&publisher.connection, options).await?;
 
     // The index travels in the message id: a returned message is known by nothing else.
@@ -86,17 +91,27 @@ pub(super) struct Outgoing {
     pub(super) body: Vec<u8>,
 }
 
+/// What a publish does while the broker takes no messages because of an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alarm {
+    /// Waits until it is over.
+    Waits,
+    /// Fails: a person waits for the answer.
+    Fails,
+}
+
 /// A connection that publishes.
 pub(super) struct Publisher {
     connection: Connection,
+    alarm: Alarm,
     /// Taken out while in use: a publish that is abandoned half-way takes its channel along, and with it
     /// confirmations and returned messages that the next one could mistake for its own.
     channel: Mutex<Option<Channel>>,
 }
 
 impl Publisher {
-    pub(super) async fn connect(options: &Options, role: Role) -> Result<Self, FeedError> {
-        Ok(Self { connection: connect(options, role).await?, channel: Mutex::new(None) })
+    pub(super) async fn connect(options: &Options, role: Role, alarm: Alarm) -> Result<Self, FeedError> {
+        Ok(Self { connection: connect(options, role).await?, alarm, channel: Mutex::new(None) })
     }
 
     pub(super) fn connection(&self) -> &Connection {
@@ -172,15 +187,19 @@ impl Publisher {
                 take_answer(&mut waiting, &mut tally).await;
             }
         };
-        tokio::select! {
+        let why = tokio::select! {
             biased;
-            () = all => {}
-            () = lost(&self.connection) => {}
-        }
+            () = all => "",
+            () = lost(&self.connection) => "the connection ended",
+            () = in_alarm(&self.connection), if self.alarm == Alarm::Fails => {
+                "RabbitMQ takes no messages, because its memory or its disk is nearly full (rabbitmqctl status)"
+            }
+        };
+        let is_reusable = waiting.is_empty() && channel.status().connected();
         for (id, _) in waiting {
-            tally.failures.push((id, "not confirmed, it may have arrived: the connection ended".to_owned()));
+            tally.failures.push((id, format!("not confirmed, it may have arrived: {why}")));
         }
-        if channel.status().connected() {
+        if is_reusable {
             *slot = Some(channel);
         }
         Ok(tally)
@@ -199,6 +218,15 @@ impl Publisher {
 
     pub(super) async fn close(&self) {
         close(&self.connection).await;
+    }
+}
+
+/// Returns when the broker has blocked the connection for a while.
+async fn in_alarm(connection: &Connection) {
+    let mut blocked = 0;
+    while blocked < BLOCKED_LOOKS {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        blocked = if connection.status().blocked() { blocked + 1 } else { 0 };
     }
 }
 

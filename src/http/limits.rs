@@ -167,11 +167,18 @@ fn client(gate: &Authenticator, parts: &Parts) -> Vec<u8> {
     network.map(|network| network.to_string()).unwrap_or_default().into_bytes()
 }
 
-/// Does what is asked for take longer the more an account has?
+/// Does what is asked for take longer the more an account has, or does it wait for the broker?
 fn is_long(path: &str) -> bool {
-    path.ends_with("/preview")
-        || ["/api/v1/retention/dry-run", "/api/v1/retention/run", "/retention/run", "/restore", "/erase/look"]
-            .contains(&path)
+    const OTHERS: [&str; 7] = [
+        "/api/v1/dead-letters/replay",
+        "/api/v1/retention/dry-run",
+        "/api/v1/retention/run",
+        "/dead-letters/replay",
+        "/erase/look",
+        "/restore",
+        "/retention/run",
+    ];
+    path.ends_with("/preview") || OTHERS.contains(&path)
 }
 
 /// Breaks off what takes longer than anybody waits for an answer.

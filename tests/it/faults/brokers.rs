@@ -2,7 +2,7 @@
 
 use super::scene::{Scene, lock_all, wait};
 use super::{LONG, MIX, seed};
-use crate::support::{Broker, Database, Servers, wait_until};
+use crate::support::{Broker, Database, Reaper, Servers, wait_until};
 
 const EVENTS: usize = 250;
 
@@ -100,6 +100,25 @@ pub async fn all(servers: &Servers) {
         })
         .await;
     scene.finish().await;
+    people_hear_of_an_alarm(servers).await;
+}
+
+/// A person who publishes waits for the answer, and blocks requests of others meanwhile: it must not take as long as the alarm.
+async fn people_hear_of_an_alarm(servers: &Servers) {
+    let (database, broker) = (Database::sqlite(), Broker::at(&servers.amqp_url()).await);
+    let reaper = Reaper::new(&database).fed_by(&broker);
+    let mut worker = reaper.spawn(&["run"]);
+    worker.wait_ready().await;
+    broker.publish(&["no JSON"]).await;
+    wait_until("it is set aside", LONG, async || database.letters().await.len() == 1).await;
+    servers.rabbitmqctl(&["set_vm_memory_high_watermark", "absolute", "1"]).await;
+    for command in [&["dead-letters", "replay", "--all"][..], &["enroll", "-"]] {
+        let output = reaper.run_with_input(command, "{}\n").await;
+        assert_eq!(output.code, 1, "{command:?}: {}", output.stdout);
+        assert!(output.stderr.contains("RabbitMQ takes no messages"), "{command:?}: {}", output.stderr);
+    }
+    assert_eq!(database.letters().await.len(), 1, "what was not confirmed is still there");
+    servers.rabbitmqctl(&["set_vm_memory_high_watermark", "0.4"]).await;
 }
 
 /// Until a worker's log says how the broker has closed a channel.
