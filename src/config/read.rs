@@ -296,6 +296,14 @@ fn validate_combinations(r: &mut Reader, settings: &Settings) {
         let problem = "is the same queue as feed.rabbitmq.queue".to_owned();
         r.mistake("feed.rabbitmq.dead_letter_queue", problem, "give each queue a name of its own");
     }
+    let is_rung = |name: &str| {
+        name.strip_prefix(&rabbitmq.retry_queue_prefix).is_some_and(|delay| delay.starts_with('.'))
+    };
+    let queues = [("queue", &rabbitmq.queue), ("dead_letter_queue", &rabbitmq.dead_letter_queue)];
+    for (key, _) in queues.into_iter().filter(|(_, name)| is_rung(name)) {
+        let problem = "begins with feed.rabbitmq.retry_queue_prefix, as the retry queues do".to_owned();
+        r.mistake(&format!("feed.rabbitmq.{key}"), problem, "give each queue a name of its own");
+    }
     let with_tls = rabbitmq.url.expose().starts_with("amqps:");
     if !with_tls && (rabbitmq.ca_file.is_some() || rabbitmq.client_identity.is_some()) {
         let problem = "asks for no TLS, and there are certificates for it".to_owned();

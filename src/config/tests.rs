@@ -291,6 +291,11 @@ fn what_one_key_demands_of_another() {
     assert!(sentence.contains("is not a whole number of seconds"), "{sentence}");
     let sentence = one_mistake("feed.rabbitmq.dead_letter_queue = \"contact-reaper.enrollments\"", &[]);
     assert!(sentence.contains("is the same queue as feed.rabbitmq.queue"), "{sentence}");
+    let sentence = one_mistake("feed.rabbitmq.queue = \"contact-reaper.retry.1s\"", &[]);
+    assert!(
+        sentence.contains("feed.rabbitmq.queue (") && sentence.contains("as the retry queues do"),
+        "{sentence}"
+    );
     let sentence = one_mistake("feed.rabbitmq.ca_file = \"/ca.pem\"", &[]);
     assert!(sentence.contains("asks for no TLS"), "{sentence}");
     let sentence =

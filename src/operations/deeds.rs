@@ -214,7 +214,7 @@ impl Operations {
     ///
     /// As [`crate::store::Store::pause`], with what to do about it.
     pub async fn pause(&self, scope: Scope, operator: &Operator) -> Result<Paused, Error> {
-        match self.store.insert_pause(scope, operator).await {
+        match self.store.pause(scope, operator).await {
             Ok(paused) => Ok(Paused { paused: true, was_paused: !paused }),
             Err(error) if error.is_refusal() => Err(error.into()),
             Err(error) => Err(Error::Failed(format!(

@@ -62,7 +62,7 @@ impl Store {
     ///
     /// Refused: an account, a workflow or a user that is not there, a user who may not delete many. Where a batch under
     /// way cannot be waited for any longer: nothing is paused.
-    pub async fn insert_pause(&self, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
+    pub async fn pause(&self, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
         transaction!(self, tx => insert_pause(tx, scope, operator))
     }
 
@@ -114,9 +114,9 @@ pub(super) async fn lock_pauses_shared(tx: &mut Tx) -> Result<Time, StoreError> 
 
 async fn insert_pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
     let now = tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await?;
-    refuse_unknown(tx, scope, "paused").await?;
     let (account_id, workflow_id) = scope.key();
     let who = operator.authorize_bulk(tx, account_id, "stop workflows that delete").await?;
+    refuse_unknown(tx, scope, "paused").await?;
     let paused = tx
         .execute(
             "INSERT INTO switches (account_id, workflow_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
