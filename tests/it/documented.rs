@@ -1,8 +1,11 @@
-//! The commands in README, GUIDE and OPERATIONS, as somebody who copies them would type them.
+//! The documents, held against the program: commands as a reader would type them, the records and views they describe, links.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{TempDir, run_to_end};
+use crate::support::{Database, Reaper, TempDir, on_both, run_to_end};
 
 /// Every command that a page shows, in a sentence or a block of its own.
 fn commands(page: &str) -> Vec<String> {
@@ -49,6 +52,8 @@ fn every_documented_command_is_one() {
         include_str!("../../README.md"),
         include_str!("../../docs/GUIDE.md"),
         include_str!("../../docs/OPERATIONS.md"),
+        include_str!("../../docs/IMPORT.md"),
+        include_str!("../../docs/INTEGRATE.md"),
     ];
     let documented: Vec<String> = pages.into_iter().flat_map(commands).collect();
     assert!(documented.len() > 40, "{documented:?}");
@@ -64,4 +69,105 @@ fn every_documented_command_is_one() {
         let output = run_to_end(&mut process, String::new());
         assert_ne!(output.code, 2, "{command}: {}", output.stderr);
     }
+}
+
+/// The parts of a page below its headings of the third level, each with its heading.
+fn sections(page: &str) -> impl Iterator<Item = (&str, &str)> {
+    page.split("\n### ").skip(1).map(|section| {
+        let section = section.split("\n## ").next().unwrap_or_default();
+        section.split_once('\n').expect("a heading and its text")
+    })
+}
+
+/// Every word of a text that stands in backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+on_both!(examples_of_all_record_kinds_can_be_imported, async |db: Database| {
+    let page = include_str!("../../docs/IMPORT.md");
+    let reaper = Reaper::new(&db);
+    let kinds = page.split("## Record kinds").nth(1).expect("the kinds of records");
+    let documented: Vec<&str> = sections(kinds).filter_map(|(heading, _)| quoted(heading).next()).collect();
+    let said = reaper.refused_with_input(&["import", "-"], "{\"kind\": \"unknown\"}\n").await;
+    let known = said.split("must be one of ").nth(1).expect("the kinds").split([':', ';', '.', '\n']).next();
+    assert_eq!(documented.join(", "), known.unwrap_or_default(), "{said}");
+
+    let mut examples = String::new();
+    for (heading, section) in sections(kinds) {
+        let blocks: Vec<&str> = section.split("```json\n").skip(1).collect();
+        let [block] = blocks[..] else { panic!("{heading}: one example") };
+        examples += block.split("```").next().expect("an example");
+    }
+    let output = reaper.run_with_input(&["--json", "import", "-"], &examples).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let summary: serde_json::Value = serde_json::from_str(&output.stdout).expect("a summary");
+    let counts = ["imported", "removed", "skipped"].map(|name| summary[name].as_u64());
+    assert_eq!(counts, [Some(documented.len() as u64 - 1), Some(1), Some(0)], "{summary}");
+});
+
+on_both!(views_have_the_documented_columns, async |db: Database| {
+    Reaper::new(&db).json(&["migrate"]).await;
+    let sql = db.in_its_words(
+        "SELECT CAST(viewname AS text) FROM pg_views WHERE schemaname = current_schema()",
+        "SELECT name FROM sqlite_schema WHERE type = 'view'",
+    );
+    let views = db.rows(sql).await.concat().into_iter().filter(|view| view.starts_with("crm_"));
+    let mut documented = BTreeMap::new();
+    for (heading, section) in sections(include_str!("../../docs/INTEGRATE.md")) {
+        let (text, table) = section.split_once("| column |").expect("a table of columns");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let columns: Vec<&str> =
+            rows.flat_map(|row| quoted(row.split('|').nth(1).unwrap_or_default())).collect();
+        let of = quoted(heading).chain(quoted(text)).filter(|word| word.starts_with("crm_"));
+        documented.extend(of.map(|view| (view, columns.clone())));
+    }
+    assert_eq!(
+        documented.keys().map(ToString::to_string).collect::<BTreeSet<_>>(),
+        views.collect::<BTreeSet<_>>()
+    );
+    for (view, columns) in documented {
+        assert_eq!(db.columns(view).await, columns, "{view}");
+    }
+});
+
+/// Every page of the project.
+fn pages() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [root.to_owned(), root.join("docs"), root.join("docs/decisions")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder"));
+    let files = files.map(|entry| entry.expect("an entry").path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+/// Where a link to a heading leads: its words in lower case, joined by hyphens, without other signs.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page
+        .lines()
+        .filter_map(|line| line.trim_start_matches('#').strip_prefix(' ').filter(|_| line.starts_with('#')));
+    let anchor = |heading: &str| {
+        let letters = heading.to_lowercase();
+        let kept = letters.chars().filter(|it| it.is_alphanumeric() || " -_".contains(*it));
+        kept.map(|it| if it == ' ' { '-' } else { it }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let (pages, mut links) = (pages(), 0);
+    assert!(pages.len() > 70, "{pages:?}");
+    for path in pages {
+        let page = fs::read_to_string(&path).expect("a page");
+        let targets = page.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://")) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let other = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            assert!(other.exists(), "{}: {target}", path.display());
+            let leads = || anchors(&fs::read_to_string(&other).expect("a page")).contains(anchor);
+            assert!(anchor.is_empty() || leads(), "{}: {target}", path.display());
+            links += 1;
+        }
+    }
+    assert!(links > 200, "only {links} links were found");
 }
