@@ -1,6 +1,5 @@
 //! Pauses between tries: full jitter up to a bound that doubles.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
@@ -28,13 +27,8 @@ impl Backoff {
         let bound = self.bound;
         self.bound = (self.bound * 2).min(self.cap);
         let millis = u64::try_from(bound.as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(chance() % millis.saturating_add(1))
+        Duration::from_millis(fastrand::u64(..=millis))
     }
-}
-
-/// Any number. The standard library's one source of chance: its hash maps are seeded from it.
-pub fn chance() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ mod replay;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::TryLockError;
-use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -316,12 +315,7 @@ impl Ledger {
     /// Of a file that was read up to this position before, or of a stream.
     fn new(feed: &str, position: Option<u64>) -> Self {
         let follows_position = position.is_some();
-        // The standard library's one source of chance: its hash maps are seeded from it.
-        let stream = if follows_position {
-            String::new()
-        } else {
-            format!("{:016x}-", RandomState::new().hash_one(()))
-        };
+        let stream = if follows_position { String::new() } else { format!("{:016x}-", fastrand::u64(..)) };
         let progress = position.map_or_else(AckTracker::default, AckTracker::from);
         let settled = Settled { progress, digests: BTreeMap::new() };
         Self {

@@ -2,7 +2,6 @@
 
 pub mod options;
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -303,7 +302,7 @@ async fn run_housekeeping(store: Store, telemetry: Telemetry, sends_mail: bool, 
         let (open, idle) = store.connections();
         gauge!(telemetry::STORE_POOL, "state" => "idle").set(idle as f64);
         gauge!(telemetry::STORE_POOL, "state" => "busy").set(f64::from(open) - idle as f64);
-        if let Ok(Waiting { messages, oldest }) = store.waiting_events().await {
+        if let Ok(Waiting { messages, oldest }) = store.unsent_events().await {
             gauge!(telemetry::OUTBOX_PENDING).set(messages as f64);
             gauge!(telemetry::OUTBOX_OLDEST_SECONDS).set(oldest);
         }
@@ -408,11 +407,9 @@ fn is_hangup_ignored() -> bool {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
-/// This instance among the others: the host and the process, and chance between them, for containers may have one name
+/// This instance among the others: the host, a random number and the process, for containers may have one name
 /// and one number for both.
 static HOLDER: LazyLock<String> = LazyLock::new(|| {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    // The standard library's one source of chance: its hash maps are seeded from it.
-    let chance = RandomState::new().hash_one(()) >> 32;
-    format!("{}:{chance:08x}:{}", host.trim(), std::process::id())
+    format!("{}:{:08x}:{}", host.trim(), fastrand::u32(..), std::process::id())
 });

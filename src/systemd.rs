@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     /// Told to itself: the socket, and what it is told within ten periods.
-    async fn heard(is_alive: bool) -> usize {
+    async fn received(is_alive: bool) -> usize {
         let name = format!("@contact-reaper-{}-{is_alive}", std::process::id());
         let manager = UnixDatagram::bind_addr(&address(OsStr::new(&name)).unwrap()).unwrap();
         manager.set_nonblocking(true).unwrap();
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn watchdog_pings_only_while_alive() {
-        assert!(heard(true).await > 2);
-        assert_eq!(heard(false).await, 0);
+        assert!(received(true).await > 2);
+        assert_eq!(received(false).await, 0);
     }
 }

@@ -11,7 +11,6 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::Options;
-use crate::backoff::chance;
 use crate::domain::network;
 use crate::ports::FeedError;
 
@@ -64,7 +63,7 @@ impl Role {
 /// the password in the broker need not restart the service. It is that of the last node.
 pub(super) async fn connect(options: &Options, role: Role) -> Result<Connection, FeedError> {
     let mut nodes = parse_url(&options.url)?;
-    let first = usize::try_from(chance() % nodes.len() as u64).unwrap_or_default();
+    let first = fastrand::usize(..nodes.len());
     nodes.rotate_left(first);
     let mut connected = Err(unreadable());
     for node in nodes {

@@ -1,6 +1,5 @@
 //! What a message looks like when it goes on, put off or back to work, and what its headers say of it.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, LazyLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -264,15 +263,10 @@ fn value_text(value: &AMQPValue) -> Option<String> {
     }
 }
 
-/// The standard library's one source of chance: its hash maps are seeded from it.
-pub(super) fn chance() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-/// Unique in this process and all others, and in the order of their making: microseconds, then chance.
+/// Unique in this process and all others, and in the order of their making: microseconds, then a random number.
 pub(super) fn message_id() -> String {
     let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-    format!("{micros:016x}-{:016x}", chance())
+    format!("{micros:016x}-{:016x}", fastrand::u64(..))
 }
 
 /// An id made by [`message_id`], which is never too long.
@@ -397,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_the_same_wherever_it_is_on_the_ladder_and_no_other_claims_to_be_it() {
+    fn message_id_survives_retries_and_cannot_be_forged() {
         let fresh = origin(&[], "first");
         assert_eq!((fresh.message_id.as_str(), fresh.may_repeat), ("theirs", false));
         assert_eq!((fresh.exchange.as_str(), fresh.routing_key.as_str()), ("first", "contact.delete"));

@@ -20,7 +20,7 @@ use crate::telemetry;
 /// An answer is good for so long: a job asks before each of its batches.
 const CACHE_TTL: Duration = Duration::from_secs(2);
 /// How long the broker may take to answer: nobody's end is to wait for it.
-const PATIENCE: Duration = Duration::from_secs(3);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(3);
 /// A broker that is away is left alone for so long.
 const LEFT_ALONE: Duration = Duration::from_secs(30);
 
@@ -51,7 +51,7 @@ impl QueueLag {
         {
             return answer;
         }
-        let (good_for, answer) = match timeout(PATIENCE, self.waiting(&mut seen.open)).await {
+        let (good_for, answer) = match timeout(QUERY_TIMEOUT, self.waiting(&mut seen.open)).await {
             Ok(Ok(waiting)) => (CACHE_TTL, waiting > self.max_waiting),
             unknown => {
                 debug!(answer = ?unknown, "how many enrollments wait is not known");

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use lapin::types::ShortString;
 
-use super::envelope::chance;
 use super::{Options, short};
 use crate::ports::FeedError;
 
@@ -43,7 +42,7 @@ impl RetryQueue {
     /// back apart. None waits longer than the rung behind one that came before it.
     pub(super) fn wait(&self) -> u64 {
         let half = self.millis / 2;
-        half + chance() % (self.millis - half + 1)
+        fastrand::u64(half..=self.millis)
     }
 }
 

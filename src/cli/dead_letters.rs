@@ -116,14 +116,17 @@ impl Chosen {
         if context.json {
             return output::document(&done);
         }
-        output::line(&match done.set_aside_again {
+        output::line(&match done.dead_lettered_again {
             None => format!(
                 "{} {} in the queue of enrollments again",
                 counted(done.replayed as u64, "dead letter"),
                 verb(done.replayed as u64, "is", "are")
             ),
             Some(again) => {
-                format!("{} decided, {again} set aside again", counted(done.replayed as u64, "dead letter"))
+                format!(
+                    "{} decided, {again} dead-lettered again",
+                    counted(done.replayed as u64, "dead letter")
+                )
             }
         })
     }
@@ -158,7 +161,11 @@ fn list(context: &Context, letters: &[DeadLetter]) -> Result<(), Failure> {
             ]
         })
         .collect();
-    output::table(&["id", "set aside", "reason", "attempts", "account", "detail"], &rows, "no dead letters")
+    output::table(
+        &["id", "dead-lettered", "reason", "attempts", "account", "detail"],
+        &rows,
+        "no dead letters",
+    )
 }
 
 fn show(context: &Context, letter: &DeadLetter, body: &[u8]) -> Result<(), Failure> {
@@ -169,7 +176,7 @@ fn show(context: &Context, letter: &DeadLetter, body: &[u8]) -> Result<(), Failu
     let no_text = || format!("{} bytes that are no text (--body)", body.len());
     for (name, value) in [
         ("id", letter.id.to_string()),
-        ("set aside", format_time(letter.at)),
+        ("dead-lettered", format_time(letter.at)),
         ("reason", letter.reason.clone()),
         ("detail", letter.detail.clone()),
         ("attempts", letter.attempts.to_string()),

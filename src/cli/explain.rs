@@ -33,9 +33,9 @@ impl Explain {
 }
 
 /// Each part under the one it belongs to.
-fn filters(seen: &EvaluationTrace, depth: usize) -> Result<(), Failure> {
-    let saw = seen.saw.as_ref().map_or_else(String::new, |saw| format!(" [{saw}]"));
+fn filters(trace: &EvaluationTrace, depth: usize) -> Result<(), Failure> {
+    let value = trace.actual_value.as_ref().map_or_else(String::new, |value| format!(" [{value}]"));
     let indent = "  ".repeat(depth + 3);
-    output::line(&format!("{indent}{}: {}{saw}", seen.verdict.as_str(), seen.says))?;
-    seen.parts.iter().try_for_each(|part| filters(part, depth + 1))
+    output::line(&format!("{indent}{}: {}{value}", trace.verdict.as_str(), trace.description))?;
+    trace.parts.iter().try_for_each(|part| filters(part, depth + 1))
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{ConfigError, ConfigErrors, Origin};
+use super::error::{ConfigError, ConfigErrors, Origin};
 use super::secret::named;
 use crate::domain::nearest::nearest;
 

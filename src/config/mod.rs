@@ -4,8 +4,8 @@
 //! the environment over it and answers with typed settings, or with *every* mistake in them. Only the command
 //! line and the service see this module; every other room takes options of its own.
 
+mod error;
 mod layers;
-mod mistake;
 mod read;
 mod reader;
 mod secret;
@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::schedule::Schedule;
+pub use error::{ConfigError, ConfigErrors, Origin};
 pub use layers::{DEFAULTS, Value};
-pub use mistake::{ConfigError, ConfigErrors, Origin};
 pub use reader::Setting;
 pub use secret::Secret;
 
@@ -274,7 +274,7 @@ pub struct Retention {
     /// The trash.
     pub purge_trash: RetentionJob,
     /// Contacts may be purged before the 90 days for which they can be restored are over.
-    pub destroy_what_could_still_be_restored: bool,
+    pub allow_purge_within_restore_window: bool,
     /// Notifications about contacts.
     pub expire_notifications: RetentionJob,
     /// Quotes whose contact was erased.
@@ -316,7 +316,7 @@ pub struct Scheduler {
     /// How much later than on time a job may start.
     pub jitter: Duration,
     /// Jobs wait while more enrollments than this do.
-    pub max_waiting_enrollments: u32,
+    pub max_pending_enrollments: u32,
     /// Jobs wait while a replica is further behind, in megabytes of the database's log.
     pub max_replication_lag_mb: u32,
 }

@@ -23,7 +23,7 @@ const MANY: u32 = 1_000_000_000;
 /// How long users were promised that they can bring a contact back.
 const RESTORE_WINDOW: Duration = Duration::from_hours(90 * 24);
 /// The key that takes the promise back.
-const DESTROY: &str = "retention.purge_trash.destroy_what_could_still_be_restored";
+const ALLOW_PURGE: &str = "retention.purge_trash.allow_purge_within_restore_window";
 
 /// Reads everything; fields are read in the order of `default.toml`, which is the order `check-config` shows.
 pub(super) fn settings(mut reader: Reader) -> Result<Settings, ConfigErrors> {
@@ -127,7 +127,7 @@ fn client_identity(r: &mut Reader) -> Option<(PathBuf, PathBuf)> {
     if certificate.is_some() != key.is_some() {
         let problem = "is set without the other half".to_owned();
         let half = if key.is_some() { "client_key_file" } else { "client_certificate_file" };
-        r.mistake(
+        r.error(
             &format!("feed.rabbitmq.{half}"),
             problem,
             "a certificate and its key belong together: set both or none",
@@ -157,7 +157,7 @@ fn retention(r: &mut Reader) -> Retention {
     Retention {
         // Less than 90 days takes the flag that follows.
         purge_trash: retention_job(r, zone, "purge_trash", Some(["1h", "3650d"])),
-        destroy_what_could_still_be_restored: r.boolean(DESTROY),
+        allow_purge_within_restore_window: r.boolean(ALLOW_PURGE),
         expire_notifications: retention_job(r, zone, "expire_notifications", Some(["30d", "3650d"])),
         delete_quotes: retention_job(r, zone, "delete_quotes", Some(["1h", "29d"])),
         expire_unlinked: retention_job(r, zone, "expire_unlinked", Some(["90d", "3650d"])),
@@ -173,7 +173,7 @@ fn scheduler(r: &mut Reader) -> Scheduler {
     Scheduler {
         lease: r.duration("scheduler.lease", "2s", "5m"),
         jitter: r.duration("scheduler.jitter", "0s", "10m"),
-        max_waiting_enrollments: r.integer("scheduler.max_waiting_enrollments", 0..=MANY),
+        max_pending_enrollments: r.integer("scheduler.max_pending_enrollments", 0..=MANY),
         max_replication_lag_mb: r.integer("scheduler.max_replication_lag_mb", 1..=1_000_000),
     }
 }
@@ -272,29 +272,29 @@ fn validate_combinations(r: &mut Reader, settings: &Settings) {
     if usize::from(pipeline.prefetch) < pipeline.batch_size {
         let problem =
             format!("is {}, less than pipeline.batch_size, {}", pipeline.prefetch, pipeline.batch_size);
-        r.mistake("pipeline.prefetch", problem, "set it to two or three times the batch size");
+        r.error("pipeline.prefetch", problem, "set it to two or three times the batch size");
     }
     if store.database() == Database::Postgres && pipeline.lanes > store.max_connections as usize {
         let problem =
             format!("is {}, more than store.max_connections, {}", pipeline.lanes, store.max_connections);
-        r.mistake("pipeline.lanes", problem, "each lane needs a connection of its own");
+        r.error("pipeline.lanes", problem, "each lane needs a connection of its own");
     }
     if store.database() == Database::Sqlite && store.schema.is_some() {
         let problem = "is set, and store.url names a SQLite file, which has no schemas".to_owned();
-        r.mistake("store.schema", problem, "leave it empty, or name a PostgreSQL database");
+        r.error("store.schema", problem, "leave it empty, or name a PostgreSQL database");
     }
-    if retention.purge_trash.after < RESTORE_WINDOW && !retention.destroy_what_could_still_be_restored {
+    if retention.purge_trash.after < RESTORE_WINDOW && !retention.allow_purge_within_restore_window {
         let problem = "is less than the 90 days for which a deleted contact can be brought back".to_owned();
         let remedy = format!(
-            "set it to \"90d\" or more; or set {DESTROY} to true, and every run destroys for good what users could still \
+            "set it to \"90d\" or more; or set {ALLOW_PURGE} to true, and every run destroys for good what users could still \
              restore"
         );
-        r.mistake("retention.purge_trash.after", problem, &remedy);
+        r.error("retention.purge_trash.after", problem, &remedy);
     }
     let rabbitmq = &feed.rabbitmq;
     if rabbitmq.queue == rabbitmq.dead_letter_queue {
         let problem = "is the same queue as feed.rabbitmq.queue".to_owned();
-        r.mistake("feed.rabbitmq.dead_letter_queue", problem, "give each queue a name of its own");
+        r.error("feed.rabbitmq.dead_letter_queue", problem, "give each queue a name of its own");
     }
     let is_rung = |name: &str| {
         name.strip_prefix(&rabbitmq.retry_queue_prefix).is_some_and(|delay| delay.starts_with('.'))
@@ -302,22 +302,22 @@ fn validate_combinations(r: &mut Reader, settings: &Settings) {
     let queues = [("queue", &rabbitmq.queue), ("dead_letter_queue", &rabbitmq.dead_letter_queue)];
     for (key, _) in queues.into_iter().filter(|(_, name)| is_rung(name)) {
         let problem = "begins with feed.rabbitmq.retry_queue_prefix, as the retry queues do".to_owned();
-        r.mistake(&format!("feed.rabbitmq.{key}"), problem, "give each queue a name of its own");
+        r.error(&format!("feed.rabbitmq.{key}"), problem, "give each queue a name of its own");
     }
     let with_tls = rabbitmq.url.expose().starts_with("amqps:");
     if !with_tls && (rabbitmq.ca_file.is_some() || rabbitmq.client_identity.is_some()) {
         let problem = "asks for no TLS, and there are certificates for it".to_owned();
-        r.mistake("feed.rabbitmq.url", problem, "write amqps://, or leave the certificates out");
+        r.error("feed.rabbitmq.url", problem, "write amqps://, or leave the certificates out");
     }
     if rabbitmq.heartbeat.subsec_nanos() != 0 {
         let problem = "is not a whole number of seconds".to_owned();
-        r.mistake("feed.rabbitmq.heartbeat", problem, "AMQP counts it in seconds, such as \"30s\"");
+        r.error("feed.rabbitmq.heartbeat", problem, "AMQP counts it in seconds, such as \"30s\"");
     }
     let ladder: std::time::Duration = rabbitmq.retry_delays.iter().sum();
     if ledger.retention <= rabbitmq.dead_letter_retention + dead_letters.retention + ladder {
         let problem = "is no longer than a message may wait for a retry and as a dead letter".to_owned();
         let remedy = "keep it above feed.rabbitmq.dead_letter_retention, dead_letters.retention and all of \
                       feed.rabbitmq.retry_delays together, or a replay would come too late to be decided";
-        r.mistake("ledger.retention", problem, remedy);
+        r.error("ledger.retention", problem, remedy);
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::error::{ConfigError, ConfigErrors, Origin};
 use super::layers::{SECRETS, Value, Values};
-use super::mistake::{ConfigError, ConfigErrors, Origin};
 use super::secret::{Secret, may_hold_a_secret};
 use crate::domain::connection_url::{self, Complaint};
 
@@ -49,19 +49,19 @@ impl Reader {
     ) -> T {
         let Some((value, origin)) = self.waiting.remove(key) else {
             // Cannot happen once the test over default.toml has passed.
-            self.mistake(key, "has no default".to_owned(), "please report this");
+            self.error(key, "has no default".to_owned(), "please report this");
             return placeholder;
         };
         let result = parse(&value);
         self.taken.push(Setting { key: key.to_owned(), value: shown(key, value), origin });
         result.unwrap_or_else(|problem| {
-            self.mistake(key, problem, &format!("it must be {accepted}"));
+            self.error(key, problem, &format!("it must be {accepted}"));
             placeholder
         })
     }
 
     /// Writes down a mistake in a value that was read, with where the value came from.
-    pub(super) fn mistake(&mut self, key: &str, problem: String, remedy: &str) {
+    pub(super) fn error(&mut self, key: &str, problem: String, remedy: &str) {
         let origin = self.taken.iter().find(|setting| setting.key == key);
         let origin = origin.map_or(Origin::Default, |setting| setting.origin.clone());
         self.mistakes.push(ConfigError { key: key.to_owned(), origin, problem, remedy: remedy.to_owned() });
@@ -117,7 +117,7 @@ impl Reader {
         if !url.is_empty()
             && let Err(Complaint { problem, remedy }) = connection_url::check(url.expose())
         {
-            self.mistake(key, problem, &remedy);
+            self.error(key, problem, &remedy);
         }
         url
     }

@@ -31,12 +31,12 @@ fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigErro
     Settings::load(Some(&file.0), variables)
 }
 
-fn mistakes(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
+fn errors(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
     load(file, environment).unwrap_err().iter().map(ToString::to_string).collect()
 }
 
-fn one_mistake(file: &str, environment: &[(&str, &str)]) -> String {
-    let all = mistakes(file, environment);
+fn one_error(file: &str, environment: &[(&str, &str)]) -> String {
+    let all = errors(file, environment);
     assert_eq!(all.len(), 1, "{all:#?}");
     all[0].clone()
 }
@@ -112,7 +112,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn all_mistakes_at_once() {
+fn all_errors_at_once() {
     let file = r#"
 [store]
 url = "mysql://root:hunter2@db/crm"
@@ -131,7 +131,7 @@ heartbeat = "soon"
 [log]
 format = true
 "#;
-    let found = mistakes(
+    let found = errors(
         file,
         &[
             ("CONTACT_REAPER_HTTP__LISTEN", "localhost:9464"),
@@ -229,40 +229,36 @@ fn values_that_are_nearly_right() {
             "every run destroys for good what users could still restore",
         ),
         ("retention.purge_trash.time_zone", r#""Berlin""#, "it must be empty, or an IANA time zone"),
-        (
-            "retention.purge_trash.destroy_what_could_still_be_restored",
-            r#""yes""#,
-            "it must be true or false",
-        ),
+        ("retention.purge_trash.allow_purge_within_restore_window", r#""yes""#, "it must be true or false"),
         ("store.max_connections", "1979-05-27", "is a date or time"),
     ] {
-        let sentence = one_mistake(&format!("{key} = {value}"), &[]);
+        let sentence = one_error(&format!("{key} = {value}"), &[]);
         assert!(sentence.starts_with(key) && sentence.contains(problem), "{sentence}");
         assert!(!sentence.contains("hunter2"), "{sentence}");
     }
-    let flag = [("CONTACT_REAPER_RETENTION__PURGE_TRASH__DESTROY_WHAT_COULD_STILL_BE_RESTORED", "true")];
+    let flag = [("CONTACT_REAPER_RETENTION__PURGE_TRASH__ALLOW_PURGE_WITHIN_RESTORE_WINDOW", "true")];
     assert!(load("retention.purge_trash.after = \"1h\"", &flag).is_ok());
     assert!(load("log.level = \"warn,contact_reaper=info,sqlx=off\"", &[]).is_ok());
 }
 
 #[test]
 fn tables_and_keys_are_not_mixed_up() {
-    assert!(one_mistake("feed.jsonl = \"x\"", &[]).contains("is a table, not a setting"));
-    assert!(one_mistake("[http.listen]", &[]).contains("is a table; it must be an IP address"));
-    assert!(one_mistake("[retentoin]", &[]).contains("retentoin ("));
-    assert!(one_mistake("[[store]]\nurl = 1", &[]).contains("is a table, not a setting"));
+    assert!(one_error("feed.jsonl = \"x\"", &[]).contains("is a table, not a setting"));
+    assert!(one_error("[http.listen]", &[]).contains("is a table; it must be an IP address"));
+    assert!(one_error("[retentoin]", &[]).contains("retentoin ("));
+    assert!(one_error("[[store]]\nurl = 1", &[]).contains("is a table, not a setting"));
     assert!(load("[store]\n[feed.jsonl]\n", &[]).is_ok());
 }
 
 #[test]
 fn what_is_not_toml_names_its_line_and_quotes_nothing() {
-    let sentence = one_mistake("[store]\nurl = \"postgres://a:hunter2@db/crm\n", &[]);
+    let sentence = one_error("[store]\nurl = \"postgres://a:hunter2@db/crm\n", &[]);
     assert!(sentence.contains(" line 2) is not TOML: "), "{sentence}");
     assert!(!sentence.contains("hunter2"), "{sentence}");
 }
 
 #[test]
-fn an_unreadable_file_does_not_hide_the_other_mistakes() {
+fn an_unreadable_file_does_not_hide_the_other_errors() {
     let variables = [("CONTACT_REAPER_LOG__LEVEL".to_owned(), String::new())];
     let found = Settings::load(Some(Path::new("/no/such/file.toml")), variables.into_iter()).unwrap_err();
     let lines: Vec<String> = found.to_string().lines().map(ToOwned::to_owned).collect();
@@ -277,29 +273,29 @@ fn what_one_key_demands_of_another() {
     let without_a_file = load("feed.kind = \"jsonl\"", &[]).unwrap().demand_a_feed().unwrap_err();
     assert!(without_a_file.to_string().starts_with("feed.jsonl.path (default) is empty; name a file"));
     assert!(load("feed.kind = \"jsonl\"\nfeed.jsonl.path = \"-\"", &[]).unwrap().demand_a_feed().is_ok());
-    let sentence = one_mistake("pipeline.batch_size = 2000", &[]);
+    let sentence = one_error("pipeline.batch_size = 2000", &[]);
     assert!(sentence.starts_with("pipeline.prefetch (default) is 1500, less than"), "{sentence}");
-    let sentence = one_mistake("pipeline.lanes = 9\nstore.url = \"postgres://db/crm\"", &[]);
+    let sentence = one_error("pipeline.lanes = 9\nstore.url = \"postgres://db/crm\"", &[]);
     assert!(sentence.contains("line 1) is 9, more than store.max_connections, 8"), "{sentence}");
-    let sentence = one_mistake(
+    let sentence = one_error(
         "ledger.retention = \"91d\"\n[feed.rabbitmq]\ndead_letter_retention = \"90d\"\n\
          retry_delays = [\"12h\", \"1d\"]",
         &[],
     );
     assert!(sentence.starts_with("ledger.retention ("), "{sentence}");
-    let sentence = one_mistake("feed.rabbitmq.heartbeat = \"1500ms\"", &[]);
+    let sentence = one_error("feed.rabbitmq.heartbeat = \"1500ms\"", &[]);
     assert!(sentence.contains("is not a whole number of seconds"), "{sentence}");
-    let sentence = one_mistake("feed.rabbitmq.dead_letter_queue = \"contact-reaper.enrollments\"", &[]);
+    let sentence = one_error("feed.rabbitmq.dead_letter_queue = \"contact-reaper.enrollments\"", &[]);
     assert!(sentence.contains("is the same queue as feed.rabbitmq.queue"), "{sentence}");
-    let sentence = one_mistake("feed.rabbitmq.queue = \"contact-reaper.retry.1s\"", &[]);
+    let sentence = one_error("feed.rabbitmq.queue = \"contact-reaper.retry.1s\"", &[]);
     assert!(
         sentence.contains("feed.rabbitmq.queue (") && sentence.contains("as the retry queues do"),
         "{sentence}"
     );
-    let sentence = one_mistake("feed.rabbitmq.ca_file = \"/ca.pem\"", &[]);
+    let sentence = one_error("feed.rabbitmq.ca_file = \"/ca.pem\"", &[]);
     assert!(sentence.contains("asks for no TLS"), "{sentence}");
     let sentence =
-        one_mistake("[feed.rabbitmq]\nurl = \"amqps://mq\"\nclient_certificate_file = \"/client.pem\"", &[]);
+        one_error("[feed.rabbitmq]\nurl = \"amqps://mq\"\nclient_certificate_file = \"/client.pem\"", &[]);
     assert!(sentence.contains("client_certificate_file (") && sentence.contains("other half"), "{sentence}");
 }
 
@@ -329,8 +325,8 @@ fn secrets_are_read_from_files_and_never_shown() {
 fn a_url_in_the_wrong_place_is_not_repeated() {
     let url = "postgres://a:hunter2@db/crm";
     for sentence in [
-        one_mistake("", &[("CONTACT_REAPER_STORE__URL_FILE", url)]),
-        one_mistake(&format!("[store]\n\"{url}\" = 1"), &[]),
+        one_error("", &[("CONTACT_REAPER_STORE__URL_FILE", url)]),
+        one_error(&format!("[store]\n\"{url}\" = 1"), &[]),
         Settings::load(Some(Path::new(url)), std::iter::empty()).unwrap_err().to_string(),
     ] {
         assert!(!sentence.contains("hunter2") && sentence.contains("***"), "{sentence}");
@@ -339,7 +335,7 @@ fn a_url_in_the_wrong_place_is_not_repeated() {
 
 #[test]
 fn a_secret_comes_from_one_place() {
-    let sentence = one_mistake(
+    let sentence = one_error(
         "",
         &[
             ("CONTACT_REAPER_STORE__URL", "sqlite://a"),
@@ -347,9 +343,9 @@ fn a_secret_comes_from_one_place() {
         ],
     );
     assert!(sentence.contains("is set by CONTACT_REAPER_STORE__URL_FILE too; keep one"), "{sentence}");
-    let sentence = one_mistake("", &[("CONTACT_REAPER_MAIL__SMTP_URL_FILE", "/no/such/file")]);
+    let sentence = one_error("", &[("CONTACT_REAPER_MAIL__SMTP_URL_FILE", "/no/such/file")]);
     assert!(sentence.starts_with("mail.smtp_url (/no/such/file named by "), "{sentence}");
-    let sentence = one_mistake("", &[("CONTACT_REAPER_LOG__LEVEL_FILE", "/no/such/file")]);
+    let sentence = one_error("", &[("CONTACT_REAPER_LOG__LEVEL_FILE", "/no/such/file")]);
     assert!(sentence.starts_with("CONTACT_REAPER_LOG__LEVEL_FILE ("), "{sentence}");
 }
 

@@ -12,26 +12,10 @@ pub fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Optio
     let allowed = (written.chars().count() / 4).max(2);
     known
         .into_iter()
-        .map(|name| (edit_distance(written, name), name))
+        .map(|name| (strsim::levenshtein(written, name), name))
         .filter(|(count, _)| *count <= allowed)
         .min()
         .map(|(_, name)| name)
-}
-
-/// Letters inserted, left out or replaced (Levenshtein's distance), one row of the table at a time.
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, a) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, b) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
 }
 
 #[cfg(test)]

@@ -182,7 +182,7 @@ fn is_long(path: &str) -> bool {
 }
 
 /// Breaks off what takes longer than anybody waits for an answer.
-pub fn patience<T>() -> impl Fn(T) -> ControlFlow<()> + Send + Sync {
+pub fn time_limit<T>() -> impl Fn(T) -> ControlFlow<()> + Send + Sync {
     let asked = Instant::now();
     move |_| if asked.elapsed() < JOB_TIMEOUT { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

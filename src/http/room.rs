@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_whoever_has_the_most_gives_way() {
+    fn oldest_idle_connection_of_the_largest_network_is_closed() {
         let room = Room::new(4);
         let [probe, first, second, third] = [1, 2, 2, 2].map(|last| room.enter(network(last)).unwrap());
         let fourth = room.enter(network(2)).unwrap();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_answered_nobody_comes_in_and_places_become_free() {
+    fn full_room_of_busy_connections_admits_none_until_one_ends() {
         let room = Room::new(2);
         let places = [1, 2].map(|last| room.enter(network(last)).unwrap());
         let under_way = [places[0].answering.begin(), places[1].answering.begin()];

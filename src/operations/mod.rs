@@ -1,12 +1,16 @@
-//! What a command and an HTTP request have in common: the same deed, the same answer. A person's wish comes in parsed and
-//! with the name of whoever has it; the answer serializes to the JSON that both of them give.
+//! Operations that commands, API and pages share: one implementation, one result. The request comes in parsed, with its
+//! operator; the result serializes to the JSON that each of them gives.
 //!
-//! Where a verb of the store is the whole operation, its callers ask the [`Operations::store`] itself.
+//! If one method of the store is the whole operation, callers use [`Operations::store`].
 
 pub mod dead_letters;
-mod deeds;
+mod deletes;
 mod enrollments;
+mod erasures;
+mod holds;
+mod legal_holds;
 pub mod pages;
+mod pauses;
 pub mod restores;
 pub mod retention;
 mod workflows;
@@ -16,7 +20,9 @@ use std::sync::Arc;
 use crate::scheduler::jobs::Job;
 use crate::store::{Rules, Store, StoreError};
 
-pub use deeds::{Confirmation, Deleted, Entry, Erasure, Paused};
+pub use deletes::{Deleted, Entry};
+pub use erasures::{Confirmation, Erasure};
+pub use pauses::Paused;
 
 /// What the operations work with. Cheap to clone.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use super::letter::Email;
 use crate::domain::address::is_plain_address;
 
 /// How long the server may take to answer a command.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SMTP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a letter did not go out. A server's own words are not repeated: they quote the recipient.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ impl Smtp {
         let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url)
             .map_err(|error| format!("mail.smtp_url cannot be used ({}); correct it", said(&error)))?;
         let from = address(from).ok_or("mail.from cannot be used (it is no e-mail address); correct it")?;
-        Ok(Self { transport: transport.timeout(Some(PATIENCE)).build(), from })
+        Ok(Self { transport: transport.timeout(Some(SMTP_TIMEOUT)).build(), from })
     }
 
     /// Sends a letter; `Ok` where the server has taken it over.

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_goes_up_to_the_last_rung_and_then_to_the_dead_letters() {
+    fn message_is_dead_lettered_after_the_last_retry() {
         for attempt in 0..5 {
             assert!(
                 matches!(in_the_way(attempt, 5, 1).verdict(false), Some(SettleAction::Retry)),

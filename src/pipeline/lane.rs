@@ -249,7 +249,7 @@ pub(super) fn report(judged: &Disposition, options: &Options) {
     match judged {
         Disposition::Decided(enrollment, decided) => report_decided(enrollment, decided, options),
         Disposition::Rejected(rejection) | Disposition::GivenUp(rejection) => {
-            warn!(reason = rejection.reason.as_str(), detail = rejection.detail, "message set aside");
+            warn!(reason = rejection.reason.as_str(), detail = rejection.detail, "message dead-lettered");
             if let Some(observer) = &options.observer {
                 observer(Outcome::DeadLetter(rejection));
             }
@@ -259,7 +259,7 @@ pub(super) fn report(judged: &Disposition, options: &Options) {
             enrollment.id = key.map(|key| key.enrollment_id),
             reason = reason.as_str(),
             error = problem,
-            "enrollment put off"
+            "enrollment scheduled for retry"
         ),
     }
 }

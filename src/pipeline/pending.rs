@@ -45,15 +45,15 @@ async fn redecide_ready(store: &Store, rules: &Rules, options: &Options, stop: &
                 limit = options.batch_size;
             }
             Err(problem) if problem.is_transient() => {
-                warn!(error = %problem, "waiting enrollments not taken up; they are tried again");
+                warn!(error = %problem, "pending enrollments were not decided; they are tried again");
                 return;
             }
             // One that the store cannot take does not hold the others: it is first when it stands alone.
             Err(_) if limit > 1 => limit /= 2,
             Err(problem) => {
-                error!(error = %problem, "a waiting enrollment cannot be decided; it is put off for an hour");
+                error!(error = %problem, "a pending enrollment cannot be decided; it is tried again in an hour");
                 if let Err(problem) = store.postpone_first_ready().await {
-                    warn!(error = %problem, "the enrollment was not put off");
+                    warn!(error = %problem, "the enrollment was not postponed");
                     return;
                 }
             }

@@ -6,7 +6,6 @@
 
 pub mod jobs;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use metrics::gauge;
@@ -53,7 +52,7 @@ pub async fn run(store: Store, options: Options, stop: Stop) {
 }
 
 async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Sender<bool>) {
-    let delay = options.jitter.mul_f64(chance());
+    let delay = options.jitter.mul_f64(fastrand::f64());
     while !stop.is_requested() {
         let led = *leads.borrow();
         let leading = tick(store, options, delay, &stop, &leads).await.unwrap_or_else(|problem| {
@@ -66,7 +65,7 @@ async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Se
         set_leading(&leads, leading);
         tokio::select! {
             () = stop.requested() => {}
-            () = tokio::time::sleep(TICK.mul_f64(0.75 + chance() / 2.0)) => {}
+            () = tokio::time::sleep(TICK.mul_f64(0.75 + fastrand::f64() / 2.0)) => {}
         }
     }
     set_leading(&leads, false);
@@ -79,12 +78,6 @@ async fn lead(store: &Store, options: &Options, mut stop: Stop, leads: watch::Se
 fn set_leading(leads: &watch::Sender<bool>, leading: bool) {
     leads.send_replace(leading);
     gauge!(telemetry::SCHEDULER_LEADER).set(if leading { 1.0 } else { 0.0 });
-}
-
-/// Somewhere from 0 to 1, another one for each instance and each time.
-fn chance() -> f64 {
-    // The standard library's one source of chance: its hash maps are seeded from it.
-    f64::from((RandomState::new().build_hasher().finish() >> 32) as u32) / f64::from(u32::MAX)
 }
 
 /// One look at the lease and the clock; whether this instance leads.

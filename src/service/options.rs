@@ -125,7 +125,7 @@ fn lags(settings: &Settings, store: &Store) -> Vec<Box<dyn Backpressure>> {
     let mut lags: Vec<Box<dyn Backpressure>> =
         vec![Box::new(ReplicationLag { store: store.clone(), max_bytes })];
     if settings.feed.kind == FeedKind::RabbitMq {
-        lags.push(Box::new(QueueLag::new(broker(settings), limits.max_waiting_enrollments)));
+        lags.push(Box::new(QueueLag::new(broker(settings), limits.max_pending_enrollments)));
     }
     lags
 }

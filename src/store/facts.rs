@@ -40,7 +40,7 @@ pub struct DecisionContext {
     decided: HashMap<EnrollmentKey, Identity>,
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
     surroundings: HashMap<(i64, i64), RelatedData>,
-    switches: Pauses,
+    pauses: Pauses,
     /// The batch waited before.
     waited: bool,
     /// Enrollments that a person let pass the guard.
@@ -82,7 +82,7 @@ impl DecisionContext {
         let mut contacts = load_contacts(tx, &contact_keys).await?;
         let workflows = load_workflows(tx, compiled, batch).await?;
         let accounts: BTreeSet<i64> = batch.iter().map(|enrollment| enrollment.key.account_id).collect();
-        let switches = Pauses::load(tx, &accounts).await?;
+        let pauses = Pauses::load(tx, &accounts).await?;
         let (accounts, subscriptions) = load_accounts(tx, &accounts).await?;
         let mut asked: BTreeMap<i64, DataRequirements> = BTreeMap::new();
         for ((account_id, _), workflow) in &workflows {
@@ -111,7 +111,7 @@ impl DecisionContext {
             decided,
             enrolled,
             surroundings,
-            switches,
+            pauses,
             waited: false,
             approved: HashSet::new(),
             awaited: None,
@@ -203,7 +203,7 @@ impl DecisionContext {
                 enrolled: &enrolled,
                 zone: self.accounts.get(&account_id).copied().flatten(),
                 around: &around,
-                paused: self.switches.is_paused(account_id, workflow_id),
+                paused: self.pauses.is_paused(account_id, workflow_id),
                 limit: self.limit((account_id, workflow_id)),
                 approved: self.is_approved(key),
                 awaited: self.awaited.as_ref().map(|(patience, since)| Awaited {

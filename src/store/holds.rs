@@ -104,7 +104,7 @@ async fn list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Held>, StoreError> {
     let columns = "account_id, workflow_id, reason, count(*) AS count, min(since) AS since";
     let order =
         "GROUP BY account_id, workflow_id, reason ORDER BY min(since) DESC, account_id, workflow_id, reason";
-    let rows = conditions.select(tx, columns, "waiting_enrollments", order, filter.limit).await?;
+    let rows = conditions.select(tx, columns, "pending_enrollments", order, filter.limit).await?;
     rows.iter()
         .map(|row| {
             Ok(Held {
@@ -168,7 +168,7 @@ async fn rule(
         HoldResolution::Reject => ("reject_held", "rejected", "reason = 'rejected', ready_at = $3"),
     };
     let sql = format!(
-        "UPDATE waiting_enrollments SET {mark} WHERE account_id = $1 AND workflow_id = $2 AND {HELD_BY_THE_GUARD}"
+        "UPDATE pending_enrollments SET {mark} WHERE account_id = $1 AND workflow_id = $2 AND {HELD_BY_THE_GUARD}"
     );
     let held = tx.execute(&sql, args![account_id, workflow_id, now]).await?;
     if held == 0 || held != confirm {
@@ -194,14 +194,14 @@ async fn skip_rejected(
     now: Time,
 ) -> Result<Vec<i64>, StoreError> {
     let rejected = "(account_id, enrollment_id, action_id) IN \
-                    (SELECT w.account_id, w.enrollment_id, w.action_id FROM waiting_enrollments w \
+                    (SELECT w.account_id, w.enrollment_id, w.action_id FROM pending_enrollments w \
                      WHERE w.account_id = $1 AND w.workflow_id = $2 AND w.reason = 'rejected')";
     let skip = format!(
         "UPDATE ledger SET outcome = 'skipped', reason = 'rejected', decided_at = $3 \
          WHERE account_id = $1 AND outcome = 'held' AND {rejected} RETURNING object_id"
     );
     let skipped = tx.rows(&skip, args![account_id, workflow_id, now]).await?;
-    for table in ["waiting_events", "waiting_enrollments"] {
+    for table in ["pending_events", "pending_enrollments"] {
         let sql = format!("DELETE FROM {table} WHERE account_id = $1 AND {rejected}");
         tx.execute(&sql, args![account_id, workflow_id]).await?;
     }

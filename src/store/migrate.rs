@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 28] = [
+const MIGRATIONS: [Migration; 29] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -155,6 +155,11 @@ const MIGRATIONS: [Migration; 28] = [
         name: "0028_manual_stages",
         postgres: include_str!("migrations/postgres/0028_manual_stages.sql"),
         sqlite: include_str!("migrations/sqlite/0028_manual_stages.sql"),
+    },
+    Migration {
+        name: "0029_pending",
+        postgres: include_str!("migrations/0029_pending.sql"),
+        sqlite: include_str!("migrations/0029_pending.sql"),
     },
 ];
 

@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn waiting_events(&self) -> Result<Waiting, StoreError> {
+    pub async fn unsent_events(&self) -> Result<Waiting, StoreError> {
         read_transaction!(self, tx => waiting(tx, "<>"))
     }
 

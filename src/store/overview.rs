@@ -69,12 +69,12 @@ async fn overview(tx: &mut Tx, account_id: i64, hours: i32) -> Result<Overview, 
     let live_contacts = live_contacts_of(tx, account_id).await?;
     let sql = "SELECT count(*) AS entries FROM trash_entries WHERE account_id = $1 AND closed_at IS NULL";
     let in_trash = tx.row(sql, args![account_id]).await?.map_or(Ok(0), |row| row.int("entries"))?;
-    let sql = "SELECT reason, count(*) AS enrollments FROM waiting_enrollments WHERE account_id = $1 \
+    let sql = "SELECT reason, count(*) AS enrollments FROM pending_enrollments WHERE account_id = $1 \
                GROUP BY reason ORDER BY reason";
     let waiting = tx.rows(sql, args![account_id]).await?;
     let waiting = waiting.iter().map(|row| Ok((row.text("reason")?, row.int("enrollments")?)));
     let waiting = waiting.collect::<Result<_, StoreError>>()?;
-    let sql = "SELECT workflow_id FROM switches WHERE account_id IN (0, $1) ORDER BY workflow_id";
+    let sql = "SELECT workflow_id FROM pauses WHERE account_id IN (0, $1) ORDER BY workflow_id";
     let paused = tx.rows(sql, args![account_id]).await?;
     let paused = paused.iter().map(|row| row.int("workflow_id")).collect::<Result<Vec<i64>, _>>()?;
     Ok(Overview {

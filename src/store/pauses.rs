@@ -1,4 +1,4 @@
-//! Pause and resume: switches that every deciding transaction reads.
+//! Pause and resume: every deciding transaction reads the pauses.
 //!
 //! Whoever decides shares a lock with the others before it reads them; whoever pauses holds that lock alone. So a pause
 //! waits for the batches under way, and once it has returned no later commit deletes.
@@ -93,7 +93,7 @@ impl Pauses {
     pub(super) async fn load(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<Self, StoreError> {
         let batch = Lists::ids(accounts.iter().map(|account_id| [*account_id]));
         let sql = format!(
-            "SELECT account_id, workflow_id FROM switches \
+            "SELECT account_id, workflow_id FROM pauses \
              WHERE account_id = 0 OR account_id IN (SELECT b.account_id FROM {})",
             tx.dialect().ids(1, &ACCOUNT)
         );
@@ -107,7 +107,7 @@ impl Pauses {
     }
 }
 
-/// Begins a deciding transaction: no pause comes between the switches it is about to read and its commit.
+/// Begins a deciding transaction: no pause comes between the pauses it is about to read and its commit.
 pub(super) async fn lock_pauses_shared(tx: &mut Tx) -> Result<Time, StoreError> {
     tx.time(&tx.dialect().lock_shared_and_now(LOCK)).await
 }
@@ -119,7 +119,7 @@ async fn insert_pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<
     refuse_unknown(tx, scope, "paused").await?;
     let paused = tx
         .execute(
-            "INSERT INTO switches (account_id, workflow_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            "INSERT INTO pauses (account_id, workflow_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
             args![account_id, workflow_id, now],
         )
         .await?;
@@ -152,7 +152,7 @@ async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resume
     let who = operator.authorize_bulk(tx, account_id, "let workflows delete").await?;
     let resumed = tx
         .execute(
-            "DELETE FROM switches WHERE account_id = $1 AND workflow_id = $2",
+            "DELETE FROM pauses WHERE account_id = $1 AND workflow_id = $2",
             args![account_id, workflow_id],
         )
         .await?;
@@ -161,16 +161,16 @@ async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resume
         refuse_unknown(tx, scope, "resumed").await?;
     } else {
         tx.execute(
-            "UPDATE waiting_enrollments SET ready_at = $1 WHERE reason = 'paused' AND ready_at IS NULL \
-             AND NOT EXISTS (SELECT 1 FROM switches s WHERE s.account_id = 0 \
-                OR s.account_id = waiting_enrollments.account_id \
-                   AND s.workflow_id IN (0, waiting_enrollments.workflow_id))",
+            "UPDATE pending_enrollments SET ready_at = $1 WHERE reason = 'paused' AND ready_at IS NULL \
+             AND NOT EXISTS (SELECT 1 FROM pauses s WHERE s.account_id = 0 \
+                OR s.account_id = pending_enrollments.account_id \
+                   AND s.workflow_id IN (0, pending_enrollments.workflow_id))",
             args![now],
         )
         .await?;
         audit(tx, now, scope, &who, "resume").await?;
     }
-    let sql = "SELECT 1 AS one FROM switches WHERE account_id = 0 \
+    let sql = "SELECT 1 AS one FROM pauses WHERE account_id = 0 \
                OR account_id = $1 AND workflow_id IN (0, $2) LIMIT 1";
     let still_paused = tx.row(sql, args![account_id, workflow_id]).await?.is_some();
     Ok(Resumed { resumed: resumed > 0, still_paused })
@@ -182,6 +182,6 @@ async fn audit(tx: &mut Tx, now: Time, scope: Scope, who: &Actor, action: &str) 
 }
 
 async fn count(tx: &mut Tx) -> Result<u64, StoreError> {
-    let row = tx.row("SELECT count(*) AS switches FROM switches", &[]).await?;
-    Ok(row.map_or(Ok(0), |row| row.int("switches"))?.unsigned_abs())
+    let row = tx.row("SELECT count(*) AS pauses FROM pauses", &[]).await?;
+    Ok(row.map_or(Ok(0), |row| row.int("pauses"))?.unsigned_abs())
 }

@@ -26,7 +26,7 @@ use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 use crate::ports::Decided;
 
-const WAITING: [Column; 7] = [
+const PENDING: [Column; 7] = [
     ("account_id", ColumnType::Int),
     ("enrollment_id", ColumnType::Int),
     ("action_id", ColumnType::Int),
@@ -157,20 +157,20 @@ pub(super) async fn insert_pending<'a>(
     let Some(now) = now else { return Ok(Vec::new()) };
     let trips = announce(tx, known, &stopped, now).await?;
     let sql = format!(
-        "INSERT INTO waiting_enrollments \
+        "INSERT INTO pending_enrollments \
          (account_id, enrollment_id, action_id, workflow_id, reason, since, ready_at, approved) \
          SELECT b.account_id, b.enrollment_id, b.action_id, b.workflow_id, b.reason, b.since, b.ready_at, FALSE \
          FROM {} WHERE TRUE ORDER BY b.account_id, b.enrollment_id, b.action_id \
          ON CONFLICT (account_id, enrollment_id, action_id) DO UPDATE SET ready_at = excluded.ready_at, \
-           since = CASE WHEN waiting_enrollments.reason = excluded.reason \
-                        THEN waiting_enrollments.since ELSE excluded.since END, \
+           since = CASE WHEN pending_enrollments.reason = excluded.reason \
+                        THEN pending_enrollments.since ELSE excluded.since END, \
            reason = excluded.reason",
-        tx.dialect().batch(1, &WAITING)
+        tx.dialect().batch(1, &PENDING)
     );
     tx.execute(&sql, args![batch_text(rows)]).await?;
     if !events.is_empty() {
         let sql = format!(
-            "INSERT INTO waiting_events (account_id, enrollment_id, action_id, contact_id, event) \
+            "INSERT INTO pending_events (account_id, enrollment_id, action_id, contact_id, event) \
              SELECT b.account_id, b.enrollment_id, b.action_id, b.contact_id, b.event FROM {} WHERE TRUE \
              ORDER BY b.account_id, b.enrollment_id, b.action_id ON CONFLICT DO NOTHING",
             tx.dialect().batch(1, &EVENT)
@@ -193,7 +193,7 @@ async fn announce(
     }
     let sql = format!(
         "SELECT b.account_id, b.workflow_id FROM {} WHERE NOT EXISTS \
-         (SELECT 1 FROM waiting_enrollments w WHERE w.account_id = b.account_id \
+         (SELECT 1 FROM pending_enrollments w WHERE w.account_id = b.account_id \
           AND w.workflow_id = b.workflow_id AND {HELD_BY_THE_GUARD}) ORDER BY b.account_id, b.workflow_id",
         tx.dialect().ids(1, &WORKFLOW)
     );
@@ -263,7 +263,7 @@ pub(super) async fn redecide_ready(
 async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<ReadyEnrollment>, StoreError> {
     let sql = format!(
         "SELECT w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, w.since, l.object_type_id, \
-         l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason FROM waiting_enrollments w \
+         l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason FROM pending_enrollments w \
          JOIN ledger l ON l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id \
          AND l.action_id = w.action_id WHERE w.ready_at <= $1 \
          ORDER BY w.ready_at, w.account_id, w.enrollment_id, w.action_id LIMIT $2{}",
@@ -288,7 +288,7 @@ pub(super) async fn held_of(
         "l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id AND l.action_id = w.action_id";
     let held = format!("w.account_id = $1 AND w.workflow_id = $2 AND w.{HELD_BY_THE_GUARD}");
     let page = format!(
-        "SELECT {columns} FROM waiting_enrollments w JOIN ledger l ON {same} \
+        "SELECT {columns} FROM pending_enrollments w JOIN ledger l ON {same} \
          WHERE {held} AND (w.enrollment_id, w.action_id) > ($3, $4) \
          ORDER BY w.enrollment_id, w.action_id LIMIT $5"
     );
@@ -297,7 +297,7 @@ pub(super) async fn held_of(
     let page = page.iter().map(|row| Ok(taken(row)?.enrollment)).collect::<Result<Vec<_>, StoreError>>()?;
     let earlier = format!(
         "SELECT {columns} FROM {} JOIN ledger l ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id \
-         AND l.object_id = b.contact_id AND {COUNTS_AS_ENROLLED} JOIN waiting_enrollments w ON {same} \
+         AND l.object_id = b.contact_id AND {COUNTS_AS_ENROLLED} JOIN pending_enrollments w ON {same} \
          WHERE {held} AND (w.enrollment_id, w.action_id) <= ($3, $4) ORDER BY w.enrollment_id, w.action_id",
         tx.dialect().ids(5, &ENROLLED)
     );
@@ -352,7 +352,7 @@ pub(super) async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) ->
         return Ok(());
     }
     let sql = format!(
-        "SELECT e.account_id, e.enrollment_id, e.action_id, e.event FROM {} JOIN waiting_events e \
+        "SELECT e.account_id, e.enrollment_id, e.action_id, e.event FROM {} JOIN pending_events e \
          ON e.account_id = b.account_id AND e.enrollment_id = b.enrollment_id AND e.action_id = b.action_id",
         tx.dialect().ids(1, &ENROLLMENT)
     );
@@ -376,7 +376,7 @@ async fn settle(
 ) -> Result<Vec<Trip>, StoreError> {
     let waits = |decided: &Decided| matches!(decided.decision, Decision::Hold(_) | Decision::Defer(..));
     let done = keys(batch.iter().zip(decided).filter(|(_, decided)| !waits(decided)).map(|(done, _)| done));
-    for table in ["waiting_enrollments", "waiting_events"] {
+    for table in ["pending_enrollments", "pending_events"] {
         let sql = format!(
             "DELETE FROM {table} WHERE (account_id, enrollment_id, action_id) IN \
              (SELECT b.account_id, b.enrollment_id, b.action_id FROM {})",
@@ -413,7 +413,7 @@ pub(super) async fn put_off_first(tx: &mut Tx) -> Result<Option<(i64, i64)>, Sto
     let Some(first) = take(tx, 1, now).await?.pop() else { return Ok(None) };
     let EnrollmentKey { account_id, enrollment_id, action_id } = first.enrollment.key;
     tx.execute(
-        "UPDATE waiting_enrollments SET ready_at = $4 \
+        "UPDATE pending_enrollments SET ready_at = $4 \
          WHERE account_id = $1 AND enrollment_id = $2 AND action_id = $3",
         args![account_id, enrollment_id, action_id, now + RETRY_AFTER],
     )
@@ -429,8 +429,8 @@ pub(super) async fn mark_ready(
 ) -> Result<(), StoreError> {
     // One that a worker has in hand is looked at right now; to wait for it would be to stand in its way.
     let sql = format!(
-        "UPDATE waiting_enrollments SET ready_at = $1 WHERE (account_id, enrollment_id, action_id) IN \
-         (SELECT w.account_id, w.enrollment_id, w.action_id FROM {} JOIN waiting_enrollments w \
+        "UPDATE pending_enrollments SET ready_at = $1 WHERE (account_id, enrollment_id, action_id) IN \
+         (SELECT w.account_id, w.enrollment_id, w.action_id FROM {} JOIN pending_enrollments w \
           ON w.account_id = b.account_id AND w.workflow_id = b.workflow_id WHERE w.ready_at > $1{})",
         tx.dialect().ids(2, &WORKFLOW),
         tx.dialect().for_update_skip_locked("w")
@@ -441,7 +441,7 @@ pub(super) async fn mark_ready(
 }
 
 async fn held_by_the_guard(tx: &mut Tx) -> Result<u64, StoreError> {
-    let sql = format!("SELECT count(*) AS held FROM waiting_enrollments WHERE {HELD_BY_THE_GUARD}");
+    let sql = format!("SELECT count(*) AS held FROM pending_enrollments WHERE {HELD_BY_THE_GUARD}");
     let row = tx.row(&sql, &[]).await?;
     Ok(row.map_or(Ok(0), |row| row.int("held"))?.unsigned_abs())
 }

@@ -410,7 +410,7 @@ fn rows(transition: Transition, category: Category) -> Vec<RowSelector> {
         (C::Workflows, Fate::Deleted) => {
             vec![
                 delete_own("workflow_enrollments"),
-                RowSelector { counted: Counted::No, ..delete_own("waiting_events") },
+                RowSelector { counted: Counted::No, ..delete_own("pending_events") },
             ]
         }
         _ => vec![],

@@ -28,7 +28,7 @@ const NAME: &str = "contact-reaper";
 /// A span has a link to each message of the largest batch there may be.
 const MAX_LINKS: u32 = 5000;
 /// How long the collector may take, to be reached and to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time between two warnings of spans that were lost.
 const WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// No answer of a collector's is longer.
@@ -69,7 +69,7 @@ impl Traces {
 
     /// Sends what is left. Blocks for as long as the collector takes, a few seconds at most.
     pub fn end(self) {
-        if let Err(error) = self.0.shutdown_with_timeout(PATIENCE) {
+        if let Err(error) = self.0.shutdown_with_timeout(EXPORT_TIMEOUT) {
             warn!(%error, "the last traces were not sent");
         }
     }
@@ -167,9 +167,9 @@ fn post(request: &Request<Bytes>) -> std::io::Result<Response<Bytes>> {
     let host = request.uri().host().ok_or_else(|| strange("address"))?;
     let port = request.uri().port_u16().unwrap_or(80);
     let address = (host, port).to_socket_addrs()?.next().ok_or_else(|| strange("address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, EXPORT_TIMEOUT)?;
+    stream.set_read_timeout(Some(EXPORT_TIMEOUT))?;
+    stream.set_write_timeout(Some(EXPORT_TIMEOUT))?;
     let (path, length) = (request.uri().path(), request.body().len());
     let mut head = format!(
         "POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {length}\r\nConnection: close\r\n"

@@ -64,17 +64,17 @@ on_both!(with_json_lines_it_waits_in_the_store_for_another_run, async |db: Datab
     assert_eq!(outcome(&reaper, 1).await, ["deferred", "awaiting_contact"]);
     reaper.import(&[contact(1, 1, json!({}))]).await;
     // As if the time of the next look had come.
-    db.execute("UPDATE waiting_enrollments SET ready_at = since").await;
+    db.execute("UPDATE pending_enrollments SET ready_at = since").await;
     reaper.decide(&[]).await;
     assert_eq!(outcome(&reaper, 1).await, ["deleted", ""]);
     assert_eq!(outcome(&reaper, 2).await, ["deferred", "awaiting_contact"]);
-    assert_eq!(db.count("waiting_enrollments", "ready_at > since").await, 1, "it is looked at later again");
+    assert_eq!(db.count("pending_enrollments", "ready_at > since").await, 1, "it is looked at later again");
     // As if an hour had passed.
     let ago = db.in_its_words("now() - interval '61 minutes'", "'2020-01-01T00:00:00.000000Z'");
-    db.execute(&format!("UPDATE waiting_enrollments SET ready_at = {ago}, since = {ago}")).await;
+    db.execute(&format!("UPDATE pending_enrollments SET ready_at = {ago}, since = {ago}")).await;
     reaper.decide(&[]).await;
     assert_eq!(outcome(&reaper, 2).await, ["skipped", "contact_not_found"]);
-    assert_eq!(db.count("waiting_enrollments", "TRUE").await, 0);
+    assert_eq!(db.count("pending_enrollments", "TRUE").await, 0);
     // Off, it is decided at once.
     reaper.setting("feed.wait_for_contact", "0s").decide(&[by_hand(3, 3)]).await;
     let reaper = Reaper::new(&db);
@@ -90,12 +90,12 @@ on_both!(the_event_that_enrolled_a_contact_to_come_is_remembered, async |db: Dat
     without_contacts(&reaper).await;
     reaper.decide(&[by_event]).await;
     assert_eq!(outcome(&reaper, 1).await, ["deferred", "awaiting_contact"]);
-    assert_eq!(db.count("waiting_events", "contact_id = 1").await, 1);
+    assert_eq!(db.count("pending_events", "contact_id = 1").await, 1);
     reaper.import(&[contact(1, 1, json!({}))]).await;
-    db.execute("UPDATE waiting_enrollments SET ready_at = since").await;
+    db.execute("UPDATE pending_enrollments SET ready_at = since").await;
     reaper.decide(&[]).await;
     assert!(!waits(&db).await);
-    assert_eq!(db.count("waiting_events", "TRUE").await, 0, "decided, nothing of it is kept");
+    assert_eq!(db.count("pending_events", "TRUE").await, 0, "decided, nothing of it is kept");
     // Nothing is kept of whoever is gone meanwhile.
     reaper.import(&[contact(1, 2, json!({}))]).await;
     reaper.json(&["erase", "--account", "1", "--as", "1", "--contact", "2", "--confirm", "1"]).await;
@@ -104,7 +104,7 @@ on_both!(the_event_that_enrolled_a_contact_to_come_is_remembered, async |db: Dat
     late["data"]["event"] = json!({"eventTypeId": "6-1", "occurredAt": late["time"], "properties": {}});
     reaper.decide(&[late]).await;
     assert_eq!(outcome(&reaper, 2).await, ["skipped", "permanently_deleted"]);
-    assert_eq!(db.count("waiting_events", "TRUE").await, 0);
+    assert_eq!(db.count("pending_events", "TRUE").await, 0);
 });
 
 on_both!(event_that_arrives_during_a_pause_before_its_contact_is_kept, async |db: Database| {
@@ -130,7 +130,7 @@ on_both!(event_that_arrives_during_a_pause_before_its_contact_is_kept, async |db
     reaper.json(&["resume"]).await;
     reaper.decide(&[]).await;
     assert_eq!(outcome(&reaper, 1).await, ["deleted", ""]);
-    assert_eq!(db.count("waiting_events", "TRUE").await, 0);
+    assert_eq!(db.count("pending_events", "TRUE").await, 0);
 });
 
 on_both!(an_event_that_waits_names_no_erased_person, async |db: Database| {
@@ -145,7 +145,7 @@ on_both!(an_event_that_waits_names_no_erased_person, async |db: Database| {
     by_event["data"]["event"] = json!({"eventTypeId": "6-1", "occurredAt": by_event["time"],
         "properties": {"friend": "Zq@old.example", "other": "ann@x.example"}});
     reaper.decide(&[by_event]).await;
-    let kept = db.rows("SELECT event FROM waiting_events").await.concat().concat();
+    let kept = db.rows("SELECT event FROM pending_events").await.concat().concat();
     assert!(kept.contains("[redacted]") && kept.contains("ann@x.example"), "{kept}");
     assert!(!db.everything().await.to_lowercase().contains("zq@old.example"));
 });

@@ -447,12 +447,12 @@ on_both!(those_of_the_embedded_feed_are_decided_anew_or_discarded, async |db: Da
     // As long as nothing was mended, a replay changes nothing.
     let admin = ADMIN.to_string();
     let all = ["dead-letters", "replay", "--all"];
-    assert_eq!(reaper.json(&all).await, json!({"replayed": 0, "setAsideAgain": 3}));
+    assert_eq!(reaper.json(&all).await, json!({"replayed": 0, "deadLetteredAgain": 3}));
     assert_eq!(reaper.json(&["dead-letters", "list"]).await.as_array().map(Vec::len), Some(3));
     db.execute(db.in_its_words("ALTER TABLE ledger DROP CONSTRAINT never", "DROP TRIGGER never")).await;
     let replay =
         ["dead-letters", "replay", "--reason", "poison", "--account", "1", "--as", "user1@account1.example"];
-    assert_eq!(reaper.json(&replay).await, json!({"replayed": 1, "setAsideAgain": 0}));
+    assert_eq!(reaper.json(&replay).await, json!({"replayed": 1, "deadLetteredAgain": 0}));
     assert_eq!(reaper.state(1, 3).await, "in_trash");
     assert_eq!(column(&reaper.json(&["dead-letters", "list"]).await, "id"), ["3", "1"]);
 

@@ -48,13 +48,13 @@ async fn due(db: &Database, enrollment: i64) -> DateTime<Utc> {
         "to_char(ready_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
         "ready_at",
     );
-    let sql = format!("SELECT {text} FROM waiting_enrollments WHERE enrollment_id = {enrollment}");
+    let sql = format!("SELECT {text} FROM pending_enrollments WHERE enrollment_id = {enrollment}");
     db.rows(&sql).await[0][0].parse().expect("a time")
 }
 
 /// Time goes by, as far as those are concerned that wait.
 async fn set_back(db: &Database) {
-    db.execute(&format!("UPDATE waiting_enrollments SET ready_at = '{}'", days_ago(1))).await;
+    db.execute(&format!("UPDATE pending_enrollments SET ready_at = '{}'", days_ago(1))).await;
 }
 
 on_both!(outside_of_its_windows_a_deletion_waits_and_passes_every_check_anew, async |db: Database| {
@@ -90,7 +90,7 @@ on_both!(outside_of_its_windows_a_deletion_waits_and_passes_every_check_anew, as
     for (enrollment, expected) in [(1, "deleted"), (2, "skipped: criteria_not_met"), (3, "deleted")] {
         assert_eq!(outcome(&reaper, enrollment).await, expected, "enrollment {enrollment}");
     }
-    assert_eq!(db.count("waiting_enrollments", "TRUE").await, 0);
+    assert_eq!(db.count("pending_enrollments", "TRUE").await, 0);
     assert_eq!(db.count("audit", "action = 'skip' AND actor = 'workflow:6' AND count = 1").await, 1);
 });
 

@@ -50,7 +50,7 @@ on_both!(an_explanation_names_every_check_and_what_each_filter_saw, async |db: D
     let criteria = checks.iter().find(|check| check["check"] == "criteria_are_met").unwrap();
     let filter = &criteria["filters"][0]["parts"][0]["parts"][0];
     assert_eq!(filter["at"], "$.enrollmentCriteria.listFilterBranch.filterBranches[0].filters[0]");
-    assert_eq!((&filter["saw"], &filter["verdict"]), (&json!("\"ADA\""), &json!("accepts")));
+    assert_eq!((&filter["actualValue"], &filter["verdict"]), (&json!("\"ADA\""), &json!("accepts")));
 
     for (account, workflow, contact, verdict, reason, first) in [
         ("1", "6", "11", "skip", "criteria_not_met", "criteria_are_met"),

@@ -36,7 +36,7 @@ async fn torn_off(store: Store, records: Vec<Value>, after: u64) {
 
 /// Lets what waits be looked at now.
 async fn look_again(db: &Database, reaper: &Reaper) {
-    db.execute("UPDATE waiting_enrollments SET ready_at = since").await;
+    db.execute("UPDATE pending_enrollments SET ready_at = since").await;
     reaper.decide(&[]).await;
 }
 
@@ -60,7 +60,7 @@ on_both!(enrollment_waits_for_the_unfinished_import_of_its_contact, async |db: D
         (awaited.map(Into::into), awaited.map(Into::into))
     );
     // However long nobody goes on with it.
-    db.execute(&format!("UPDATE waiting_enrollments SET since = '{}'", days_ago(9))).await;
+    db.execute(&format!("UPDATE pending_enrollments SET since = '{}'", days_ago(9))).await;
     look_again(&db, &reaper).await;
     assert_eq!(outcome(&reaper, 1).await, awaited);
     let explained = reaper.json(&["explain", "--account", "1", "--workflow", "6", "--contact", "2"]).await;

@@ -72,12 +72,12 @@ on_both!(a_pause_under_load_lets_nothing_through_and_loses_nothing_even_when_kil
     assert_eq!(db.count("ledger", "outcome = 'deleted'").await, 1_200);
     assert_eq!(db.count("trash_entries", "TRUE").await, 1_200);
     let audited = db.rows("SELECT CAST(sum(count) AS text) FROM audit WHERE action = 'trash'").await;
-    assert_eq!((audited[0][0].as_str(), db.count("waiting_enrollments", "TRUE").await), ("1200", 0));
+    assert_eq!((audited[0][0].as_str(), db.count("pending_enrollments", "TRUE").await), ("1200", 0));
     drop(workers);
 });
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pause_waits_for_the_batch_that_has_read_the_switches() {
+async fn a_pause_waits_for_the_batch_that_has_read_the_pauses() {
     let db = Database::postgres().await;
     let reaper = Reaper::new(&db).unguarded();
     with_contacts(&reaper, 1).await;

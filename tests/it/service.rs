@@ -269,7 +269,7 @@ async fn the_logs_of_a_whole_run_name_nobody_and_nothing_listens_beyond_loopback
     for line in logs.lines() {
         serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"));
     }
-    assert!(logs.contains("enrollment decided") && logs.contains("message set aside"), "{logs}");
+    assert!(logs.contains("enrollment decided") && logs.contains("message dead-lettered"), "{logs}");
     for secret in ["@account777", "Zebedee", "Quimby", "zebedee", "quimby"] {
         assert!(!logs.contains(secret), "{secret} is in the logs:\n{logs}");
     }

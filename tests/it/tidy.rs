@@ -63,6 +63,13 @@ const KEPT: [(&str, &str); 3] = [("sqlx", "store"), ("lapin", "broker"), ("lettr
 
 const MAIN_LINES: usize = 60;
 
+/// Words that say nothing to an engineer of the field. Names of items and headings of documents use the standard term instead.
+const NO_TERMS: [&str; 27] = [
+    "anybody", "brakes", "chance", "deed", "deeds", "doors", "goodbye", "halfway", "heard", "judged",
+    "ladder", "mistake", "mistakes", "nobody", "obstacle", "owe", "patience", "pile", "rooms", "rung",
+    "rungs", "silent", "somebody", "spend", "trouble", "troubles", "whoever",
+];
+
 #[test]
 fn imports_run_one_way_and_rooms_keep_their_libraries_to_themselves() {
     let complaints: Vec<String> = sources()
@@ -113,6 +120,55 @@ fn a_broken_rule_is_noticed() {
     }
     assert_eq!(missing_in_map("//! [`store`]\npub mod store;", &["attic".to_owned()]), ["attic"]);
     assert_eq!(missing_in_map("pub mod attic;", &["attic".to_owned()]), ["attic"], "declared, not explained");
+}
+
+#[test]
+fn names_and_headings_use_terms_of_the_field() {
+    let mut complaints = Vec::new();
+    for path in sources() {
+        let code = code_of(&fs::read_to_string(src().join(&path)).expect("a source file"));
+        complaints
+            .extend(items(&code).flat_map(no_terms).map(|word| format!("src/{}: {word}", path.display())));
+    }
+    for (path, page) in crate::documented::pages() {
+        let headings = page.lines().filter(|line| line.starts_with('#'));
+        complaints.extend(headings.flat_map(no_terms).map(|word| format!("{}: {word}", path.display())));
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+    for planted in ["pub async fn ask_whoever() {}", "enum DeedOrder { A }", "const PATIENCE: u8 = 1;"] {
+        assert_eq!(items(planted).flat_map(no_terms).count(), 1, "{planted}");
+    }
+    assert_eq!(no_terms("## Silent failures").len(), 1);
+    assert_eq!(
+        items("fn f(whoever: u8) { call(deed) }").flat_map(no_terms).count(),
+        0,
+        "no item is named so"
+    );
+}
+
+/// The names of the items that a source declares.
+fn items(code: &str) -> impl Iterator<Item = &str> {
+    const KEYWORDS: [&str; 8] = ["const", "enum", "fn", "mod", "static", "struct", "trait", "type"];
+    let mut words = code.split(|it: char| !it.is_alphanumeric() && it != '_').filter(|word| !word.is_empty());
+    std::iter::from_fn(move || {
+        words.find(|word| KEYWORDS.contains(word))?;
+        words.next()
+    })
+}
+
+/// The words of a name or a heading that are no terms.
+fn no_terms(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut after_lower = false;
+    for letter in name.chars() {
+        if !letter.is_alphanumeric() || (letter.is_uppercase() && after_lower) {
+            words.push(String::new());
+        }
+        after_lower = letter.is_lowercase();
+        words.last_mut().expect("a word").extend(letter.to_lowercase().filter(|it| it.is_alphanumeric()));
+    }
+    words.retain(|word| NO_TERMS.contains(&word.as_str()));
+    words
 }
 
 #[test]

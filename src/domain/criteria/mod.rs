@@ -161,8 +161,8 @@ impl Criteria {
         let verdict = self.judge(subject, Some(&mut parts));
         EvaluationTrace {
             at: self.at.clone(),
-            says: self.says.clone(),
-            saw: self.saw(subject),
+            description: self.says.clone(),
+            actual_value: self.saw(subject),
             verdict,
             parts,
         }

@@ -1,4 +1,4 @@
-//! The account of an evaluation: each part, what it saw, and its verdict.
+//! The trace of an evaluation: each part, the value it was evaluated with, and its verdict.
 
 use serde::Serialize;
 
@@ -8,13 +8,15 @@ use super::Truth;
 ///
 /// It holds values of the contact: it is for whoever asked, never for a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EvaluationTrace {
     /// Its place in the definition, as a JSON path.
     pub at: String,
-    /// What it asks, in words.
-    pub says: String,
+    /// The condition in words.
+    pub description: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub saw: Option<String>,
+    /// The value that it was evaluated with.
+    pub actual_value: Option<String>,
     pub verdict: Truth,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<EvaluationTrace>,

@@ -130,7 +130,7 @@ fn a_phone_number_is_found_with_and_without_its_country() {
 }
 
 #[test]
-fn what_identifies_nobody_stays() {
+fn text_without_an_identifier_stays() {
     for text in [
         "",
         "Zoë called",

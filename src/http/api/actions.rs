@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::input::{Count, Id, StrictJson, StrictPath, Text, Timestamp, present};
-use super::looks::require_super_admin;
 use super::problem::Problem;
+use super::resources::require_super_admin;
 use crate::domain::criteria::Filter;
 use crate::domain::dead_letter::Selection;
 use crate::http::auth::operator;
-use crate::http::limits::{JOB_TIMEOUT, patience};
+use crate::http::limits::{JOB_TIMEOUT, time_limit};
 use crate::operations::Operations;
 use crate::operations::retention::Stop;
 use crate::store::deletions;
@@ -195,7 +195,7 @@ pub async fn preview_restore(
     Extension(caller): Extension<Caller>,
     StrictJson(wish): StrictJson<Restore>,
 ) -> HandlerResult {
-    let preview = operations.preview_restore(&wanted(&caller, &wish)?, &patience()).await?;
+    let preview = operations.preview_restore(&wanted(&caller, &wish)?, &time_limit()).await?;
     Ok(Json(preview).into_response())
 }
 

@@ -6,8 +6,8 @@
 mod actions;
 pub mod input;
 mod lists;
-mod looks;
 mod problem;
+mod resources;
 
 use axum::extract::{Extension, Request, State as Shared};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -41,33 +41,33 @@ macro_rules! routes {
 
 routes! {
     get "/audit" [everything] => lists::audit,
-    get "/contacts/{contactId}" [contacts] => looks::contact,
+    get "/contacts/{contactId}" [contacts] => resources::contact,
     get "/dead-letters" [everything] => lists::dead_letters,
-    get "/dead-letters/{deadLetterId}" [everything] => looks::dead_letter,
+    get "/dead-letters/{deadLetterId}" [everything] => resources::dead_letter,
     post "/dead-letters/discard" => actions::discard,
     post "/dead-letters/replay" => actions::replay,
     post "/delete" => actions::delete,
     get "/enrollments" [contacts] => lists::enrollments,
-    get "/enrollments/{enrollmentId}" [contacts] => looks::enrollment,
+    get "/enrollments/{enrollmentId}" [contacts] => resources::enrollment,
     post "/erase" => actions::erase,
     post "/erase/preview" [contacts] => actions::preview_erasure,
     get "/erasures" [contacts] => lists::erasures,
-    get "/erasures/{erasureId}" [contacts] => looks::erasure,
-    get "/explain" [contacts] => looks::explain,
+    get "/erasures/{erasureId}" [contacts] => resources::erasure,
+    get "/explain" [contacts] => resources::explain,
     get "/holds" [contacts] => lists::holds,
     get "/legal-holds" [contacts] => lists::legal_holds,
     post "/legal-holds/lift" => actions::lift_legal_hold,
     post "/legal-holds/set" => actions::set_legal_hold,
     get "/openapi.json" => openapi,
-    get "/pages/company" [everything] => looks::company,
-    get "/pages/segment" [everything] => looks::segment,
-    get "/pages/timeline" [everything] => looks::timeline,
-    get "/pages/{name}" [everything] => looks::page,
+    get "/pages/company" [everything] => resources::company,
+    get "/pages/segment" [everything] => resources::segment,
+    get "/pages/timeline" [everything] => resources::timeline,
+    get "/pages/{name}" [everything] => resources::page,
     post "/pause" => actions::pause,
     post "/restore" => actions::restore,
     post "/restore/preview" [contacts] => actions::preview_restore,
     post "/resume" => actions::resume,
-    get "/retention" => looks::retention,
+    get "/retention" => resources::retention,
     post "/retention/dry-run" => actions::dry_run_retention,
     post "/retention/run" => actions::run_retention,
     get "/trash" [contacts] => lists::trash,
@@ -75,7 +75,7 @@ routes! {
     get "/workflows/{workflowId}/holds" [contacts] => lists::held_enrollments,
     post "/workflows/{workflowId}/holds/approve" => actions::approve,
     post "/workflows/{workflowId}/holds/reject" => actions::reject,
-    get "/workflows/{workflowId}/preview" [contacts] => looks::workflow_preview,
+    get "/workflows/{workflowId}/preview" [contacts] => resources::workflow_preview,
 }
 
 /// The API, behind the gate.

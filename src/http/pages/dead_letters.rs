@@ -18,13 +18,13 @@ const REPLAY_RATE: u32 = 500;
 
 pub async fn list(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let selection = Selection { account_id: Some(visit.account()), ..Selection::default() };
-    let before = asked.id("cursor").map_err(|says| visit.bad_request(says))?;
+    let selection = Selection { account_id: Some(ctx.account()), ..Selection::default() };
+    let before = asked.id("cursor").map_err(|says| ctx.bad_request(says))?;
     let letters = operations.dead_letters(&selection, before, ROWS + 1).await;
-    let mut letters = letters.map_err(|error| visit.operation_trouble(&error))?;
+    let mut letters = letters.map_err(|error| ctx.operation_error(&error))?;
     let goes_on = letters.len() > ROWS;
     letters.truncate(ROWS);
     let next = letters.last().filter(|_| goes_on);
@@ -36,13 +36,13 @@ pub async fn list(
     };
     let content = html! {
         p { "Messages whose body names this account, the newest first." }
-        (layout::table("Dead letters", &["set aside (UTC)", "reason", "tries", "detail", ""], &rows))
+        (layout::table("Dead letters", &["dead-lettered (UTC)", "reason", "attempts", "detail", ""], &rows))
         (layout::older(next))
-        @if !letters.is_empty() && visit.caller.may_delete(Scope::Many) {
-            (visit.form("/dead-letters/replay", &replay)?)
+        @if !letters.is_empty() && ctx.caller.may_delete(Scope::Many) {
+            (ctx.form("/dead-letters/replay", &replay)?)
         }
     };
-    Ok(layout::page(&visit, "Dead letters", Some("/dead-letters"), &content))
+    Ok(layout::page(&ctx, "Dead letters", Some("/dead-letters"), &content))
 }
 
 fn row(letter: &DeadLetter) -> Vec<Markup> {
@@ -56,18 +56,18 @@ fn row(letter: &DeadLetter) -> Vec<Markup> {
     ]
 }
 
-fn id(visit: &PageContext, fields: &Fields) -> Result<i64, PageError> {
-    fields.needed_id("id").map_err(|says| visit.bad_request(says))
+fn id(ctx: &PageContext, fields: &Fields) -> Result<i64, PageError> {
+    fields.needed_id("id").map_err(|says| ctx.bad_request(says))
 }
 
 pub async fn show(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let id = id(&visit, &asked)?;
-    let letter = operations.dead_letter(id, Some(visit.account())).await;
-    let (letter, body) = letter.map_err(|error| visit.operation_trouble(&error))?;
+    let id = id(&ctx, &asked)?;
+    let letter = operations.dead_letter(id, Some(ctx.account())).await;
+    let (letter, body) = letter.map_err(|error| ctx.operation_error(&error))?;
     let named = html! { input type="hidden" name="id" value=(letter.id); };
     let replay = html! { (named) button { "Replay it" } };
     let discard = html! { (named) (layout::confirm("discard", 1)) button.danger { "Discard it" } };
@@ -87,43 +87,43 @@ pub async fn show(
             Ok(text) => { pre tabindex="0" { (text) } }
             Err(_) => { p { (body.len()) " bytes that are no text" } }
         }
-        @if visit.caller.may_delete(Scope::Many) {
+        @if ctx.caller.may_delete(Scope::Many) {
             div.offers {
-                (visit.form("/dead-letters/replay", &replay)?)
-                (visit.form("/dead-letters/discard", &discard)?)
+                (ctx.form("/dead-letters/replay", &replay)?)
+                (ctx.form("/dead-letters/discard", &discard)?)
             }
         }
     };
-    Ok(layout::page(&visit, "Dead letter", Some("/dead-letters"), &content))
+    Ok(layout::page(&ctx, "Dead letter", Some("/dead-letters"), &content))
 }
 
 pub async fn replay(
     Shared(operations): Shared<Operations>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
 ) -> PageResult {
-    let ids = if fields.text("all").is_some() { Vec::new() } else { vec![id(&visit, &fields)?] };
-    let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
-    let replayed = operations.replay_dead_letters(&selection, &visit.operator(), REPLAY_RATE).await;
-    let replayed = replayed.map_err(|error| visit.operation_trouble(&error))?;
-    Ok(done(&visit, &format!("{} replayed: they are decided anew.", replayed.replayed)))
+    let ids = if fields.text("all").is_some() { Vec::new() } else { vec![id(&ctx, &fields)?] };
+    let selection = Selection { ids, account_id: Some(ctx.account()), reason: None };
+    let replayed = operations.replay_dead_letters(&selection, &ctx.operator(), REPLAY_RATE).await;
+    let replayed = replayed.map_err(|error| ctx.operation_error(&error))?;
+    Ok(done(&ctx, &format!("{} replayed: they are decided anew.", replayed.replayed)))
 }
 
 pub async fn discard(
     Shared(operations): Shared<Operations>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
 ) -> PageResult {
-    let confirm = fields.confirm().map_err(|says| visit.bad_request(says))?;
-    let ids = vec![id(&visit, &fields)?];
-    let selection = Selection { ids, account_id: Some(visit.account()), reason: None };
-    let discarded = operations.discard_dead_letters(&selection, &visit.operator(), confirm).await;
-    discarded.map_err(|error| visit.operation_trouble(&error))?;
-    Ok(done(&visit, "It is discarded for good."))
+    let confirm = fields.confirm().map_err(|says| ctx.bad_request(says))?;
+    let ids = vec![id(&ctx, &fields)?];
+    let selection = Selection { ids, account_id: Some(ctx.account()), reason: None };
+    let discarded = operations.discard_dead_letters(&selection, &ctx.operator(), confirm).await;
+    discarded.map_err(|error| ctx.operation_error(&error))?;
+    Ok(done(&ctx, "It is discarded for good."))
 }
 
-fn done(visit: &PageContext, says: &str) -> Page {
+fn done(ctx: &PageContext, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/dead-letters" { "Back to the dead letters" } }
     };
-    layout::page(visit, "Done", Some("/dead-letters"), &content)
+    layout::page(ctx, "Done", Some("/dead-letters"), &content)
 }

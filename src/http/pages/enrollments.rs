@@ -17,10 +17,10 @@ const ROWS: usize = 50;
 
 pub async fn list(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.bad_request(says);
+    let mistake = |says: String| ctx.bad_request(says);
     let workflow_id = asked.id("workflow").map_err(mistake)?;
     let outcome = asked.text("outcome").filter(|text| OUTCOMES.contains(text)).map(str::to_owned);
     let reason = asked.bounded_text("reason").map_err(mistake)?;
@@ -30,7 +30,7 @@ pub async fn list(
         ("reason", reason.clone()),
     ];
     let filter = Filter {
-        account_id: Some(visit.account()),
+        account_id: Some(ctx.account()),
         workflow_id,
         outcome,
         reason,
@@ -38,8 +38,7 @@ pub async fn list(
         limit: i64::try_from(ROWS + 1).unwrap_or(i64::MAX),
         ..Filter::default()
     };
-    let mut rows =
-        operations.store.enrollments(&filter).await.map_err(|error| visit.store_trouble(&error))?;
+    let mut rows = operations.store.enrollments(&filter).await.map_err(|error| ctx.store_error(&error))?;
     let goes_on = rows.len() > ROWS;
     rows.truncate(ROWS);
     let next = rows.last().filter(|_| goes_on);
@@ -70,7 +69,7 @@ pub async fn list(
             button { "Explain" }
         }
     };
-    Ok(layout::page(&visit, "Enrollments", Some("/enrollments"), &content))
+    Ok(layout::page(&ctx, "Enrollments", Some("/enrollments"), &content))
 }
 
 fn row(row: &EnrollmentRow) -> Vec<Markup> {
@@ -95,15 +94,15 @@ fn words(reason: Option<&str>) -> String {
 
 pub async fn show(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     Path(enrollment): Path<String>,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
     let id =
-        parse_id_text(&enrollment).ok_or_else(|| visit.bad_request("An enrollment is named by its id."))?;
-    let action = asked.id("action").map_err(|says| visit.bad_request(says))?;
-    let row = operations.enrollment(visit.account(), id, action).await;
-    let row = row.map_err(|error| visit.operation_trouble(&error))?;
+        parse_id_text(&enrollment).ok_or_else(|| ctx.bad_request("An enrollment is named by its id."))?;
+    let action = asked.id("action").map_err(|says| ctx.bad_request(says))?;
+    let row = operations.enrollment(ctx.account(), id, action).await;
+    let row = row.map_err(|error| ctx.operation_error(&error))?;
     let explain = format!("/explain?workflow={}&contact={}", row.workflow_id, row.contact_id);
     let content = html! {
         dl.facts {
@@ -116,19 +115,19 @@ pub async fn show(
         }
         p { a.button href=(explain) { "Explain: would it be deleted now?" } }
     };
-    Ok(layout::page(&visit, &format!("Enrollment {id}"), Some("/enrollments"), &content))
+    Ok(layout::page(&ctx, &format!("Enrollment {id}"), Some("/enrollments"), &content))
 }
 
 pub async fn explain(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.bad_request(says);
+    let mistake = |says: String| ctx.bad_request(says);
     let workflow = asked.needed_id("workflow").map_err(mistake)?;
     let contact = asked.needed_id("contact").map_err(mistake)?;
-    let explanation = operations.explain(visit.account(), workflow, contact).await;
-    let explanation = explanation.map_err(|error| visit.operation_trouble(&error))?;
+    let explanation = operations.explain(ctx.account(), workflow, contact).await;
+    let explanation = explanation.map_err(|error| ctx.operation_error(&error))?;
     let content = html! {
         p {
             "Workflow " (workflow) " and contact " (layout::contact(&contact.to_string(), None)) ": "
@@ -146,7 +145,7 @@ pub async fn explain(
             }
         }
     };
-    Ok(layout::page(&visit, "Explain", Some("/enrollments"), &content))
+    Ok(layout::page(&ctx, "Explain", Some("/enrollments"), &content))
 }
 
 /// Each part under the one it belongs to.
@@ -156,8 +155,8 @@ fn filters(seen: &[EvaluationTrace]) -> Markup {
             ul {
                 @for part in seen {
                     li {
-                        strong { (part.verdict.as_str()) } " " (part.says)
-                        @if let Some(saw) = &part.saw { span.aside { " [" (saw) "]" } }
+                        strong { (part.verdict.as_str()) } " " (part.description)
+                        @if let Some(value) = &part.actual_value { span.aside { " [" (value) "]" } }
                         (filters(&part.parts))
                     }
                 }

@@ -21,12 +21,12 @@ const RECEIPTS: i64 = 50;
 
 pub async fn ask(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    refuse_others(&visit)?;
-    let receipts = operations.store.erasures(visit.account(), None, RECEIPTS).await;
-    let receipts = receipts.map_err(|error| visit.store_trouble(&error))?;
+    refuse_others(&ctx)?;
+    let receipts = operations.store.erasures(ctx.account(), None, RECEIPTS).await;
+    let receipts = receipts.map_err(|error| ctx.store_error(&error))?;
     let look = html! {
         (layout::field("contact", "Contact", asked.text("contact"), Some("By its id")))
         (layout::field("email", "Or an e-mail address", None,
@@ -41,39 +41,39 @@ pub async fn ask(
     let rows: Vec<Vec<Markup>> = receipts.iter().map(row).collect();
     let content = html! {
         p { "Everything of a person goes at once and for good. It cannot be undone." }
-        (visit.form("/erase/look", &look)?)
+        (ctx.form("/erase/look", &look)?)
         h2 { "Receipts" }
         (layout::table("Receipts of erasures", &["receipt", "contact", "erased (UTC)", "by user"], &rows))
     };
-    Ok(layout::page(&visit, "Erase", Some("/erase"), &content))
+    Ok(layout::page(&ctx, "Erase", Some("/erase"), &content))
 }
 
 /// Only users who may erase are shown whom an erasure would take.
-fn refuse_others(visit: &PageContext) -> Result<(), PageError> {
-    if visit.caller.may_erase() {
+fn refuse_others(ctx: &PageContext) -> Result<(), PageError> {
+    if ctx.caller.may_erase() {
         return Ok(());
     }
     let (right, all) = (Right::PermanentlyDelete.title(), Right::SuperAdmin.title());
-    Err(visit.trouble(StatusCode::FORBIDDEN, format!("Erasing takes the permission {right} or {all}.")))
+    Err(ctx.error(StatusCode::FORBIDDEN, format!("Erasing takes the permission {right} or {all}.")))
 }
 
-fn target(visit: &PageContext, fields: &Fields) -> Result<ErasureTarget, PageError> {
-    let mistake = |says: String| visit.bad_request(says);
+fn target(ctx: &PageContext, fields: &Fields) -> Result<ErasureTarget, PageError> {
+    let mistake = |says: String| ctx.bad_request(says);
     match (fields.id("contact").map_err(mistake)?, fields.bounded_text("email").map_err(mistake)?) {
         (Some(contact), None) => Ok(ErasureTarget::Contact(contact)),
         (None, Some(address)) => Ok(ErasureTarget::Address(address)),
-        _ => Err(visit.bad_request("Name a contact by its id, or an e-mail address, and not both.")),
+        _ => Err(ctx.bad_request("Name a contact by its id, or an e-mail address, and not both.")),
     }
 }
 
 pub async fn preview(
     Shared(operations): Shared<Operations>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
 ) -> PageResult {
-    refuse_others(&visit)?;
-    let target = target(&visit, &fields)?;
-    let preview = operations.preview_erasure(visit.account(), &visit.user(), &target).await;
-    let preview = preview.map_err(|error| visit.operation_trouble(&error))?;
+    refuse_others(&ctx)?;
+    let target = target(&ctx, &fields)?;
+    let preview = operations.preview_erasure(ctx.account(), &ctx.user(), &target).await;
+    let preview = preview.map_err(|error| ctx.operation_error(&error))?;
     let held = preview.contacts.iter().any(|it| it.legal_hold.is_some());
     let erase = html! {
         @match &target {
@@ -120,10 +120,10 @@ pub async fn preview(
         @if held {
             p.notice { "A contact under a legal hold cannot be erased. Lift the hold first." }
         } @else {
-            (visit.form("/erase", &erase)?)
+            (ctx.form("/erase", &erase)?)
         }
     };
-    Ok(layout::page(&visit, "Erase for good?", Some("/erase"), &content))
+    Ok(layout::page(&ctx, "Erase for good?", Some("/erase"), &content))
 }
 
 /// Records by category.
@@ -142,12 +142,12 @@ fn categories(caption: &str, categories: &[CategoryEffect]) -> Markup {
 
 pub async fn erase(
     Shared(operations): Shared<Operations>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
 ) -> PageResult {
-    let target = target(&visit, &fields)?;
-    let confirm = fields.confirm().map_err(|says| visit.bad_request(says))?;
-    let erased = operations.erase(visit.account(), &visit.user(), &target, confirm).await;
-    let erased = erased.map_err(|error| visit.operation_trouble(&error))?;
+    let target = target(&ctx, &fields)?;
+    let confirm = fields.confirm().map_err(|says| ctx.bad_request(says))?;
+    let erased = operations.erase(ctx.account(), &ctx.user(), &target, confirm).await;
+    let erased = erased.map_err(|error| ctx.operation_error(&error))?;
     let content = html! {
         p.notice.good role="status" {
             "Done. The receipts stay"
@@ -159,18 +159,18 @@ pub async fn erase(
         }
         @for receipt in &erased.receipts { (one(receipt)) }
     };
-    Ok(layout::page(&visit, "Erased", Some("/erase"), &content))
+    Ok(layout::page(&ctx, "Erased", Some("/erase"), &content))
 }
 
 pub async fn receipt(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     Path(erasure): Path<String>,
 ) -> PageResult {
-    let id = parse_id_text(&erasure).ok_or_else(|| visit.bad_request("A receipt is named by its id."))?;
-    let receipt = operations.erasure(visit.account(), id).await;
-    let receipt = receipt.map_err(|error| visit.operation_trouble(&error))?;
-    Ok(layout::page(&visit, &format!("Receipt {id}"), Some("/erase"), &one(&receipt)))
+    let id = parse_id_text(&erasure).ok_or_else(|| ctx.bad_request("A receipt is named by its id."))?;
+    let receipt = operations.erasure(ctx.account(), id).await;
+    let receipt = receipt.map_err(|error| ctx.operation_error(&error))?;
+    Ok(layout::page(&ctx, &format!("Receipt {id}"), Some("/erase"), &one(&receipt)))
 }
 
 fn one(receipt: &Receipt) -> Markup {

@@ -19,12 +19,12 @@ const ROWS: i64 = 200;
 /// Held enrollments on a page.
 const HELD: usize = 100;
 
-pub async fn holds(Shared(operations): Shared<Operations>, visit: PageContext) -> PageResult {
-    let filter = Filter { account_id: Some(visit.account()), limit: ROWS, ..Filter::default() };
-    let held = operations.store.holds(&filter).await.map_err(|error| visit.store_trouble(&error))?;
-    let overview = operations.store.overview(visit.account(), 0).await;
-    let overview = overview.map_err(|error| visit.store_trouble(&error))?;
-    let rules = visit.caller.may_delete(Scope::Many);
+pub async fn holds(Shared(operations): Shared<Operations>, ctx: PageContext) -> PageResult {
+    let filter = Filter { account_id: Some(ctx.account()), limit: ROWS, ..Filter::default() };
+    let held = operations.store.holds(&filter).await.map_err(|error| ctx.store_error(&error))?;
+    let overview = operations.store.overview(ctx.account(), 0).await;
+    let overview = overview.map_err(|error| ctx.store_error(&error))?;
+    let rules = ctx.caller.may_delete(Scope::Many);
     let row = |it: &Held| {
         let reason = it.reason.replace('_', " ");
         let whom = html! {
@@ -46,32 +46,32 @@ pub async fn holds(Shared(operations): Shared<Operations>, visit: PageContext) -
         }
         (layout::table("Held enrollments", &["workflow", "why", "how many", "since (UTC)", ""], &rows))
         @if rules {
-            @for it in held.iter().filter(|it| it.reason == "volume_guard") { (rulings(&visit, it)?) }
-            (switch(&visit, &overview)?)
+            @for it in held.iter().filter(|it| it.reason == "volume_guard") { (rulings(&ctx, it)?) }
+            (switch(&ctx, &overview)?)
         }
     };
-    Ok(layout::page(&visit, "Holds", Some("/holds"), &content))
+    Ok(layout::page(&ctx, "Holds", Some("/holds"), &content))
 }
 
 /// Whom an approval would delete, and why it would spare the others.
 pub async fn held(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.bad_request(says);
+    let mistake = |says: String| ctx.bad_request(says);
     let workflow = asked.needed_id("workflow").map_err(mistake)?;
     let after = asked.held_cursor().map_err(mistake)?.unwrap_or_default();
-    let rows = operations.held_enrollments((visit.account(), workflow), after, HELD + 1).await;
-    let mut rows = rows.map_err(|error| visit.operation_trouble(&error))?;
+    let rows = operations.held_enrollments((ctx.account(), workflow), after, HELD + 1).await;
+    let mut rows = rows.map_err(|error| ctx.operation_error(&error))?;
     let goes_on = rows.len() > HELD;
     rows.truncate(HELD);
     let kept = [("workflow", Some(workflow.to_string()))];
     let next = rows.last().filter(|_| goes_on);
     let next = next.map(|last| layout::with_cursor("/holds/show", &kept, &held_cursor(last.place)));
     let contacts: Vec<i64> = rows.iter().filter_map(|it| it.contact_id.parse().ok()).collect();
-    let names = operations.store.names(visit.account(), &contacts).await;
-    let names = names.map_err(|error| visit.store_trouble(&error))?;
+    let names = operations.store.names(ctx.account(), &contacts).await;
+    let names = names.map_err(|error| ctx.store_error(&error))?;
     let explain = format!("/explain?workflow={workflow}&contact=");
     let row = |it: &HeldEnrollment| {
         let name = it.contact_id.parse().ok().and_then(|id: i64| names.get(&id));
@@ -92,10 +92,10 @@ pub async fn held(
         (layout::further(next, "More →"))
         p { a href="/holds" { "Back to the holds" } }
     };
-    Ok(layout::page(&visit, &format!("Workflow {workflow}, held by the guard"), Some("/holds"), &content))
+    Ok(layout::page(&ctx, &format!("Workflow {workflow}, held by the guard"), Some("/holds"), &content))
 }
 
-fn rulings(visit: &PageContext, held: &Held) -> Result<Markup, PageError> {
+fn rulings(ctx: &PageContext, held: &Held) -> Result<Markup, PageError> {
     let count = u64::try_from(held.count).unwrap_or_default();
     let ruling = |verb: &str, label: &str| {
         let content = html! {
@@ -103,7 +103,7 @@ fn rulings(visit: &PageContext, held: &Held) -> Result<Markup, PageError> {
             (layout::confirm(&format!("{verb}-{}", held.workflow_id), count))
             button { (label) }
         };
-        visit.form(&format!("/holds/{verb}"), &content)
+        ctx.form(&format!("/holds/{verb}"), &content)
     };
     Ok(html! {
         h2 { "Workflow " (held.workflow_id) ", held by the guard" }
@@ -111,13 +111,13 @@ fn rulings(visit: &PageContext, held: &Held) -> Result<Markup, PageError> {
     })
 }
 
-fn switch(visit: &PageContext, overview: &Overview) -> Result<Markup, PageError> {
+fn switch(ctx: &PageContext, overview: &Overview) -> Result<Markup, PageError> {
     let which = |path: &str, workflow: Option<i64>, label: &str| {
         let content = html! {
             @if let Some(workflow) = workflow { input type="hidden" name="workflow" value=(workflow); }
             button { (label) }
         };
-        visit.form(path, &content)
+        ctx.form(path, &content)
     };
     let of_one = html! {
         (layout::labelled("pause-workflow", "workflow", "Workflow"))
@@ -132,7 +132,7 @@ fn switch(visit: &PageContext, overview: &Overview) -> Result<Markup, PageError>
             @for workflow in &overview.paused_workflows {
                 (which("/resume", Some(*workflow), &format!("Resume workflow {workflow}"))?)
             }
-            (visit.form("/pause", &of_one)?)
+            (ctx.form("/pause", &of_one)?)
         }
     })
 }
@@ -147,47 +147,47 @@ pub async fn reject(operations: Shared<Operations>, sent: VerifiedForm) -> PageR
 
 async fn rule(
     Shared(operations): Shared<Operations>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
     ruling: HoldResolution,
 ) -> PageResult {
-    let mistake = |says: String| visit.bad_request(says);
+    let mistake = |says: String| ctx.bad_request(says);
     let workflow = fields.needed_id("workflow").map_err(mistake)?;
     let confirm = fields.confirm().map_err(mistake)?;
-    let of = (visit.account(), workflow);
-    let ruled = operations.resolve_holds(of, ruling, confirm, &visit.operator()).await;
-    ruled.map_err(|error| visit.operation_trouble(&error))?;
+    let of = (ctx.account(), workflow);
+    let ruled = operations.resolve_holds(of, ruling, confirm, &ctx.operator()).await;
+    ruled.map_err(|error| ctx.operation_error(&error))?;
     let says = match ruling {
         HoldResolution::Approve => "approved, and decided anew within 5 seconds.",
         HoldResolution::Reject => "rejected, and skipped.",
     };
     let (held, are) = (counted(confirm, "enrollment"), verb(confirm, "is", "are"));
-    Ok(done(&visit, &format!("{held} of workflow {workflow} {are} {says}")))
+    Ok(done(&ctx, &format!("{held} of workflow {workflow} {are} {says}")))
 }
 
-fn done(visit: &PageContext, says: &str) -> Page {
+fn done(ctx: &PageContext, says: &str) -> Page {
     let content = html! {
         p.notice.good role="status" { (says) }
         p { a href="/holds" { "Back to the holds" } }
     };
-    layout::page(visit, "Done", Some("/holds"), &content)
+    layout::page(ctx, "Done", Some("/holds"), &content)
 }
 
 fn scope(sent: &VerifiedForm) -> Result<pauses::Scope, PageError> {
-    let workflow_id = sent.fields.id("workflow").map_err(|says| sent.visit.bad_request(says))?;
-    Ok(pauses::Scope { account_id: Some(sent.visit.account()), workflow_id })
+    let workflow_id = sent.fields.id("workflow").map_err(|says| sent.ctx.bad_request(says))?;
+    Ok(pauses::Scope { account_id: Some(sent.ctx.account()), workflow_id })
 }
 
 pub async fn pause(Shared(operations): Shared<Operations>, sent: VerifiedForm) -> PageResult {
-    let (scope, visit) = (scope(&sent)?, sent.visit);
-    let paused = operations.pause(scope, &visit.operator()).await;
-    paused.map_err(|error| visit.operation_trouble(&error))?;
-    Ok(done(&visit, &format!("Paused: {scope}. No workflow of it deletes until it is resumed.")))
+    let (scope, ctx) = (scope(&sent)?, sent.ctx);
+    let paused = operations.pause(scope, &ctx.operator()).await;
+    paused.map_err(|error| ctx.operation_error(&error))?;
+    Ok(done(&ctx, &format!("Paused: {scope}. No workflow of it deletes until it is resumed.")))
 }
 
 pub async fn resume(Shared(operations): Shared<Operations>, sent: VerifiedForm) -> PageResult {
-    let (scope, visit) = (scope(&sent)?, sent.visit);
-    let resumed = operations.store.resume(scope, &visit.operator()).await;
-    let resumed = resumed.map_err(|error| visit.store_trouble(&error))?;
+    let (scope, ctx) = (scope(&sent)?, sent.ctx);
+    let resumed = operations.store.resume(scope, &ctx.operator()).await;
+    let resumed = resumed.map_err(|error| ctx.store_error(&error))?;
     let still = if resumed.still_paused { " A wider pause is still in force." } else { "" };
-    Ok(done(&visit, &format!("Resumed: {scope}.{still}")))
+    Ok(done(&ctx, &format!("Resumed: {scope}.{still}")))
 }

@@ -22,9 +22,8 @@ impl IntoResponse for Page {
 pub type PageResult = Result<Page, PageError>;
 
 /// Where the pages are; those that a user has no use for are not offered.
-fn nav_links(visit: &PageContext) -> Vec<(&'static str, &'static str)> {
-    let (contacts, all) =
-        (visit.caller.may_view(Over::Type(CONTACT)), visit.caller.may_view(Over::Everything));
+fn nav_links(ctx: &PageContext) -> Vec<(&'static str, &'static str)> {
+    let (contacts, all) = (ctx.caller.may_view(Over::Type(CONTACT)), ctx.caller.may_view(Over::Everything));
     let places = [
         ("/", "Overview", all),
         ("/trash", "Trash", contacts),
@@ -32,18 +31,18 @@ fn nav_links(visit: &PageContext) -> Vec<(&'static str, &'static str)> {
         ("/holds", "Holds", contacts),
         ("/dead-letters", "Dead letters", all),
         ("/legal-holds", "Legal holds", contacts),
-        ("/erase", "Erase", contacts && visit.caller.may_erase()),
-        ("/retention", "Retention", visit.caller.is_super_admin()),
+        ("/erase", "Erase", contacts && ctx.caller.may_erase()),
+        ("/retention", "Retention", ctx.caller.is_super_admin()),
         ("/audit", "Audit", all),
     ];
     places.into_iter().filter(|(.., offered)| *offered).map(|(path, name, _)| (path, name)).collect()
 }
 
 /// A page of somebody; `at` is its place in the navigation.
-pub fn page(visit: &PageContext, title: &str, at: Option<&str>, content: &Markup) -> Page {
+pub fn page(ctx: &PageContext, title: &str, at: Option<&str>, content: &Markup) -> Page {
     // Without a form the button would do nothing: that takes the system's random bytes, which are always there.
-    let logout = visit.form("/logout", &html! { button.plain { "Log out" } }).unwrap_or_default();
-    let places = nav_links(visit);
+    let logout = ctx.form("/logout", &html! { button.plain { "Log out" } }).unwrap_or_default();
+    let places = nav_links(ctx);
     document(
         title,
         &html! {
@@ -51,7 +50,7 @@ pub fn page(visit: &PageContext, title: &str, at: Option<&str>, content: &Markup
             header {
                 div.who {
                     strong { "contact-reaper" }
-                    span { (visit.caller.account_name) " · " (visit.caller.email) }
+                    span { (ctx.caller.account_name) " · " (ctx.caller.email) }
                     (logout)
                 }
                 @if !places.is_empty() {

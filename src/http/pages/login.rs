@@ -75,10 +75,10 @@ pub async fn begin(
 pub async fn end(
     Shared(operations): Shared<Operations>,
     headers: HeaderMap,
-    VerifiedForm { visit, .. }: VerifiedForm,
+    VerifiedForm { ctx, .. }: VerifiedForm,
 ) -> Result<Response, PageError> {
-    let ended = operations.store.end_session(&visit.session).await;
-    ended.map_err(|error| visit.store_trouble(&error))?;
+    let ended = operations.store.end_session(&ctx.session).await;
+    ended.map_err(|error| ctx.store_error(&error))?;
     Ok(([(header::SET_COOKIE, cookie(&headers, "", 0))], Redirect::to("/login")).into_response())
 }
 

@@ -3,6 +3,7 @@
 //! A session comes from a token. Whatever changes something is a form that was made for this session and this path, and is
 //! taken once. Every page takes the permission View. What a user may not do is not offered; whether it may be done is asked by the transaction that does it.
 
+mod audit;
 mod dead_letters;
 mod enrollments;
 mod erase;
@@ -11,10 +12,10 @@ mod holds;
 mod layout;
 mod legal_holds;
 mod login;
-mod lookups;
 mod overview;
 mod plot;
 mod restore;
+mod retention;
 pub mod session;
 mod trash;
 
@@ -65,9 +66,9 @@ pub fn router(operations: Operations, gate: Authenticator) -> Router {
         .route("/dead-letters/show", get(dead_letters::show))
         .route("/dead-letters/replay", post(dead_letters::replay))
         .route("/dead-letters/discard", post(dead_letters::discard))
-        .route("/retention", get(lookups::retention))
-        .route("/retention/run", post(lookups::run))
-        .route("/audit", get(lookups::audit))
+        .route("/retention", get(retention::page))
+        .route("/retention/run", post(retention::run))
+        .route("/audit", get(audit::page))
         .route_layer(from_fn(everything));
     let pages = of_contacts
         .merge(of_the_account)
@@ -85,8 +86,8 @@ pub fn router(operations: Operations, gate: Authenticator) -> Router {
 /// Lets whoever has a session through; anybody else is asked for a token, and learns nothing of what is there.
 async fn require_session(Shared(gate): Shared<Authenticator>, mut request: Request, next: Next) -> Response {
     match PageContext::of(&gate, request.headers()).await {
-        Ok(visit) => {
-            request.extensions_mut().insert(visit);
+        Ok(ctx) => {
+            request.extensions_mut().insert(ctx);
             next.run(request).await
         }
         Err(trouble) => trouble.into_response(),
@@ -94,24 +95,24 @@ async fn require_session(Shared(gate): Shared<Authenticator>, mut request: Reque
 }
 
 /// Lets users through who may read contacts: each of these pages shows some.
-async fn contacts(visit: PageContext, request: Request, next: Next) -> Response {
-    view(&visit, Over::Type(CONTACT), request, next).await
+async fn contacts(ctx: PageContext, request: Request, next: Next) -> Response {
+    view(&ctx, Over::Type(CONTACT), request, next).await
 }
 
 /// Lets users through who may read whatever the account has.
-async fn everything(visit: PageContext, request: Request, next: Next) -> Response {
-    view(&visit, Over::Everything, request, next).await
+async fn everything(ctx: PageContext, request: Request, next: Next) -> Response {
+    view(&ctx, Over::Everything, request, next).await
 }
 
-async fn view(visit: &PageContext, over: Over<'_>, request: Request, next: Next) -> Response {
-    match may_view(&visit.caller, over) {
+async fn view(ctx: &PageContext, over: Over<'_>, request: Request, next: Next) -> Response {
+    match may_view(&ctx.caller, over) {
         Ok(()) => next.run(request).await,
-        Err(says) => visit.trouble(StatusCode::FORBIDDEN, says).into_response(),
+        Err(says) => ctx.error(StatusCode::FORBIDDEN, says).into_response(),
     }
 }
 
-async fn unknown(visit: PageContext) -> PageError {
-    visit.trouble(StatusCode::NOT_FOUND, "There is no such page.")
+async fn unknown(ctx: PageContext) -> PageError {
+    ctx.error(StatusCode::NOT_FOUND, "There is no such page.")
 }
 
 async fn style() -> impl IntoResponse {

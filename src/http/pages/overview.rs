@@ -14,9 +14,9 @@ use crate::store::overview::{AFTERWARDS, Hour, Overview};
 /// How far back the plots go.
 const HOURS: i32 = 24;
 
-pub async fn show(Shared(operations): Shared<Operations>, visit: PageContext) -> PageResult {
-    let overview = operations.store.overview(visit.account(), HOURS).await;
-    let overview = overview.map_err(|error| visit.store_trouble(&error))?;
+pub async fn show(Shared(operations): Shared<Operations>, ctx: PageContext) -> PageResult {
+    let overview = operations.store.overview(ctx.account(), HOURS).await;
+    let overview = overview.map_err(|error| ctx.store_error(&error))?;
     let content = html! {
         (notices(&overview))
         dl.numbers {
@@ -28,7 +28,7 @@ pub async fn show(Shared(operations): Shared<Operations>, visit: PageContext) ->
         }
         (plots(&overview.hours))
     };
-    Ok(layout::page(&visit, "Overview", Some("/"), &content))
+    Ok(layout::page(&ctx, "Overview", Some("/"), &content))
 }
 
 fn notices(overview: &Overview) -> Markup {

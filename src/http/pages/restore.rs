@@ -8,13 +8,13 @@ use super::form_fields::Fields;
 use super::layout::{self, PageResult};
 use super::session::{PageContext, PageQuery, VerifiedForm};
 use crate::domain::time::{SpokenTime, format_time};
-use crate::http::limits::patience;
+use crate::http::limits::time_limit;
 use crate::operations::Operations;
 use crate::store::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
 
 /// What is asked to come back: contacts, or what a workflow deleted since a time.
-fn wanted(visit: &PageContext, fields: &Fields) -> Result<Request, super::PageError> {
-    let mistake = |says: String| visit.bad_request(says);
+fn wanted(ctx: &PageContext, fields: &Fields) -> Result<Request, super::PageError> {
+    let mistake = |says: String| ctx.bad_request(says);
     let contacts = fields.ids("contact").map_err(mistake)?;
     let workflow = fields.id("workflow").map_err(mistake)?;
     let now = Utc::now();
@@ -22,24 +22,24 @@ fn wanted(visit: &PageContext, fields: &Fields) -> Result<Request, super::PageEr
     let wanted = match (workflow, since) {
         (Some(workflow_id), Some(Some(since))) => RestoreSelection::DeletedBy { workflow_id, since },
         (None, None) if !contacts.is_empty() => RestoreSelection::contacts(&contacts),
-        (None, None) => return Err(visit.bad_request("No contact was picked: go back and pick some.")),
+        (None, None) => return Err(ctx.bad_request("No contact was picked: go back and pick some.")),
         _ => {
             return Err(
-                visit.bad_request("Name a workflow and a time such as 1h (ago), or 2026-11-21 10:00 (UTC).")
+                ctx.bad_request("Name a workflow and a time such as 1h (ago), or 2026-11-21 10:00 (UTC).")
             );
         }
     };
-    Ok(Request { account_id: visit.account(), user: visit.user(), wanted })
+    Ok(Request { account_id: ctx.account(), user: ctx.user(), wanted })
 }
 
 pub async fn preview(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let request = wanted(&visit, &asked)?;
-    let preview = operations.preview_restore(&request, &patience()).await;
-    let preview = preview.map_err(|error| visit.operation_trouble(&error))?;
+    let request = wanted(&ctx, &asked)?;
+    let preview = operations.preview_restore(&request, &time_limit()).await;
+    let preview = preview.map_err(|error| ctx.operation_error(&error))?;
     let restore = html! {
         @match &request.wanted {
             RestoreSelection::Contacts(ids) => {
@@ -54,9 +54,9 @@ pub async fn preview(
     };
     let content = html! {
         (summary(&preview))
-        @if preview.restorable > 0 { (visit.form("/restore", &restore)?) }
+        @if preview.restorable > 0 { (ctx.form("/restore", &restore)?) }
     };
-    Ok(layout::page(&visit, "Preview of a restore", Some("/trash"), &content))
+    Ok(layout::page(&ctx, "Preview of a restore", Some("/trash"), &content))
 }
 
 fn summary(preview: &Preview) -> Markup {
@@ -108,11 +108,11 @@ fn refused(refused: &[Refused]) -> Markup {
 
 pub async fn restore(
     Shared(operations): Shared<Operations>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
 ) -> PageResult {
-    let request = wanted(&visit, &fields)?;
+    let request = wanted(&ctx, &fields)?;
     let (report, ended) = operations.restore(&request, &mut |_| {}).await;
-    ended.map_err(|error| visit.operation_trouble(&error))?;
+    ended.map_err(|error| ctx.operation_error(&error))?;
     let content = html! {
         p.notice.good role="status" { (report.restored.len()) " restored, " (report.refused.len()) " refused." }
         @if !report.restored.is_empty() {
@@ -126,5 +126,5 @@ pub async fn restore(
         }
         (refused(&report.refused))
     };
-    Ok(layout::page(&visit, "Restored", Some("/trash"), &content))
+    Ok(layout::page(&ctx, "Restored", Some("/trash"), &content))
 }

@@ -86,7 +86,7 @@ pub fn from_here(headers: &HeaderMap) -> Result<(), Foreign> {
 }
 
 impl PageContext {
-    /// The visit that a request belongs to.
+    /// The session that a request belongs to.
     pub async fn of(gate: &Authenticator, headers: &HeaderMap) -> Result<Self, PageError> {
         let session = session_of(headers).ok_or(PageError::AuthError)?;
         match gate.by_session(&session).await {
@@ -98,7 +98,7 @@ impl PageContext {
         }
     }
 
-    /// The account, which is all that a visit reaches.
+    /// The account, which is all that a session reaches.
     pub fn account(&self) -> i64 {
         self.caller.account_id
     }
@@ -114,7 +114,7 @@ impl PageContext {
 
     /// A form that this session may send to a path, once.
     pub fn form(&self, path: &str, content: &Markup) -> Result<Markup, PageError> {
-        let seal = issue_csrf_token(&self.session, path).map_err(|error| self.store_trouble(&error))?;
+        let seal = issue_csrf_token(&self.session, path).map_err(|error| self.store_error(&error))?;
         Ok(html! {
             form method="post" action=(path) {
                 input type="hidden" name="form" value=(seal);
@@ -123,16 +123,16 @@ impl PageContext {
         })
     }
 
-    pub fn trouble(&self, status: StatusCode, says: impl Into<String>) -> PageError {
+    pub fn error(&self, status: StatusCode, says: impl Into<String>) -> PageError {
         PageError::Inside(Box::new((status, self.clone(), says.into())))
     }
 
     /// What was typed is not what it must be.
     pub fn bad_request(&self, says: impl Into<String>) -> PageError {
-        self.trouble(StatusCode::BAD_REQUEST, says)
+        self.error(StatusCode::BAD_REQUEST, says)
     }
 
-    pub fn store_trouble(&self, error: &StoreError) -> PageError {
+    pub fn store_error(&self, error: &StoreError) -> PageError {
         let status = match error {
             StoreError::Forbidden(_) => StatusCode::FORBIDDEN,
             StoreError::NotFound(_) => StatusCode::NOT_FOUND,
@@ -144,18 +144,18 @@ impl PageContext {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };
-        self.trouble(status, error.to_string())
+        self.error(status, error.to_string())
     }
 
-    pub fn operation_trouble(&self, error: &operations::Error) -> PageError {
+    pub fn operation_error(&self, error: &operations::Error) -> PageError {
         let status = match error {
-            operations::Error::Store(error) => return self.store_trouble(error),
+            operations::Error::Store(error) => return self.store_error(error),
             operations::Error::Usage(_) => StatusCode::BAD_REQUEST,
             operations::Error::NotFound(_) => StatusCode::NOT_FOUND,
             operations::Error::Refused(_) => StatusCode::CONFLICT,
             operations::Error::Failed(_) | operations::Error::TooLong(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        self.trouble(status, error.to_string())
+        self.error(status, error.to_string())
     }
 }
 
@@ -164,7 +164,7 @@ pub struct PageQuery(pub Fields);
 
 /// A form that was made for this session and this path, and is sent for the first time.
 pub struct VerifiedForm {
-    pub visit: PageContext,
+    pub ctx: PageContext,
     pub fields: Fields,
 }
 
@@ -188,18 +188,18 @@ impl<S: Send + Sync> FromRequest<S> for VerifiedForm {
     type Rejection = PageError;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, PageError> {
-        let visit = request.extensions().get::<PageContext>().cloned().ok_or(PageError::AuthError)?;
+        let ctx = request.extensions().get::<PageContext>().cloned().ok_or(PageError::AuthError)?;
         if let Err(foreign) = from_here(request.headers()) {
-            return Err(visit.trouble(StatusCode::FORBIDDEN, foreign.says(FORGED)));
+            return Err(ctx.error(StatusCode::FORBIDDEN, foreign.says(FORGED)));
         }
         let path = request.uri().path().to_owned();
-        let fields = fields(&request).map_err(|(status, says)| visit.trouble(status, says))?;
+        let fields = fields(&request).map_err(|(status, says)| ctx.error(status, says))?;
         let form = fields.text("form").unwrap_or_default();
-        let taken = visit.store.consume_csrf_token(&visit.session, &path, form).await;
-        match taken.map_err(|error| visit.store_trouble(&error))? {
-            CsrfCheck::Accepted => Ok(Self { visit, fields }),
-            CsrfCheck::Replayed => Err(visit.trouble(StatusCode::CONFLICT, SENT_BEFORE)),
-            CsrfCheck::Forged => Err(visit.trouble(StatusCode::FORBIDDEN, FORGED)),
+        let taken = ctx.store.consume_csrf_token(&ctx.session, &path, form).await;
+        match taken.map_err(|error| ctx.store_error(&error))? {
+            CsrfCheck::Accepted => Ok(Self { ctx, fields }),
+            CsrfCheck::Replayed => Err(ctx.error(StatusCode::CONFLICT, SENT_BEFORE)),
+            CsrfCheck::Forged => Err(ctx.error(StatusCode::FORBIDDEN, FORGED)),
         }
     }
 }
@@ -227,9 +227,9 @@ impl IntoResponse for PageError {
         match self {
             Self::AuthError => Redirect::to("/login").into_response(),
             Self::Inside(inside) => {
-                let (status, visit, says) = *inside;
+                let (status, ctx, says) = *inside;
                 let content = html! { p.notice.bad role="alert" { (says) } };
-                (status, layout::page(&visit, "Not done", None, &content)).into_response()
+                (status, layout::page(&ctx, "Not done", None, &content)).into_response()
             }
             Self::Early(status, says) => {
                 let content = html! { h1 { "Not now" } p.notice.bad role="alert" { (says) } };

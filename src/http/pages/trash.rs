@@ -19,21 +19,21 @@ const ROWS: i64 = 50;
 
 pub async fn list(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    let mistake = |says: String| visit.bad_request(says);
+    let mistake = |says: String| ctx.bad_request(says);
     let search = asked.bounded_text("search").map_err(mistake)?;
     let workflow_id = asked.id("workflow").map_err(mistake)?;
     let filter = Filter {
-        account_id: Some(visit.account()),
+        account_id: Some(ctx.account()),
         workflow_id,
         search: search.as_deref().map(Search::parse).transpose().map_err(mistake)?,
         after: asked.cursor().map_err(mistake)?,
         limit: ROWS,
         ..Filter::default()
     };
-    let page = operations.store.trash(&filter).await.map_err(|error| visit.store_trouble(&error))?;
+    let page = operations.store.trash(&filter).await.map_err(|error| ctx.store_error(&error))?;
     let looked_at_many = page.next.is_some() && i64::try_from(page.rows.len()).is_ok_and(|rows| rows < ROWS);
     let kept = [("search", search.clone()), ("workflow", workflow_id.map(|id| id.to_string()))];
     let next = page.next.map(|place| layout::with_cursor("/trash", &kept, &cursor(place)));
@@ -43,12 +43,12 @@ pub async fn list(
             (layout::field("workflow", "Deleted by workflow", kept[1].1.as_deref(), None))
             button { "Search" }
         }
-        (entries(&operations, &visit, &page.rows).await?)
+        (entries(&operations, &ctx, &page.rows).await?)
         @if looked_at_many { p { "These are of the 5,000 entries that were looked at. The search goes on with older ones." } }
         (layout::older(next))
         (undo())
     };
-    Ok(layout::page(&visit, "Trash", Some("/trash"), &content))
+    Ok(layout::page(&ctx, "Trash", Some("/trash"), &content))
 }
 
 /// What a workflow should not have deleted comes back at once.
@@ -69,13 +69,13 @@ fn undo() -> Markup {
 /// The entries, each to be picked by whoever may restore it.
 async fn entries(
     operations: &Operations,
-    visit: &PageContext,
+    ctx: &PageContext,
     rows: &[TrashRow],
 ) -> Result<Markup, super::PageError> {
     let ids: Vec<i64> = rows.iter().filter_map(|row| parse_id_text(&row.contact_id)).collect();
-    let names = operations.store.names(visit.account(), &ids).await;
-    let names = names.map_err(|error| visit.store_trouble(&error))?;
-    let picks = visit.caller.may_delete(Scope::One) || visit.caller.may_delete(Scope::Many);
+    let names = operations.store.names(ctx.account(), &ids).await;
+    let names = names.map_err(|error| ctx.store_error(&error))?;
+    let picks = ctx.caller.may_delete(Scope::One) || ctx.caller.may_delete(Scope::Many);
     let row = |row: &TrashRow| {
         let name = parse_id_text(&row.contact_id).and_then(|id| names.get(&id));
         let pick = html! {
@@ -105,14 +105,14 @@ async fn entries(
 
 pub async fn contact(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     Path(contact): Path<String>,
 ) -> PageResult {
-    let id = parse_id_text(&contact).ok_or_else(|| visit.bad_request("A contact is named by its id."))?;
-    let view = operations.store.contact(visit.account(), id).await;
-    let view = view.map_err(|error| visit.store_trouble(&error))?;
-    let hold = operations.store.legal_hold(visit.account(), id).await;
-    let hold = hold.map_err(|error| visit.store_trouble(&error))?;
+    let id = parse_id_text(&contact).ok_or_else(|| ctx.bad_request("A contact is named by its id."))?;
+    let view = operations.store.contact(ctx.account(), id).await;
+    let view = view.map_err(|error| ctx.store_error(&error))?;
+    let hold = operations.store.legal_hold(ctx.account(), id).await;
+    let hold = hold.map_err(|error| ctx.store_error(&error))?;
     let content = html! {
         p { "State: " strong { (view.state.replace('_', " ")) } }
         @if let Some(entry) = &view.trash {
@@ -122,11 +122,11 @@ pub async fn contact(
                 (layout::time(entry["purgeAt"].as_str().unwrap_or_default())) " on."
             }
         }
-        (offers(&visit, &view)?)
-        @if view.trash.is_some() || view.state == "live" { (legal_holds::of_contact(&visit, &view.id, hold.as_ref())?) }
+        (offers(&ctx, &view)?)
+        @if view.trash.is_some() || view.state == "live" { (legal_holds::of_contact(&ctx, &view.id, hold.as_ref())?) }
         (facts(&view))
     };
-    Ok(layout::page(&visit, &format!("Contact {id}"), Some("/trash"), &content))
+    Ok(layout::page(&ctx, &format!("Contact {id}"), Some("/trash"), &content))
 }
 
 fn facts(view: &ContactView) -> Markup {
@@ -145,9 +145,9 @@ fn facts(view: &ContactView) -> Markup {
 }
 
 /// What this user may do with it.
-fn offers(visit: &PageContext, view: &ContactView) -> Result<Markup, super::PageError> {
+fn offers(ctx: &PageContext, view: &ContactView) -> Result<Markup, super::PageError> {
     let (live, in_trash) = (view.state == "live", view.state == "in_trash");
-    let deletes = visit.caller.may_delete(Scope::One);
+    let deletes = ctx.caller.may_delete(Scope::One);
     let delete = html! {
         input type="hidden" name="contact" value=(view.id);
         (layout::confirm("delete", 1))
@@ -155,9 +155,9 @@ fn offers(visit: &PageContext, view: &ContactView) -> Result<Markup, super::Page
     };
     Ok(html! {
         div.offers {
-            @if deletes && live { (visit.form("/delete", &delete)?) }
+            @if deletes && live { (ctx.form("/delete", &delete)?) }
             @if deletes && in_trash { a.button href={ "/restore?contact=" (view.id) } { "Preview the restore" } }
-            @if visit.caller.may_erase() && (live || in_trash) {
+            @if ctx.caller.may_erase() && (live || in_trash) {
                 a.button.danger href={ "/erase?contact=" (view.id) } { "Erase for good…" }
             }
         }
@@ -166,22 +166,22 @@ fn offers(visit: &PageContext, view: &ContactView) -> Result<Markup, super::Page
 
 pub async fn delete(
     Shared(operations): Shared<Operations>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
 ) -> PageResult {
-    let mistake = |says: String| visit.bad_request(says);
+    let mistake = |says: String| ctx.bad_request(says);
     let contact = fields.needed_id("contact").map_err(mistake)?;
     let request = Request {
-        account_id: visit.account(),
-        user: visit.user(),
+        account_id: ctx.account(),
+        user: ctx.user(),
         selection: Selection::Picked { contacts: [contact].into(), segment_id: None },
         confirm: fields.confirm().map_err(mistake)?,
     };
     let deleted = operations.delete(&request, &mut |_| {}).await;
-    deleted.map_err(|error| visit.operation_trouble(&error))?;
+    deleted.map_err(|error| ctx.operation_error(&error))?;
     let content = html! {
         p.notice.good role="status" {
             "Contact " a href={ "/contacts/" (contact) } { (contact) } " is in the trash, restorable for 90 days."
         }
     };
-    Ok(layout::page(&visit, "Deleted", Some("/trash"), &content))
+    Ok(layout::page(&ctx, "Deleted", Some("/trash"), &content))
 }

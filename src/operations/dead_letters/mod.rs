@@ -31,7 +31,7 @@ pub struct Replayed {
     pub replayed: usize,
     /// Decided, and set aside once more; null where the queue of enrollments will tell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub set_aside_again: Option<usize>,
+    pub dead_lettered_again: Option<usize>,
 }
 
 /// What is to be done with dead letters, for whom.

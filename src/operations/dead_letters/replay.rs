@@ -43,7 +43,7 @@ async fn publish_all(
         }
         tempo.keep(replays.removed()).await;
     }
-    Ok(Replayed { replayed: replays.removed(), set_aside_again: None })
+    Ok(Replayed { replayed: replays.removed(), dead_lettered_again: None })
 }
 
 /// Decides them here and now, as the service would.
@@ -65,7 +65,7 @@ pub async fn decide(
         tempo.keep(seen).await;
     }
     let replayed = replays.removed();
-    Ok(Replayed { replayed, set_aside_again: Some(seen.saturating_sub(replayed)) })
+    Ok(Replayed { replayed, dead_lettered_again: Some(seen.saturating_sub(replayed)) })
 }
 
 /// The letters of an order, oldest first, page by page.

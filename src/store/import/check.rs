@@ -41,7 +41,7 @@ pub(super) struct Checked {
 }
 
 /// A mistake of the file as a whole: its line, and what it is.
-type Mistake = (u64, String);
+type RecordError = (u64, String);
 
 pub(super) async fn check(
     store: &Store,
@@ -86,7 +86,7 @@ fn at_line(line: u64, place: &str, problem: &str) -> StoreError {
     StoreError::Refused(format!("line {line}: {place}: {problem}; nothing was imported"))
 }
 
-fn refuse(mistake: Option<Mistake>) -> Result<(), StoreError> {
+fn refuse(mistake: Option<RecordError>) -> Result<(), StoreError> {
     mistake.map_or(Ok(()), |(line, problem)| {
         Err(StoreError::Refused(format!("line {line}: {problem}; nothing was imported")))
     })
@@ -222,7 +222,7 @@ impl<'a> Check<'a> {
     }
 
     /// The first account that the file names and neither it nor the store has, or else the first such contact; by line.
-    async fn absent(&mut self) -> Result<Option<Mistake>, StoreError> {
+    async fn absent(&mut self) -> Result<Option<RecordError>, StoreError> {
         let (brought, named) = (take(&mut self.brought)?, take(&mut self.named)?);
         let mut brought = brought.rows().peekable();
         let (mut account, mut contact) = (None, None);
@@ -388,8 +388,8 @@ fn pass_to(rows: &mut Peekable<Rows<'_, 2>>, key: [i64; 2]) -> Result<bool, Stor
 }
 
 /// The first line that gives a contact an address which another live contact has at the end of the file.
-fn contested(claims: &Sorted<5>) -> std::io::Result<Option<Mistake>> {
-    let mut mistake: Option<Mistake> = None;
+fn contested(claims: &Sorted<5>) -> std::io::Result<Option<RecordError>> {
+    let mut mistake: Option<RecordError> = None;
     let mut first: Option<[i64; 5]> = None;
     for claim in claims.rows() {
         let claim = claim?;

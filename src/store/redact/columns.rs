@@ -123,7 +123,7 @@ pub const WORDS: [Words; 21] = {
         &[ACCOUNT, ("email_key", Text), ("status", Text)], &[("subscription_id", Prose)], Addresses),
     words((Category::Suppressions, "suppression", "address_hashes"), &[],
         &[ACCOUNT, ("hash", Text), ("status", Text)], &[("subscription_id", Prose)], Addresses),
-    words((Category::Workflows, "enrollment", "waiting_events"), &["enrollment_id"],
+    words((Category::Workflows, "enrollment", "pending_events"), &["enrollment_id"],
         &[ACCOUNT, ("enrollment_id", Int), ("action_id", Int)], &[("event", Prose)], Owned),
     words((Category::ContactData, "contact", "contacts"), &["contact_id"],
         &[ACCOUNT, ("contact_id", Int)], &[("properties", Json), ("history", Json)], Reported),
@@ -298,5 +298,5 @@ pub const NO_WORDS: [(&str, &[&str]); 40] = [
     ("owed_redactions", &["table_name", "identifiers"]),
     ("unfinished_imports", &["source"]),
     ("users", &["email_key", "permissions"]),
-    ("waiting_enrollments", &["reason"]),
+    ("pending_enrollments", &["reason"]),
 ];

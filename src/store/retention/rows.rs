@@ -103,7 +103,7 @@ pub(super) const fn of(target: Target) -> Rows {
              'guard.tripped')",
         ),
         Target::DeadLetters => rows("dead_letters", &["dead_letter_id"], "at", ALL),
-        Target::Waiting(_) => rows("waiting_enrollments", &["enrollment_id", "action_id"], "ready_at", ALL),
+        Target::Waiting(_) => rows("pending_enrollments", &["enrollment_id", "action_id"], "ready_at", ALL),
     }
 }
 

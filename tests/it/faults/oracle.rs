@@ -107,7 +107,7 @@ async fn check_deeds(database: &Database, deleted: &Deleted, known: i64) {
         counts, [deletions; 5],
         "open entries, all entries, audit, guard, live contacts against deletions"
     );
-    for table in ["waiting_enrollments", "waiting_events"] {
+    for table in ["pending_enrollments", "pending_events"] {
         assert_eq!(database.count(table, "TRUE").await, 0, "{table}");
     }
 }

@@ -97,7 +97,7 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
     // What is left out is the whole account; null is a mistake.
     let null = json!({"workflowId": null});
     assert_eq!(scene.post(&token, "/pause", &null).await.status, 400);
-    assert_eq!(scene.db.count("switches", "TRUE").await, 0);
+    assert_eq!(scene.db.count("pauses", "TRUE").await, 0);
     for path in [
         "/trash?limit=0",
         "/trash?limit=1001",
@@ -330,9 +330,6 @@ on_both!(
         let audit = scene.get(&stranger, "/audit?limit=1000").await.json();
         assert!(audit.as_array().unwrap().iter().all(|row| row["accountId"] == "2"), "{audit}");
         assert_eq!(scene.db.count("contacts", "deleted_at IS NOT NULL").await, 1);
-        assert_eq!(
-            scene.db.count("gone_contacts", "TRUE").await + scene.db.count("switches", "TRUE").await,
-            0
-        );
+        assert_eq!(scene.db.count("gone_contacts", "TRUE").await + scene.db.count("pauses", "TRUE").await, 0);
     }
 );

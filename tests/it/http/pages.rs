@@ -111,7 +111,7 @@ on_both!(everything_is_done_by_the_forms_that_the_pages_offer, async |db: Databa
     browser.send("/holds", "/pause", &[]).await;
     assert!(browser.get("/").await.body.contains("Deletes by workflows are paused"));
     browser.send("/holds", "/resume", &[]).await;
-    assert_eq!(scene.db.count("switches", "TRUE").await, 0);
+    assert_eq!(scene.db.count("pauses", "TRUE").await, 0);
 
     for (page, says) in [
         // Contacts 1 and 2 by the workflow; of those held it rejected two; two are back and one is erased.

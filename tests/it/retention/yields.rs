@@ -19,7 +19,7 @@ async fn a_purge_waits_until_the_enrollments_are_through() {
     let reaper = with(&db, &records).await.fed_by(&broker);
     db.execute(&format!("INSERT INTO job_runs (job, first_seen) VALUES ('purge_trash', '{}')", days_ago(2)))
         .await;
-    let reaper = reaper.setting("scheduler.jitter", "0s").setting("scheduler.max_waiting_enrollments", "0");
+    let reaper = reaper.setting("scheduler.jitter", "0s").setting("scheduler.max_pending_enrollments", "0");
     let reaper = reaper.setting("pipeline.batch_size", "1").setting("pipeline.prefetch", "2");
     // What is decided cannot be committed, and the queue stands.
     let mut lock = PgConnection::connect(db.url()).await.expect("a connection");

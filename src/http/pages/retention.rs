@@ -1,4 +1,4 @@
-//! What is of the service as a whole, and what everybody did: the scheduled jobs, the audit.
+//! The scheduled retention jobs.
 
 use axum::extract::{Extension, State as Shared};
 use axum::http::StatusCode;
@@ -7,28 +7,21 @@ use serde_json::Value;
 
 use super::layout::{self, PageResult};
 use super::session::{PageContext, PageQuery, VerifiedForm};
-use crate::http::api::input::cursor;
 use crate::http::limits::JOB_TIMEOUT;
 use crate::operations::Operations;
 use crate::operations::retention::{Report, Stop};
-use crate::store::read::{AuditRow, Filter};
 
-/// Deeds on a page.
-const ROWS: usize = 50;
-/// Ids that are written out of a deed's.
-const IDS: usize = 8;
-
-pub async fn retention(
+pub async fn page(
     Shared(operations): Shared<Operations>,
-    visit: PageContext,
+    ctx: PageContext,
     PageQuery(asked): PageQuery,
 ) -> PageResult {
-    if !visit.caller.is_super_admin() {
+    if !ctx.caller.is_super_admin() {
         let says = "The scheduled jobs are of all accounts: seeing them takes the permission Super admin.";
-        return Err(visit.trouble(StatusCode::FORBIDDEN, says));
+        return Err(ctx.error(StatusCode::FORBIDDEN, says));
     }
     let jobs = operations.retention_status().await;
-    let jobs = jobs.map_err(|error| visit.operation_trouble(&error))?;
+    let jobs = jobs.map_err(|error| ctx.operation_error(&error))?;
     let rows: Vec<Vec<Markup>> = jobs.iter().map(job).collect();
     let headings =
         ["job", "last run", "ended", "deleted", "next run", "due", "failing", "held", "oldest overdue"];
@@ -38,12 +31,12 @@ pub async fn retention(
             input type="hidden" name="dry-run" value="yes";
             button { "What would a run delete now?" }
         }
-        @if asked.text("dry-run").is_some() { (dry_run(&operations, &visit).await?) }
+        @if asked.text("dry-run").is_some() { (dry_run(&operations, &ctx).await?) }
         h2 { "Run one now" }
         p { "It removes for good what is due, of all accounts, and does not wait for its next run." }
-        div.offers { (visit.form("/retention/run", &run_form(&jobs))?) }
+        div.offers { (ctx.form("/retention/run", &run_form(&jobs))?) }
     };
-    Ok(layout::page(&visit, "Retention", Some("/retention"), &content))
+    Ok(layout::page(&ctx, "Retention", Some("/retention"), &content))
 }
 
 fn run_form(jobs: &[Value]) -> Markup {
@@ -64,13 +57,12 @@ fn run_form(jobs: &[Value]) -> Markup {
 pub async fn run(
     Shared(operations): Shared<Operations>,
     Extension(stop): Extension<Stop>,
-    VerifiedForm { visit, fields }: VerifiedForm,
+    VerifiedForm { ctx, fields }: VerifiedForm,
 ) -> PageResult {
-    let job = fields.bounded_text("job").map_err(|says| visit.bad_request(says))?.unwrap_or_default();
-    let by = (visit.account(), &visit.operator());
+    let job = fields.bounded_text("job").map_err(|says| ctx.bad_request(says))?.unwrap_or_default();
+    let by = (ctx.account(), &ctx.operator());
     let report = operations.run_job(&job, by, JOB_TIMEOUT, &stop).await;
-    let Report { deleted, remaining, failed, .. } =
-        report.map_err(|error| visit.operation_trouble(&error))?;
+    let Report { deleted, remaining, failed, .. } = report.map_err(|error| ctx.operation_error(&error))?;
     let content = html! {
         p.notice.good role="status" { (job.replace('_', " ")) ": " (deleted) " removed, " (remaining) " still due." }
         @if failed > 0 {
@@ -78,7 +70,7 @@ pub async fn run(
         }
         p { a href="/retention" { "Back to the scheduled jobs" } }
     };
-    Ok(layout::page(&visit, "Done", Some("/retention"), &content))
+    Ok(layout::page(&ctx, "Done", Some("/retention"), &content))
 }
 
 fn job(job: &Value) -> Vec<Markup> {
@@ -102,9 +94,9 @@ fn job(job: &Value) -> Vec<Markup> {
     ]
 }
 
-async fn dry_run(operations: &Operations, visit: &PageContext) -> Result<Markup, super::PageError> {
+async fn dry_run(operations: &Operations, ctx: &PageContext) -> Result<Markup, super::PageError> {
     let reports = operations.dry_run_retention(None).await;
-    let reports = reports.map_err(|error| visit.operation_trouble(&error))?;
+    let reports = reports.map_err(|error| ctx.operation_error(&error))?;
     let row = |report: &Report| {
         let estimate = report.estimate.map(|it| (it.batches, it.estimated_seconds)).unwrap_or_default();
         vec![
@@ -121,40 +113,4 @@ async fn dry_run(operations: &Operations, visit: &PageContext) -> Result<Markup,
         p role="status" { "Nothing was written." }
         (layout::table("Dry run", &["job", "due", "held", "batches", "would take"], &rows))
     })
-}
-
-pub async fn audit(
-    Shared(operations): Shared<Operations>,
-    visit: PageContext,
-    PageQuery(asked): PageQuery,
-) -> PageResult {
-    let filter = Filter {
-        account_id: Some(visit.account()),
-        after: asked.cursor().map_err(|says| visit.bad_request(says))?,
-        limit: i64::try_from(ROWS + 1).unwrap_or(i64::MAX),
-        ..Filter::default()
-    };
-    let mut rows = operations.store.audit(&filter).await.map_err(|error| visit.store_trouble(&error))?;
-    let goes_on = rows.len() > ROWS;
-    rows.truncate(ROWS);
-    let next = rows.last().filter(|_| goes_on);
-    let next = next.map(|last| layout::with_cursor("/audit", &[], &cursor(last.place)));
-    let cells: Vec<Vec<Markup>> = rows.iter().map(audit_row).collect();
-    let content = html! {
-        (layout::table("Who did what", &["at (UTC)", "who", "did", "how many", "to which"], &cells))
-        (layout::older(next))
-    };
-    Ok(layout::page(&visit, "Audit", Some("/audit"), &content))
-}
-
-fn audit_row(row: &AuditRow) -> Vec<Markup> {
-    let more = row.ids.len().saturating_sub(IDS);
-    let ids = row.ids[..row.ids.len().min(IDS)].join(", ");
-    vec![
-        layout::time(&row.at),
-        html! { (row.actor) },
-        html! { (row.action.replace('_', " ")) },
-        html! { (row.count) },
-        html! { (ids) @if more > 0 { span.aside { " and " (more) " more" } } },
-    ]
 }

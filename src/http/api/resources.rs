@@ -8,12 +8,12 @@ use serde_json::json;
 
 use super::input::{Id, StrictPath, StrictQuery, Text};
 use super::problem::Problem;
-use crate::http::limits::patience;
+use crate::http::limits::time_limit;
 use crate::operations::{Operations, dead_letters, pages};
 use crate::store::tokens::Caller;
 
 /// What a handler answers.
-type Answer = Result<Response, Problem>;
+type HandlerResult = Result<Response, Problem>;
 
 /// No parameters at all.
 #[derive(Debug, Deserialize)]
@@ -50,7 +50,7 @@ pub async fn contact(
     Extension(caller): Extension<Caller>,
     StrictPath(Id(contact)): StrictPath<Id>,
     StrictQuery(NoParams {}): StrictQuery<NoParams>,
-) -> Answer {
+) -> HandlerResult {
     Ok(Json(operations.store.contact(caller.account_id, contact).await?).into_response())
 }
 
@@ -58,7 +58,7 @@ pub async fn company(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictQuery(OneId { id }): StrictQuery<OneId>,
-) -> Answer {
+) -> HandlerResult {
     Ok(Json(operations.page(caller.account_id, "company", None, Some(id.0)).await?).into_response())
 }
 
@@ -66,7 +66,7 @@ pub async fn segment(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictQuery(OneId { id }): StrictQuery<OneId>,
-) -> Answer {
+) -> HandlerResult {
     Ok(Json(operations.page(caller.account_id, "segment", None, Some(id.0)).await?).into_response())
 }
 
@@ -74,7 +74,7 @@ pub async fn timeline(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictQuery(OneRecord { object }): StrictQuery<OneRecord>,
-) -> Answer {
+) -> HandlerResult {
     let record = pages::record(&object.0).map_err(Problem::malformed)?;
     Ok(Json(operations.page(caller.account_id, "timeline", Some(record), None).await?).into_response())
 }
@@ -85,7 +85,7 @@ pub async fn page(
     Extension(caller): Extension<Caller>,
     StrictPath(Text(name)): StrictPath<Text>,
     StrictQuery(NoParams {}): StrictQuery<NoParams>,
-) -> Answer {
+) -> HandlerResult {
     Ok(Json(operations.page(caller.account_id, &name, None, None).await?).into_response())
 }
 
@@ -94,7 +94,7 @@ pub async fn enrollment(
     Extension(caller): Extension<Caller>,
     StrictPath(Id(enrollment)): StrictPath<Id>,
     StrictQuery(asked): StrictQuery<WhichAction>,
-) -> Answer {
+) -> HandlerResult {
     let action = asked.action.map(|id| id.0);
     Ok(Json(operations.enrollment(caller.account_id, enrollment, action).await?).into_response())
 }
@@ -104,7 +104,7 @@ pub async fn erasure(
     Extension(caller): Extension<Caller>,
     StrictPath(Id(erasure)): StrictPath<Id>,
     StrictQuery(NoParams {}): StrictQuery<NoParams>,
-) -> Answer {
+) -> HandlerResult {
     Ok(Json(operations.erasure(caller.account_id, erasure).await?).into_response())
 }
 
@@ -112,7 +112,7 @@ pub async fn explain(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictQuery(ExplainQuery { workflow, contact }): StrictQuery<ExplainQuery>,
-) -> Answer {
+) -> HandlerResult {
     Ok(Json(operations.explain(caller.account_id, workflow.0, contact.0).await?).into_response())
 }
 
@@ -121,8 +121,8 @@ pub async fn workflow_preview(
     Extension(caller): Extension<Caller>,
     StrictPath(Id(workflow)): StrictPath<Id>,
     StrictQuery(NoParams {}): StrictQuery<NoParams>,
-) -> Answer {
-    let preview = operations.preview_workflow(caller.account_id, workflow, &mut patience()).await?;
+) -> HandlerResult {
+    let preview = operations.preview_workflow(caller.account_id, workflow, &mut time_limit()).await?;
     Ok(Json(preview).into_response())
 }
 
@@ -131,7 +131,7 @@ pub async fn dead_letter(
     Extension(caller): Extension<Caller>,
     StrictPath(Id(id)): StrictPath<Id>,
     StrictQuery(NoParams {}): StrictQuery<NoParams>,
-) -> Answer {
+) -> HandlerResult {
     let (letter, body) = operations.dead_letter(id, Some(caller.account_id)).await?;
     Ok(Json(dead_letters::whole(&letter, &body)).into_response())
 }
@@ -140,7 +140,7 @@ pub async fn retention(
     Shared(operations): Shared<Operations>,
     Extension(caller): Extension<Caller>,
     StrictQuery(NoParams {}): StrictQuery<NoParams>,
-) -> Answer {
+) -> HandlerResult {
     require_super_admin(&caller)?;
     Ok(Json(json!({ "jobs": operations.retention_status().await? })).into_response())
 }
