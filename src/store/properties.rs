@@ -195,7 +195,7 @@ impl Sources {
         if !emails.is_empty() {
             let sql = format!(
                 "SELECT e.account_id, e.contact_id, e.email_key, e.email FROM {contacts} JOIN contact_emails e \
-                 ON e.account_id = b.account_id AND e.contact_id = b.contact_id \
+                 ON e.account_id = b.account_id AND e.contact_id = b.contact_id AND e.exclusive \
                  ORDER BY e.account_id, e.contact_id, e.email_key"
             );
             for row in tx.rows(&sql, args![ids(&emails)]).await? {
@@ -254,7 +254,9 @@ impl Sources {
             // A stage that nobody came to may be misspelt; and of whom no transition is kept, or not this one, may
             // have come to it all the same.
             Served::StageDate(stage) => {
-                (stages(record).next().is_none() || self.stages.contains_key(&key))
+                let is_stage_known = !record.is_partial || record.properties.contains_key(STAGE);
+                is_stage_known
+                    && (stages(record).next().is_none() || self.stages.contains_key(&key))
                     && !had_stage(record, stage)
                     && self.kept_stages.contains(&(key.0, stage.to_owned()))
             }

@@ -297,7 +297,7 @@ async fn events(
         let wanted = asked.get(&account_id).is_some_and(|asks| asks.events.contains(&event_type));
         if let Some(around) = found.get_mut(&(account_id, contact_id)).filter(|_| wanted) {
             let properties: serde_json::Map<String, serde_json::Value> = row.json("properties")?;
-            around.events.push(CustomEvent::new(event_type, row.time("occurred_at")?, texts(&properties)));
+            around.events.push(CustomEvent::told(event_type, row.time("occurred_at")?, properties.iter()));
         }
     }
     Ok(())

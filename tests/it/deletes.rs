@@ -189,6 +189,12 @@ on_both!(a_wrong_number_deletes_nothing_and_names_both, async |db: Database| {
     db.assert_unchanged_since(&before).await;
 });
 
+/// A negation of what holds of no contact.
+fn within(negation: &str) -> Value {
+    let nothing = json!({"filterType": "CONSTANT", "shouldAccept": false});
+    branch("OR", &[branch("AND", &[branch(negation, &[], &[nothing])], &[])], &[])
+}
+
 on_both!(a_filter_that_asks_nothing_or_is_not_understood_deletes_nobody, async |db: Database| {
     let reaper = world(&db).await;
     let dir = TempDir::new();
@@ -220,6 +226,9 @@ on_both!(a_filter_that_asks_nothing_or_is_not_understood_deletes_nobody, async |
             "$.filterBranches[0]:",
         ),
         (misspelt, "$:"),
+        // Each accepts every contact.
+        (within("NOT_ANY"), "$:"),
+        (within("NOT_ALL"), "$:"),
     ] {
         let file = filter(&dir, &asked);
         for count in ["0", "2", "6"] {

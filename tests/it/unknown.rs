@@ -508,3 +508,74 @@ on_both!(who_was_taken_out_of_a_workflow_by_the_trash_did_not_come_through, asyn
     assert_eq!(decided(&reaper, event(1, 21, 1, 1)).await, UNKNOWN);
     assert_eq!(decided(&reaper, event(1, 21, 2, 2)).await, "deleted", "it came through");
 });
+
+on_both!(list_or_object_in_an_event_is_compared_with_nothing, async |db: Database| {
+    let premium = |operator: &str| {
+        let operation = json!({"operationType": "ENUMERATION", "operator": operator, "values": ["premium"],
+            "includeObjectsWithNoValueSet": false});
+        json!({"filterType": "PROPERTY", "property": "plan", "operation": operation})
+    };
+    let mut not_completed = unified("6-1", "HAS_NOT_COMPLETED");
+    not_completed["filters"] = json!([premium("IS_ANY_OF")]);
+    let mut trigger = unified("6-1", "HAS_COMPLETED");
+    trigger["filters"] = json!([premium("IS_NONE_OF")]);
+    let mut by_trigger = workflow(1, 11, &Value::Null);
+    by_trigger["flow"]["enrollmentCriteria"] =
+        json!({"type": "EVENT_BASED", "shouldReEnroll": false, "eventFilterBranches": [trigger]});
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &within(not_completed)),
+            by_trigger,
+            person(1, json!({})),
+            person(2, json!({})),
+            person(3, json!({})),
+            custom_event(1, 1, "6-1", &json!({"plan": ["premium", "gold"]})),
+            custom_event(2, 2, "6-1", &json!({"plan": {"name": "premium"}})),
+            custom_event(3, 3, "6-1", &json!({"plan": "basic"})),
+        ],
+    )
+    .await;
+    for (contact, expected) in [(1, UNKNOWN), (2, UNKNOWN), (3, "deleted")] {
+        assert_eq!(decided(&reaper, event(1, 10, contact, contact)).await, expected, "contact {contact}");
+    }
+    // The event of the enrollment, also after a pause.
+    reaper.json(&["pause"]).await;
+    reaper.decide(&[by_event(event(1, 11, 1, 11), "6-1", &json!({"plan": ["premium"]}))]).await;
+    reaper.json(&["resume"]).await;
+    let later = by_event(event(1, 11, 2, 12), "6-1", &json!({"plan": ["premium"]}));
+    assert_eq!(decided(&reaper, later).await, UNKNOWN);
+    assert_eq!(outcome(&reaper, 11).await, UNKNOWN);
+});
+
+on_both!(partial_contact_without_a_stage_may_have_come_to_any, async |db: Database| {
+    let unknown = property("hs_lifecyclestage_lead_date", "ALL_PROPERTY", "IS_UNKNOWN", Value::Null);
+    let mut partial = person(1, json!({}));
+    partial["partial"] = json!(true);
+    let transition = json!({"kind": "lifecycleTransition", "accountId": "1", "contactId": "9", "stage": "lead",
+        "at": AT});
+    let records = [
+        workflow(1, 10, &all_of(&[unknown])),
+        partial,
+        person(2, json!({})),
+        person(9, json!({})),
+        transition,
+    ];
+    let reaper = account_with(&db, &records).await;
+    assert_eq!(decided(&reaper, event(1, 10, 1, 1)).await, UNKNOWN);
+    assert_eq!(decided(&reaper, event(1, 10, 2, 2)).await, "deleted", "its record is whole, without a stage");
+});
+
+on_both!(work_email_is_no_additional_address, async |db: Database| {
+    let known = property("hs_additional_emails", "ALL_PROPERTY", "IS_KNOWN", Value::Null);
+    let mut with_another = person(2, json!({}));
+    with_another["additionalEmails"] = json!(["two@more.example"]);
+    let records = [
+        workflow(1, 10, &all_of(&[known])),
+        person(1, json!({"work_email": "office@x.example"})),
+        with_another,
+    ];
+    let reaper = account_with(&db, &records).await;
+    assert_eq!(decided(&reaper, event(1, 10, 1, 1)).await, "criteria_not_met");
+    assert_eq!(decided(&reaper, event(1, 10, 2, 2)).await, "deleted");
+});

@@ -20,6 +20,9 @@ impl Filter {
         let mut findings = Vec::new();
         let criteria = parse::criteria(branch, "$", &mut findings);
         match findings.iter().find(|finding| finding.concern != Severity::Ambiguous) {
+            None if criteria.constant_value() == Truth::True => {
+                Err("$: this accepts every contact".to_owned())
+            }
             None => Ok(Self(criteria)),
             Some(finding) => Err(format!("{}: {}", finding.at, finding.says)),
         }

@@ -69,6 +69,20 @@ pub struct CustomEvent {
 }
 
 impl CustomEvent {
+    /// An event as it was told of. A list or an object is no value that a condition can be asked of: without it the event is
+    /// partial, and nothing is known of the property.
+    pub fn told<'a>(
+        event_type: String,
+        at: Time,
+        members: impl Iterator<Item = (&'a String, &'a Value)>,
+    ) -> Self {
+        let (structured, plain): (Vec<_>, Vec<_>) =
+            members.partition(|(_, value)| value.is_array() || value.is_object());
+        let mut event = Self::new(event_type, at, texts(plain));
+        event.record.is_partial = !structured.is_empty();
+        event
+    }
+
     /// An event with these properties.
     pub fn new(event_type: String, at: Time, properties: HashMap<String, String>) -> Self {
         let record = Record { properties, history: HashMap::new(), created_at: Some(at), is_partial: false };

@@ -171,3 +171,15 @@ fn segments_that_do_not_exist_are_unknown_both_ways() {
     workflow["filters"][0]["metadata"] = json!({"id": "4", "inListType": "WORKFLOWS_ACTIVE"});
     assert_eq!(judge(&workflow, &[]), U);
 }
+
+#[test]
+fn times_written_without_signs_are_no_milliseconds() {
+    use super::moment::instant_of;
+    for no_date in ["20301231235900", "203012312359", "301231235900", "1766234", "20261128"] {
+        assert_eq!(instant_of(no_date), None, "{no_date}");
+    }
+    // 2025-10-24, midnight on 1997-01-01, a time of 1996 that is none of the calendar's.
+    for date in ["1761264000123", "852076800000", "849999999999"] {
+        assert!(instant_of(date).is_some(), "{date}");
+    }
+}
