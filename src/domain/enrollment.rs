@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::cloud_event::{not_json, without_bom};
-use super::criteria::subject::{CustomEvent, texts};
+use super::cloud_event::{not_json, texts_of, without_bom};
+use super::criteria::subject::CustomEvent;
 use super::members::{FieldError, Members, Unread, read_strictly};
 use super::time::{Time, format_time};
 use super::trace::TraceContext;
@@ -98,16 +99,24 @@ impl NewEnrollment {
 
 /// An event as text, for an enrollment that waits.
 pub fn write_event(event: &CustomEvent) -> String {
-    json!({"eventTypeId": event.event_type, "occurredAt": format_time(event.at),
-        "properties": event.record.properties})
-    .to_string()
+    let mut written = json!({"eventTypeId": event.event_type, "occurredAt": format_time(event.at),
+        "properties": event.record.properties});
+    if event.record.is_partial {
+        written[PARTIAL] = true.into();
+    }
+    written.to_string()
 }
 
 /// What [`write_event`] wrote; `None` where it is no event any more.
 pub fn read_event(text: &str) -> Option<CustomEvent> {
-    let event: Value = serde_json::from_str(text).ok()?;
-    occurrence(&Members::of(&event, "$").ok()?).ok()
+    let written: Value = serde_json::from_str(text).ok()?;
+    let mut event = occurrence(&Members::of(&written, "$").ok()?).ok()?;
+    event.record.is_partial = written[PARTIAL] == true;
+    Some(event)
 }
+
+/// Says of a written event that not all of its properties were written.
+const PARTIAL: &str = "isPartial";
 
 /// The part of an enrollment that its key stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -336,22 +345,30 @@ fn ids_in(text: &str, names: &[&str]) -> BTreeSet<i64> {
 pub struct About {
     /// Empty where it names none.
     pub accounts: BTreeSet<i64>,
-    /// `None`: it names none, or several, such as a batch.
-    pub contact: Option<i64>,
+    /// Several in a batch.
+    pub contacts: BTreeSet<i64>,
 }
 
 /// Whom texts are about, by the ids in them.
 pub fn about(texts: &[String]) -> About {
     let ids = |names: &[&str]| texts.iter().flat_map(|text| ids_in(text, names)).collect::<BTreeSet<i64>>();
-    let contacts = ids(&["objectId"]);
-    let contact = contacts.first().copied().filter(|_| contacts.len() == 1);
-    About { accounts: ids(&["accountId", "portalId"]), contact }
+    About { accounts: ids(&["accountId", "portalId"]), contacts: ids(&["objectId"]) }
+}
+
+/// A batch without the events about a contact. `None`: nothing is left, or it is no batch.
+pub fn without_contact(batch: &[u8], account_id: i64, contact_id: i64) -> Option<Vec<u8>> {
+    let mut events: Vec<&RawValue> = serde_json::from_slice(without_bom(batch)).ok()?;
+    events.retain(|event| {
+        let About { accounts, contacts } = about(&texts_of(event.get().as_bytes()));
+        !contacts.contains(&contact_id) || !(accounts.is_empty() || accounts.contains(&account_id))
+    });
+    if events.is_empty() { None } else { serde_json::to_vec(&events).ok() }
 }
 
 /// The event that enrolled the contact.
 fn occurrence(event: &Members<'_>) -> Result<CustomEvent, FieldError> {
-    let properties = texts(event.object("properties")?.iter());
-    Ok(CustomEvent::new(event.text("eventTypeId")?.to_owned(), event.time("occurredAt")?, properties))
+    let (event_type, properties) = (event.text("eventTypeId")?.to_owned(), event.object("properties")?);
+    Ok(CustomEvent::told(event_type, event.time("occurredAt")?, properties.iter()))
 }
 
 /// The vendor's are as short as `0-1` and `2-12345678`: the ledger keeps it, and is no place for a text.

@@ -34,8 +34,10 @@ pub fn additional_emails<'a>(
     (!others.is_empty()).then(|| others.into_values().collect::<Vec<_>>().join(";"))
 }
 
-/// Properties that hold a full name, where the CRM or an integration keeps it in one.
-const FULL_NAME_PROPERTIES: [&str; 4] = ["fullname", "full_name", "display_name", "displayname"];
+/// Properties that hold a full name, where the CRM or an integration keeps it in one: their names in lower case, letters alone.
+/// Source: the vendor derives `hs_full_name_or_email` and `hs_calculated_full_name`.
+const FULL_NAME_PROPERTIES: [&str; 6] =
+    ["fullname", "displayname", "contactname", "hsfullname", "hsfullnameoremail", "hscalculatedfullname"];
 
 /// Words of a property's name that say that its value is a phone number: `phone`, `hs_whatsapp_phone_number`, `home_fax`.
 const PHONE_WORDS: [&str; 13] = [
@@ -120,6 +122,26 @@ impl Identifiers {
     #[must_use]
     pub fn only_addresses(&self) -> Self {
         Self { addresses: self.addresses.clone(), longer: self.longer.clone(), ..Self::default() }
+    }
+
+    /// Each identifier by itself; an address with the longer ones that end with it.
+    pub fn each(&self) -> impl Iterator<Item = Self> {
+        let addresses = self.addresses.iter().map(|address| {
+            let longer = self.longer.iter().filter(|longer| longer.ends_with(address)).cloned().collect();
+            Self { addresses: BTreeSet::from([address.clone()]), longer, ..Self::default() }
+        });
+        let phones = self.phones.iter().cloned();
+        let phones = phones.map(|phone| Self { phones: BTreeSet::from([phone]), ..Self::default() });
+        let names = self.names.iter().cloned();
+        let names = names.map(|name| Self { names: BTreeSet::from([name]), ..Self::default() });
+        addresses.chain(phones).chain(names)
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.addresses.extend(other.addresses.iter().cloned());
+        self.longer.extend(other.longer.iter().cloned());
+        self.phones.extend(other.phones.iter().cloned());
+        self.names.extend(other.names.iter().cloned());
     }
 
     /// Without the names and phone numbers that another person has too.
@@ -307,8 +329,8 @@ impl ContactProperties {
     /// Every first name with every last name, because a former one may stand with a current one; and the full names that are
     /// kept in one property.
     pub fn full_names(&self) -> BTreeSet<FullName> {
-        let firsts: Vec<&str> = self.values("firstname").collect();
-        let lasts: Vec<&str> = self.values("lastname").collect();
+        let firsts: Vec<&str> = self.values("firstname").chain(self.values("first_name")).collect();
+        let lasts: Vec<&str> = self.values("lastname").chain(self.values("last_name")).collect();
         let both = |first: &&str| {
             let first = (*first).to_owned();
             let with = move |last: &&str| FullName { first: first.clone(), last: (*last).to_owned() };
@@ -328,7 +350,11 @@ impl ContactProperties {
         names.extend(whole(&lasts, &firsts));
         // `name` may be that of a company, where the contact's own is known.
         let ambiguous = (firsts.is_empty() && lasts.is_empty()).then_some("name");
-        let properties = FULL_NAME_PROPERTIES.into_iter().chain(ambiguous);
+        let is_full_name = |property: &&str| {
+            let letters = property.chars().filter(|it| it.is_alphanumeric()).flat_map(char::to_lowercase);
+            FULL_NAME_PROPERTIES.contains(&letters.collect::<String>().as_str())
+        };
+        let properties = self.names().into_iter().filter(is_full_name).chain(ambiguous);
         names.extend(properties.flat_map(|property| self.values(property)).flat_map(FullName::readings));
         names
     }
@@ -637,7 +663,10 @@ mod tests {
             (&[("lastname", "Zdenka Quarkovitch, PhD")], &["PhD/Zdenka Quarkovitch", "Zdenka/Quarkovitch"]),
             (&[("lastname", "山田太郎")], &["/山田太郎"]),
             (&[("name", "Zdenka Quarkovitch")], &["Zdenka/Quarkovitch"]),
-            (&[("fullname", "Zdenka Quarkovitch")], &["Zdenka/Quarkovitch"]),
+            (&[("Full Name", "Zdenka Quarkovitch")], &["Zdenka/Quarkovitch"]),
+            (&[("hs_full_name_or_email", "Zdenka Quarkovitch")], &["Zdenka/Quarkovitch"]),
+            (&[("hs_full_name_or_email", "zq@x.example")], &[]),
+            (&[("first_name", "Zdenka"), ("last_name", "Quarkovitch")], &["Zdenka/Quarkovitch"]),
             (
                 &[("firstname", "Zdenka Quarkovitch"), ("lastname", "quarkovitch")],
                 &["Zdenka/Quarkovitch", "Zdenka Quarkovitch/quarkovitch"],

@@ -23,6 +23,9 @@ const PAGE: i64 = 50;
 /// Bodies that are searched between two statements. PostgreSQL ends a session that is idle in a transaction for long.
 const SEARCHED: i64 = 10;
 
+/// Contacts of accounts that one body may make the store look up.
+const MAX_LOOKUPS: usize = 100_000;
+
 /// Transactions that write dead letters take turns by it.
 const LOCK: i64 = 7_165_905_013;
 
@@ -206,7 +209,7 @@ pub(super) async fn redact(
 }
 
 /// Redacts addresses of erased people in a message: people of its account, or of any account with erasures if it names none. A
-/// body about an erased contact, or one that packs such an address, is dropped.
+/// body about an erased contact, or one that packs such an address, is dropped; a batch loses the events about the contact.
 async fn without_erased(
     tx: &mut Tx,
     home: &HashKeySource,
@@ -231,8 +234,14 @@ async fn without_erased(
         let may_be_of = |account_id: &&i64| about.accounts.is_empty() || about.accounts.contains(account_id);
         erasing.iter().filter(may_be_of).copied().collect()
     };
-    if is_of_erased(tx, &accounts, about.contact).await? {
+    // A body that names so many contacts and no account is no event: it is dropped rather than looked up.
+    if accounts.len().saturating_mul(about.contacts.len()) > MAX_LOOKUPS {
         kept.body = REDACTED.into();
+        return Ok(kept);
+    }
+    for (account_id, contact_id) in erased_among(tx, &accounts, &about.contacts).await? {
+        let others = enrollment::without_contact(&kept.body, account_id, contact_id);
+        kept.body = others.filter(|_| about.contacts.len() > 1).unwrap_or_else(|| REDACTED.into());
         texts = texts_of(&kept.body);
     }
     let words = [&kept.exchange, &kept.routing_key].into_iter().chain(&kept.content_type).chain(&texts);
@@ -251,16 +260,24 @@ async fn without_erased(
     Ok(kept)
 }
 
-/// Was the contact of one of these accounts erased?
-async fn is_of_erased(tx: &mut Tx, accounts: &[i64], contact: Option<i64>) -> Result<bool, StoreError> {
-    let Some(contact_id) = contact else { return Ok(false) };
+/// Which of these contacts of these accounts were erased.
+async fn erased_among(
+    tx: &mut Tx,
+    accounts: &[i64],
+    contacts: &BTreeSet<i64>,
+) -> Result<Vec<(i64, i64)>, StoreError> {
+    if contacts.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = format!(
-        "SELECT 1 AS one FROM {} JOIN gone_contacts g \
-         ON g.account_id = b.account_id AND g.contact_id = b.contact_id AND g.state = 'erased' LIMIT 1",
+        "SELECT g.account_id, g.contact_id FROM {} JOIN gone_contacts g \
+         ON g.account_id = b.account_id AND g.contact_id = b.contact_id AND g.state = 'erased'",
         tx.dialect().ids(1, &CONTACT)
     );
-    let contacts = Lists::ids(accounts.iter().map(|account_id| [*account_id, contact_id]));
-    Ok(tx.row(&sql, args![contacts]).await?.is_some())
+    let asked =
+        accounts.iter().flat_map(|account_id| contacts.iter().map(|contact_id| [*account_id, *contact_id]));
+    let rows = tx.rows(&sql, args![Lists::ids(asked)]).await?;
+    rows.iter().map(|row| Ok((row.int("account_id")?, row.int("contact_id")?))).collect()
 }
 
 /// Removes the bodies of dead letters.

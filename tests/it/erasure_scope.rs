@@ -674,7 +674,12 @@ on_both!(what_a_legal_hold_kept_whole_is_redacted_once_it_is_lifted, async |db: 
     };
     let shared = "Zeb Quack <zeb@q.example> calls from 0600 100 200";
     let records = vec![
-        person(1, "zeb@q.example", "Zeb", "Quack", "+48 600 100 200"),
+        contact(
+            1,
+            1,
+            json!({"email": "zeb@q.example", "hs_additional_emails": "zeb.work@q.example",
+            "firstname": "Zeb", "lastname": "Quack", "phone": "+48 600 100 200"}),
+        ),
         person(6, "six@x.example", "Six", "Held", ""),
         person(7, "seven@x.example", "Seven", "Held", ""),
         note("33", shared, &["1", "6", "7"]),
@@ -682,6 +687,7 @@ on_both!(what_a_legal_hold_kept_whole_is_redacted_once_it_is_lifted, async |db: 
         // Not the person's: of it the address goes alone.
         note("35", shared, &["6"]),
         note("36", shared, &["1", "8"]),
+        note("37", "It mentions nothing", &["1", "6"]),
         contact(1, 8, json!({})),
     ];
     reaper.import(&[entitled_account(1), records].concat()).await;
@@ -693,13 +699,17 @@ on_both!(what_a_legal_hold_kept_whole_is_redacted_once_it_is_lifted, async |db: 
     hold("set", "7").await;
     receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
     let gone = "[redacted] <[redacted]> calls from [redacted]";
-    assert_eq!(bodies(&db).await, [shared, shared, shared, gone]);
+    let other = "It mentions nothing";
+    assert_eq!(bodies(&db).await, [shared, shared, shared, gone, other]);
+    // Until then nothing is kept of the person but what the held rows mention.
+    assert_eq!(db.count("owed_redactions", "TRUE").await, 2, "notes 33 and 34");
+    assert!(!db.everything().await.contains("zeb.work"), "an address that no row mentions");
     hold("lift", "6").await;
     let named = "Zeb Quack <[redacted]> calls from 0600 100 200";
-    assert_eq!(bodies(&db).await, [shared, gone, named, gone]);
+    assert_eq!(bodies(&db).await, [shared, gone, named, gone, other]);
     assert_eq!(db.count("owed_redactions", "TRUE").await, 1, "the other hold keeps it whole");
     hold("lift", "7").await;
-    assert_eq!(bodies(&db).await, [gone, gone, named, gone]);
+    assert_eq!(bodies(&db).await, [gone, gone, named, gone, other]);
     assert_eq!(db.count("owed_redactions", "TRUE").await, 0);
     assert!(!db.everything().await.contains("zeb@q.example"));
 });
@@ -722,14 +732,21 @@ on_both!(dead_letters_that_name_the_person_are_removed, async |db: Database| {
         letter("2", "2", ",\"note\":\"ann@x.example\""),
         "ann%40x.example, no JSON\n".to_owned(),
         "Ann Lee, no JSON\n".to_owned(),
+        format!(
+            "[{},{}]\n",
+            letter("1", "1", ",\"name\":\"Ann Lee\"").trim_end(),
+            letter("1", "2", "").trim_end()
+        ),
+        format!("{}{}", letter("1", "1", ",\"name\":\"Ann Lee\"").trim_end(), letter("1", "2", "")),
     ];
     reaper.decide_lines(&lines.concat()).await;
-    assert_eq!(db.count("dead_letters", "TRUE").await, 7);
+    assert_eq!(db.count("dead_letters", "TRUE").await, 9);
     let receipt = receipt(&reaper, &["--contact", "1", "--confirm", "1"]).await;
     // A name alone may be a namesake's, and another account's letters are not this one's. What is about somebody else keeps
     // the rest, and may be replayed.
-    assert_eq!(counted(&receipt, "dead letters"), [2, 0, 1]);
-    assert_eq!(db.count("dead_letters", "TRUE").await, 5);
+    // A batch loses the event about the person, and a body that cannot be taken apart goes whole.
+    assert_eq!(counted(&receipt, "dead letters"), [2, 0, 2]);
+    assert_eq!(db.count("dead_letters", "TRUE").await, 7);
     assert_eq!(db.count("audit", "action = 'discard_dead_letters' AND count = 2").await, 1);
     let sql = db.in_its_words(
         "SELECT convert_from(body, 'UTF8') FROM dead_letters ORDER BY dead_letter_id",
@@ -738,6 +755,13 @@ on_both!(dead_letters_that_name_the_person_are_removed, async |db: Database| {
     let bodies: Vec<String> = db.rows(sql).await.into_iter().flatten().collect();
     assert_eq!(bodies[2], lines[3].trim_end().replace("ann\\u0040x.example", "[redacted]"));
     assert_eq!(bodies[3], lines[4].trim_end());
+    assert_eq!(bodies[5], format!("[{}]", letter("1", "2", "").trim_end()));
+    assert_eq!(bodies[6], "[redacted]");
+    // As do those that come later.
+    reaper.decide_lines(&lines[7..].concat().replace("Ann", "Anna")).await;
+    let bodies: Vec<String> = db.rows(sql).await.into_iter().flatten().collect();
+    assert_eq!(bodies[7], format!("[{}]", letter("1", "2", "").trim_end()));
+    assert_eq!(bodies[8], "[redacted]");
 });
 
 on_both!(erased_stays_erased_when_the_same_file_comes_again, async |db: Database| {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::cloud_event::texts_of;
 use crate::domain::dead_letter::DeadLetter;
-use crate::domain::enrollment::{About, about, is_kept_whole};
+use crate::domain::enrollment::{About, about, is_kept_whole, without_contact};
 use crate::domain::identifiers::Identifiers;
 use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
@@ -17,8 +17,8 @@ pub(super) struct Letters {
     pub redacted: u64,
 }
 
-/// Deletes dead letters that name a person, of one account or without an account. Those about another contact are redacted: its
-/// enrollment may still be replayed. Of one that has the id of the contact and names no account the body goes: it may be of
+/// Deletes dead letters that name a person, of one account or without an account. Those about other contacts are redacted, and
+/// batches lose the events about the person: the other enrollments may still be replayed. Of one that has the id of the contact and names no account the body goes: it may be of
 /// another account, and can be of no use any more. So does a body that is too long to search.
 pub(super) async fn let_go_of_dead_letters(
     tx: &mut Tx,
@@ -41,12 +41,21 @@ pub(super) async fn let_go_of_dead_letters(
                 continue;
             }
             let texts = texts(&letter, &body);
-            let About { accounts, contact } = about(&texts);
-            let is_about = contact.is_some() && contact == contact_id;
+            let About { accounts, contacts } = about(&texts);
+            let may_be_here = accounts.is_empty() || accounts.contains(&account_id);
+            let person = contact_id.filter(|id| contacts.contains(id));
+            let (is_about, is_alone) = (person.is_some(), contacts.len() == 1);
             let names = || texts.iter().any(|it| redactor.redact(it, Style::Prose).is_some());
-            if is_about && accounts.contains(&account_id) {
+            if is_about && is_alone && accounts.contains(&account_id) {
                 letters.deleted.push(letter.id);
-            } else if !is_about && contact.is_some() && names() {
+            } else if let (Some(contact_id), false, true) = (person, is_alone, may_be_here) {
+                if let Some(others) = without_contact(&body, account_id, contact_id) {
+                    dead_letters::redact(tx, letter, others, &redactor).await?;
+                    letters.redacted += 1;
+                } else {
+                    emptied.push(letter.id);
+                }
+            } else if !is_about && !contacts.is_empty() && names() {
                 dead_letters::redact(tx, letter, body, &redactor).await?;
                 letters.redacted += 1;
             } else if names() {

@@ -96,7 +96,7 @@ pub async fn contact(
     let mut work = Work::new(tx, account_id, person).await?;
     work.redact_rows(tx, person, rows).await?;
     work.redact_account(tx, None).await?;
-    work.owe(tx, person).await?;
+    work.save_owed(tx).await?;
     Ok(work.done)
 }
 
@@ -154,7 +154,7 @@ pub async fn owed(tx: &mut Tx, home: &HashKeySource, account_id: i64) -> Result<
             .map_err(|_| StoreError::Failed("an owed redaction in the store is no JSON".to_owned()))?;
         let mut work = Work::new(tx, account_id, &person).await?;
         work.redact_rows(tx, &person, &rows).await?;
-        work.owe(tx, &person).await?;
+        work.save_owed(tx).await?;
     }
     let addresses = erased_addresses(tx, home, account_id).await?;
     let erased = Identifiers { addresses, ..Identifiers::default() };
@@ -167,7 +167,7 @@ pub async fn owed(tx: &mut Tx, home: &HashKeySource, account_id: i64) -> Result<
 pub async fn address(tx: &mut Tx, account_id: i64, person: &Identifiers) -> Result<Redacted, StoreError> {
     let mut work = Work::new(tx, account_id, person).await?;
     work.redact_account(tx, Some(person)).await?;
-    work.owe(tx, person).await?;
+    work.save_owed(tx).await?;
     Ok(work.done)
 }
 
@@ -293,6 +293,8 @@ struct Work {
     held: HeldRows,
     /// Those of them that were the person's as well, by table.
     owed: SharedRows,
+    /// What of the person those rows mention.
+    mentioned: Identifiers,
     done: Redacted,
 }
 
@@ -300,8 +302,8 @@ impl Work {
     async fn new(tx: &mut Tx, account_id: i64, person: &Identifiers) -> Result<Self, StoreError> {
         let only_addresses = person.only_addresses();
         let held = held_rows(tx, account_id).await?;
-        let (owed, done) = (SharedRows::new(), Redacted::default());
-        Ok(Self { account_id, addresses: Redactor::new(&only_addresses), held, owed, done })
+        let (owed, mentioned, done) = (SharedRows::new(), Identifiers::default(), Redacted::default());
+        Ok(Self { account_id, addresses: Redactor::new(&only_addresses), held, owed, mentioned, done })
     }
 
     /// The person in rows that were the person's as well.
@@ -319,11 +321,11 @@ impl Work {
     }
 
     /// Keeps what identifies the person in held rows, until their hold is lifted.
-    async fn owe(&mut self, tx: &mut Tx, person: &Identifiers) -> Result<(), StoreError> {
+    async fn save_owed(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
         if self.owed.is_empty() {
             return Ok(());
         }
-        let identifiers = serde_json::to_string(person)
+        let identifiers = serde_json::to_string(&self.mentioned)
             .map_err(|_| StoreError::Failed("what identifies a person is no JSON".to_owned()))?;
         let rows = self.owed.iter().flat_map(|(table, ids)| ids.iter().map(move |id| (*table, *id)));
         let rows = rows.map(|(table, id)| {
@@ -336,6 +338,40 @@ impl Work {
             tx.dialect().batch(1, &OWED)
         );
         tx.execute(&sql, args![batch_text(rows)]).await.map(drop)
+    }
+
+    /// Notes those of these held rows that mention the person, and what of it they mention.
+    async fn note_mentions(
+        &mut self,
+        tx: &mut Tx,
+        words: &Words,
+        held: Vec<JsonRow>,
+        person: &Identifiers,
+    ) -> Result<(), StoreError> {
+        let each: Vec<(Identifiers, Redactor)> =
+            person.each().map(|one| (one.clone(), Redactor::new(&one))).collect();
+        let mut mentioning = Vec::new();
+        for row in words.lock(tx, held).await? {
+            let texts = words.texts_of(&row)?;
+            let mentioned: Vec<_> = each
+                .iter()
+                .filter(|(_, redactor)| {
+                    texts.iter().any(|(content, text)| content.redact(redactor, text).is_some())
+                })
+                .collect();
+            let has_headers = words.table == ACTIVITIES.table
+                && texts.into_iter().any(|(_, text)| redact_headers(text).1 > 0);
+            if has_headers || !mentioned.is_empty() {
+                mentioning.push(words.key_of(&row)?);
+            }
+            for (one, _) in mentioned {
+                self.mentioned.add(one);
+            }
+        }
+        if !mentioning.is_empty() {
+            self.note_owed(words, &mentioning);
+        }
+        Ok(())
     }
 
     /// Notes that these rows of a table are held.
@@ -379,7 +415,7 @@ impl Work {
         let (held, keys): (Vec<JsonRow>, Vec<JsonRow>) =
             ids.iter().map(key).partition(|key| self.is_held(words, key));
         if !held.is_empty() {
-            self.note_owed(words, &held);
+            self.note_mentions(tx, words, held, person).await?;
         }
         self.rewrite(tx, words, keys, |id| by_row.get(id).unwrap_or(&whole), true).await
     }
@@ -397,8 +433,10 @@ impl Work {
                 let mut keys = self.keys_with_addresses(words, &rows)?;
                 let held: Vec<JsonRow> = keys.extract_if(.., |key| self.is_held(words, key)).collect();
                 self.done.found.extend(held.iter().filter_map(|key| words.found(key)));
-                if !held.is_empty() && whole.is_some() && matches!(words.reach, Reach::Shared(_)) {
-                    self.note_owed(words, &held);
+                if let (Some(person), Reach::Shared(_)) = (whole, words.reach)
+                    && !held.is_empty()
+                {
+                    self.note_mentions(tx, words, held, person).await?;
                 }
                 match (words.reach, whole) {
                     (Reach::Reported, _) => {
