@@ -135,7 +135,9 @@ pub(super) async fn write(
     for (arrived, Rejection { reason, detail }) in letters {
         let Kept { body, exchange, routing_key, content_type } =
             without_erased(tx, home, arrived, &erasing).await?;
-        let identity = arrived.identity(&body);
+        // Of those that are too long several may begin alike.
+        let is_kept_whole = enrollment::is_kept_whole(arrived.body);
+        let identity = arrived.identity(if is_kept_whole { &body } else { arrived.body });
         let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
             "INSERT INTO dead_letters (account_id, feed, at, reason, detail, attempts, exchange, routing_key, traceparent, \

@@ -55,8 +55,10 @@ async fn no_body_ends_the_service_or_blocks_the_queue_and_each_gets_its_answer()
             "{detail}"
         );
         assert!(!detail.contains("Quimby"), "{detail}");
-        let times = sent.get_mut(&letter.body).filter(|times| **times > 0);
-        *times.unwrap_or_else(|| panic!("a body that nobody sent: {detail}")) -= 1;
+        let whole = sent.get(&letter.body).filter(|times| **times > 0).map(|_| letter.body.clone());
+        let body = whole.or_else(|| cut(&letter.body, &sent));
+        let body = body.unwrap_or_else(|| panic!("a body that nobody sent: {detail}"));
+        sent.entry(body).and_modify(|times| *times -= 1);
     }
     assert!(
         set_aside > count / 2 && set_aside < count,
@@ -85,6 +87,14 @@ async fn the_queue_goes_on(database: &Database, broker: &Broker) {
         database.count("ledger", "object_id = 2 AND enrollment_id = 1000000").await == 1
     })
     .await;
+}
+
+/// A longer body that begins with this one: of a body over 256 KiB the beginning is kept, without the last word.
+fn cut(kept: &[u8], sent: &BTreeMap<Vec<u8>, usize>) -> Option<Vec<u8>> {
+    let words = kept.trim_ascii_end();
+    let begins = |body: &[u8]| body.len() > kept.len() && body.starts_with(words);
+    let found = sent.iter().find(|(body, times)| **times > 0 && begins(body));
+    found.filter(|_| kept.len() == 256 * 1024 + 1).map(|(body, _)| body.clone())
 }
 
 /// Decided, decided before, or set aside.
