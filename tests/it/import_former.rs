@@ -7,7 +7,8 @@ use contact_reaper::store::import::{Import, Pace, Phase, Progress, Source};
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, contact, days_ago, entitled_account, event, lines, manual_workflow, property, segment, workflow,
+    all_of, contact, days_ago, enrollment, entitled_account, event, lines, manual_workflow, property,
+    segment, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, import_at, on_both};
 
@@ -92,6 +93,17 @@ on_both!(enrollment_waits_for_the_workflow_of_an_unfinished_import, async |db: D
     look_again(&db, &reaper).await;
     assert_eq!(outcome(&reaper, 1).await, ["deleted", ""]);
     assert_eq!(outcome(&reaper, 2).await, ["skipped", "already_in_trash"]);
+});
+
+on_both!(new_workflow_arrives_after_the_enrollments_that_protect_contacts, async |db: Database| {
+    let reaper = Reaper::new(&db).unguarded();
+    reaper.import(&[&entitled_account(1)[..], &[contact(1, 1, json!({}))]].concat()).await;
+    let file = vec![manual_workflow(1, 6), enrollment(1, 6, 1, false)];
+    torn_off(db.open(), file.clone(), 1).await;
+    assert_eq!((db.count("workflow_enrollments", "TRUE").await, db.count("workflows", "TRUE").await), (1, 0));
+    reaper.import(&file).await;
+    reaper.decide(&[by_hand(1, 1)]).await;
+    assert_eq!(outcome(&reaper, 1).await, ["skipped", "re_enrollment_off"]);
 });
 
 on_both!(removed_membership_defers_enrollments_until_the_import_is_finished, async |db: Database| {

@@ -112,9 +112,10 @@ pub static KINDS: &[Kind] = &[
             title Text, created_at Time] => notification),
     kind!("quote", "quotes" [quote_id Int | title Text, created_at Time]
         links "quote_contacts" [quote_id | contact_id Int] => quote),
-    kind!("workflow", "workflows" [workflow_id Int | flow Text] => workflow),
     kind!("enrollment",
         "workflow_enrollments" [workflow_id Int, contact_id Int, enrolled_at Time | enrollment_id Int, active Bool] => enrollment),
+    // Last: a new workflow deletes nobody before all that protects contacts is there.
+    kind!("workflow", "workflows" [workflow_id Int | flow Text] => workflow),
 ];
 
 type Read = Result<Parts, FieldError>;
