@@ -269,7 +269,7 @@ fn by_event(contact: i64, enrollment: i64, words: &str) -> Value {
 }
 
 on_both!(an_event_that_waits_goes_with_its_person, async |db: Database| {
-    let reaper = limited(Reaper::new(&db), 1);
+    let reaper = limited(Reaper::new(&db), 2);
     with_contacts(&reaper, 9).await;
     let mut old = ada(10);
     (old["archived"], old["archivedAt"]) = (json!(true), json!(days_ago(91)));

@@ -72,6 +72,7 @@ on_both!(
         let others = [
             "contacts",
             "contact_counts",
+            "manual_stages",
             "segment_members",
             "workflow_enrollments",
             "trash_entries",

@@ -73,7 +73,9 @@ fn one_company(id: i64, stages: &[usize], dice: &mut Dice) -> Vec<Value> {
         records.push(linked(("company", id), ("deal", id)));
         furthest = furthest.max(Some(4));
     }
-    let stage = if dice.roll(4) == 0 { Some("partner") } else { furthest.map(|stage| STAGES[stage]) };
+    let by_hand = ["partner", "", "lead", "opportunity", "customer"];
+    let stage =
+        if dice.roll(3) == 0 { Some(by_hand[dice.roll(5)]) } else { furthest.map(|stage| STAGES[stage]) };
     let properties = stage.map_or_else(|| json!({}), |stage| json!({"lifecyclestage": stage}));
     records
         .push(json!({"kind": "company", "accountId": "1", "id": id.to_string(), "properties": properties}));
@@ -109,8 +111,10 @@ on_both!(deleting_and_restoring_in_any_order_ends_as_it_began, async |db: Databa
         let mut dice = Dice::new(seed * 7919);
         let db = if db.is_sqlite() { Database::sqlite() } else { Database::postgres().await };
         let reaper = with(&db, &graph(&mut dice)).await;
-        // What these keep is ids, times and changes of what was done, and when a contact came back.
-        let others = ["contacts", "contact_counts", "deletions", "trash_entries", "audit", "outbox"];
+        // What these keep is ids, times and changes of what was done, when a contact came back, and which stages of companies
+        // were set by hand.
+        let others =
+            ["contacts", "contact_counts", "deletions", "trash_entries", "audit", "outbox", "manual_stages"];
         let before = db.dump(&others).await;
         let people = "SELECT CAST(contact_id AS text), CAST(properties AS text), CAST(history AS text), \
                       CAST(created_at AS text), CAST(deleted_at AS text) FROM contacts ORDER BY contact_id";
