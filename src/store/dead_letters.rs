@@ -236,12 +236,16 @@ async fn without_erased(
         let may_be_of = |account_id: &&i64| about.accounts.is_empty() || about.accounts.contains(account_id);
         erasing.iter().filter(may_be_of).copied().collect()
     };
-    // A body that names so many contacts and no account is no event: it is dropped rather than looked up.
-    if accounts.len().saturating_mul(about.contacts.len()) > MAX_LOOKUPS {
+    let lookups = accounts.len().saturating_mul(about.contacts.len());
+    let erased = if lookups > MAX_LOOKUPS {
+        // A body that names so many contacts and no account is no event: it is dropped rather than looked up.
         kept.body = REDACTED.into();
-        return Ok(kept);
-    }
-    for (account_id, contact_id) in erased_among(tx, &accounts, &about.contacts).await? {
+        texts = texts_of(&kept.body);
+        Vec::new()
+    } else {
+        erased_among(tx, &accounts, &about.contacts).await?
+    };
+    for (account_id, contact_id) in erased {
         let others = enrollment::without_contact(&kept.body, account_id, contact_id);
         kept.body = others.filter(|_| about.contacts.len() > 1).unwrap_or_else(|| REDACTED.into());
         texts = texts_of(&kept.body);

@@ -18,8 +18,9 @@ pub(super) struct Letters {
 }
 
 /// Deletes dead letters that name a person, of one account or without an account. Those about other contacts are redacted, and
-/// batches lose the events about the person: the other enrollments may still be replayed. Of one that has the id of the contact and names no account the body goes: it may be of
-/// another account, and can be of no use any more. So does a body that is too long to search.
+/// batches lose the events about the person: the other enrollments may still be replayed. A dead letter that has the id of the
+/// contact and names no account loses its body: it may be of another account, and can be of no use any more. So does one whose
+/// body is too long to search.
 pub(super) async fn let_go_of_dead_letters(
     tx: &mut Tx,
     account_id: i64,
