@@ -130,7 +130,7 @@ async fn insert_pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<
 }
 
 /// A typing error must not look like a pause, or like the end of one.
-async fn refuse_unknown(tx: &mut Tx, scope: Scope, deed: &str) -> Result<(), StoreError> {
+async fn refuse_unknown(tx: &mut Tx, scope: Scope, action: &str) -> Result<(), StoreError> {
     let Some(account_id) = scope.account_id else { return Ok(()) };
     let found = match scope.workflow_id {
         None => tx.row("SELECT 1 AS one FROM accounts WHERE account_id = $1", args![account_id]).await?,
@@ -141,7 +141,7 @@ async fn refuse_unknown(tx: &mut Tx, scope: Scope, deed: &str) -> Result<(), Sto
     };
     match found {
         Some(_) => Ok(()),
-        None => Err(StoreError::NotFound(format!("there is no {scope}; nothing was {deed}"))),
+        None => Err(StoreError::NotFound(format!("there is no {scope}; nothing was {action}"))),
     }
 }
 

@@ -51,7 +51,7 @@ impl Counted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowSelector {
     pub table: &'static str,
-    pub deed: RowEffect,
+    pub effect: RowEffect,
     pub predicate: &'static str,
     pub counted: Counted,
     /// Where a record may have several rows: what tells it, and a further condition on the rows.
@@ -62,7 +62,7 @@ pub struct RowSelector {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     pub category: Category,
-    pub deed: RowEffect,
+    pub effect: RowEffect,
     pub counted: Counted,
     pub sql: String,
     /// Counts what the statement should have found and did not: the same predicate, asked again.
@@ -106,8 +106,8 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
     let batch = dialect.ids(1, &BATCH);
     let contacts = format!("SELECT b.account_id, b.contact_id FROM {batch}");
     let fill = |template: &str| template.replace("{batch}", &batch).replace("{contacts}", &contacts);
-    let step = |category, RowSelector { table, deed, predicate, counted, record }| {
-        let sql = match deed {
+    let step = |category, RowSelector { table, effect, predicate, counted, record }| {
+        let sql = match effect {
             RowEffect::Delete => format!("DELETE FROM {table} WHERE {predicate}"),
             RowEffect::Unlink(assignments) | RowEffect::Mark(assignments) => {
                 format!("UPDATE {table} SET {assignments} WHERE {predicate}")
@@ -129,13 +129,13 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
         let records = record.map(|(id, also)| {
             fill(&format!("SELECT count(DISTINCT {id}) AS records FROM {table} WHERE {predicate}{also}"))
         });
-        Step { category, deed, counted, sql: fill(&sql), survivors: fill(&survivors), records }
+        Step { category, effect, counted, sql: fill(&sql), survivors: fill(&survivors), records }
     };
     let rows = |category| {
         let rows = rows(transition, category).into_iter();
         // An erasure remembers what it deletes of others' kinds (rule 10).
         let remembered = move |rows: RowSelector| {
-            let (kind, id) = match (transition, rows.deed, rows.table) {
+            let (kind, id) = match (transition, rows.effect, rows.table) {
                 (Transition::Erase, RowEffect::Delete, "objects") => ("ticket", "object_id"),
                 (Transition::Erase, RowEffect::Delete, "files") => ("file", "file_id"),
                 (Transition::Erase, RowEffect::Delete, "conversations") => {
@@ -154,7 +154,7 @@ pub fn steps(transition: Transition, dialect: Dialect) -> Vec<Step> {
 
 /// Records that go.
 fn delete(table: &'static str, predicate: &'static str) -> RowSelector {
-    RowSelector { table, deed: RowEffect::Delete, predicate, counted: Counted::Deleted, record: None }
+    RowSelector { table, effect: RowEffect::Delete, predicate, counted: Counted::Deleted, record: None }
 }
 
 /// Rows that go and are no record: links of records that go as well, and what belongs to one.
@@ -174,7 +174,7 @@ fn delete_own_links(table: &'static str) -> RowSelector {
 
 /// Records that are remembered before they go.
 fn remember(kind: &'static str, id: &'static str, rows: RowSelector) -> RowSelector {
-    RowSelector { deed: RowEffect::Remember(kind, id), counted: Counted::No, record: None, ..rows }
+    RowSelector { effect: RowEffect::Remember(kind, id), counted: Counted::No, record: None, ..rows }
 }
 
 /// Rows of the contact alone go.
@@ -184,11 +184,11 @@ fn delete_own(table: &'static str) -> RowSelector {
 
 /// Rows of the contact stay, without it.
 fn unlink_own(table: &'static str) -> RowSelector {
-    RowSelector { deed: RowEffect::Unlink("contact_id = NULL"), ..delete_own_links(table) }
+    RowSelector { effect: RowEffect::Unlink("contact_id = NULL"), ..delete_own_links(table) }
 }
 
 fn mark(table: &'static str, assignments: &'static str, predicate: &'static str) -> RowSelector {
-    RowSelector { deed: RowEffect::Mark(assignments), ..delete(table, predicate) }
+    RowSelector { effect: RowEffect::Mark(assignments), ..delete(table, predicate) }
 }
 
 /// The batch with its trash entries.
@@ -363,7 +363,7 @@ fn rows(transition: Transition, category: Category) -> Vec<RowSelector> {
         ],
         // Not the bots': theirs go, and are looked up through the contact.
         (C::Conversations, Fate::Unlinked) => vec![RowSelector {
-            deed: RowEffect::Unlink("contact_id = NULL"),
+            effect: RowEffect::Unlink("contact_id = NULL"),
             ..delete_links("conversations", conversations_of!("<> 'bot'"))
         }],
         (C::Conversations, Fate::Deleted) => vec![
@@ -389,7 +389,7 @@ fn rows(transition: Transition, category: Category) -> Vec<RowSelector> {
         }
         (C::FormSubmissions, Fate::Deleted) => vec![
             RowSelector {
-                deed: RowEffect::CountByForm,
+                effect: RowEffect::CountByForm,
                 counted: Counted::No,
                 ..delete_own("form_submissions")
             },

@@ -77,12 +77,12 @@ impl Operator {
         &self,
         tx: &mut Tx,
         account_id: i64,
-        deed: &str,
+        action: &str,
     ) -> Result<Actor, StoreError> {
         match self {
             Self::OfTheSystem(name) => Ok(Actor::Operator(name.clone())),
             Self::OfTheAccount(user) => {
-                authorize_user(tx, account_id, user, deed, Scope::Many).await.map(Actor::User)
+                authorize_user(tx, account_id, user, action, Scope::Many).await.map(Actor::User)
             }
         }
     }
@@ -92,7 +92,7 @@ impl Operator {
         &self,
         tx: &mut Tx,
         account_id: i64,
-        deed: &str,
+        action: &str,
     ) -> Result<Actor, StoreError> {
         let user = match self {
             Self::OfTheSystem(name) => return Ok(Actor::Operator(name.clone())),
@@ -103,7 +103,7 @@ impl Operator {
             return Ok(Actor::User(user_id));
         }
         Err(StoreError::Forbidden(format!(
-            "user {user_id} may not {deed}: that takes the permission {}",
+            "user {user_id} may not {action}: that takes the permission {}",
             Right::SuperAdmin.title()
         )))
     }
@@ -114,14 +114,14 @@ pub(super) async fn authorize_user(
     tx: &mut Tx,
     account_id: i64,
     user: &str,
-    deed: &str,
+    action: &str,
     scope: Scope,
 ) -> Result<i64, StoreError> {
     let what = match scope {
         Scope::One => "a contact",
         Scope::Many => "many contacts at once",
     };
-    user_with(tx, account_id, user, &format!("{deed} {what}"), scope.right()).await
+    user_with(tx, account_id, user, &format!("{action} {what}"), scope.right()).await
 }
 
 /// The id of a user, by id or address, who may erase contacts for good.

@@ -57,7 +57,7 @@ async fn no_body_ends_the_service_or_blocks_the_queue_and_each_gets_its_answer()
         assert!(!detail.contains("Quimby"), "{detail}");
         let whole = sent.get(&letter.body).filter(|times| **times > 0).map(|_| letter.body.clone());
         let body = whole.or_else(|| cut(&letter.body, &sent));
-        let body = body.unwrap_or_else(|| panic!("a body that nobody sent: {detail}"));
+        let body = body.unwrap_or_else(|| panic!("a body that was not sent: {detail}"));
         sent.entry(body).and_modify(|times| *times -= 1);
     }
     assert!(

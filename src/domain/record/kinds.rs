@@ -114,7 +114,7 @@ pub static KINDS: &[Kind] = &[
         links "quote_contacts" [quote_id | contact_id Int] => quote),
     kind!("enrollment",
         "workflow_enrollments" [workflow_id Int, contact_id Int, enrolled_at Time | enrollment_id Int, active Bool] => enrollment),
-    // Last: a new workflow deletes nobody before all that protects contacts is there.
+    // Last, so that a new workflow cannot delete a contact before the records that protect the contact are imported.
     kind!("workflow", "workflows" [workflow_id Int | flow Text] => workflow),
 ];
 

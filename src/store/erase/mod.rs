@@ -311,7 +311,7 @@ async fn erase_one(
     erase_beside(tx, &by.actor, account_id, Some(contact_id), &person, at, &mut counts).await?;
     let redacted = redact::contact(tx, account_id, &person, &shared).await?;
     let mut survivors = 0;
-    for step in steps.iter().filter(|step| matches!(step.deed, RowEffect::Delete | RowEffect::Unlink(_))) {
+    for step in steps.iter().filter(|step| matches!(step.effect, RowEffect::Delete | RowEffect::Unlink(_))) {
         let found = tx.row(&step.survivors, args![&batch]).await?;
         let found = found.ok_or_else(|| StoreError::Failed("survivors were not counted".to_owned()))?;
         survivors += found.int("survivors")?;

@@ -38,7 +38,7 @@ impl Account {
     }
 
     /// Where the stage in place was the one derived before, it becomes the one derived now. Otherwise it was set by hand, and
-    /// stays until somebody changes it: trash and restore give back what was there (rule 1).
+    /// stays until it is changed by an import: trash and restore give back what was there (rule 1).
     pub fn stages_follow(&mut self, before: &BTreeMap<i64, Option<String>>, contact: i64) {
         let (now, own) = (self.stages(), self.partners(&("contact".to_owned(), contact)));
         for (company, derived) in before {
