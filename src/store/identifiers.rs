@@ -53,6 +53,19 @@ pub(super) async fn of_contact(
     Ok(Identifiers { addresses, longer, phones: contact.phones(), names: contact.full_names() })
 }
 
+/// The addresses of a contact that another contact has too.
+pub(super) async fn shared_addresses(
+    tx: &mut Tx,
+    account_id: i64,
+    contact_id: i64,
+) -> Result<Vec<String>, StoreError> {
+    let own = held(tx, &Lists::ids([[account_id, contact_id, 0]])).await?;
+    let own: Vec<(i64, String)> = own.into_iter().map(|(_, address)| (account_id, address)).collect();
+    let of_others =
+        holders(tx, CONTACTS, &own).await?.into_iter().filter(|(_, holder)| *holder != contact_id);
+    Ok(of_others.map(|((_, address), _)| address).collect::<BTreeSet<_>>().into_iter().collect())
+}
+
 /// The names and phone numbers of contacts of an account, by id.
 pub(super) async fn of_others(
     tx: &mut Tx,

@@ -207,6 +207,19 @@ pub async fn hash(
     Ok(kept)
 }
 
+/// Marks addresses that other contacts still have. The mark takes effect once no contact has them.
+pub async fn mark_shared(
+    tx: &mut Tx,
+    keys: &HashKeys,
+    account_id: i64,
+    addresses: &[String],
+    mark: &'static str,
+    at: Time,
+) -> Result<(), StoreError> {
+    let marks = addresses.iter().map(|address| (address.clone(), mark.to_owned(), at, None));
+    write(tx, keys, account_id, marks.collect()).await
+}
+
 /// Puts an address that nobody has on the list: whoever asked for it to be forgotten wants no mail.
 pub async fn suppress_unknown(
     tx: &mut Tx,

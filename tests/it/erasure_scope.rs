@@ -193,6 +193,28 @@ on_both!(an_address_in_a_property_belongs_to_one_live_contact, async |db: Databa
     assert_eq!(taken, ["100", "101"]);
 });
 
+on_both!(shared_address_is_redacted_once_nobody_has_it, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let office = |id: i64| contact(1, id, json!({"work_email": "office@x.example"}));
+    let bounced = json!({"kind": "deliverability", "accountId": "1", "email": "office@x.example", "status": "bounced",
+        "at": days_ago(9)});
+    let records = vec![office(100), office(101), contact(1, 102, json!({})), bounced];
+    reaper.import(&[entitled_account(1), records].concat()).await;
+    receipt(&reaper, &["--contact", "100", "--confirm", "1"]).await;
+    let note = |id: &str| activity(id, "note", "write to office@x.example", &[("contact", "102")]);
+    reaper.import(&[note("60")]).await;
+    assert_eq!(bodies(&db).await, ["write to office@x.example"], "101 has it");
+    assert_eq!(db.count("deliverability", "TRUE").await, 1, "it is in force for 101");
+    let erasures = reaper.json(&["erasures", "list", "--account", "1", "--email", "office@x.example"]).await;
+    assert_eq!(erasures[0]["contactId"], "100", "{erasures}");
+    reaper.import(&[contact(1, 101, json!({})), note("61")]).await;
+    assert_eq!(
+        bodies(&db).await,
+        ["write to office@x.example", "write to [redacted]"],
+        "only the erased person had it"
+    );
+});
+
 on_both!(an_erasure_by_address_finds_what_a_purge_left, async |db: Database| {
     let reaper = Reaper::new(&db);
     let mut ada = person(11, "ada@x.example", "Ada", "Aalto", "");

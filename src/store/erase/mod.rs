@@ -289,6 +289,8 @@ async fn erase_one(
     let addresses: Vec<String> = person.addresses.iter().cloned().collect();
     let suppressed = suppressions::hash(tx, by.keys, account_id, &addresses, ERASED, at).await?;
     of(&mut counts, Category::Suppressions).redacted += suppressed;
+    let shared_addresses = identifiers::shared_addresses(tx, account_id, contact_id).await?;
+    suppressions::mark_shared(tx, by.keys, account_id, &shared_addresses, ERASED, at).await?;
     of(&mut counts, Category::Quotes).unlinked += mark_quotes(tx, account_id, contact_id, at).await?;
     close_entry(tx, account_id, contact_id, at).await?;
     let steps = plan::steps(Transition::Erase, tx.dialect());
@@ -323,7 +325,8 @@ async fn erase_one(
     }
     vacuum::mark_needed(tx, at).await?;
     announce_erasure(tx, account_id, contact, by.user_id, at).await?;
-    Ok(Erasure { counts, redacted, addresses: person.addresses })
+    let addresses = person.addresses.into_iter().chain(shared_addresses).collect();
+    Ok(Erasure { counts, redacted, addresses })
 }
 
 /// Erases an address that no contact has: whatever names it, and mail to it is suppressed.
