@@ -162,12 +162,19 @@ pub enum Contact {
         /// The last restore, if there was one.
         restored_at: Option<Time>,
         record: Record,
-        /// The import that wrote it last has not come to its end: what else it brings of the contact may not be there yet.
-        is_being_imported: bool,
     },
     InTrash,
     /// Erased or purged.
     Gone,
+}
+
+/// What an import that is not complete concerns: what else it brings of that may not be there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnfinishedImport {
+    /// Records of the account.
+    OfAccount,
+    /// The contact itself, which it wrote, or took something from.
+    OfContact,
 }
 
 /// An enrollment of the same contact in the same workflow.
@@ -225,6 +232,7 @@ pub struct Facts<'a> {
     pub workflow: Option<&'a Workflow>,
     pub subscriptions: &'a [Subscription],
     pub contact: &'a Contact,
+    pub unfinished_import: Option<UnfinishedImport>,
     /// Other enrollments of this contact in this workflow: imported ones, and those of the ledger.
     pub enrolled: &'a [PastEnrollment],
     /// The account's time zone; `None` where its name is not known.
@@ -374,7 +382,7 @@ fn not_paused(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     if facts.paused { Err(Decision::Hold(HoldReason::Paused)) } else { Ok(()) }
 }
 
-/// An import writes workflows last: until it is complete, its contacts wait for their workflow too.
+/// An import writes workflows last: until it is complete, enrollments wait for their workflow too.
 fn workflow_deletes_contacts(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     let reason = match facts.workflow {
         None => RefuseReason::WorkflowNotFound,
@@ -400,23 +408,39 @@ fn workflow_is_on(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> 
 
 fn subscription_is_active(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     if may_delete_by_workflow(facts.subscriptions, facts.now) {
-        Ok(())
-    } else {
-        refuse(RefuseReason::SubscriptionRequired)
+        return Ok(());
+    }
+    import_is_complete(facts)?;
+    refuse(RefuseReason::SubscriptionRequired)
+}
+
+impl Facts<'_> {
+    /// May an import that is not complete bring what the answer depends on?
+    fn await_import(&self) -> bool {
+        match (self.unfinished_import, self.contact) {
+            (None, _) | (_, Contact::InTrash | Contact::Gone) => false,
+            (Some(UnfinishedImport::OfContact), _) | (_, Contact::Unknown) => true,
+            (Some(UnfinishedImport::OfAccount), Contact::Live { record, .. }) => {
+                self.workflow.is_none_or(|workflow| workflow.asks_beyond(record))
+            }
+        }
     }
 }
 
-/// Defers where the import that wrote the contact is not complete.
+/// Defers where that has to be waited for.
 fn import_is_complete(facts: &Facts<'_>) -> Result<(), Decision> {
-    let Contact::Live { is_being_imported: true, .. } = facts.contact else { return Ok(()) };
+    if !facts.await_import() {
+        return Ok(());
+    }
     let waited = facts.awaited.map_or(TimeDelta::zero(), |awaited| facts.now - awaited.since);
     let at = facts.now + waited.clamp(SOONEST_LOOK, LATEST_LOOK);
     Err(Decision::Defer(DeferReason::AwaitingContact, at))
 }
 
 fn contact_is_live(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
+    import_is_complete(facts)?;
     match facts.contact {
-        Contact::Live { .. } => import_is_complete(facts),
+        Contact::Live { .. } => Ok(()),
         Contact::Unknown => match facts.awaited.and_then(|awaited| awaited.next_look(facts.now)) {
             Some(at) => Err(Decision::Defer(DeferReason::AwaitingContact, at)),
             None => skip(SkipReason::ContactNotFound),

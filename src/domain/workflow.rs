@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::actions::delete_actions;
-use super::criteria::subject::{DataRequirements, RelatedData, Subject};
+use super::criteria::subject::{DataRequirements, Record, RelatedData, Subject};
 use super::criteria::{Criteria, EvaluationTrace, Finding, Severity, Truth, parse};
 use super::enrollment::Cause;
 use super::members::{non_null, parse_id};
@@ -85,6 +85,13 @@ impl Workflow {
                 criteria.asks(asks);
             }
         }
+    }
+
+    /// Do its criteria depend on more than what the record of a contact has?
+    pub fn asks_beyond(&self, record: &Record) -> bool {
+        let mut asks = DataRequirements::default();
+        self.asks(&mut asks);
+        !asks.are_met_by(record)
     }
 
     /// What in it an account has never kept anything of, by what is kept of that which it asks. The event that enrolls comes

@@ -20,7 +20,8 @@ use super::subjects::{self, record};
 use super::values::args;
 use crate::domain::criteria::subject::{CustomEvent, DataRequirements, RelatedData};
 use crate::domain::decision::{
-    Awaited, Contact, Decision, EnrollmentState, Explanation, Facts, PastEnrollment, decide, explain,
+    Awaited, Contact, Decision, EnrollmentState, Explanation, Facts, PastEnrollment, UnfinishedImport,
+    decide, explain,
 };
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
@@ -41,6 +42,7 @@ pub struct DecisionContext {
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
     surroundings: HashMap<(i64, i64), RelatedData>,
     pauses: Pauses,
+    unfinished: import::Unfinished,
     /// The batch waited before.
     waited: bool,
     /// Enrollments that a person let pass the guard.
@@ -102,6 +104,7 @@ impl DecisionContext {
         let surroundings = subjects::load(tx, &asked, &contact_keys, &mut records, &told).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
+        let unfinished = import::unfinished(tx, &contact_keys).await?;
         Ok(Self {
             now,
             accounts,
@@ -112,6 +115,7 @@ impl DecisionContext {
             enrolled,
             surroundings,
             pauses,
+            unfinished,
             waited: false,
             approved: HashSet::new(),
             awaited: None,
@@ -200,6 +204,7 @@ impl DecisionContext {
                 workflow: self.workflows.get(&(account_id, workflow_id)).map(Arc::as_ref),
                 subscriptions: self.subscriptions.get(&account_id).map_or(&[], Vec::as_slice),
                 contact: state,
+                unfinished_import: self.unfinished_import(contact),
                 enrolled: &enrolled,
                 zone: self.accounts.get(&account_id).copied().flatten(),
                 around: &around,
@@ -212,6 +217,12 @@ impl DecisionContext {
                 }),
             },
         )
+    }
+
+    fn unfinished_import(&self, contact: (i64, i64)) -> Option<UnfinishedImport> {
+        let of_account = || self.unfinished.accounts.contains(&contact.0);
+        let of_contact = self.unfinished.contacts.contains(&contact).then_some(UnfinishedImport::OfContact);
+        of_contact.or_else(|| of_account().then_some(UnfinishedImport::OfAccount))
     }
 
     /// The workflow that is asked about, to look at or to suppose something of it.
@@ -298,29 +309,22 @@ pub(super) async fn load_contacts(
     let source = tx.dialect().ids(1, &CONTACT);
     let sql = format!(
         "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, c.created_at, \
-         CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.is_partial, c.import_id \
+         CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.is_partial \
          FROM {source} JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
          ORDER BY c.account_id, c.contact_id{}",
         tx.for_update("c")
     );
     let rows = tx.rows(&sql, args![&batch]).await?;
-    // Asked after the rows are locked: whatever import wrote them last had begun before.
-    let written_by = rows
-        .iter()
-        .map(|row| Ok(((row.int("account_id")?, row.int("contact_id")?), row.optional_int("import_id")?)))
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    let unfinished = import::unfinished(tx, &written_by).await?;
     let mut contacts = HashMap::with_capacity(keys.len());
-    for (row, (key, _)) in rows.iter().zip(&written_by) {
+    for row in &rows {
         let contact = match row.optional_time("deleted_at")? {
             Some(_) => Contact::InTrash,
             None => Contact::Live {
                 restored_at: row.optional_time("restored_at")?,
                 record: record(row, row.optional_time("created_at")?)?,
-                is_being_imported: unfinished.contains(key),
             },
         };
-        contacts.insert(*key, contact);
+        contacts.insert((row.int("account_id")?, row.int("contact_id")?), contact);
     }
     if contacts.len() < keys.len() {
         let sql = format!(

@@ -39,7 +39,7 @@ use apply::Apply;
 use check::check;
 use source::Entry;
 pub use source::Source;
-pub(super) use unfinished::unfinished;
+pub(super) use unfinished::{Unfinished, unfinished, unfinished_accounts};
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

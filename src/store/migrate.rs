@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 29] = [
+const MIGRATIONS: [Migration; 30] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -160,6 +160,11 @@ const MIGRATIONS: [Migration; 29] = [
         name: "0029_pending",
         postgres: include_str!("migrations/0029_pending.sql"),
         sqlite: include_str!("migrations/0029_pending.sql"),
+    },
+    Migration {
+        name: "0030_unfinished_accounts",
+        postgres: include_str!("migrations/0030_unfinished_accounts.sql"),
+        sqlite: include_str!("migrations/0030_unfinished_accounts.sql"),
     },
 ];
 

@@ -112,8 +112,13 @@ pub(super) async fn lock_pauses_shared(tx: &mut Tx) -> Result<Time, StoreError> 
     tx.time(&tx.dialect().lock_shared_and_now(LOCK)).await
 }
 
+/// Waits for the deciding transactions under way; those that follow wait for this one.
+pub(super) async fn lock_pauses(tx: &mut Tx) -> Result<Time, StoreError> {
+    tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await
+}
+
 async fn insert_pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {
-    let now = tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await?;
+    let now = lock_pauses(tx).await?;
     let (account_id, workflow_id) = scope.key();
     let who = operator.authorize_bulk(tx, account_id, "stop workflows that delete").await?;
     refuse_unknown(tx, scope, "paused").await?;
@@ -147,7 +152,7 @@ async fn refuse_unknown(tx: &mut Tx, scope: Scope, action: &str) -> Result<(), S
 
 async fn resume(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<Resumed, StoreError> {
     // Alone, like a pause: a batch that still saw it would hold rows that nobody takes up.
-    let now = tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await?;
+    let now = lock_pauses(tx).await?;
     let (account_id, workflow_id) = scope.key();
     let who = operator.authorize_bulk(tx, account_id, "let workflows delete").await?;
     let resumed = tx

@@ -38,6 +38,7 @@ mod import_contacts;
 mod import_former;
 mod import_races;
 mod import_records;
+mod import_unfinished;
 mod journal;
 mod lines;
 mod mail;

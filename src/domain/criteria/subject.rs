@@ -237,6 +237,23 @@ pub struct DataRequirements {
     pub properties: PropertyNames,
 }
 
+impl DataRequirements {
+    /// Does the record of a contact have all of it?
+    pub fn are_met_by(&self, record: &Record) -> bool {
+        let Self { segments, workflows, neighbours, events, forms, history, properties } = self;
+        let own = RecordType::contact();
+        segments.is_empty()
+            && workflows.is_empty()
+            && neighbours.is_empty()
+            && events.is_empty()
+            && forms.is_empty()
+            && !history
+            && properties.iter().all(|(records, names)| {
+                *records == own && names.iter().all(|name| record.properties.contains_key(name))
+            })
+    }
+}
+
 /// The contact as it is now.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {

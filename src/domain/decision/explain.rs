@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CHECKS, Contact, Decision, EnrollmentState, Facts};
+use super::{CHECKS, Contact, Decision, EnrollmentState, Facts, UnfinishedImport};
 use crate::domain::criteria::{Criteria, EvaluationTrace, Truth};
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limit;
@@ -123,14 +123,16 @@ pub(super) fn subscriptions(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
 pub(super) fn contact(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed {
     let is = match facts.contact {
         Contact::Unknown => "is unknown",
-        Contact::Live { is_being_imported: true, .. } => {
-            "is live, and the import that wrote it has not finished"
-        }
         Contact::Live { .. } => "is live",
         Contact::InTrash => "is in the trash",
         Contact::Gone => "was erased or purged",
     };
-    format!("contact {} {is}", enrollment.object_id).into()
+    let import = match facts.unfinished_import {
+        Some(UnfinishedImport::OfContact) => ", and the import that wrote it has not finished",
+        Some(UnfinishedImport::OfAccount) => ", and an import of its account has not finished",
+        None => "",
+    };
+    format!("contact {} {is}{import}", enrollment.object_id).into()
 }
 
 pub(super) fn restore(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {

@@ -70,6 +70,7 @@ impl World {
                 workflow: self.workflow.as_ref(),
                 subscriptions: &self.subscriptions,
                 contact: &self.contact,
+                unfinished_import: None,
                 enrolled: &self.enrolled,
                 zone: Some(Tz::UTC),
                 around: &RelatedData::default(),
@@ -93,7 +94,6 @@ fn live(stage: &str, restored_at: Option<Time>) -> Contact {
     Contact::Live {
         restored_at,
         record: Record { properties, history: HashMap::new(), created_at: None, is_partial: false },
-        is_being_imported: false,
     }
 }
 

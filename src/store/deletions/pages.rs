@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
 use crate::store::db::Tx;
+use crate::store::import::unfinished_accounts;
 use crate::store::subjects::{EvaluationContext, record};
 use crate::store::values::{Row, args};
-use crate::store::{CONTACT, Lists, StoreError};
+use crate::store::{CONTACT, Lists, StoreError, pauses};
 
 /// How many contacts one page looks at.
 const PAGE: usize = 1000;
@@ -26,8 +27,24 @@ pub(super) struct Page {
 ///
 /// # Errors
 ///
-/// Refused: a picked contact that is not live or no member of the segment; one that the filter leaves open.
+/// Refused: a picked contact that is not live or no member of the segment; one that the filter leaves open; a segment or a filter
+/// in an account of which an import has not finished.
 pub(super) async fn page(tx: &mut Tx, request: &Request, after: i64) -> Result<Page, StoreError> {
+    // No import ends between what is read of it and the question whether it has.
+    pauses::lock_pauses_shared(tx).await?;
+    let page = select(tx, request, after).await?;
+    let depends_on_import = !matches!(request.selection, Selection::Picked { segment_id: None, .. });
+    if depends_on_import && !unfinished_accounts(tx, &[request.account_id].into()).await?.is_empty() {
+        return Err(StoreError::Refused(format!(
+            "an import into account {} has not finished, and may still bring what protects contacts: run it again, or end it \
+             with --end-unfinished; nothing was deleted",
+            request.account_id
+        )));
+    }
+    Ok(page)
+}
+
+async fn select(tx: &mut Tx, request: &Request, after: i64) -> Result<Page, StoreError> {
     let account_id = request.account_id;
     match &request.selection {
         Selection::Picked { contacts, segment_id } => {

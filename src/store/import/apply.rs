@@ -9,7 +9,8 @@ use super::chunk::{Chunk, Piece, read_piece};
 use super::index::{Cursor, Index};
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, temporary_failed};
-use super::{Import, ImportReport, Phase, Progress, Refusal, unfinished};
+use super::unfinished::{self, ImportSource};
+use super::{Import, ImportReport, Phase, Progress, Refusal};
 use crate::domain::batch_size::AdaptiveBatchSize;
 use crate::domain::counted::{counted, verb};
 use crate::domain::record::stages;
@@ -33,8 +34,10 @@ const MAX_NAMED: usize = 10;
 pub(super) struct Apply<'a> {
     store: &'a Store,
     import: Import<'a>,
-    /// By which the same import is known again.
-    source_hash: String,
+    /// By which the same import is known again, and the accounts of its records.
+    source: ImportSource,
+    /// The id under which a chunk of it was committed.
+    begun: Option<i64>,
     index: Index,
     records: u64,
     readdressed: Arc<Sorted<2>>,
@@ -62,11 +65,12 @@ pub(super) struct Apply<'a> {
 
 impl<'a> Apply<'a> {
     pub fn new(store: &'a Store, import: Import<'a>, checked: Checked) -> Self {
-        let Checked { index, records, readdressed, source_hash } = checked;
+        let Checked { index, records, readdressed, accounts, source_hash } = checked;
         Self {
             store,
             import,
-            source_hash,
+            source: ImportSource { hash: source_hash, accounts },
+            begun: None,
             index,
             records,
             readdressed: Arc::new(readdressed),
@@ -111,8 +115,7 @@ impl<'a> Apply<'a> {
 
     async fn finish(mut self) -> Result<ImportReport, StoreError> {
         if self.count_refused == 0 {
-            let ends_others = self.import.ends_others;
-            let left = transaction!(self.store, tx => unfinished::end(tx, &self.source_hash, ends_others))?;
+            let left = self.end().await?;
             self.report.unfinished_imports = (left > 0).then_some(left);
             return Ok(self.report);
         }
@@ -131,6 +134,17 @@ impl<'a> Apply<'a> {
             self.count_refused,
             lines.join("; ")
         )))
+    }
+
+    /// Marks the import as finished; how many others are not.
+    async fn end(&mut self) -> Result<u64, StoreError> {
+        loop {
+            let (hash, ends_others) = (&self.source.hash, self.import.ends_others);
+            match transaction!(self.store, tx => unfinished::end(tx, hash, ends_others)) {
+                Err(error) => self.wait(error).await?,
+                ended => return ended,
+            }
+        }
     }
 
     /// The next piece, in the order of kinds; `None` at the end.
@@ -194,7 +208,9 @@ impl<'a> Apply<'a> {
     async fn chunk(&mut self, first: Piece) -> Result<(), StoreError> {
         let time = self.import.pace.chunk;
         let mut chunk =
-            match Chunk::begin(self.store, &self.source_hash, Arc::clone(&self.readdressed), time).await {
+            match Chunk::begin(self.store, &self.source, self.begun, Arc::clone(&self.readdressed), time)
+                .await
+            {
                 Ok(chunk) => chunk,
                 Err(error) => return self.give_way(error, first).await,
             };
@@ -267,13 +283,14 @@ impl<'a> Apply<'a> {
 
     async fn commit(&mut self, mut chunk: Chunk, rest: Option<Piece>) -> Result<(), StoreError> {
         let written = chunk.commit(self.import.operator).await;
-        let Chunk { tx, pieces, report, refused, tables, done, .. } = chunk;
+        let Chunk { tx, identity, pieces, report, refused, tables, done, .. } = chunk;
         if let Err(error) = tx.commit_or_rollback(written).await {
             return self.give_way_with(error, pieces).await;
         }
         if let Some(rest) = rest {
             self.first.push_front(rest);
         }
+        self.begun = Some(identity.import_id);
         self.alone = self.alone.saturating_sub(1);
         self.tries = 0;
         self.report.add(report);

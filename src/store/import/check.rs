@@ -36,6 +36,8 @@ pub(super) struct Checked {
     /// Account and id of the contacts whose addresses the file replaces: one that they hold now they may hold no longer
     /// at its end.
     pub readdressed: Sorted<2>,
+    /// The accounts of its records.
+    pub accounts: BTreeSet<i64>,
     /// The same for the same lines.
     pub source_hash: String,
 }
@@ -96,6 +98,7 @@ struct Check<'a> {
     store: &'a Store,
     index: Index,
     records: u64,
+    accounts: BTreeSet<i64>,
     /// Accounts (with contact 0) and contacts that the file brings.
     brought: Sorter<2>,
     /// Those that it names, and where.
@@ -130,6 +133,7 @@ impl<'a> Check<'a> {
             store,
             index: Index::new(stages()),
             records: 0,
+            accounts: BTreeSet::new(),
             brought: Sorter::new(),
             named: Sorter::new(),
             last_named: HashMap::new(),
@@ -150,6 +154,7 @@ impl<'a> Check<'a> {
         self.records += 1;
         self.index.push(record.stage(), entry)?;
         let (account_id, line) = (record.account_id, line_number(entry.line));
+        self.accounts.insert(account_id);
         match record.kind.name {
             "account" => self.brought.push([account_id, 0])?,
             _ => self.name("account", [account_id, 0], line)?,
@@ -218,7 +223,8 @@ impl<'a> Check<'a> {
         let (claims, readdressed) = self.claims().await?;
         refuse(contested(&claims).map_err(temporary_failed)?)?;
         let source_hash = hex(&self.source_hash.finalize());
-        Ok(Checked { index: self.index, records: self.records, readdressed, source_hash })
+        let Self { index, records, accounts, .. } = self;
+        Ok(Checked { index, records, readdressed, accounts, source_hash })
     }
 
     /// The first account that the file names and neither it nor the store has, or else the first such contact; by line.

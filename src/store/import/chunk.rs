@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, Source};
-use super::unfinished::Identity;
+use super::unfinished::{self, Identity, ImportSource};
 use super::write::drop_removed_later;
-use super::{ImportReport, Numbered, Refusal, lock_imports, unfinished};
+use super::{ImportReport, Numbered, Refusal, lock_imports};
 use crate::domain::record::{Action, Record, parse_record};
 use crate::domain::time::Time;
 use crate::store::audit::{self, Actor};
@@ -46,9 +46,13 @@ pub(super) struct Chunk {
     time: Duration,
 }
 
-async fn begin(tx: &mut Tx, source: &str) -> Result<(Time, Identity, bool), StoreError> {
+async fn begin(
+    tx: &mut Tx,
+    source: &ImportSource,
+    begun: Option<i64>,
+) -> Result<(Time, Identity, bool), StoreError> {
     let now = lock_imports(tx).await?;
-    Ok((now, unfinished::begin(tx, source, now).await?, has_erasures(tx).await?))
+    Ok((now, unfinished::begin(tx, source, begun, now).await?, has_erasures(tx).await?))
 }
 
 /// Is there an erasure to be kept? Most stores have none, and texts need not be looked through.
@@ -59,12 +63,13 @@ async fn has_erasures(tx: &mut Tx) -> Result<bool, StoreError> {
 impl Chunk {
     pub async fn begin(
         store: &Store,
-        source: &str,
+        source: &ImportSource,
+        begun: Option<i64>,
         readdressed: Arc<Sorted<2>>,
         time: Duration,
     ) -> Result<Self, StoreError> {
         let mut tx = store.db.begin().await?;
-        let (now, identity, has_erasures) = match begin(&mut tx, source).await {
+        let (now, identity, has_erasures) = match begin(&mut tx, source, begun).await {
             Ok(begun) => begun,
             Err(error) => return tx.commit_or_rollback(Err(error)).await,
         };

@@ -2,17 +2,18 @@
 //!
 //! An import writes records by kind, so for a while the store has a contact without the segments, associations and enrollments that
 //! protect it; after an interruption, until the same import runs again. Enrollments of contacts that an unfinished import has changed
-//! are therefore deferred.
+//! are therefore deferred. So are, in its accounts, those whose criteria look beyond the record of the contact: with its first row of a
+//! kind the account keeps that kind, and of other contacts that row may be still to come.
 
 use std::collections::{BTreeSet, HashSet};
 
 use super::chunk::Chunk;
 use super::{ids, states};
 use crate::domain::time::Time;
-use crate::store::StoreError;
-use crate::store::batch::CONTACT;
+use crate::store::batch::{ACCOUNT, CONTACT, Lists};
 use crate::store::db::Tx;
 use crate::store::values::args;
+use crate::store::{StoreError, pauses};
 
 /// An import that chunk after chunk takes part in.
 #[derive(Clone, Copy, Debug)]
@@ -24,40 +25,85 @@ pub(super) struct Identity {
     pub has_others: bool,
 }
 
-/// Which of these contacts, each with the import that its row names, an unfinished import has changed.
+/// By what an import is known again, and whom it concerns.
+pub(super) struct ImportSource {
+    /// The same for the same lines.
+    pub hash: String,
+    /// The accounts of its records.
+    pub accounts: BTreeSet<i64>,
+}
+
+/// What unfinished imports concern of that which was asked about.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Unfinished {
+    /// Contacts that one has changed.
+    pub contacts: HashSet<(i64, i64)>,
+    /// Accounts of which one has records.
+    pub accounts: BTreeSet<i64>,
+}
+
+/// What unfinished imports concern of these contacts, which the caller has locked, and of their accounts. It must be asked after
+/// whatever an import may have written was read, in a transaction in which no import [ends](end).
 pub(in crate::store) async fn unfinished(
     tx: &mut Tx,
-    contacts: &[((i64, i64), Option<i64>)],
-) -> Result<HashSet<(i64, i64)>, StoreError> {
-    let mut imports = HashSet::new();
-    for row in tx.rows("SELECT import_id FROM unfinished_imports", &[]).await? {
-        imports.insert(row.int("import_id")?);
+    contacts: &BTreeSet<(i64, i64)>,
+) -> Result<Unfinished, StoreError> {
+    let mut found = Unfinished::default();
+    if tx.row("SELECT 1 AS one FROM unfinished_imports LIMIT 1", &[]).await?.is_none() {
+        return Ok(found);
     }
-    let is_named = |import: &Option<i64>| import.is_some_and(|import| imports.contains(&import));
-    let mut found: HashSet<(i64, i64)> =
-        contacts.iter().filter(|(_, import)| is_named(import)).map(|(contact, _)| *contact).collect();
-    if !imports.is_empty() {
-        let sql = format!(
-            "SELECT u.account_id, u.contact_id FROM {} JOIN unfinished_contacts u \
-             ON u.account_id = b.account_id AND u.contact_id = b.contact_id \
-             JOIN unfinished_imports i ON i.import_id = u.import_id",
-            tx.dialect().ids(1, &CONTACT)
-        );
-        let all = contacts.iter().map(|(contact, _)| *contact).collect();
-        for row in tx.rows(&sql, args![ids(&all)]).await? {
-            found.insert((row.int("account_id")?, row.int("contact_id")?));
-        }
+    let batch = tx.dialect().ids(1, &CONTACT);
+    let sql = format!(
+        "SELECT c.account_id, c.contact_id FROM {batch} JOIN contacts c \
+         ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
+         JOIN unfinished_imports i ON i.import_id = c.import_id \
+         UNION SELECT u.account_id, u.contact_id FROM {batch} JOIN unfinished_contacts u \
+         ON u.account_id = b.account_id AND u.contact_id = b.contact_id \
+         JOIN unfinished_imports i ON i.import_id = u.import_id"
+    );
+    for row in tx.rows(&sql, args![ids(contacts)]).await? {
+        found.contacts.insert((row.int("account_id")?, row.int("contact_id")?));
     }
+    let accounts = contacts.iter().map(|(account_id, _)| *account_id).collect();
+    found.accounts = unfinished_accounts(tx, &accounts).await?;
     Ok(found)
 }
 
-/// Begins an import with its first chunk, and says with each that it is under way.
-pub(super) async fn begin(tx: &mut Tx, source: &str, now: Time) -> Result<Identity, StoreError> {
+/// Those of the accounts of which an unfinished import has records; asked as [`unfinished`] is.
+pub(in crate::store) async fn unfinished_accounts(
+    tx: &mut Tx,
+    accounts: &BTreeSet<i64>,
+) -> Result<BTreeSet<i64>, StoreError> {
+    let sql = format!(
+        "SELECT DISTINCT u.account_id FROM {} JOIN unfinished_accounts u ON u.account_id = b.account_id",
+        tx.dialect().ids(1, &ACCOUNT)
+    );
+    let rows = tx.rows(&sql, args![Lists::ids(accounts.iter().map(|id| [*id]))]).await?;
+    rows.iter().map(|row| row.int("account_id")).collect()
+}
+
+/// Begins an import with its first chunk, and says with each that it is under way. `begun` is the id under which a chunk of this
+/// process was committed: under another one its accounts have to be noted first.
+pub(super) async fn begin(
+    tx: &mut Tx,
+    source: &ImportSource,
+    begun: Option<i64>,
+    now: Time,
+) -> Result<Identity, StoreError> {
     let sql = "INSERT INTO unfinished_imports (source, started_at, seen_at) VALUES ($1, $2, $2) \
                ON CONFLICT (source) DO UPDATE SET seen_at = excluded.seen_at RETURNING import_id, started_at";
-    let row = tx.row(sql, args![source, now]).await?;
+    let row = tx.row(sql, args![source.hash.as_str(), now]).await?;
     let row = row.ok_or_else(|| StoreError::Failed("an import has no id".to_owned()))?;
     let (import_id, started_at) = (row.int("import_id")?, row.time("started_at")?);
+    if begun != Some(import_id) {
+        let sql = format!(
+            "INSERT INTO unfinished_accounts (account_id, import_id) SELECT b.account_id, $1 FROM {} \
+             WHERE TRUE ON CONFLICT DO NOTHING",
+            tx.dialect().ids(2, &ACCOUNT)
+        );
+        let accounts = Lists::ids(source.accounts.iter().map(|account_id| [*account_id]));
+        tx.execute(&sql, args![import_id, accounts]).await?;
+    }
     let sql = "SELECT 1 AS one FROM unfinished_imports WHERE import_id <> $1 LIMIT 1";
     let has_others = tx.row(sql, args![import_id]).await?.is_some();
     Ok(Identity { import_id, started_at, has_others })
@@ -66,18 +112,20 @@ pub(super) async fn begin(tx: &mut Tx, source: &str, now: Time) -> Result<Identi
 /// An import that has written nothing for so long counts as interrupted. A chunk takes about a second.
 const INTERRUPTED: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
 
-/// Marks an import as finished, and with it those that were interrupted where `others_too` says so. How many are left.
+/// Marks an import as finished, and with it those that were interrupted where `others_too` says so. How many are left. It waits for
+/// the deciding transactions under way: what they have read of the import may be a part of it.
 pub(super) async fn end(tx: &mut Tx, source: &str, others_too: bool) -> Result<u64, StoreError> {
-    let seen_before = others_too.then_some(tx.now().await? - INTERRUPTED);
+    let now = pauses::lock_pauses(tx).await?;
+    let seen_before = others_too.then_some(now - INTERRUPTED);
     let ended = "source = $1 OR seen_at < $2";
-    for sql in [
-        format!(
-            "DELETE FROM unfinished_contacts WHERE import_id IN (SELECT import_id FROM unfinished_imports WHERE {ended})"
-        ),
-        format!("DELETE FROM unfinished_imports WHERE {ended}"),
-    ] {
+    for table in ["unfinished_contacts", "unfinished_accounts"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE import_id IN (SELECT import_id FROM unfinished_imports WHERE {ended})"
+        );
         tx.execute(&sql, args![source, seen_before]).await?;
     }
+    let sql = format!("DELETE FROM unfinished_imports WHERE {ended}");
+    tx.execute(&sql, args![source, seen_before]).await?;
     let left = tx.row("SELECT count(*) AS imports FROM unfinished_imports", &[]).await?;
     Ok(left.map_or(Ok(0), |row| row.int("imports"))?.unsigned_abs())
 }

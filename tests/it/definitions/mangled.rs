@@ -113,11 +113,8 @@ fn decided(flow: &Value, scene: &Scene, cause: Cause) -> Decision {
         account_exists: true,
         workflow: Some(&workflow),
         subscriptions: &[Subscription { tier: Tier::Professional, starts_at: subject.now, ends_at: None }],
-        contact: &Contact::Live {
-            restored_at: None,
-            record: subject.record.clone(),
-            is_being_imported: false,
-        },
+        contact: &Contact::Live { restored_at: None, record: subject.record.clone() },
+        unfinished_import: None,
         enrolled: &[],
         zone: subject.zone,
         around: subject.around.expect("a contact's"),

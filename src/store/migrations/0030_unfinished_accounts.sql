@@ -1,0 +1,7 @@
+-- The accounts of which an unfinished import has records. Whether an account keeps something of a kind, and what a contact has of
+-- it, may be known only in part there.
+CREATE TABLE unfinished_accounts (
+  account_id bigint NOT NULL,
+  import_id  bigint NOT NULL,
+  PRIMARY KEY (account_id, import_id)
+);
