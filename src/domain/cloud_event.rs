@@ -4,15 +4,10 @@
 use std::borrow::Cow;
 use std::io::Read as _;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use flate2::read::MultiGzDecoder;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::enrollment::{DeadLetterReason, MAX_BODY_BYTES, Rejection, blank_last_word, too_large};
+use super::enrollment::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
 use super::members::read_strictly;
 
 /// The media type of one event in structured mode.
@@ -27,20 +22,6 @@ const MAX_EVENTS: usize = 2_000;
 
 /// The attributes that are looked at, and the time for whoever reads a dead letter.
 pub const ATTRIBUTES: [&str; 5] = ["specversion", "id", "source", "type", "time"];
-
-/// So much of a packed body is searched, and what is packed in it so many times.
-const MAX_SEARCHED_BYTES: u64 = 1 << 20;
-const PACKED_DEPTH: usize = 3;
-/// No address is in fewer letters of base64.
-const MIN_BASE64: usize = 8;
-
-/// Decodes base64 with padding and without.
-const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
 
 /// What a message says of its body, outside of it.
 #[derive(Clone, Debug, Default)]
@@ -146,76 +127,6 @@ fn structured(data: &[u8], attributes: &[(&'static str, Option<String>)]) -> Res
     Ok(event)
 }
 
-/// The same event with its data as text where it is base64, and the beginning of what unpacks to more than an event may have:
-/// who keeps it may have to find a person in it.
-pub fn legible(event: &[u8]) -> Cow<'_, [u8]> {
-    let legible = if is_gzip(event) { beginning(event) } else { written_out(event) };
-    legible.map_or(Cow::Borrowed(event), Cow::Owned)
-}
-
-fn is_gzip(body: &[u8]) -> bool {
-    body.starts_with(b"\x1f\x8b")
-}
-
-/// Of a body that unpacks to more than an event may have, as much as shows that it is too long.
-fn beginning(packed: &[u8]) -> Option<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    // It may be cut off, and still have been too long before.
-    let _ = MultiGzDecoder::new(packed).take(MAX_BODY_BYTES as u64 + 1).read_to_end(&mut unpacked);
-    (unpacked.len() > MAX_BODY_BYTES).then(|| {
-        blank_last_word(&mut unpacked);
-        unpacked
-    })
-}
-
-/// The texts that a body may be, whatever its message said of it: as it stands, and what is packed in it by gzip, base64 or UTF-16.
-pub fn texts_of(body: &[u8]) -> Vec<String> {
-    let mut texts = Vec::new();
-    add_texts(body, PACKED_DEPTH, &mut texts);
-    texts
-}
-
-fn add_texts(body: &[u8], depth: usize, texts: &mut Vec<String>) {
-    let text = String::from_utf8_lossy(body).into_owned();
-    texts.push(text.clone());
-    if depth > 0 {
-        if is_gzip(body) {
-            let mut unpacked = Vec::new();
-            // As much of it as there is: it may be cut off.
-            let _ = MultiGzDecoder::new(body).take(MAX_SEARCHED_BYTES).read_to_end(&mut unpacked);
-            add_texts(&unpacked, depth - 1, texts);
-        }
-        // A line of base64 may be broken.
-        let whole: String = text.chars().filter(|it| !it.is_ascii_whitespace()).collect();
-        let is_of_base64 = |it: char| it.is_ascii_alphanumeric() || "+/-_".contains(it);
-        let runs = text.split(|it| !is_of_base64(it)).chain(whole.split(|it| !is_of_base64(it)));
-        for run in runs.filter(|run| run.len() >= MIN_BASE64) {
-            let standard = run.replace('-', "+").replace('_', "/");
-            if let Ok(decoded) = ANY_PADDING.decode(standard) {
-                add_texts(&decoded, depth - 1, texts);
-            }
-        }
-        if body.contains(&0) || body.starts_with(b"\xff\xfe") || body.starts_with(b"\xfe\xff") {
-            for unit in [u16::from_le_bytes, u16::from_be_bytes] {
-                let units: Vec<u16> = body.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-                texts.push(String::from_utf16_lossy(&units));
-            }
-        }
-    }
-}
-
-fn written_out(event: &[u8]) -> Option<Vec<u8>> {
-    let Value::Object(mut members) = read_strictly(without_bom(event), "$").ok()? else { return None };
-    if members.contains_key("data") {
-        return None;
-    }
-    let data = STANDARD.decode(members.remove("data_base64")?.as_str()?).ok()?;
-    let data = String::from_utf8(data).ok()?;
-    let data = read_strictly(without_bom(data.as_bytes()), "$").unwrap_or(Value::String(data));
-    members.insert("data".to_owned(), data);
-    serde_json::to_vec(&members).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -242,19 +153,6 @@ mod tests {
     fn binary<'a>(data: &'a str, attributes: &[(&'static str, &str)]) -> Result<Plain<'a>, Rejection> {
         let attributes = attributes.iter().map(|(name, value)| (*name, Some((*value).to_owned()))).collect();
         plain(data.as_bytes(), &Carriage { attributes, ..carriage("application/json", "") })
-    }
-
-    #[test]
-    fn what_is_kept_of_an_event_is_text() {
-        let event = |data: &str| format!("{{\"data_base64\":\"{}\",\"id\":\"x\"}}", STANDARD.encode(data));
-        let legible = |event: &str| String::from_utf8(legible(event.as_bytes()).into_owned()).unwrap();
-        assert_eq!(legible(&event("{\"a\":1}")), "{\"data\":{\"a\":1},\"id\":\"x\"}");
-        assert_eq!(legible(&event("ada@x.example")), "{\"data\":\"ada@x.example\",\"id\":\"x\"}");
-        for other in
-            ["{\"data\":{} }", "{\"data_base64\":\"e30=\",\"data\":1}", "[]", "{\"data_base64\":\"*\"}"]
-        {
-            assert_eq!(legible(other), other);
-        }
     }
 
     fn detail(rejected: Result<Plain<'_>, Rejection>) -> String {

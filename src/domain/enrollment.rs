@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::cloud_event::{not_json, texts_of, without_bom};
+use super::body_texts::texts_of;
+use super::cloud_event::{not_json, without_bom};
 use super::criteria::subject::CustomEvent;
 use super::members::{FieldError, Members, Unread, read_strictly};
 use super::time::{Time, format_time};

@@ -7,6 +7,7 @@ pub mod actions;
 pub mod address;
 pub mod associations;
 pub mod batch_size;
+pub mod body_texts;
 pub mod cloud_event;
 pub mod connection_url;
 pub mod counted;

@@ -8,7 +8,7 @@ use super::batch::{CONTACT, Lists};
 use super::db::Tx;
 use super::values::{Arg, Row, args};
 use super::{HashKeySource, Operator, Store, StoreError, read_transaction, suppressions, transaction};
-use crate::domain::cloud_event::{legible, texts_of};
+use crate::domain::body_texts::{is_searchable, legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
 use crate::domain::enrollment::{self, Rejection, about};
 use crate::domain::identifiers::Identifiers;
@@ -211,7 +211,7 @@ pub(super) async fn redact(
 }
 
 /// Redacts addresses of erased people in a message: people of its account, or of any account with erasures if it names none. A
-/// body about an erased contact, or one that packs such an address, is dropped; a batch loses the events about the contact.
+/// body about an erased contact, one that packs such an address, or one that cannot be searched is dropped; a batch loses the events about the contact.
 async fn without_erased(
     tx: &mut Tx,
     home: &HashKeySource,
@@ -237,7 +237,8 @@ async fn without_erased(
         erasing.iter().filter(may_be_of).copied().collect()
     };
     let lookups = accounts.len().saturating_mul(about.contacts.len());
-    let erased = if lookups > MAX_LOOKUPS {
+    let may_name_erased = accounts.iter().any(|account_id| erasing.contains(account_id));
+    let erased = if lookups > MAX_LOOKUPS || may_name_erased && !is_searchable(&kept.body) {
         // A body that names so many contacts and no account is no event: it is dropped rather than looked up.
         kept.body = REDACTED.into();
         texts = texts_of(&kept.body);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::cloud_event::texts_of;
+use crate::domain::body_texts::{is_searchable, texts_of};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::enrollment::{About, about, is_kept_whole, without_contact};
 use crate::domain::identifiers::Identifiers;
@@ -20,7 +20,7 @@ pub(super) struct Letters {
 /// Deletes dead letters that name a person, of one account or without an account. Those about other contacts are redacted, and
 /// batches lose the events about the person: the other enrollments may still be replayed. A dead letter that has the id of the
 /// contact and names no account loses its body: it may be of another account, and can be of no use any more. So does one whose
-/// body is too long to search.
+/// body cannot be searched.
 pub(super) async fn let_go_of_dead_letters(
     tx: &mut Tx,
     account_id: i64,
@@ -36,8 +36,8 @@ pub(super) async fn let_go_of_dead_letters(
         let Some((end, _)) = page.last() else { break };
         last = end.id;
         for (letter, body) in page {
-            // An older version kept it whole. It takes long to search, and can never be decided.
-            if !is_kept_whole(&body) {
+            // An older version kept it whole: it takes long to search, and can never be decided. Or it is no text.
+            if !is_kept_whole(&body) || !is_searchable(&body) {
                 emptied.push(letter.id);
                 continue;
             }
