@@ -6,7 +6,7 @@ use super::{Context, Failure, ListArgs, id, operator_named, operator_or, output}
 use crate::domain::counted::counted;
 use crate::store::Operator;
 use crate::store::holds::HoldResolution;
-use crate::store::read::Filter;
+use crate::store::query::Filter;
 
 /// Enrollments looked at in one transaction.
 const PAGE: usize = 1000;

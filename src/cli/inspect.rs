@@ -7,7 +7,8 @@ use super::pages::PageArgs;
 use super::{Context, Failure, ListArgs, id, output};
 use crate::domain::decision::OUTCOMES;
 use crate::domain::search::Search;
-use crate::store::read::{EnrollmentRow, Filter, TrashRow};
+use crate::store::query::Filter;
+use crate::store::read::{EnrollmentRow, TrashRow};
 
 #[derive(Debug, Subcommand)]
 pub enum Enrollments {

@@ -16,6 +16,9 @@ pub const WORKFLOW: [&str; 2] = ["account_id", "workflow_id"];
 pub const ENROLLED: [&str; 3] = ["account_id", "workflow_id", "contact_id"];
 pub const ENROLLMENT: [&str; 3] = ["account_id", "enrollment_id", "action_id"];
 
+/// The columns of a batch of contacts; the entry matters only where contacts go into the trash or come back.
+pub const BATCH: [&str; 3] = ["account_id", "contact_id", "entry_id"];
+
 /// Rows as the one JSON text that travels to the database; [`Dialect::batch`](super::dialect::Dialect::batch) reads it.
 pub fn batch_text<R: Serialize>(rows: impl IntoIterator<Item = R>) -> String {
     let mut text = Vec::with_capacity(4096);

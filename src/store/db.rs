@@ -19,8 +19,8 @@ use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use super::batch::{List, Lists};
-use super::conflict::Conflict;
 use super::dialect::Dialect;
+use super::error::Conflict;
 use super::error::{StoreError, is_of_connection};
 use super::pool::{Options, Pool};
 use super::values::{Arg, Row};

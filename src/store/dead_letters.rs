@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::audit::{self, Actor};
 use super::batch::{CONTACT, Lists};
 use super::db::Tx;
+use super::locks;
 use super::values::{Arg, Row, args};
 use super::{HashKeySource, Operator, Store, StoreError, read_transaction, suppressions, transaction};
 use crate::domain::body_texts::{is_searchable, legible, texts_of};
@@ -25,9 +26,6 @@ const SEARCHED: i64 = 10;
 
 /// Contacts of accounts that one body may make the store look up.
 const MAX_LOOKUPS: usize = 100_000;
-
-/// Transactions that write dead letters take turns by it.
-const LOCK: i64 = 7_165_905_013;
 
 /// All columns of a dead letter but its body.
 const COLUMNS: &str = "account_id, dead_letter_id, at, reason, detail, attempts, exchange, routing_key, traceparent, \
@@ -109,7 +107,7 @@ async fn write_one(
 
 /// Waits for the transactions that write dead letters; those that come later see what this one commits.
 pub(super) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
-    tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await.map(drop)
+    tx.time(&tx.dialect().lock_exclusive_and_now(locks::DEAD_LETTERS)).await.map(drop)
 }
 
 /// Writes dead letters, but none of a message whose letter is there.

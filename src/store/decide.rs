@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::audit::{self, Actor};
-use super::conflict::Conflict;
 use super::db::Tx;
+use super::error::Conflict;
 use super::facts::DecisionContext;
 use super::guard::{self, Guard};
 use super::ledger::{self, Entries};

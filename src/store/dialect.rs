@@ -3,10 +3,6 @@
 use super::preconditions::quoted;
 use crate::domain::record::{Column, ColumnType};
 
-/// What a session is marked with that is this program's own: nobody else's statements are in it, and none of ours are
-/// in another's.
-pub const OWN_SESSION: &str = "contact_reaper.own_session";
-
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {

@@ -8,15 +8,16 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use super::StoreError;
-use super::batch::{ACCOUNT, CONTACT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
+use super::batch::{ACCOUNT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
 use super::compiled::WorkflowCache;
+use super::contact::load_contacts;
 use super::db::Tx;
 use super::guard::{Guard, WorkflowKey};
-use super::import;
-use super::ledger::COUNTS_AS_ENROLLED;
+use super::kept::COUNTS_AS_ENROLLED;
 use super::pauses::Pauses;
 use super::properties::Completed;
-use super::subjects::{self, record};
+use super::subjects;
+use super::unfinished_imports::{self, Unfinished};
 use super::values::args;
 use crate::domain::criteria::subject::{CustomEvent, DataRequirements, RelatedData};
 use crate::domain::decision::{
@@ -42,7 +43,7 @@ pub struct DecisionContext {
     enrolled: HashMap<(i64, i64, i64), Vec<PastEnrollment>>,
     surroundings: HashMap<(i64, i64), RelatedData>,
     pauses: Pauses,
-    unfinished: import::Unfinished,
+    unfinished: Unfinished,
     /// The batch waited before.
     waited: bool,
     /// Enrollments that a person let pass the guard.
@@ -104,7 +105,7 @@ impl DecisionContext {
         let surroundings = subjects::load(tx, &asked, &contact_keys, &mut records, &told).await?;
         let enrolled = load_enrolled(tx, batch).await?;
         let decided = load_decided(tx, batch).await?;
-        let unfinished = import::unfinished(tx, &contact_keys).await?;
+        let unfinished = unfinished_imports::unfinished(tx, &contact_keys).await?;
         Ok(Self {
             now,
             accounts,
@@ -298,44 +299,6 @@ impl DecisionContext {
     pub fn limit(&self, workflow: WorkflowKey) -> Option<Limit> {
         self.guard.as_ref().and_then(|guard| guard.reached(workflow))
     }
-}
-
-/// Locks the contacts, in the order of their keys, and loads them as they are now.
-pub(super) async fn load_contacts(
-    tx: &mut Tx,
-    keys: &BTreeSet<(i64, i64)>,
-) -> Result<HashMap<(i64, i64), Contact>, StoreError> {
-    let batch = Lists::ids(keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]));
-    let source = tx.dialect().ids(1, &CONTACT);
-    let sql = format!(
-        "SELECT c.account_id, c.contact_id, c.deleted_at, c.restored_at, c.created_at, \
-         CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.is_partial \
-         FROM {source} JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
-         ORDER BY c.account_id, c.contact_id{}",
-        tx.for_update("c")
-    );
-    let rows = tx.rows(&sql, args![&batch]).await?;
-    let mut contacts = HashMap::with_capacity(keys.len());
-    for row in &rows {
-        let contact = match row.optional_time("deleted_at")? {
-            Some(_) => Contact::InTrash,
-            None => Contact::Live {
-                restored_at: row.optional_time("restored_at")?,
-                record: record(row, row.optional_time("created_at")?)?,
-            },
-        };
-        contacts.insert((row.int("account_id")?, row.int("contact_id")?), contact);
-    }
-    if contacts.len() < keys.len() {
-        let sql = format!(
-            "SELECT g.account_id, g.contact_id FROM {source} JOIN gone_contacts g \
-             ON g.account_id = b.account_id AND g.contact_id = b.contact_id"
-        );
-        for row in tx.rows(&sql, args![batch]).await? {
-            contacts.insert((row.int("account_id")?, row.int("contact_id")?), Contact::Gone);
-        }
-    }
-    Ok(contacts)
 }
 
 async fn load_workflows(

@@ -7,7 +7,7 @@ use super::compiled::WorkflowCache;
 use super::db::Tx;
 use super::facts::DecisionContext;
 use super::pending::{HELD_BY_THE_GUARD, held_of, remember_events};
-use super::read::{Filter, WhereClause};
+use super::query::{Filter, WhereClause};
 use super::users::Operator;
 use super::values::{Arg, args};
 use super::{Rules, Store, StoreError, read_transaction, transaction};

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::batch::Lists;
+use super::batch::{BATCH, Lists};
 use super::db::Tx;
-use super::plan::BATCH;
 use super::values::{Row, args};
 use super::{StoreError, batch_row, batch_text};
 use crate::domain::address::is_plain_address;

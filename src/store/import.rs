@@ -25,21 +25,17 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::json;
-
 use super::batch::{CONTACT, Lists};
 use super::db::Tx;
-use super::dialect::Dialect;
 use super::values::args;
-use super::{Store, StoreError, batch_row, batch_text};
-use crate::domain::record::{ColumnType, Record};
+use super::{Store, StoreError};
+use crate::domain::record::Record;
 use crate::domain::time::Time;
 use apply::Apply;
 use check::check;
+use serde::Serialize;
 use source::Entry;
 pub use source::Source;
-pub(super) use unfinished::{Unfinished, unfinished, unfinished_accounts};
 
 /// What an import did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -134,27 +130,6 @@ impl Store {
     }
 }
 
-/// One import at a time: two that name the same contacts in different orders would only be in each other's way. While it is
-/// held no erasure and no purge commits.
-const LOCK: i64 = 7_165_905_011;
-
-/// Waits for the chunk of an import that is under way; the next one waits for this transaction.
-pub(super) async fn lock_imports(tx: &mut Tx) -> Result<Time, StoreError> {
-    tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await
-}
-
-/// As [`lock_imports`], for a transaction that takes contacts away for good: an import sees all of what it does, or none. It has
-/// to come before any other lock.
-pub(super) async fn wait_for_chunk(tx: &mut Tx) -> Result<(), StoreError> {
-    match tx.dialect() {
-        Dialect::Postgres => {
-            let sql = format!("SELECT 1 AS one FROM pg_advisory_xact_lock_shared({LOCK})");
-            tx.rows(&sql, &[]).await.map(drop)
-        }
-        Dialect::Sqlite => Ok(()),
-    }
-}
-
 /// A record, and where it stands.
 type Numbered = (Entry, Record);
 
@@ -170,21 +145,6 @@ struct Refusal {
 struct State {
     is_in_trash: bool,
     restored_at: Option<Time>,
-}
-
-/// Those of the accounts that are not there.
-pub(super) async fn absent_accounts(tx: &mut Tx, accounts: &BTreeSet<i64>) -> Result<Vec<i64>, StoreError> {
-    if accounts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let columns = [("account_id", ColumnType::Int)];
-    let sql = format!(
-        "SELECT b.account_id FROM {} WHERE NOT EXISTS \
-         (SELECT 1 FROM accounts a WHERE a.account_id = b.account_id) ORDER BY b.account_id",
-        tx.dialect().batch(1, &columns)
-    );
-    let batch = batch_text(accounts.iter().map(|id| batch_row(json!({ "account_id": id }))));
-    tx.rows(&sql, args![batch]).await?.iter().map(|row| row.int("account_id")).collect()
 }
 
 /// Those of the contacts for which a clause holds.

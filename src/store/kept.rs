@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::batch::{Lists, batch_row, batch_text};
 use super::db::Tx;
-use super::ledger::COUNTS_AS_ENROLLED;
 use super::properties::{Completed, is_served, kept_stages, stage_of};
 use super::values::args;
 use super::{Store, StoreError, read_transaction};
@@ -16,6 +15,9 @@ use crate::domain::criteria::subject::{
 };
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::workflow::Workflow;
+
+/// Rows `l` by which a contact counts as enrolled; word for word the condition of the index that finds them.
+pub(super) const COUNTS_AS_ENROLLED: &str = "l.outcome IN ('deleted', 'held', 'deferred')";
 
 /// By account and contact.
 pub type RelatedDataByContact = HashMap<(i64, i64), RelatedData>;

@@ -5,17 +5,14 @@ use std::collections::HashMap;
 
 use super::StoreError;
 use super::batch::{List, Lists};
-use super::conflict::Conflict;
 use super::db::Tx;
 use super::dialect::names;
+use super::error::Conflict;
 use super::values::args;
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::{EnrollmentKey, NewEnrollment};
 use crate::domain::record::{Column, ColumnType};
 use crate::ports::Decided;
-
-/// Rows `l` by which a contact counts as enrolled; word for word the condition of the index that finds them.
-pub(super) const COUNTS_AS_ENROLLED: &str = "l.outcome IN ('deleted', 'held', 'deferred')";
 
 /// The columns of a batch of keys.
 const LEDGER: [Column; 12] = [

@@ -8,7 +8,7 @@ use super::contact::locked_contact;
 use super::db::Tx;
 use super::values::args;
 use super::{
-    HashKeySource, Operator, Store, StoreError, import, read_transaction, redact, transaction, vacuum,
+    HashKeySource, Operator, Store, StoreError, locks, read_transaction, redact, transaction, vacuum,
 };
 use crate::domain::time::format_time;
 
@@ -122,7 +122,7 @@ async fn lift(
     contact_id: i64,
     operator: &Operator,
 ) -> Result<(), StoreError> {
-    import::wait_for_chunk(tx).await?;
+    locks::wait_for_chunk(tx).await?;
     let actor = operator.authorize_super_admin(tx, account_id, "lift a legal hold").await?;
     let now = tx.now().await?;
     let lifted = tx

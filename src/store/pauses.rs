@@ -10,13 +10,11 @@ use serde::Serialize;
 use super::audit::{self, Actor};
 use super::batch::{ACCOUNT, Lists};
 use super::db::Tx;
+use super::locks;
 use super::users::Operator;
 use super::values::args;
 use super::{Store, StoreError, read_transaction, transaction};
 use crate::domain::time::Time;
-
-/// The lock; the number follows those of the migrations and the imports.
-const LOCK: i64 = 7_165_905_012;
 
 /// What is paused: everything, an account, or one of its workflows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,12 +107,12 @@ impl Pauses {
 
 /// Begins a deciding transaction: no pause comes between the pauses it is about to read and its commit.
 pub(super) async fn lock_pauses_shared(tx: &mut Tx) -> Result<Time, StoreError> {
-    tx.time(&tx.dialect().lock_shared_and_now(LOCK)).await
+    tx.time(&tx.dialect().lock_shared_and_now(locks::PAUSES)).await
 }
 
 /// Waits for the deciding transactions under way; those that follow wait for this one.
 pub(super) async fn lock_pauses(tx: &mut Tx) -> Result<Time, StoreError> {
-    tx.time(&tx.dialect().lock_exclusive_and_now(LOCK)).await
+    tx.time(&tx.dialect().lock_exclusive_and_now(locks::PAUSES)).await
 }
 
 async fn insert_pause(tx: &mut Tx, scope: Scope, operator: &Operator) -> Result<bool, StoreError> {

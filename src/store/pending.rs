@@ -15,7 +15,8 @@ use super::batch::{ENROLLED, ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text}
 use super::db::Tx;
 use super::decide::{self, Rules};
 use super::facts::DecisionContext;
-use super::ledger::{self, COUNTS_AS_ENROLLED};
+use super::kept::COUNTS_AS_ENROLLED;
+use super::ledger;
 use super::outbox::write_outbox;
 use super::values::{Row, args};
 use super::{HashKeySource, Store, StoreError, pauses, read_transaction, suppressions, transaction};

@@ -5,11 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use super::batch::BATCH;
 use super::dialect::Dialect;
 use crate::domain::effects::{Category, Fate, Transition, effect};
-
-/// The columns of a batch of contacts; the entry matters only where contacts go into the trash or come back.
-pub const BATCH: [&str; 3] = ["account_id", "contact_id", "entry_id"];
 
 /// What a statement does to the rows it finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -15,10 +15,20 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Executor, PgConnection, PgPool, Postgres, SqlitePool};
 use tokio::time::timeout;
 
-use super::dialect::OWN_SESSION;
+use super::error::OWN_SESSION;
 use super::error::StoreError;
-use super::suppressions::HashKeySource;
 use crate::domain::connection_url;
+
+/// Where the key of the hashes lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashKeySource {
+    /// A file that a person looks after.
+    File(PathBuf),
+    /// A file beside the SQLite store, made on first use, readable by its owner alone.
+    Beside(PathBuf),
+    /// The database itself, made on first use: whoever has the hashes has the key.
+    Database,
+}
 
 /// How to reach the database.
 #[derive(Clone, Debug)]

@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 
-use super::batch::{CONTACT, Lists};
+use super::batch::{BATCH, CONTACT, Lists};
 use super::db::Tx;
 use super::outbox::write_outbox;
-use super::plan::BATCH;
 use super::retention::{BatchResult, ByAccount, Sweep, failed_rows_condition, lock_clause};
 use super::trash::StatementResult;
 use super::values::{Arg, Row, args};
-use super::{Store, StoreError, identifiers, import, redact, suppressions, trash, vacuum};
+use super::{Store, StoreError, identifiers, locks, redact, suppressions, trash, vacuum};
 use crate::domain::effects::Transition;
 use crate::domain::suppression::PURGED;
 use crate::domain::time::{Time, format_time};
@@ -35,7 +34,7 @@ pub async fn purge(
     now: Time,
     cutoff: Time,
 ) -> Result<(ByAccount, BatchResult), StoreError> {
-    import::wait_for_chunk(tx).await?;
+    locks::wait_for_chunk(tx).await?;
     let entries = due(tx, sweep, cutoff).await?;
     let (mut by_account, mut swept) = (ByAccount::new(), BatchResult::default());
     for Expired { contact: (account_id, contact_id), .. } in &entries {

@@ -8,38 +8,14 @@ use serde_json::{Value, json};
 use super::contact::gone_state;
 use super::db::Tx;
 use super::members::{Visible, visible_members};
+use super::query::{Filter, ListCursor, WhereClause};
 use super::trash::DeletedBy;
 use super::values::{Arg, Row, args};
 use super::{Store, StoreError, read_transaction};
 use crate::domain::address::address_key;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::search::Search;
-use crate::domain::time::{Time, format_time};
-
-/// Which rows of a list.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    pub account_id: Option<i64>,
-    pub workflow_id: Option<i64>,
-    pub outcome: Option<String>,
-    pub reason: Option<String>,
-    /// Of the trash alone.
-    pub contact_id: Option<i64>,
-    /// Only whom this finds; of the trash alone.
-    pub search: Option<Search>,
-    /// Only what the list has after this row.
-    pub after: Option<ListCursor>,
-    pub limit: i64,
-}
-
-/// A row's place in a list: lists go by time, the newest first, then by ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListCursor {
-    pub at: Time,
-    pub id: i64,
-    /// Which of several rows of one id; 0 where there is but one.
-    pub part: i64,
-}
+use crate::domain::time::format_time;
 
 /// A decision of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -190,7 +166,7 @@ pub(super) async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Trash
         for row in &rows {
             ids.push(conditions.parameter(row.int("contact_id")?.into()));
         }
-        conditions.sql.push(format!("contact_id IN ({})", ids.join(", ")));
+        conditions.also(format!("contact_id IN ({})", ids.join(", ")));
     }
     conditions.after(["deleted_at", "entry_id", "0"], filter.after);
     conditions.also("closed_at IS NULL");
@@ -262,56 +238,6 @@ async fn open_entry(tx: &mut Tx, account_id: i64, contact_id: i64) -> Result<Opt
     Ok(Some(
         json!({"entryId": entry_id, "deletedAt": deleted_at, "purgeAt": purge_at, "deletedBy": deleted_by}),
     ))
-}
-
-/// The conditions of a list, as text with parameters.
-#[derive(Default)]
-pub(super) struct WhereClause {
-    sql: Vec<String>,
-    args: Vec<Arg>,
-}
-
-impl WhereClause {
-    /// `column = value`, where there is a value to ask for.
-    pub(super) fn equal(&mut self, column: &'static str, value: Option<Arg>) {
-        if let Some(value) = value {
-            let parameter = self.parameter(value);
-            self.sql.push(format!("{column} = {parameter}"));
-        }
-    }
-
-    fn parameter(&mut self, value: Arg) -> String {
-        self.args.push(value);
-        format!("${}", self.args.len())
-    }
-
-    /// What a list has after a row, by the columns of the row's place.
-    fn after(&mut self, [at, id, part]: [&'static str; 3], after: Option<ListCursor>) {
-        let Some(place) = after else { return };
-        let [t, i, p] = [place.at.into(), place.id.into(), place.part.into()].map(|it| self.parameter(it));
-        // The first part lets an index of the time find the place.
-        self.sql.push(format!("{at} <= {t} AND ({at} < {t} OR {id} < {i} OR {id} = {i} AND {part} > {p})"));
-    }
-
-    /// A condition without parameter.
-    pub(super) fn also(&mut self, condition: &'static str) {
-        self.sql.push(condition.to_owned());
-    }
-
-    pub(super) async fn select(
-        mut self,
-        tx: &mut Tx,
-        columns: &'static str,
-        table: &'static str,
-        order: &'static str,
-        limit: i64,
-    ) -> Result<Vec<Row>, StoreError> {
-        let conditions = if self.sql.is_empty() { "TRUE".to_owned() } else { self.sql.join(" AND ") };
-        self.args.push(limit.into());
-        let sql =
-            format!("SELECT {columns} FROM {table} WHERE {conditions} {order} LIMIT ${}", self.args.len());
-        tx.rows(&sql, &self.args).await
-    }
 }
 
 fn id_text(row: &Row, column: &str) -> Result<String, StoreError> {

@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::audit::{self, Actor};
 use super::batch::{List, Lists};
+use super::contact::absent_accounts;
 use super::db::Tx;
 use super::dialect::names;
 use super::erase::{self, By};
 use super::identifiers::{CONTACTS, holders};
-use super::import::{absent_accounts, lock_imports};
+use super::locks::lock_imports;
 use super::receipts::{self, Effect, NewReceipt};
 use super::values::{Arg, args};
 use super::{HashKeySource, Store, StoreError, read_transaction, suppressions, transaction};

@@ -7,11 +7,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{self, Actor};
-use super::batch::Lists;
+use super::batch::{BATCH, Lists};
 use super::db::Tx;
 use super::lifecycle::{self, StageChange};
 use super::outbox::write_outbox;
-use super::plan::BATCH;
 use super::trash::apply_transition;
 use super::users::authorize_user;
 use super::values::args;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -14,6 +14,7 @@ use super::batch::{List, Lists};
 use super::db::Tx;
 use super::dialect::names;
 use super::identifiers::{CONTACTS, holders};
+use super::pool::HashKeySource;
 use super::values::args;
 use super::{StoreError, batch_row, batch_text, random};
 use crate::domain::identifiers::Identifiers;
@@ -34,17 +35,6 @@ const HASH: [Column; 6] = [
 const ADDRESS: [Column; 2] = [("account_id", ColumnType::Int), ("email_key", ColumnType::Text)];
 const LOOKUP: [Column; 3] =
     [("account_id", ColumnType::Int), ("hash", ColumnType::Text), ("email_key", ColumnType::Text)];
-
-/// Where the key of the hashes lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HashKeySource {
-    /// A file that a person looks after.
-    File(PathBuf),
-    /// A file beside the SQLite store, made on first use, readable by its owner alone.
-    Beside(PathBuf),
-    /// The database itself, made on first use: whoever has the hashes has the key.
-    Database,
-}
 
 /// The keys in force, every one among them that hashes were made with; makes one where that is this home's way and no
 /// hash was made yet.

@@ -5,7 +5,8 @@
 
 use super::db::Tx;
 use super::overview::names;
-use super::read::{Filter, ListCursor, TrashRow, trash_list};
+use super::query::{Filter, ListCursor};
+use super::read::{TrashRow, trash_list};
 use super::{Store, StoreError, read_transaction};
 use crate::domain::members::parse_id_text;
 use crate::domain::search::{NameSearch, Search};

@@ -12,7 +12,8 @@ use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::search::Search;
 use crate::operations::{Operations, dead_letters};
-use crate::store::read::{Filter, TrashRow};
+use crate::store::query::Filter;
+use crate::store::read::TrashRow;
 use crate::store::tokens::Caller;
 
 /// A list that goes on with a cursor.

@@ -10,7 +10,8 @@ use crate::domain::decision::OUTCOMES;
 use crate::domain::members::parse_id_text;
 use crate::http::api::input::cursor;
 use crate::operations::Operations;
-use crate::store::read::{EnrollmentRow, Filter};
+use crate::store::query::Filter;
+use crate::store::read::EnrollmentRow;
 
 /// Decisions on a page.
 const ROWS: usize = 50;

@@ -12,7 +12,7 @@ use crate::operations::Operations;
 use crate::store::holds::{Held, HeldEnrollment, HoldResolution};
 use crate::store::overview::Overview;
 use crate::store::pauses;
-use crate::store::read::Filter;
+use crate::store::query::Filter;
 
 /// Workflows on the page.
 const ROWS: i64 = 200;

@@ -12,7 +12,8 @@ use crate::domain::search::Search;
 use crate::http::api::input::cursor;
 use crate::operations::Operations;
 use crate::store::deletions::{Request, Selection};
-use crate::store::read::{ContactView, Filter, TrashRow};
+use crate::store::query::Filter;
+use crate::store::read::{ContactView, TrashRow};
 
 /// Entries on a page.
 const ROWS: i64 = 50;

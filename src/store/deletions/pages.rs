@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
 use crate::store::db::Tx;
-use crate::store::import::unfinished_accounts;
 use crate::store::subjects::{EvaluationContext, record};
+use crate::store::unfinished_imports::unfinished_accounts;
 use crate::store::values::{Row, args};
 use crate::store::{CONTACT, Lists, StoreError, pauses};
 

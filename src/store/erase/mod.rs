@@ -28,7 +28,7 @@ use crate::store::trash::DeletedBy;
 use crate::store::users::user_who_may_erase;
 use crate::store::values::{Arg, args};
 use crate::store::{
-    HashKeySource, Store, StoreError, contact_counts, count_by_user, identifiers, import, lifecycle,
+    HashKeySource, Store, StoreError, contact_counts, count_by_user, identifiers, lifecycle, locks,
     suppressions, transaction, vacuum,
 };
 
@@ -95,7 +95,7 @@ async fn erase(
     target: &ErasureTarget,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    import::wait_for_chunk(tx).await?;
+    locks::wait_for_chunk(tx).await?;
     let user_id = user_who_may_erase(tx, account_id, user).await?;
     let contacts = targeted(tx, account_id, target).await?;
     if contacts.len() as u64 != confirm {
@@ -381,7 +381,7 @@ pub(super) async fn redact_address_again(
     address: &str,
     actor: &Actor,
 ) -> Result<u64, StoreError> {
-    let at = import::lock_imports(tx).await?;
+    let at = locks::lock_imports(tx).await?;
     if suppressions::erased(tx, home, &[(account_id, address.to_owned())]).await?.is_empty() {
         return Ok(0);
     }

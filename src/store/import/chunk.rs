@@ -9,12 +9,13 @@ use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, Source};
 use super::unfinished::{self, Identity, ImportSource};
 use super::write::drop_removed_later;
-use super::{ImportReport, Numbered, Refusal, lock_imports};
+use super::{ImportReport, Numbered, Refusal};
 use crate::domain::record::{Action, Record, parse_record};
 use crate::domain::time::Time;
 use crate::store::audit::{self, Actor};
 use crate::store::db::Tx;
 use crate::store::dialect::Dialect;
+use crate::store::locks::lock_imports;
 use crate::store::{HashKeySource, Store, StoreError};
 
 /// What is applied at once.

@@ -12,9 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::batch::{Lists, batch_row, batch_text};
+use super::batch::{BATCH, Lists, batch_row, batch_text};
 use super::db::Tx;
-use super::plan::BATCH;
 use super::values::{Arg, Row, args};
 use super::{HashKeySource, StoreError, identifiers, suppressions};
 use crate::domain::address::address_key;
