@@ -70,7 +70,7 @@ pub struct Delivery<AckHandle> {
     pub unread: Option<Rejection>,
     /// The feed handed it out before and never saw it settled.
     pub redelivered: bool,
-    /// How often it was put off, by [`Verdict::Retry`]. Lost sessions do not count.
+    /// How often it was put off, by [`SettleAction::Retry`]. Lost sessions do not count.
     pub attempt: u32,
     /// The trace that it belongs to.
     pub trace: Option<TraceContext>,

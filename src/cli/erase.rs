@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::data::Input;
 use super::{Context, Failure, id, journal, operator_named, operator_or, output};
 use crate::operations::Confirmation;
-use crate::store::erase::{ErasureTarget, Preview};
-use crate::store::receipts::{CategoryEffect, Receipt};
+use crate::store::privacy::erase::{ErasureTarget, Preview};
+use crate::store::privacy::receipts::{CategoryEffect, Receipt};
 use crate::store::{Operator, StoreError};
 
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use super::{Context, Failure, ListArgs, id, operator_named, operator_or, output};
 use crate::domain::counted::counted;
 use crate::store::Operator;
-use crate::store::holds::HoldResolution;
-use crate::store::query::Filter;
+use crate::store::db::query::Filter;
+use crate::store::decisions::holds::HoldResolution;
 
 /// Enrollments looked at in one transaction.
 const PAGE: usize = 1000;

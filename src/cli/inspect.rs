@@ -7,8 +7,8 @@ use super::pages::PageArgs;
 use super::{Context, Failure, ListArgs, id, output};
 use crate::domain::decision::OUTCOMES;
 use crate::domain::search::Search;
-use crate::store::query::Filter;
-use crate::store::read::{EnrollmentRow, TrashRow};
+use crate::store::db::query::Filter;
+use crate::store::views::read::{EnrollmentRow, TrashRow};
 
 #[derive(Debug, Subcommand)]
 pub enum Enrollments {

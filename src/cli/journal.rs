@@ -16,8 +16,8 @@ use super::{Context, Failure, operator, output};
 use crate::domain::counted::{counted, verb};
 use crate::domain::journal::{End, Entry, ErasedRecord, Suppression};
 use crate::domain::members::FieldError;
-use crate::store::journal::Export;
-use crate::store::reapply::ReapplyOutcome;
+use crate::store::privacy::journal::Export;
+use crate::store::privacy::reapply::ReapplyOutcome;
 use crate::store::{Store, StoreError};
 
 /// The longest line that is read, in bytes: what `export` writes is far shorter.

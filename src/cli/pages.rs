@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Context, Failure, id, output};
 use crate::operations::pages::record;
-use crate::store::pages::{PAGES, Page};
+use crate::store::views::pages::{PAGES, Page};
 
 #[derive(Debug, Args)]
 pub struct PageArgs {

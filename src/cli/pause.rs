@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Context, Failure, id, operator_named, operator_or, output, with_account};
 use crate::store::Operator;
-use crate::store::pauses::{Resumed, Scope};
+use crate::store::decisions::pauses::{Resumed, Scope};
 
 #[derive(Debug, Args)]
 pub struct Paused {

@@ -13,7 +13,7 @@ use crate::domain::time::{SPOKEN_TIMES, SpokenTime, Time};
 use crate::operations::Operations;
 use crate::operations::restores::Report;
 use crate::store::StageChange;
-use crate::store::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
+use crate::store::trash::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
 
 /// What the progress counts.
 const LOOKED_AT: &str = "contacts looked at";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Failure, id, operator, output};
 use crate::domain::time::{SPOKEN_TIMES, SpokenTime};
-use crate::store::tokens::{Expiry, NewToken, TokenRow};
+use crate::store::access::tokens::{Expiry, NewToken, TokenRow};
 
 #[derive(Debug, Subcommand)]
 pub enum Tokens {

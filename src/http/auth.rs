@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::server::Peer;
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::permission::{Over, Right};
-use crate::store::tokens::Caller;
+use crate::store::access::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 
 /// After so many wrong tokens from one network within a [`MINUTE`] no more are looked at until it is over.

@@ -2,8 +2,8 @@
 
 use super::{Error, Operations};
 use crate::domain::decision::Explanation;
-use crate::store::holds::HeldEnrollment;
-use crate::store::read::EnrollmentRow;
+use crate::store::decisions::holds::HeldEnrollment;
+use crate::store::views::read::EnrollmentRow;
 
 impl Operations {
     /// The decision on one enrollment; `action_id` tells which where it had several.

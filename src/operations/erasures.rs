@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::{Error, Operations};
 use crate::store::StoreError;
-use crate::store::erase::{ErasureTarget, Preview};
-use crate::store::receipts::Receipt;
+use crate::store::privacy::erase::{ErasureTarget, Preview};
+use crate::store::privacy::receipts::Receipt;
 
 /// What an erasure did.
 #[derive(Clone, Debug, Serialize)]

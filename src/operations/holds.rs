@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Error, Operations};
 use crate::store::Operator;
-use crate::store::holds::HoldResolution;
+use crate::store::decisions::holds::HoldResolution;
 
 impl Operations {
     /// Approves or rejects all that the guard holds of a workflow.

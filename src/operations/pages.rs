@@ -2,7 +2,7 @@
 
 use super::{Error, Operations};
 use crate::domain::members::parse_id_text;
-use crate::store::pages::{About, Page, PageView, Subject};
+use crate::store::views::pages::{About, Page, PageView, Subject};
 
 /// The types of records that have a timeline.
 const RECORD_TYPES: [&str; 4] = ["contact", "company", "deal", "ticket"];

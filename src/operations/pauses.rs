@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Error, Operations};
 use crate::store::Operator;
-use crate::store::pauses::Scope;
+use crate::store::decisions::pauses::Scope;
 
 /// What a pause did.
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Error, Operations};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::format_time;
-use crate::store::restore::{Preview, Refused, Request, RestoreCursor, RestoreSelection};
+use crate::store::trash::restore::{Preview, Refused, Request, RestoreCursor, RestoreSelection};
 
 /// What a restore did.
 #[derive(Clone, Debug, Default, Serialize)]

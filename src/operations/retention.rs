@@ -9,8 +9,8 @@ use crate::domain::time::{Time, format_time};
 pub use crate::ports::Stop;
 pub use crate::scheduler::jobs::Report;
 use crate::scheduler::jobs::{Job, RunContext, RunOutcome};
-use crate::store::clock::Looker;
 use crate::store::retention::LastRun;
+use crate::store::retention::clock::Looker;
 use crate::store::{Operator, StoreError};
 
 impl Operations {

@@ -1,7 +1,7 @@
 //! What the user who asked for an erasure reads: ids, times and receipts; nothing of the person. Pure.
 
 use crate::domain::time::Time;
-use crate::store::mail::{ConfirmedErasure, Mail};
+use crate::store::outbox::mail::{ConfirmedErasure, Mail};
 
 /// A mail but for its sender and its recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
     use crate::domain::time::parse_time;
-    use crate::store::mail::Confirmation;
+    use crate::store::outbox::mail::Confirmation;
 
     fn mail(erasures: &[(&str, Option<&str>)]) -> Mail {
         let erasure = |(erasure_id, contact_id): &(&str, Option<&str>)| ConfirmedErasure {

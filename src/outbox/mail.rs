@@ -15,7 +15,7 @@ use super::rounds::{self, OutboxSender, PollResult};
 use super::smtp::{SendError, Smtp};
 use crate::ports::Stop;
 use crate::store::lease::LeaseName;
-use crate::store::mail::{Mail, Outcome};
+use crate::store::outbox::mail::{Mail, Outcome};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 

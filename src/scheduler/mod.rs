@@ -14,9 +14,9 @@ use tracing::{error, info, warn};
 
 use crate::domain::time::Time;
 use crate::ports::{Backpressure, Stop};
-use crate::store::clock::Looker;
 use crate::store::lease::LeaseName;
 use crate::store::retention::JobRun;
+use crate::store::retention::clock::Looker;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 use jobs::{Job, LeaderLease, RunContext, RunOutcome};

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::db::Tx;
-use super::values::args;
+use super::db::values::args;
 use super::{Store, StoreError, read_transaction, transaction};
 use crate::domain::time::Time;
 

@@ -1,93 +1,63 @@
-//! The store: the only room that names sqlx. Coarse verbs, each one transaction, the same on PostgreSQL and
-//! SQLite.
+//! The store: the only module that names sqlx. Coarse methods of [`Store`], each one transaction, the same on PostgreSQL and SQLite;
+//! only a deletion of many contacts is more than one.
 //!
-//! [`pool`] connects, [`db`] makes the two databases look like one, [`dialect`] holds what differs, [`plan`] turns a row of the
-//! matrix into statements. The verbs: [`decide`] (enrollments), [`pending`] (those that were held or deferred),
-//! [`pauses`], [`workflows`] and [`holds`] (what a person says to that), [`deletions`] and [`restore`] (by people), [`erase`],
-//! [`journal`] and [`reapply`] (after a backup), [`import`], [`retention`] (purge and expiry), [`read`], [`trash_search`]
-//! and [`pages`] (what the commands show), [`tokens`] and [`sessions`] (who asks over HTTP), [`lease`] (who does what only one may), [`outbox`] (what is to leave) and [`mail`] (as
-//! e-mail), [`checkpoint`] and [`dead_letters`] (the embedded feed's position, and what it set aside). Only a deletion of
-//! many is more than one transaction.
+//! From the bottom up, each naming only what stands before it:
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`error`] | what can go wrong, sorted by what to do about it |
+//! | [`db`] | connections, and the two databases made to look like one |
+//! | [`lease`] | who does what only one process may do |
+//! | [`access`] | users, tokens, sessions, the audit |
+//! | [`criteria`] | what conditions ask about a contact |
+//! | [`contacts`] | contacts, their addresses, stages and counts |
+//! | [`identity`] | by what people are known, and hashes of the addresses of those who are gone |
+//! | [`feed`] | positions in files, dead letters |
+//! | [`outbox`] | events and e-mails that are to leave |
+//! | [`trash`] | trash and restore, by the statements that a row of the matrix becomes |
+//! | [`decisions`] | enrollments: decided, held, deferred, paused, explained |
+//! | [`views`] | what commands, API and pages show |
+//! | [`deletions`] | deletes of many contacts by users |
+//! | [`privacy`] | erasures, receipts, legal holds, the journal for restored backups |
+//! | [`import`] | records that come in |
+//! | [`retention`] | purge, expiry, and the clock that they trust |
+//! | [`schema`] | migrations |
 
-mod addresses;
-mod audit;
-mod batch;
-pub mod checkpoint;
-pub mod clock;
-mod compiled;
-mod contact;
-mod contact_counts;
-mod db;
-pub mod dead_letters;
-mod decide;
-mod decider;
+pub mod access;
+mod contacts;
+mod criteria;
+pub mod db;
+pub mod decisions;
 pub mod deletions;
-mod dialect;
-pub mod erase;
 mod error;
-mod explain;
-mod facts;
-mod guard;
-pub mod holds;
-mod identifiers;
+pub mod feed;
+mod identity;
 pub mod import;
-pub mod journal;
-mod kept;
-mod lag;
 pub mod lease;
-mod ledger;
-pub mod legal_hold;
-mod lifecycle;
-mod locks;
-pub mod mail;
-mod members;
-mod migrate;
 pub mod outbox;
-pub mod overview;
-pub mod pages;
-pub mod pauses;
-pub mod pending;
-mod plan;
-mod pool;
-mod preconditions;
-mod properties;
-mod purge;
-pub mod query;
-mod random;
-pub mod read;
-pub mod reapply;
-pub mod receipts;
-pub mod redact;
-pub mod restore;
+pub mod privacy;
 pub mod retention;
-pub mod sessions;
-mod subjects;
-mod suppressions;
-pub mod tokens;
+mod schema;
 pub mod trash;
-pub mod trash_search;
-mod unfinished_imports;
-mod users;
-mod vacuum;
-mod values;
-mod workflows;
+pub mod views;
 
 use std::time::Duration;
 
-pub use audit::Actor;
-pub use decide::Rules;
-pub use decider::StoreDecider;
-pub use error::StoreError;
-pub use explain::Preview;
-pub use lag::ReplicationLag;
-pub use lifecycle::StageChange;
-pub use migrate::{Migrated, Schema};
-pub use plan::tables as tables_reached_by;
-pub use pool::{HashKeySource, Options};
-pub use users::Operator;
+pub use access::audit::Actor;
+pub use access::users::Operator;
 
-use batch::{CONTACT, Lists, batch_row, batch_text};
-use compiled::WorkflowCache;
+pub use contacts::lifecycle::StageChange;
+pub use db::pool::{HashKeySource, Options};
+
+pub use decisions::Rules;
+pub use decisions::decider::StoreDecider;
+pub use decisions::explain::Preview;
+pub use error::StoreError;
+pub use retention::lag::ReplicationLag;
+pub use schema::{Migrated, Schema};
+pub use trash::statements::tables as tables_reached_by;
+
+use criteria::cache::WorkflowCache;
 use db::Db;
 use error::Conflict;
 use metrics::counter;
@@ -218,7 +188,7 @@ impl Store {
     pub async fn scrub(&self) -> Result<(), StoreError> {
         let before = read_transaction!(self, tx => tx.now())?;
         self.db.scrub().await?;
-        transaction!(self, tx => vacuum::mark_done(tx, before))
+        transaction!(self, tx => privacy::vacuum::mark_done(tx, before))
     }
 
     /// Scrubs where an erasure or a purge committed and its process ended, or met a reader, before it came to that.
@@ -227,7 +197,11 @@ impl Store {
     ///
     /// As [`Store::scrub`].
     pub async fn scrub_if_owed(&self) -> Result<(), StoreError> {
-        if read_transaction!(self, tx => vacuum::is_needed(tx))? { self.scrub().await } else { Ok(()) }
+        if read_transaction!(self, tx => privacy::vacuum::is_needed(tx))? {
+            self.scrub().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Connections open, and those of them at rest.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use contact_reaper::store::Store;
-use contact_reaper::store::erase::ErasureTarget;
 use contact_reaper::store::import::{Pace, Phase, Progress};
+use contact_reaper::store::privacy::erase::ErasureTarget;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use contact_reaper::store::Store;
-use contact_reaper::store::erase::ErasureTarget;
 use contact_reaper::store::import::Pace;
+use contact_reaper::store::privacy::erase::ErasureTarget;
 use contact_reaper::store::retention::{Locked, Sweep};
 use serde_json::{Value, json};
 

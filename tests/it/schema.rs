@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use contact_reaper::domain::effects::Transition;
-use contact_reaper::store::redact::{KEY_WORDS, NO_WORDS, WORDS};
+use contact_reaper::store::privacy::redact::{KEY_WORDS, NO_WORDS, WORDS};
 use contact_reaper::store::tables_reached_by;
 
 use crate::support::{Database, Reaper, on_both};

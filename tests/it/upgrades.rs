@@ -13,7 +13,7 @@ use crate::support::{Broker, DEADLINE, Database, Reaper, on_both, wait_until};
 
 /// The migrations as they are shipped, oldest first: name and script.
 fn migrations(db: &Database) -> Vec<(String, String)> {
-    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/migrations");
+    let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store/schema/migrations");
     let own = shared.join(db.in_its_words("postgres", "sqlite"));
     let scripts = |folder: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

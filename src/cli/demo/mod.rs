@@ -24,10 +24,10 @@ use crate::pipeline::Outcome;
 use crate::ports::Stop;
 use crate::scheduler::jobs::RunContext;
 use crate::service;
+use crate::store::access::tokens::NewToken;
+use crate::store::db::query::Filter;
 use crate::store::import::{self, Import, Pace};
-use crate::store::query::Filter;
-use crate::store::read::TrashRow;
-use crate::store::tokens::NewToken;
+use crate::store::views::read::TrashRow;
 use crate::store::{self, HashKeySource, Rules, Store};
 use crate::telemetry::Telemetry;
 

@@ -18,12 +18,12 @@ use crate::http::auth::operator;
 use crate::http::limits::{JOB_TIMEOUT, time_limit};
 use crate::operations::Operations;
 use crate::operations::retention::Stop;
+use crate::store::access::tokens::Caller;
+use crate::store::decisions::holds::HoldResolution;
+use crate::store::decisions::pauses::Scope;
 use crate::store::deletions;
-use crate::store::erase::ErasureTarget;
-use crate::store::holds::HoldResolution;
-use crate::store::pauses::Scope;
-use crate::store::restore::{Request, RestoreSelection};
-use crate::store::tokens::Caller;
+use crate::store::privacy::erase::ErasureTarget;
+use crate::store::trash::restore::{Request, RestoreSelection};
 
 /// What a handler answers.
 type HandlerResult = Result<Response, Problem>;

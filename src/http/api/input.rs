@@ -11,7 +11,7 @@ use super::problem::Problem;
 use crate::domain::members::{parse_id_text, parse_strictly};
 use crate::domain::time::{Time, parse_time};
 use crate::http::limits;
-use crate::store::query::ListCursor;
+use crate::store::db::query::ListCursor;
 
 /// The most rows of a list.
 const MAX_LIMIT: u32 = 1000;

@@ -12,9 +12,9 @@ use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::search::Search;
 use crate::operations::{Operations, dead_letters};
-use crate::store::query::Filter;
-use crate::store::read::TrashRow;
-use crate::store::tokens::Caller;
+use crate::store::access::tokens::Caller;
+use crate::store::db::query::Filter;
+use crate::store::views::read::TrashRow;
 
 /// A list that goes on with a cursor.
 #[derive(Debug, Deserialize)]

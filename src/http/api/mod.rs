@@ -21,7 +21,7 @@ use super::server::Peer;
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::permission::{CONTACT, Over};
 use crate::operations::Operations;
-use crate::store::tokens::Caller;
+use crate::store::access::tokens::Caller;
 use problem::Problem;
 
 const OPENAPI: &str = include_str!("openapi.json");

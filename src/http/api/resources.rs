@@ -10,7 +10,7 @@ use super::input::{Id, StrictPath, StrictQuery, Text};
 use super::problem::Problem;
 use crate::http::limits::time_limit;
 use crate::operations::{Operations, dead_letters, pages};
-use crate::store::tokens::Caller;
+use crate::store::access::tokens::Caller;
 
 /// What a handler answers.
 type HandlerResult = Result<Response, Problem>;

@@ -7,8 +7,8 @@ use super::layout::{self, PageResult};
 use super::session::{PageContext, PageQuery};
 use crate::http::api::input::cursor;
 use crate::operations::Operations;
-use crate::store::query::Filter;
-use crate::store::read::AuditRow;
+use crate::store::db::query::Filter;
+use crate::store::views::read::AuditRow;
 
 /// Operations on a page.
 const ROWS: usize = 50;

@@ -10,8 +10,8 @@ use crate::domain::decision::OUTCOMES;
 use crate::domain::members::parse_id_text;
 use crate::http::api::input::cursor;
 use crate::operations::Operations;
-use crate::store::query::Filter;
-use crate::store::read::EnrollmentRow;
+use crate::store::db::query::Filter;
+use crate::store::views::read::EnrollmentRow;
 
 /// Decisions on a page.
 const ROWS: usize = 50;

@@ -12,9 +12,9 @@ use super::session::{PageContext, PageError, PageQuery, VerifiedForm};
 use crate::domain::members::parse_id_text;
 use crate::domain::permission::Right;
 use crate::operations::Operations;
-use crate::store::erase::ErasureTarget;
-use crate::store::overview::Name;
-use crate::store::receipts::{CategoryEffect, Receipt};
+use crate::store::privacy::erase::ErasureTarget;
+use crate::store::privacy::receipts::{CategoryEffect, Receipt};
+use crate::store::views::overview::Name;
 
 /// Receipts on the page.
 const RECEIPTS: i64 = 50;

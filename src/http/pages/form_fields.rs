@@ -2,7 +2,7 @@
 
 use crate::domain::members::parse_id_text;
 use crate::http::api::input::{Cursor, HeldCursor};
-use crate::store::query::ListCursor;
+use crate::store::db::query::ListCursor;
 
 /// Names and values, in their order.
 #[derive(Clone, Debug, Default)]

@@ -9,10 +9,10 @@ use crate::domain::counted::{counted, verb};
 use crate::domain::permission::Scope;
 use crate::http::api::input::held_cursor;
 use crate::operations::Operations;
-use crate::store::holds::{Held, HeldEnrollment, HoldResolution};
-use crate::store::overview::Overview;
-use crate::store::pauses;
-use crate::store::query::Filter;
+use crate::store::db::query::Filter;
+use crate::store::decisions::holds::{Held, HeldEnrollment, HoldResolution};
+use crate::store::decisions::pauses;
+use crate::store::views::overview::Overview;
 
 /// Workflows on the page.
 const ROWS: i64 = 200;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::session::{PageContext, PageError};
 use crate::domain::permission::{CONTACT, Over};
-use crate::store::overview::Name;
+use crate::store::views::overview::Name;
 
 /// A page, ready to be sent.
 pub struct Page(Markup);

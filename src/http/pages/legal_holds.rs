@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::layout::{self, Page, PageResult};
 use super::session::{PageContext, PageError, PageQuery, VerifiedForm};
 use crate::operations::Operations;
-use crate::store::legal_hold::Hold;
+use crate::store::privacy::legal_hold::Hold;
 
 /// Holds on a page.
 const ROWS: i64 = 50;

@@ -9,7 +9,7 @@ use super::session::PageContext;
 use crate::domain::decision::OUTCOMES;
 use crate::domain::effects::Transition;
 use crate::operations::Operations;
-use crate::store::overview::{AFTERWARDS, Hour, Overview};
+use crate::store::views::overview::{AFTERWARDS, Hour, Overview};
 
 /// How far back the plots go.
 const HOURS: i32 = 24;

@@ -10,7 +10,7 @@ use super::session::{PageContext, PageQuery, VerifiedForm};
 use crate::domain::time::{SpokenTime, format_time};
 use crate::http::limits::time_limit;
 use crate::operations::Operations;
-use crate::store::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
+use crate::store::trash::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
 
 /// What is asked to come back: contacts, or what a workflow deleted since a time.
 fn wanted(ctx: &PageContext, fields: &Fields) -> Result<Request, super::PageError> {

@@ -13,8 +13,8 @@ use crate::domain::credential::{Credential, Kind};
 use crate::http::auth::{AuthError, Authenticator};
 use crate::http::limits::{self, BodyError};
 use crate::operations;
-use crate::store::sessions::{CsrfCheck, issue_csrf_token};
-use crate::store::tokens::Caller;
+use crate::store::access::sessions::{CsrfCheck, issue_csrf_token};
+use crate::store::access::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 
 /// The cookie of a session.

@@ -11,9 +11,9 @@ use crate::domain::permission::Scope;
 use crate::domain::search::Search;
 use crate::http::api::input::cursor;
 use crate::operations::Operations;
+use crate::store::db::query::Filter;
 use crate::store::deletions::{Request, Selection};
-use crate::store::query::Filter;
-use crate::store::read::{ContactView, TrashRow};
+use crate::store::views::read::{ContactView, TrashRow};
 
 /// Entries on a page.
 const ROWS: i64 = 50;

@@ -8,7 +8,7 @@ use crate::domain::dead_letter::DeadLetter;
 use crate::jsonl::ReplayFeed;
 use crate::pipeline;
 use crate::ports::{FeedError, ReplayStore, Stop};
-use crate::store::dead_letters::Replaying;
+use crate::store::feed::dead_letters::Replaying;
 
 /// Publishes them to the work queue. Only what the broker has confirmed is removed; a kill in between publishes again, and
 /// the ledger answers.

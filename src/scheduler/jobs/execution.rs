@@ -31,7 +31,7 @@ pub struct Execution<'a> {
     run: Run,
     began: Instant,
     batch_size: AdaptiveBatchSize,
-    /// The last transaction came late and was refused; see [`Execution::refused`].
+    /// The last transaction came late and was refused; see [`Execution::tolerate_one_refusal`].
     was_refused: bool,
     /// How long it has yet to rest before its next transaction.
     rest: Duration,

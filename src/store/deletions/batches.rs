@@ -10,15 +10,16 @@ use crate::domain::criteria::subject::Record;
 use crate::domain::decision::Contact;
 use crate::domain::effects::Transition;
 use crate::domain::time::Time;
-use crate::store::contact::load_contacts;
+use crate::store::access::audit;
+use crate::store::access::users::authorize_user;
+use crate::store::contacts::load_contacts;
+use crate::store::contacts::{counts, lifecycle};
+use crate::store::criteria::EvaluationContext;
 use crate::store::db::Tx;
-use crate::store::subjects::EvaluationContext;
+use crate::store::db::batch::{CONTACT, Lists};
+use crate::store::db::values::args;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
-use crate::store::users::authorize_user;
-use crate::store::values::args;
-use crate::store::{
-    CONTACT, Lists, Store, StoreError, audit, contact_counts, count_by_user, lifecycle, transaction,
-};
+use crate::store::{Store, StoreError, count_by_user, transaction};
 
 /// How many contacts one transaction takes.
 const BATCH: usize = 500;
@@ -81,7 +82,7 @@ async fn delete_batch(
     let trashed = put_into_trash(tx, &to_go.iter().map(deletion).collect::<Vec<_>>()).await?;
     let contacts: Vec<_> = to_go.iter().map(|contact_id| (account_id, *contact_id)).collect();
     lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
-    contact_counts::record_change(tx, to_go.iter().map(|_| account_id), -1).await?;
+    counts::record_change(tx, to_go.iter().map(|_| account_id), -1).await?;
     announce(tx, &trashed).await?;
     if !to_go.is_empty() {
         audit::write_deletion(tx, at, account_id, user_id, deletion_id, &to_go).await?;

@@ -12,7 +12,7 @@ mod select;
 use std::collections::BTreeSet;
 
 use super::db::Tx;
-use super::values::args;
+use super::db::values::args;
 use super::{Store, StoreError, count_by_user, read_transaction, transaction};
 use crate::domain::criteria::Filter;
 use crate::domain::effects::Transition;

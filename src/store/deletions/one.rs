@@ -4,14 +4,14 @@ use super::{Deleted, Request, begin, scope};
 use crate::domain::effects::Transition;
 use crate::domain::time::Time;
 use crate::store::StoreError;
-use crate::store::audit;
-use crate::store::contact::locked_contact;
-use crate::store::contact_counts;
+use crate::store::access::audit;
+use crate::store::access::users::authorize_user;
+use crate::store::contacts::counts;
+use crate::store::contacts::lifecycle;
+use crate::store::contacts::locked_contact;
 use crate::store::db::Tx;
-use crate::store::lifecycle;
+use crate::store::db::values::args;
 use crate::store::trash::{DeletedBy, Deletion, Trashed, announce, put_into_trash};
-use crate::store::users::authorize_user;
-use crate::store::values::args;
 
 pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> Result<Deleted, StoreError> {
     let account_id = request.account_id;
@@ -32,7 +32,7 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at, trace: None };
     let trashed = put_into_trash(tx, &[deletion]).await?;
     lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
-    contact_counts::record_change(tx, [account_id].into_iter(), -1).await?;
+    counts::record_change(tx, [account_id].into_iter(), -1).await?;
     announce(tx, &trashed).await?;
     audit::write_deletion(tx, at, account_id, user_id, deletion_id, &[contact_id]).await?;
     finish(tx, account_id, deletion_id, at).await?;

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 
 use super::{Request, Selection};
 use crate::domain::criteria::Filter;
+use crate::store::StoreError;
+use crate::store::criteria::{EvaluationContext, record};
 use crate::store::db::Tx;
-use crate::store::subjects::{EvaluationContext, record};
-use crate::store::unfinished_imports::unfinished_accounts;
-use crate::store::values::{Row, args};
-use crate::store::{CONTACT, Lists, StoreError, pauses};
+use crate::store::db::batch::{CONTACT, Lists};
+use crate::store::db::values::{Row, args};
+use crate::store::decisions::pauses;
+use crate::store::decisions::unfinished_imports::unfinished_accounts;
 
 /// How many contacts one page looks at.
 const PAGE: usize = 1000;

@@ -2,10 +2,11 @@
 
 use super::pages::page;
 use super::{Request, Selection, scope};
+use crate::store::StoreError;
+use crate::store::access::users::authorize_user;
 use crate::store::db::Tx;
-use crate::store::users::authorize_user;
-use crate::store::values::{Arg, args};
-use crate::store::{CONTACT, Lists, StoreError};
+use crate::store::db::batch::{CONTACT, Lists};
+use crate::store::db::values::{Arg, args};
 
 /// A deletion that was confirmed and has not come to its end: interrupted, or under way in another process.
 #[derive(Clone, Copy, Debug)]

@@ -7,10 +7,11 @@ use super::resume::{Found, UnfinishedDeletion, find, kind_args, open};
 use super::{Progress, Request, begin, scope};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::Time;
+use crate::store::access::users::authorize_user;
 use crate::store::db::Tx;
-use crate::store::users::authorize_user;
-use crate::store::values::args;
-use crate::store::{CONTACT, Lists, Store, StoreError, read_transaction, transaction};
+use crate::store::db::batch::{CONTACT, Lists};
+use crate::store::db::values::args;
+use crate::store::{Store, StoreError, read_transaction, transaction};
 
 /// A deletion that was quiet for so long is nobody's any more.
 const ABANDONED_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(1);

@@ -15,7 +15,7 @@ use crate::domain::batch_size::AdaptiveBatchSize;
 use crate::domain::counted::{counted, verb};
 use crate::domain::record::stages;
 use crate::store::db::Tx;
-use crate::store::dialect::Dialect;
+use crate::store::db::dialect::Dialect;
 use crate::store::{Store, StoreError, transaction};
 
 /// The most records, and bytes of them, that travel in one statement.

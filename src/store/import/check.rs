@@ -16,11 +16,12 @@ use crate::domain::address::address_key;
 use crate::domain::hex::hex;
 use crate::domain::members::FieldError;
 use crate::domain::record::{Column, ColumnType, Record, parse_record, stages, too_long};
-use crate::store::batch::CONTACT;
-use crate::store::contact::absent_accounts;
+use crate::store::contacts::absent_accounts;
 use crate::store::db::Tx;
-use crate::store::values::args;
-use crate::store::{Store, StoreError, batch_row, batch_text, read_transaction};
+use crate::store::db::batch::CONTACT;
+use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::values::args;
+use crate::store::{Store, StoreError, read_transaction};
 
 /// So many rows are asked about at once.
 const ASKED: usize = 500;
@@ -457,7 +458,7 @@ pub(super) async fn holders(
         batch_row(json!({"account_id": account_id, "contact_id": contact_id, "email_key": address}))
     };
     let rows = tx.rows(&sql, args![batch_text(addresses.iter().map(row))]).await?;
-    let holder = |row: &crate::store::values::Row| {
+    let holder = |row: &crate::store::db::values::Row| {
         Ok(Holder {
             account_id: row.int("account_id")?,
             contact_id: row.int("contact_id")?,

@@ -12,10 +12,10 @@ use super::write::drop_removed_later;
 use super::{ImportReport, Numbered, Refusal};
 use crate::domain::record::{Action, Record, parse_record};
 use crate::domain::time::Time;
-use crate::store::audit::{self, Actor};
+use crate::store::access::audit::{self, Actor};
 use crate::store::db::Tx;
-use crate::store::dialect::Dialect;
-use crate::store::locks::lock_imports;
+use crate::store::db::dialect::Dialect;
+use crate::store::db::locks::lock_imports;
 use crate::store::{HashKeySource, Store, StoreError};
 
 /// What is applied at once.

@@ -9,10 +9,11 @@ use super::chunk::Chunk;
 use super::{Numbered, gone_as};
 use crate::domain::record::{Kind, Record};
 use crate::domain::redaction::{Redactor, addresses_in};
-use crate::store::batch::Lists;
-use crate::store::redact::{Content, KEY_WORDS, Reach, WORDS};
-use crate::store::values::{Row, args};
-use crate::store::{StoreError, suppressions};
+use crate::store::StoreError;
+use crate::store::db::batch::Lists;
+use crate::store::db::values::{Row, args};
+use crate::store::identity::suppressions;
+use crate::store::privacy::redact::{Content, KEY_WORDS, Reach, WORDS};
 
 /// Kinds whose records several contacts may share: their links name the contacts.
 const SHARED: [&str; 3] = ["activity", "file", "quote"];

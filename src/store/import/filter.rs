@@ -1,6 +1,6 @@
 //! What records bring with them that must not come in. This is the one place where records are dropped or changed on their
 //! way into the store, in the transaction that writes them: an erasure or a purge either has committed before, and is seen
-//! here, or waits for the transaction ([`wait_for_chunk`](crate::store::locks::wait_for_chunk)).
+//! here, or waits for the transaction ([`wait_for_chunk`](crate::store::db::locks::wait_for_chunk)).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -13,11 +13,13 @@ use crate::domain::identifiers::{OwnAddress, own_addresses};
 use crate::domain::record::{Column, ColumnType, IS_PARTIAL, Kind, Record, Row};
 use crate::domain::suppression::PURGED;
 use crate::domain::time::parse_time;
-use crate::store::batch::Lists;
-use crate::store::plan::STATIC_SEGMENT;
-use crate::store::redact::redact_header_values;
-use crate::store::values::args;
-use crate::store::{StoreError, batch_row, batch_text, suppressions};
+use crate::store::StoreError;
+use crate::store::db::batch::Lists;
+use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::values::args;
+use crate::store::identity::suppressions;
+use crate::store::privacy::redact::redact_header_values;
+use crate::store::trash::statements::STATIC_SEGMENT;
 
 impl Chunk {
     /// Drops and changes records of one kind before they are written.

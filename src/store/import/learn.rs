@@ -8,7 +8,8 @@ use super::Numbered;
 use super::chunk::Chunk;
 use crate::domain::criteria::subject::RecordType;
 use crate::domain::record::{Record, Row};
-use crate::store::{StoreError, kept};
+use crate::store::StoreError;
+use crate::store::criteria::kept;
 
 impl Chunk {
     /// Keeps in mind which properties these records have, and with what they associate contacts.

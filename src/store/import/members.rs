@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::Numbered;
 use super::chunk::Chunk;
 use crate::domain::record::{Column, ColumnType};
-use crate::store::batch::Lists;
-use crate::store::dialect::Dialect;
-use crate::store::values::args;
-use crate::store::{StoreError, batch_row, batch_text};
+use crate::store::StoreError;
+use crate::store::db::batch::Lists;
+use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::dialect::Dialect;
+use crate::store::db::values::args;
 
 /// How many members of segments travel in one statement.
 const MEMBERS: usize = 5_000;

@@ -10,10 +10,11 @@ use std::collections::BTreeSet;
 use super::chunk::Chunk;
 use super::{ids, states};
 use crate::domain::time::Time;
-use crate::store::batch::{ACCOUNT, CONTACT, Lists};
+use crate::store::StoreError;
 use crate::store::db::Tx;
-use crate::store::values::args;
-use crate::store::{StoreError, pauses};
+use crate::store::db::batch::{ACCOUNT, CONTACT, Lists};
+use crate::store::db::values::args;
+use crate::store::decisions::pauses;
 
 /// An import that chunk after chunk takes part in.
 #[derive(Clone, Copy, Debug)]

@@ -13,13 +13,17 @@ use super::{Numbered, State, addresses_in, states};
 use crate::domain::associations;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table};
 use crate::domain::time::{format_time, parse_time};
-use crate::store::addresses::{self, HOLDER};
-use crate::store::batch::{self, Lists};
-use crate::store::dialect::names;
+use crate::store::StoreError;
+use crate::store::contacts::addresses::{self, HOLDER};
+use crate::store::contacts::counts;
+use crate::store::db::batch::{self, Lists};
+use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::dialect::names;
+use crate::store::db::values::{Row as Found, args};
+use crate::store::decisions::pending;
 use crate::store::error::Conflict;
+use crate::store::identity::suppressions;
 use crate::store::trash::{self, DeletedBy, Deletion};
-use crate::store::values::{Row as Found, args};
-use crate::store::{StoreError, batch_row, batch_text, contact_counts, pending, suppressions};
 
 impl Chunk {
     /// Writes records of one kind, none of which has the key of another.
@@ -113,11 +117,10 @@ impl Chunk {
                 }
             }
         }
-        contact_counts::record_change(&mut self.tx, new.iter().map(|(account_id, _)| *account_id), 1).await?;
+        counts::record_change(&mut self.tx, new.iter().map(|(account_id, _)| *account_id), 1).await?;
         let arriving: Vec<Deletion> = arriving.into_values().collect();
         trash::put_into_trash(&mut self.tx, &arriving).await?;
-        contact_counts::record_change(&mut self.tx, arriving.iter().map(|deletion| deletion.account_id), -1)
-            .await
+        counts::record_change(&mut self.tx, arriving.iter().map(|deletion| deletion.account_id), -1).await
     }
 
     /// Removes the rows of one kind that records name, with their links. What is not there is no error. An association is one

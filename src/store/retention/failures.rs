@@ -5,9 +5,10 @@ use serde_json::json;
 use super::ByAccount;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
+use crate::store::StoreError;
 use crate::store::db::Tx;
-use crate::store::values::args;
-use crate::store::{StoreError, batch_row, batch_text};
+use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::values::args;
 
 const ITEM: [Column; 2] = [("account_id", ColumnType::Int), ("item_id", ColumnType::Int)];
 

@@ -5,7 +5,10 @@
 //! a list read earlier: a restore that commits first wins whole. What cannot be removed is set aside ([`failures`]), so
 //! that it holds nobody up. [`runs`] remembers what each run did, in the transactions that do it.
 
+pub mod clock;
 mod failures;
+pub(super) mod lag;
+pub(super) mod purge;
 mod rows;
 mod runs;
 
@@ -14,12 +17,13 @@ use std::time::Duration;
 
 pub use runs::{JobRun, LastRun, Run, RunCounts, RunTotals, Started};
 
-use super::audit::{self, Actor};
+use super::access::audit::{self, Actor};
 use super::db::Tx;
+use super::db::values::args;
+use super::decisions::pending;
+use super::decisions::pending::{Redecided, Trip};
 use super::lease::{self, Lease};
-use super::pending::{Redecided, Trip};
-use super::values::args;
-use super::{Rules, Store, StoreError, pending, purge, read_transaction, transaction};
+use super::{Rules, Store, StoreError, read_transaction, transaction};
 use crate::domain::effects::Category;
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::time::Time;

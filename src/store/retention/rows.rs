@@ -3,9 +3,9 @@
 use super::{ByAccount, Sweep, Target, failed_rows_condition, lock_clause};
 use crate::domain::time::Time;
 use crate::store::StoreError;
-use crate::store::batch::Lists;
 use crate::store::db::Tx;
-use crate::store::values::{Arg, args};
+use crate::store::db::batch::Lists;
+use crate::store::db::values::{Arg, args};
 
 /// Where the rows of a target are. In `condition` `{t}` is the table.
 pub(super) struct Rows {
@@ -31,7 +31,7 @@ impl Rows {
         format!("{table}.account_id{}", key.collect::<String>())
     }
 
-    /// The rows of a batch, locked. `$2` is the limit, `$3` and `$4` are those of [`turn`].
+    /// The rows of a batch, locked. `$2` is the limit, `$3` and `$4` those of the condition `turn`.
     fn due(&self, tx: &Tx, sweep: &Sweep<'_>) -> String {
         format!(
             "SELECT {columns} FROM {table} t WHERE {eligible} AND {turn} ORDER BY t.{time}, {columns} LIMIT $2{lock}",

@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::{BatchResult, LeaseGuard};
 use crate::domain::record::ColumnType;
 use crate::domain::time::Time;
+use crate::store::access::audit;
 use crate::store::db::Tx;
+use crate::store::db::values::{Row, args};
 use crate::store::lease::{self, Lease};
-use crate::store::values::{Row, args};
-use crate::store::{Operator, Store, StoreError, audit, read_transaction, transaction};
+use crate::store::{Operator, Store, StoreError, read_transaction, transaction};
 
 /// A person's run that was silent for longer is over: its process is gone.
 const RUN_TIMEOUT: chrono::TimeDelta = chrono::TimeDelta::minutes(2);

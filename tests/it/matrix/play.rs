@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use contact_reaper::domain::enrollment::parse_event;
-use contact_reaper::store::erase::ErasureTarget;
-use contact_reaper::store::pages::{Page, Subject};
+use contact_reaper::store::privacy::erase::ErasureTarget;
 use contact_reaper::store::retention::{Locked, Sweep, Target};
+use contact_reaper::store::views::pages::{Page, Subject};
 use contact_reaper::store::{Operator, Store, StoreError};
 use serde_json::{Value, json};
 

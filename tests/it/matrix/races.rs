@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use contact_reaper::store::Store;
-use contact_reaper::store::erase::ErasureTarget;
+use contact_reaper::store::privacy::erase::ErasureTarget;
 use contact_reaper::store::retention::{Locked, Sweep, Target};
 use serde_json::{Value, json};
 

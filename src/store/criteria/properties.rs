@@ -1,0 +1,280 @@
+//! Properties that the vendor serves from the record of a contact: conditions ask for them, and a contact does not have them
+//! among its own. Nothing is looked up where nobody asks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::json;
+
+use crate::domain::criteria::subject::{DataRequirements, PropertyVersion, Record, RecordType};
+use crate::domain::identifiers::additional_emails;
+use crate::domain::record::{Column, ColumnType};
+use crate::domain::time::{Time, format_time};
+use crate::store::StoreError;
+use crate::store::db::Tx;
+use crate::store::db::batch::{CONTACT, Lists, batch_row, batch_text};
+use crate::store::db::values::args;
+
+type Key = (i64, i64);
+
+const STAGES: [Column; 2] = [("account_id", ColumnType::Int), ("stage", ColumnType::Text)];
+
+/// A property that stands elsewhere in the store than among those of the contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served<'a> {
+    CreateDate,
+    LastModifiedDate,
+    ObjectId,
+    AdditionalEmails,
+    /// When the contact came to a stage, as far as transitions are kept.
+    StageDate(&'a str),
+    /// The stages that the contact had, which its history may lack.
+    Stages,
+}
+
+/// The property whose changes are kept as transitions too.
+const STAGE: &str = "lifecyclestage";
+
+impl<'a> Served<'a> {
+    fn of(name: &'a str) -> Option<Self> {
+        match name {
+            "createdate" => Some(Self::CreateDate),
+            "lastmodifieddate" => Some(Self::LastModifiedDate),
+            "hs_object_id" => Some(Self::ObjectId),
+            "hs_additional_emails" => Some(Self::AdditionalEmails),
+            _ => stage_of(name).map(Self::StageDate),
+        }
+    }
+}
+
+/// Does every such record have the property, whether it is kept or not?
+pub fn is_served(records: &RecordType, property: &str) -> bool {
+    match Served::of(property) {
+        Some(Served::ObjectId) => true,
+        Some(Served::StageDate(_)) => false,
+        served => served.is_some() && records.is_of_object("contact"),
+    }
+}
+
+/// Those of these stages to which a transition of any contact is kept, by account.
+pub async fn kept_stages(
+    tx: &mut Tx,
+    asked: &BTreeSet<(i64, &str)>,
+) -> Result<BTreeSet<(i64, String)>, StoreError> {
+    let mut kept = BTreeSet::new();
+    if asked.is_empty() {
+        return Ok(kept);
+    }
+    let sql = format!(
+        "SELECT b.account_id, b.stage FROM {} WHERE EXISTS (SELECT 1 FROM lifecycle_transitions t \
+         WHERE t.account_id = b.account_id AND t.stage = b.stage)",
+        tx.dialect().batch(1, &STAGES)
+    );
+    let row =
+        |(account_id, stage): &(i64, &str)| batch_row(json!({"account_id": account_id, "stage": stage}));
+    for row in tx.rows(&sql, args![batch_text(asked.iter().map(row))]).await? {
+        kept.insert((row.int("account_id")?, row.text("stage")?));
+    }
+    Ok(kept)
+}
+
+/// The stage of which a property says when the contact came to it.
+pub fn stage_of(property: &str) -> Option<&str> {
+    property.strip_prefix("hs_lifecyclestage_")?.strip_suffix("_date")
+}
+
+/// A contact and its record, to be completed.
+pub type Completed<'a> = (Key, &'a mut Record);
+
+/// Adds to the records what is asked of them and stands elsewhere. The dates of stages that contacts have or had, and that nothing
+/// says, are unknown, whatever other contacts have.
+pub async fn complete(
+    tx: &mut Tx,
+    asked: &BTreeMap<i64, DataRequirements>,
+    records: &mut [Completed<'_>],
+) -> Result<Vec<(Key, String)>, StoreError> {
+    let (contact, mut served) = (RecordType::contact(), Vec::new());
+    for (index, ((account_id, _), record)) in records.iter().enumerate() {
+        let Some(asks) = asked.get(account_id) else { continue };
+        for name in asks.properties.get(&contact).into_iter().flatten() {
+            if let (Some(property), None) = (Served::of(name), record.value(name)) {
+                served.push((index, name, property));
+            }
+            if asks.history && name == STAGE {
+                served.push((index, name, Served::Stages));
+            }
+        }
+    }
+    let mut unknown = Vec::new();
+    if served.is_empty() {
+        return Ok(unknown);
+    }
+    let source = Sources::load(tx, records, &served).await?;
+    for (index, name, property) in served {
+        let (key, record) = &mut records[index];
+        if property == Served::Stages {
+            source.add_stages(*key, record);
+            continue;
+        }
+        match source.value(property, *key, record) {
+            Some((value, at)) => {
+                let past = at.map(|at| PropertyVersion { value: value.clone(), at });
+                record.history.entry(name.clone()).or_default().extend(past);
+                record.properties.insert(name.clone(), value);
+            }
+            // It is known that it has none.
+            None if source.keeps(property, *key, record) => {
+                record.properties.entry(name.clone()).or_default();
+            }
+            None => {
+                if let Served::StageDate(stage) = property
+                    && had_stage(record, stage)
+                {
+                    unknown.push((*key, name.clone()));
+                }
+            }
+        }
+    }
+    Ok(unknown)
+}
+
+/// Does a contact's own record say that it has or had a stage?
+fn had_stage(record: &Record, stage: &str) -> bool {
+    stages(record).any(|had| had == stage)
+}
+
+fn stages(record: &Record) -> impl Iterator<Item = &str> {
+    let had = record.history.get(STAGE).into_iter().flatten().map(|past| past.value.as_str());
+    had.chain(record.value(STAGE))
+}
+
+/// What properties are served from.
+#[derive(Default)]
+struct Sources {
+    /// The last change of each contact.
+    changed: HashMap<Key, Time>,
+    emails: HashMap<Key, Vec<(String, String)>>,
+    /// The transitions of each contact, in their order.
+    stages: HashMap<Key, Vec<(String, Time)>>,
+    /// The stages to which a transition of any contact is kept, of those asked about, by account.
+    kept_stages: BTreeSet<(i64, String)>,
+}
+
+impl Sources {
+    async fn load(
+        tx: &mut Tx,
+        records: &[Completed<'_>],
+        served: &[(usize, &String, Served<'_>)],
+    ) -> Result<Self, StoreError> {
+        let those = |is: fn(Served<'_>) -> bool| -> BTreeSet<Key> {
+            let those = served.iter().filter(|(_, _, property)| is(*property));
+            those.map(|(index, ..)| records[*index].0).collect()
+        };
+        let ids = |keys: &BTreeSet<Key>| {
+            Lists::ids(keys.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]))
+        };
+        let mut sources = Self::default();
+        let contacts = tx.dialect().ids(1, &CONTACT);
+        let changed = those(|property| property == Served::LastModifiedDate);
+        if !changed.is_empty() {
+            let sql = format!(
+                "SELECT c.account_id, c.contact_id, c.created_at, c.updated_at, c.restored_at FROM {contacts} \
+                 JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id"
+            );
+            for row in tx.rows(&sql, args![ids(&changed)]).await? {
+                let times = [
+                    Some(row.time("created_at")?),
+                    row.optional_time("updated_at")?,
+                    row.optional_time("restored_at")?,
+                ];
+                if let Some(last) = times.into_iter().flatten().max() {
+                    sources.changed.insert((row.int("account_id")?, row.int("contact_id")?), last);
+                }
+            }
+        }
+        let emails = those(|property| property == Served::AdditionalEmails);
+        if !emails.is_empty() {
+            let sql = format!(
+                "SELECT e.account_id, e.contact_id, e.email_key, e.email FROM {contacts} JOIN contact_emails e \
+                 ON e.account_id = b.account_id AND e.contact_id = b.contact_id AND e.exclusive \
+                 ORDER BY e.account_id, e.contact_id, e.email_key"
+            );
+            for row in tx.rows(&sql, args![ids(&emails)]).await? {
+                let of_contact = sources.emails.entry((row.int("account_id")?, row.int("contact_id")?));
+                of_contact.or_default().push((row.text("email_key")?, row.text("email")?));
+            }
+        }
+        let staged = those(|property| matches!(property, Served::StageDate(_) | Served::Stages));
+        if !staged.is_empty() {
+            let sql = format!(
+                "SELECT t.account_id, t.contact_id, t.stage, t.at FROM {contacts} JOIN lifecycle_transitions t \
+                 ON t.account_id = b.account_id AND t.contact_id = b.contact_id ORDER BY t.at"
+            );
+            for row in tx.rows(&sql, args![ids(&staged)]).await? {
+                let of_contact = sources.stages.entry((row.int("account_id")?, row.int("contact_id")?));
+                of_contact.or_default().push((row.text("stage")?, row.time("at")?));
+            }
+        }
+        let asked: BTreeSet<(i64, &str)> = served
+            .iter()
+            .filter_map(|(index, _, property)| match property {
+                Served::StageDate(stage) => Some((records[*index].0.0, *stage)),
+                _ => None,
+            })
+            .collect();
+        sources.kept_stages = kept_stages(tx, &asked).await?;
+        Ok(sources)
+    }
+
+    /// The value, and since when the contact has it where that is known.
+    fn value(&self, property: Served<'_>, key: Key, record: &Record) -> Option<(String, Option<Time>)> {
+        let since = |at: Time| (format_time(at), Some(at));
+        match property {
+            Served::CreateDate => record.created_at.map(since),
+            Served::LastModifiedDate => {
+                let in_history = record.history.values().flatten().map(|past| past.at).max();
+                self.changed.get(&key).copied().max(in_history).map(since)
+            }
+            Served::ObjectId => Some((key.1.to_string(), None)),
+            Served::AdditionalEmails => {
+                let all = self.emails.get(&key).map_or(&[][..], Vec::as_slice);
+                let all = all.iter().map(|(key, email)| (key.as_str(), email.as_str()));
+                additional_emails(record.value("email"), all).map(|emails| (emails, None))
+            }
+            Served::StageDate(stage) => {
+                let last = self.stages.get(&key)?.iter().rfind(|(to, _)| to == stage);
+                last.map(|(_, at)| since(*at))
+            }
+            Served::Stages => None,
+        }
+    }
+
+    /// Would the store have the value if there were one?
+    fn keeps(&self, property: Served<'_>, key: Key, record: &Record) -> bool {
+        match property {
+            // A stage that nobody came to may be misspelt; and of whom no transition is kept, or not this one, may
+            // have come to it all the same.
+            Served::StageDate(stage) => {
+                let is_stage_known = !record.is_partial || record.properties.contains_key(STAGE);
+                is_stage_known
+                    && (stages(record).next().is_none() || self.stages.contains_key(&key))
+                    && !had_stage(record, stage)
+                    && self.kept_stages.contains(&(key.0, stage.to_owned()))
+            }
+            Served::AdditionalEmails => !record.is_partial,
+            Served::CreateDate | Served::LastModifiedDate | Served::ObjectId => true,
+            Served::Stages => false,
+        }
+    }
+
+    /// Adds the contact's transitions to the history of its stage.
+    fn add_stages(&self, key: Key, record: &mut Record) {
+        let Some(stages) = self.stages.get(&key) else { return };
+        let history = record.history.entry(STAGE.to_owned()).or_default();
+        for (stage, at) in stages {
+            if !history.iter().any(|past| past.value == *stage && past.at == *at) {
+                history.push(PropertyVersion { value: stage.clone(), at: *at });
+            }
+        }
+        history.sort_by_key(|past| past.at);
+    }
+}

@@ -1,0 +1,158 @@
+//! Purging: the matrix's purge column, for contacts whose trash entry is past its time. A purge changes no other record: it
+//! deletes what the trash kept of the contact and the links to it. Of texts it reads the sources of the contact's own analytics,
+//! which stay without what identifies it (row 2).
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::json;
+
+use super::{BatchResult, ByAccount, Sweep, failed_rows_condition, lock_clause};
+use crate::domain::effects::Transition;
+use crate::domain::suppression::PURGED;
+use crate::domain::time::{Time, format_time};
+use crate::store::db::Tx;
+use crate::store::db::batch::{BATCH, CONTACT, Lists};
+use crate::store::db::locks;
+use crate::store::db::values::{Arg, Row, args};
+use crate::store::identity::{identifiers, suppressions};
+use crate::store::outbox::write_outbox;
+use crate::store::privacy::{redact, vacuum};
+use crate::store::trash::StatementResult;
+use crate::store::{Store, StoreError, trash};
+
+/// A contact to be purged; its row is locked.
+#[derive(Clone, Copy)]
+pub struct Expired {
+    /// Account and id.
+    pub contact: (i64, i64),
+    entry_id: i64,
+    deleted_at: Time,
+}
+
+/// Purges one batch; by account, which contacts. One under a legal hold stays, and stays due.
+pub async fn purge(
+    tx: &mut Tx,
+    store: &Store,
+    sweep: &Sweep<'_>,
+    now: Time,
+    cutoff: Time,
+) -> Result<(ByAccount, BatchResult), StoreError> {
+    locks::wait_for_chunk(tx).await?;
+    let entries = due(tx, sweep, cutoff).await?;
+    let (mut by_account, mut swept) = (ByAccount::new(), BatchResult::default());
+    for Expired { contact: (account_id, contact_id), .. } in &entries {
+        by_account.entry(*account_id).or_default().push(*contact_id);
+    }
+    if entries.is_empty() {
+        return Ok((by_account, swept));
+    }
+    let ids = |Expired { contact: (account_id, contact_id), entry_id, .. }: &Expired| {
+        [*account_id, *contact_id, *entry_id]
+    };
+    let batch = Lists::ids(entries.iter().map(ids));
+    let addresses = identifiers::addresses(tx, &batch).await?;
+    hash_addresses(tx, store, &addresses, now).await?;
+    let analytics = redact::analytics_of(tx, &batch).await?;
+    close(tx, &batch, now).await?;
+    announce(tx, &entries, now).await?;
+    for StatementResult { category, counted, rows } in
+        trash::apply_transition(tx, Transition::Purge, &batch).await?
+    {
+        let (deleted, unlinked) = counted.counts(rows);
+        let counts = swept.counts.entry(category.title().to_owned()).or_default();
+        counts.deleted += deleted;
+        counts.unlinked += unlinked;
+    }
+    redact::own_rows(tx, analytics).await?;
+    vacuum::mark_needed(tx, now).await?;
+    Ok((by_account, swept))
+}
+
+/// Who is to be purged next, locked.
+pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Expired>, StoreError> {
+    // The conditions stand on the contact's own row: PostgreSQL asks them again once it has the lock, and a
+    // contact restored meanwhile no longer meets them.
+    // The oldest are found first, by their index, and then locked: PostgreSQL takes the join for one of few rows and
+    // would read and sort the whole trash for each batch. It has to see how few it is to find.
+    let sql = format!(
+        "WITH due AS MATERIALIZED (SELECT e.account_id, e.contact_id, e.entry_id, e.deleted_at FROM trash_entries e \
+           WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND {} \
+             AND NOT EXISTS (SELECT 1 FROM legal_holds h \
+                             WHERE h.account_id = e.account_id AND h.contact_id = e.contact_id) \
+           ORDER BY e.deleted_at LIMIT {}) \
+         SELECT e.account_id, e.contact_id, e.entry_id, e.deleted_at FROM due e \
+         JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
+                        AND c.trash_entry_id = e.entry_id AND c.deleted_at < $1 \
+         ORDER BY e.account_id, e.contact_id{}",
+        failed_rows_condition(sweep, "e", "contact_id", 2),
+        sweep.limit,
+        lock_clause(tx, sweep.locked, "c")
+    );
+    let mut parameters = args![cutoff, sweep.job].to_vec();
+    parameters.extend(sweep.failed_before.map(Arg::from));
+    let rows = tx.rows(&sql, &parameters).await?;
+    let held = held_now(tx, &rows).await?;
+    let entry = |row: &Row| -> Result<Expired, StoreError> {
+        let contact = (row.int("account_id")?, row.int("contact_id")?);
+        Ok(Expired { contact, entry_id: row.int("entry_id")?, deleted_at: row.time("deleted_at")? })
+    };
+    let mut entries = rows.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
+    entries.retain(|entry| !held.contains(&entry.contact));
+    Ok(entries)
+}
+
+/// Puts a `contact.purge` for each into the outbox, all in one statement.
+async fn announce(tx: &mut Tx, entries: &[Expired], now: Time) -> Result<(), StoreError> {
+    let message = |Expired { contact: (account_id, contact_id), entry_id, deleted_at }: &Expired| {
+        let data = json!({"accountId": account_id.to_string(), "contactId": contact_id.to_string(),
+            "trashEntryId": entry_id.to_string(), "deletedAt": format_time(*deleted_at),
+            "purgedAt": format_time(now)});
+        (*account_id, "contact.purge", data)
+    };
+    write_outbox(tx, now, entries.iter().map(message).collect()).await
+}
+
+/// Their ids are never used again, and their entries say how they ended.
+async fn close(tx: &mut Tx, batch: &Lists, at: Time) -> Result<(), StoreError> {
+    let source = tx.dialect().ids(2, &BATCH);
+    let gone = format!(
+        "INSERT INTO gone_contacts (account_id, contact_id, state, gone_at) \
+         SELECT b.account_id, b.contact_id, 'purged', $1 FROM {source}"
+    );
+    tx.execute(&gone, args![at, batch]).await?;
+    let close = format!(
+        "UPDATE trash_entries SET closed_at = $1, closed_as = 'purged' FROM {source} \
+         WHERE trash_entries.account_id = b.account_id AND trash_entries.entry_id = b.entry_id"
+    );
+    tx.execute(&close, args![at, batch]).await.map(drop)
+}
+
+/// Which of these contacts, whose rows are locked by now, are under a hold: one that was set while the lock was waited
+/// for was not to be seen before.
+async fn held_now(tx: &mut Tx, rows: &[Row]) -> Result<HashSet<(i64, i64)>, StoreError> {
+    let ids = |row: &Row| -> Result<_, StoreError> { Ok([row.int("account_id")?, row.int("contact_id")?]) };
+    let batch = Lists::ids(rows.iter().map(ids).collect::<Result<Vec<_>, _>>()?);
+    let sql = format!(
+        "SELECT h.account_id, h.contact_id FROM {} JOIN legal_holds h \
+         ON h.account_id = b.account_id AND h.contact_id = b.contact_id",
+        tx.dialect().ids(1, &CONTACT)
+    );
+    let held = tx.rows(&sql, args![batch]).await?;
+    held.iter().map(|row| Ok((row.int("account_id")?, row.int("contact_id")?))).collect()
+}
+
+async fn hash_addresses(
+    tx: &mut Tx,
+    store: &Store,
+    addresses: &BTreeMap<i64, Vec<String>>,
+    now: Time,
+) -> Result<(), StoreError> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let keys = suppressions::keys(tx, store.hash_key_home()).await?;
+    for (account_id, addresses) in addresses {
+        suppressions::hash(tx, &keys, *account_id, addresses, PURGED, now).await?;
+    }
+    Ok(())
+}
