@@ -171,8 +171,10 @@ pub enum Contact {
 /// What an import that is not complete concerns: what else it brings of that may not be there yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnfinishedImport {
-    /// Records of the account.
+    /// Records of the account, but no enrollments.
     OfAccount,
+    /// Enrollments of the account, and maybe other records.
+    OfEnrollments,
     /// The contact itself, which it wrote, or took something from.
     OfContact,
 }
@@ -419,7 +421,8 @@ impl Facts<'_> {
     fn await_import(&self) -> bool {
         match (self.unfinished_import, self.contact) {
             (None, _) | (_, Contact::InTrash | Contact::Gone) => false,
-            (Some(UnfinishedImport::OfContact), _) | (_, Contact::Unknown) => true,
+            (Some(UnfinishedImport::OfContact | UnfinishedImport::OfEnrollments), _)
+            | (_, Contact::Unknown) => true,
             (Some(UnfinishedImport::OfAccount), Contact::Live { record, .. }) => {
                 self.workflow.is_none_or(|workflow| workflow.asks_beyond(record))
             }

@@ -1,4 +1,4 @@
-//! The lifecycle stage of a company, derived from its contacts and deals (row 15 of the matrix, **D**).
+//! Lifecycle stages: that of a company, derived from its contacts and deals (row 15 of the matrix, **D**), and their dates.
 
 /// The stages in their order; one outside this list counts for nothing.
 const STAGES: [&str; 7] = [
@@ -23,6 +23,11 @@ pub fn derive<'a>(
         _ => rank("opportunity"),
     });
     contact_stages.into_iter().filter_map(rank).chain(deals).max().map(|furthest| STAGES[furthest])
+}
+
+/// The stage of which a property says when the contact came to it.
+pub fn stage_of(property: &str) -> Option<&str> {
+    property.strip_prefix("hs_lifecyclestage_")?.strip_suffix("_date")
 }
 
 #[cfg(test)]

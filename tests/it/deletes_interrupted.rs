@@ -218,6 +218,22 @@ on_both!(a_user_who_loses_the_permission_in_the_middle_deletes_no_more, async |d
     assert_deleted_once(&db, &answer["deletionId"], 3).await;
 });
 
+on_both!(import_that_begins_stops_a_delete_until_it_is_finished, async |db: Database| {
+    let reaper = world(&db, 600).await;
+    once_confirmed(
+        &db,
+        "INSERT INTO unfinished_accounts (account_id, import_id, has_enrollments) VALUES (1, 9, FALSE)",
+    )
+    .await;
+    let said = reaper.refused(&delete(&["--segment", "4"], "600")).await;
+    assert!(said.contains("an import into account 1 has not finished"), "{said}");
+    assert_eq!(db.count("contacts", "deleted_at IS NOT NULL").await, 0);
+    meddle_no_more(&db, "deletions").await;
+    db.execute("DELETE FROM unfinished_accounts").await;
+    let answer = reaper.json(&delete(&["--segment", "4"], "600")).await;
+    assert_deleted_once(&db, &answer["deletionId"], 600).await;
+});
+
 on_both!(
     what_was_erased_in_the_middle_is_skipped_and_what_was_restored_is_not_deleted_again,
     async |db: Database| {

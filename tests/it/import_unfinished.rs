@@ -299,6 +299,11 @@ fn kinds() -> Vec<RecordKind> {
             |id| json!({"contactId": id, "stage": "customer", "at": days_ago(1)}),
         ),
         (
+            "lifecycleTransition",
+            filter(property("hs_lifecyclestage_customer_date", "ALL_PROPERTY", "IS_UNKNOWN", Value::Null)),
+            |id| json!({"contactId": id, "stage": "customer", "at": days_ago(1)}),
+        ),
+        (
             "contact",
             filter(property("vip", "ALL_PROPERTY", "IS_UNKNOWN", Value::Null)),
             |id| json!({"id": id, "properties": {"lifecyclestage": "lead", "vip": "yes"}, "createdAt": days_ago(9)}),
@@ -356,6 +361,33 @@ on_both!(kind_that_an_unfinished_import_brings_selects_nobody, async |db: Databa
         assert!(refused.contains("would be deleted"), "{refused}");
     }
 });
+
+// The contact is as the file has it, so no chunk writes its row.
+on_both!(
+    enrollment_that_an_unfinished_import_brings_protects_a_contact_that_stays_as_it_is,
+    async |db: Database| {
+        let reaper = Reaper::new(&db).unguarded();
+        let lead = all_of(&[property("lifecyclestage", "ENUMERATION", "IS_ANY_OF", json!(["lead"]))]);
+        let at_stage = |id: i64| contact(1, id, json!({"lifecyclestage": "lead"}));
+        let records = [at_stage(1), at_stage(2), workflow(1, 7, &lead), manual_workflow(1, 6)];
+        reaper.import(&[&entitled_account(1)[..], &records].concat()).await;
+        let file = vec![
+            contact(1, 9, json!({})),
+            contact(1, 9, json!({})),
+            enrollment(1, 7, 1, false),
+            enrollment(1, 6, 2, true),
+        ];
+        torn_off(db.open(), file.clone(), 1).await;
+        reaper.decide(&[event(1, 7, 1, 1), by_hand(2, 2)]).await;
+        for id in [1, 2] {
+            assert_eq!(outcome(&reaper, id).await, ["deferred", "awaiting_contact"]);
+        }
+        reaper.import(&file).await;
+        look_again(&db, &reaper).await;
+        assert_eq!(outcome(&reaper, 1).await, ["skipped", "re_enrollment_off"]);
+        assert_eq!(outcome(&reaper, 2).await, ["skipped", "already_enrolled"]);
+    }
+);
 
 on_both!(unfinished_import_defers_only_what_it_may_change, async |db: Database| {
     let reaper = Reaper::new(&db).unguarded();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use crate::domain::lifecycle::stage_of;
 use crate::domain::time::Time;
 
 /// A contact, or whatever else filters look at: an associated object, an event.
@@ -238,7 +239,7 @@ pub struct DataRequirements {
 }
 
 impl DataRequirements {
-    /// Does the record of a contact have all of it?
+    /// Does the record of a contact have all of it? The date of a stage stands in a record of its own.
     pub fn are_met_by(&self, record: &Record) -> bool {
         let Self { segments, workflows, neighbours, events, forms, history, properties } = self;
         let own = RecordType::contact();
@@ -249,7 +250,8 @@ impl DataRequirements {
             && forms.is_empty()
             && !history
             && properties.iter().all(|(records, names)| {
-                *records == own && names.iter().all(|name| record.properties.contains_key(name))
+                let has = |name: &String| record.properties.contains_key(name) && stage_of(name).is_none();
+                *records == own && names.iter().all(has)
             })
     }
 }

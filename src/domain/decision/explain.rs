@@ -129,7 +129,9 @@ pub(super) fn contact(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Observed
     };
     let import = match facts.unfinished_import {
         Some(UnfinishedImport::OfContact) => ", and the import that wrote it has not finished",
-        Some(UnfinishedImport::OfAccount) => ", and an import of its account has not finished",
+        Some(UnfinishedImport::OfAccount | UnfinishedImport::OfEnrollments) => {
+            ", and an import of its account has not finished"
+        }
         None => "",
     };
     format!("contact {} {is}{import}", enrollment.object_id).into()

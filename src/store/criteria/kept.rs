@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
 
-use super::properties::{Completed, is_served, kept_stages, stage_of};
+use super::properties::{Completed, is_served, kept_stages};
 use crate::domain::criteria::subject::{
     CustomEvent, DataRequirements, PropertyNames, Record, RecordType, RelatedData,
 };
+use crate::domain::lifecycle::stage_of;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::workflow::Workflow;
 use crate::store::db::Tx;

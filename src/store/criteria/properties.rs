@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::domain::criteria::subject::{DataRequirements, PropertyVersion, Record, RecordType};
 use crate::domain::identifiers::additional_emails;
+use crate::domain::lifecycle::stage_of;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
@@ -75,11 +76,6 @@ pub async fn kept_stages(
         kept.insert((row.int("account_id")?, row.text("stage")?));
     }
     Ok(kept)
-}
-
-/// The stage of which a property says when the contact came to it.
-pub fn stage_of(property: &str) -> Option<&str> {
-    property.strip_prefix("hs_lifecyclestage_")?.strip_suffix("_date")
 }
 
 /// A contact and its record, to be completed.

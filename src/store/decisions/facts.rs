@@ -221,9 +221,12 @@ impl DecisionContext {
     }
 
     fn unfinished_import(&self, contact: (i64, i64)) -> Option<UnfinishedImport> {
-        let of_account = || self.unfinished.accounts.contains(&contact.0);
-        let of_contact = self.unfinished.contacts.contains(&contact).then_some(UnfinishedImport::OfContact);
-        of_contact.or_else(|| of_account().then_some(UnfinishedImport::OfAccount))
+        match self.unfinished.accounts.get(&contact.0) {
+            _ if self.unfinished.contacts.contains(&contact) => Some(UnfinishedImport::OfContact),
+            Some(true) => Some(UnfinishedImport::OfEnrollments),
+            Some(false) => Some(UnfinishedImport::OfAccount),
+            None => None,
+        }
     }
 
     /// The workflow that is asked about, to look at or to suppose something of it.

@@ -1,6 +1,6 @@
 //! Imports that have begun and are not complete, as decisions see them.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::store::StoreError;
 use crate::store::db::Tx;
@@ -12,8 +12,8 @@ use crate::store::db::values::args;
 pub(in crate::store) struct Unfinished {
     /// Contacts that one has changed.
     pub contacts: HashSet<(i64, i64)>,
-    /// Accounts of which one has records.
-    pub accounts: BTreeSet<i64>,
+    /// Accounts of which one has records, and whether enrollments of them are among these.
+    pub accounts: BTreeMap<i64, bool>,
 }
 
 /// What unfinished imports concern of these contacts, which the caller has locked, and of their accounts. It must be asked after
@@ -53,11 +53,15 @@ pub(in crate::store) async fn unfinished(
 pub(in crate::store) async fn unfinished_accounts(
     tx: &mut Tx,
     accounts: &BTreeSet<i64>,
-) -> Result<BTreeSet<i64>, StoreError> {
+) -> Result<BTreeMap<i64, bool>, StoreError> {
     let sql = format!(
-        "SELECT DISTINCT u.account_id FROM {} JOIN unfinished_accounts u ON u.account_id = b.account_id",
+        "SELECT u.account_id, u.has_enrollments FROM {} JOIN unfinished_accounts u ON u.account_id = b.account_id",
         tx.dialect().ids(1, &ACCOUNT)
     );
     let rows = tx.rows(&sql, args![Lists::ids(accounts.iter().map(|id| [*id]))]).await?;
-    rows.iter().map(|row| row.int("account_id")).collect()
+    let mut found = BTreeMap::new();
+    for row in rows {
+        *found.entry(row.int("account_id")?).or_default() |= row.bool("has_enrollments")?;
+    }
+    Ok(found)
 }

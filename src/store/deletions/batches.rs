@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::pages::refuse_during_import;
 use super::select::given_up;
 use super::{Progress, Request, Selection, scope};
 use crate::domain::criteria::Filter;
@@ -18,6 +19,7 @@ use crate::store::criteria::EvaluationContext;
 use crate::store::db::Tx;
 use crate::store::db::batch::{CONTACT, Lists};
 use crate::store::db::values::args;
+use crate::store::decisions::pauses;
 use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
 use crate::store::{Store, StoreError, count_by_user, transaction};
 
@@ -62,6 +64,7 @@ async fn delete_batch(
     deletion_id: i64,
 ) -> Result<(Totals, usize), StoreError> {
     let account_id = request.account_id;
+    pauses::lock_pauses_shared(tx).await?;
     let before = lock(tx, account_id, deletion_id).await?;
     if before.finished {
         return Ok((before, 0));
@@ -69,6 +72,7 @@ async fn delete_batch(
     authorize_user(tx, account_id, &user_id.to_string(), "delete", scope(&request.selection)).await?;
     let items = take(tx, account_id, deletion_id).await?;
     let to_go = still_selected(tx, request, &items).await?;
+    refuse_during_import(tx, request).await?;
     let at = tx.now().await?;
     let by = DeletedBy::User { user_id };
     let deletion = |contact_id: &i64| Deletion {

@@ -35,15 +35,22 @@ pub(super) async fn page(tx: &mut Tx, request: &Request, after: i64) -> Result<P
     // No import ends between what is read of it and the question whether it has.
     pauses::lock_pauses_shared(tx).await?;
     let page = select(tx, request, after).await?;
-    let depends_on_import = !matches!(request.selection, Selection::Picked { segment_id: None, .. });
-    if depends_on_import && !unfinished_accounts(tx, &[request.account_id].into()).await?.is_empty() {
-        return Err(StoreError::Refused(format!(
-            "an import into account {} has not finished, and may still bring what protects contacts: run it again, or end it \
-             with --end-unfinished; nothing was deleted",
-            request.account_id
-        )));
-    }
+    refuse_during_import(tx, request).await?;
     Ok(page)
+}
+
+/// Refuses a selection that an unfinished import may change. It must be asked after what is selected was read, in a transaction that
+/// shares the lock of the pauses.
+pub(super) async fn refuse_during_import(tx: &mut Tx, request: &Request) -> Result<(), StoreError> {
+    let is_picked = matches!(request.selection, Selection::Picked { segment_id: None, .. });
+    if is_picked || unfinished_accounts(tx, &[request.account_id].into()).await?.is_empty() {
+        return Ok(());
+    }
+    Err(StoreError::Refused(format!(
+        "an import into account {} has not finished, and may still bring what protects contacts: run it again, or end it with \
+         --end-unfinished, and then repeat this delete",
+        request.account_id
+    )))
 }
 
 async fn select(tx: &mut Tx, request: &Request, after: i64) -> Result<Page, StoreError> {

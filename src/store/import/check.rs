@@ -38,8 +38,8 @@ pub(super) struct Checked {
     /// Account and id of the contacts whose addresses the file replaces: one that they hold now they may hold no longer
     /// at its end.
     pub readdressed: Sorted<2>,
-    /// The accounts of its records.
-    pub accounts: BTreeSet<i64>,
+    /// The accounts of its records, and whether enrollments of them are among these.
+    pub accounts: BTreeMap<i64, bool>,
     /// The same for the same lines.
     pub source_hash: String,
 }
@@ -100,7 +100,7 @@ struct Check<'a> {
     store: &'a Store,
     index: Index,
     records: u64,
-    accounts: BTreeSet<i64>,
+    accounts: BTreeMap<i64, bool>,
     /// Accounts (with contact 0) and contacts that the file brings.
     brought: Sorter<2>,
     /// Those that it names, and where.
@@ -135,7 +135,7 @@ impl<'a> Check<'a> {
             store,
             index: Index::new(stages()),
             records: 0,
-            accounts: BTreeSet::new(),
+            accounts: BTreeMap::new(),
             brought: Sorter::new(),
             named: Sorter::new(),
             last_named: HashMap::new(),
@@ -156,7 +156,7 @@ impl<'a> Check<'a> {
         self.records += 1;
         self.index.push(record.stage(), entry)?;
         let (account_id, line) = (record.account_id, line_number(entry.line));
-        self.accounts.insert(account_id);
+        *self.accounts.entry(account_id).or_default() |= record.kind.name == "enrollment";
         match record.kind.name {
             "account" => self.brought.push([account_id, 0])?,
             _ => self.name("account", [account_id, 0], line)?,

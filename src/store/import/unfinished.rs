@@ -3,16 +3,17 @@
 //! An import writes records by kind, so for a while the store has a contact without the segments, associations and enrollments that
 //! protect it; after an interruption, until the same import runs again. Enrollments of contacts that an unfinished import has changed
 //! are therefore deferred. So are, in its accounts, those whose criteria look beyond the record of the contact: with its first row of a
-//! kind the account keeps that kind, and of other contacts that row may be still to come.
+//! kind the account keeps that kind, and of other contacts that row may be still to come. Where it has enrollments every enrollment of the
+//! account waits, because one that is still to come may say that the contact was enrolled before.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chunk::Chunk;
 use super::{ids, states};
 use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::db::Tx;
-use crate::store::db::batch::{ACCOUNT, CONTACT, Lists};
+use crate::store::db::batch::{CONTACT, Lists};
 use crate::store::db::values::args;
 use crate::store::decisions::pauses;
 
@@ -30,8 +31,8 @@ pub(super) struct Identity {
 pub(super) struct ImportSource {
     /// The same for the same lines.
     pub hash: String,
-    /// The accounts of its records.
-    pub accounts: BTreeSet<i64>,
+    /// The accounts of its records, and whether enrollments of them are among these.
+    pub accounts: BTreeMap<i64, bool>,
 }
 
 /// Begins an import with its first chunk, and says with each that it is under way. `begun` is the id under which a chunk of this
@@ -49,11 +50,12 @@ pub(super) async fn begin(
     let (import_id, started_at) = (row.int("import_id")?, row.time("started_at")?);
     if begun != Some(import_id) {
         let sql = format!(
-            "INSERT INTO unfinished_accounts (account_id, import_id) SELECT b.account_id, $1 FROM {} \
-             WHERE TRUE ON CONFLICT DO NOTHING",
-            tx.dialect().ids(2, &ACCOUNT)
+            "INSERT INTO unfinished_accounts (account_id, import_id, has_enrollments) \
+             SELECT b.account_id, $1, b.has_enrollments <> 0 FROM {} WHERE TRUE ON CONFLICT DO NOTHING",
+            tx.dialect().ids(2, &["account_id", "has_enrollments"])
         );
-        let accounts = Lists::ids(source.accounts.iter().map(|account_id| [*account_id]));
+        let accounts = source.accounts.iter().map(|(id, has_enrollments)| [*id, i64::from(*has_enrollments)]);
+        let accounts = Lists::ids(accounts);
         tx.execute(&sql, args![import_id, accounts]).await?;
     }
     let sql = "SELECT 1 AS one FROM unfinished_imports WHERE import_id <> $1 LIMIT 1";
