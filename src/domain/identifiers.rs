@@ -356,6 +356,11 @@ impl ContactProperties {
         };
         let properties = self.names().into_iter().filter(is_full_name).chain(ambiguous);
         names.extend(properties.flat_map(|property| self.values(property)).flat_map(FullName::readings));
+        // "-" and "." stand in fields that somebody left open.
+        let says_something = |part: &String| part.contains(char::is_alphanumeric);
+        names.retain(|name| {
+            says_something(&name.last) && (name.first.is_empty() || says_something(&name.first))
+        });
         names
     }
 }
@@ -676,6 +681,9 @@ mod tests {
             (&[("firstname", "Zdenka")], &[]),
             (&[("firstname", "Ann"), ("lastname", "Lee"), ("name", "Blue Works")], &["Ann/Lee"]),
             (&[("firstname", "2 pm call")], &[]),
+            (&[("firstname", "-"), ("lastname", "-")], &[]),
+            (&[("firstname", "Ann"), ("lastname", ".")], &[]),
+            (&[("firstname", "?"), ("lastname", "Lee")], &[]),
         ] {
             let names = contact(properties, &[]).full_names();
             let names: Vec<String> = names.iter().map(|it| format!("{}/{}", it.first, it.last)).collect();

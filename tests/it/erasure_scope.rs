@@ -532,7 +532,11 @@ on_both!(json_stays_json_with_the_same_types, async |db: Database| {
     assert_eq!(texts(&db, "event_type_id", "custom_events", "1").await, ["met [redacted]"]);
     assert_eq!(texts(&db, "form_id", "form_submissions", "1").await, ["for [redacted]"]);
     assert_eq!(texts(&db, "comment", "feedback", "1").await, ["[redacted] is kind"]);
-    assert_eq!(texts(&db, "label", "associations", "1").await, ["hired by [redacted]"]);
+    assert_eq!(
+        texts(&db, "label", "associations", "label").await,
+        ["hired by [redacted]", "hired by [redacted] 2"],
+        "there were two"
+    );
     assert_eq!(texts(&db, "subscription_id", "deliverability", "1").await, ["of [redacted]"]);
     let forms = db.rows("SELECT form_id, CAST(submissions AS text) FROM deleted_form_submissions").await;
     assert_eq!(forms, [["by [redacted]", "5"]]);
@@ -952,6 +956,111 @@ on_both!(texts_in_keys_of_a_held_contact_stay_and_are_reported, async |db: Datab
         receipt["found"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
     found.sort_unstable();
     assert_eq!(found, ["association", "integration", "lifecycleTransition"]);
+});
+
+on_both!(records_whose_keys_become_the_same_stay_apart, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let of_three = |by: &str, number: i64| {
+        let address = format!("{by}@x.example");
+        vec![
+            json!({"kind": "integration", "accountId": "1", "contactId": "3", "source": format!("mailbox {address}"),
+                "payload": {"orders": number}}),
+            json!({"kind": "association", "accountId": "1", "from": {"type": "contact", "id": "3"},
+                "to": {"type": "company", "id": "9"}, "label": format!("via {address}"),
+                "associationTypeId": (100 + number).to_string()}),
+            json!({"kind": "lifecycleTransition", "accountId": "1", "contactId": "3", "at": "2026-01-01T00:00:00Z",
+                "stage": format!("ref {address}")}),
+        ]
+    };
+    let people = vec![
+        person(1, "amy@x.example", "Amy", "Lee", ""),
+        person(2, "bob@x.example", "Bob", "Ray", ""),
+        contact(1, 3, json!({})),
+        json!({"kind": "company", "accountId": "1", "id": "9", "properties": {}}),
+    ];
+    let theirs = [of_three("amy", 7), of_three("bob", 12), of_three("BOB", 30)].concat();
+    reaper.import(&[entitled_account(1), people, theirs.clone()].concat()).await;
+    for id in ["1", "2"] {
+        receipt(&reaper, &["--contact", id, "--confirm", "1"]).await;
+    }
+    let kept = async || {
+        let integrations =
+            "SELECT source, CAST(payload ->> 'orders' AS text) FROM integrations ORDER BY source";
+        let associations = "SELECT label, CAST(association_type_id AS text) FROM associations ORDER BY label";
+        let mut kept = db.rows(integrations).await;
+        kept.extend(db.rows(associations).await);
+        kept.extend(db.rows("SELECT stage, 'x' FROM lifecycle_transitions ORDER BY stage").await);
+        kept
+    };
+    let expected = [
+        ["mailbox [redacted]", "7"],
+        ["mailbox [redacted] 2", "30"],
+        ["mailbox [redacted] 3", "12"],
+        ["via [redacted]", "107"],
+        ["via [redacted] 2", "130"],
+        ["via [redacted] 3", "112"],
+        ["ref [redacted]", "x"],
+        ["ref [redacted] 2", "x"],
+        ["ref [redacted] 3", "x"],
+    ];
+    let mut found = kept().await;
+    // Which of Bob's two comes first does not matter.
+    for rows in [1..3, 4..6] {
+        let mut numbers: Vec<String> = rows.clone().map(|at| found[at][1].clone()).collect();
+        numbers.sort_by_key(|it| std::cmp::Reverse(it.parse::<i64>().unwrap()));
+        rows.zip(numbers).for_each(|(at, number)| found[at][1] = number);
+    }
+    assert_eq!(found, expected);
+    let before = kept().await;
+    reaper.import(&theirs).await;
+    assert_eq!(kept().await, before, "nobody knows which of them a record that comes again is");
+});
+
+// Each of the two would see the other and leave the record to it.
+on_both!(people_who_are_erased_at_once_leave_nothing_that_they_shared, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut records = entitled_account(1);
+    let pairs: Vec<[i64; 2]> = (1..=6).map(|pair| [10 * pair, 10 * pair + 1]).collect();
+    for (number, [one, other]) in pairs.iter().enumerate() {
+        let office = format!("office{one}@x.example");
+        let mut first = contact(1, *one, json!({"work_email": office}));
+        if number % 2 == 1 {
+            first["archived"] = json!(true);
+            first["archivedAt"] = json!(days_ago(120));
+        }
+        records.extend([first, contact(1, *other, json!({"work_email": office}))]);
+        let ends = [("contact", one.to_string()), ("contact", other.to_string())];
+        let ends = ends.each_ref().map(|(kind, id)| (*kind, id.as_str()));
+        records.push(activity(&one.to_string(), "note", "told us of an illness", &ends));
+        records.push(activity(
+            &other.to_string(),
+            "note",
+            &format!("write to {office}"),
+            &[("contact", "9")],
+        ));
+        records.push(
+            json!({"kind": "deliverability", "accountId": "1", "email": office, "status": "unsubscribed",
+            "at": days_ago(9)}),
+        );
+    }
+    records.push(contact(1, 9, json!({})));
+    reaper.import(&records).await;
+    for (number, [one, other]) in pairs.iter().enumerate() {
+        let [one, other] = [one, other].map(ToString::to_string);
+        let erased = async |id: &str| receipt(&reaper, &["--contact", id, "--confirm", "1"]).await;
+        if number % 2 == 0 {
+            tokio::join!(erased(&one), erased(&other));
+            continue;
+        }
+        let purge = ["retention", "run", "--job", "purge_trash"];
+        tokio::join!(reaper.json(&purge), erased(&other));
+    }
+    let left = bodies(&db).await;
+    assert!(left.iter().all(|it| !it.contains("illness")), "{left:?}");
+    // An address that the contact in the trash still had stays: a purge changes no other record.
+    let erased = left.chunks(2).step_by(2).flatten();
+    assert!(erased.into_iter().all(|it| !it.contains("office")), "{left:?}");
+    assert_eq!(db.count("deliverability", "TRUE").await, 0, "kept as hashes");
 });
 
 on_both!(a_file_of_a_held_contact_stays, async |db: Database| {

@@ -15,7 +15,7 @@ use crate::domain::time::Time;
 use crate::store::access::audit::{self, Actor};
 use crate::store::db::Tx;
 use crate::store::db::dialect::Dialect;
-use crate::store::db::locks::lock_imports;
+use crate::store::db::locks::lock_imports_and_removals;
 use crate::store::{HashKeySource, Store, StoreError};
 
 /// What is applied at once.
@@ -52,7 +52,7 @@ async fn begin(
     source: &ImportSource,
     begun: Option<i64>,
 ) -> Result<(Time, Identity, bool), StoreError> {
-    let now = lock_imports(tx).await?;
+    let now = lock_imports_and_removals(tx).await?;
     Ok((now, unfinished::begin(tx, source, begun, now).await?, has_erasures(tx).await?))
 }
 

@@ -1,6 +1,6 @@
 //! What records bring with them that must not come in. This is the one place where records are dropped or changed on their
 //! way into the store, in the transaction that writes them: an erasure or a purge either has committed before, and is seen
-//! here, or waits for the transaction ([`wait_for_chunk`](crate::store::db::locks::wait_for_chunk)).
+//! here, or waits for the transaction ([`lock_imports_and_removals`](crate::store::db::locks::lock_imports_and_removals)).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -12,6 +12,7 @@ use super::unfinished::has_another;
 use super::{Numbered, State, addresses_in, states};
 use crate::domain::associations;
 use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table};
+use crate::domain::redaction::REDACTED;
 use crate::domain::time::{format_time, parse_time};
 use crate::store::StoreError;
 use crate::store::contacts::addresses::{self, HOLDER};
@@ -23,6 +24,7 @@ use crate::store::db::values::{Row as Found, args};
 use crate::store::decisions::pending;
 use crate::store::error::Conflict;
 use crate::store::identity::suppressions;
+use crate::store::privacy::redact::KEY_WORDS;
 use crate::store::trash::{self, DeletedBy, Deletion};
 
 impl Chunk {
@@ -175,9 +177,14 @@ impl Chunk {
             }
             (equal.collect::<Vec<_>>().join(" AND "), format!("UPDATE SET {}", columns.join(", ")))
         };
+        // Of several records that have the same key since an erasure nobody knows which one this is: what is there stays.
+        let is_ambiguous = KEY_WORDS
+            .iter()
+            .find(|words| words.table == table.name && words.tells_records)
+            .map_or_else(|| "FALSE".to_owned(), |words| format!("b.{} LIKE '%{REDACTED}%'", words.column));
         let sql = format!(
             "INSERT INTO {table} ({names}{import}) SELECT {names}{import_id} FROM {batch} \
-             WHERE NOT coalesce((SELECT {is_same} FROM {table} t WHERE {same}), FALSE) \
+             WHERE NOT coalesce((SELECT {is_ambiguous} OR {is_same} FROM {table} t WHERE {same}), FALSE) \
              ORDER BY {key} ON CONFLICT ({key}) DO {update}",
             table = table.name,
             names = names(table.columns),

@@ -122,7 +122,7 @@ async fn lift(
     contact_id: i64,
     operator: &Operator,
 ) -> Result<(), StoreError> {
-    locks::wait_for_chunk(tx).await?;
+    locks::lock_imports_and_removals(tx).await?;
     let actor = operator.authorize_super_admin(tx, account_id, "lift a legal hold").await?;
     let now = tx.now().await?;
     let lifted = tx

@@ -17,7 +17,7 @@ use crate::store::contacts::absent_accounts;
 use crate::store::db::Tx;
 use crate::store::db::batch::{List, Lists};
 use crate::store::db::dialect::names;
-use crate::store::db::locks::lock_imports;
+use crate::store::db::locks::lock_imports_and_removals;
 use crate::store::db::values::{Arg, args};
 use crate::store::identity::identifiers::{CONTACTS, holders};
 use crate::store::identity::suppressions;
@@ -152,7 +152,7 @@ async fn again(
     operator: &str,
 ) -> Result<ReapplyOutcome, StoreError> {
     // An import may be about to bring the contact: it ends first, or sees that the contact is gone.
-    let now = lock_imports(tx).await?;
+    let now = lock_imports_and_removals(tx).await?;
     let &Erasure { account_id, contact_id, erased_at, erased_by, .. } = erasure;
     let actor = Actor::Operator(operator.to_owned());
     let Some(contact_id) = contact_id else { return record_unknown(tx, erasure, &actor).await };
@@ -247,7 +247,7 @@ async fn revive(
     after: &str,
     operator: &str,
 ) -> Result<Option<(String, u64)>, StoreError> {
-    let now = lock_imports(tx).await?;
+    let now = lock_imports_and_removals(tx).await?;
     let page = |table| {
         format!(
             "SELECT * FROM (SELECT DISTINCT email_key FROM {table} WHERE account_id = $1 AND email_key > $2 \

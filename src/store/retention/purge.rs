@@ -37,7 +37,7 @@ pub async fn purge(
     now: Time,
     cutoff: Time,
 ) -> Result<(ByAccount, BatchResult), StoreError> {
-    locks::wait_for_chunk(tx).await?;
+    locks::lock_imports_and_removals(tx).await?;
     let entries = due(tx, sweep, cutoff).await?;
     let (mut by_account, mut swept) = (ByAccount::new(), BatchResult::default());
     for Expired { contact: (account_id, contact_id), .. } in &entries {

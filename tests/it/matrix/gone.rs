@@ -47,6 +47,10 @@ impl Account {
         let own = self.addresses_of_none_but(people);
         let how = if way == Way::Erase { "erased" } else { "purged" };
         if way == Way::Erase {
+            let held = people.iter().flat_map(|id| &self.contacts[id].addresses);
+            let shared: Vec<_> = held.filter(|it| it.contains('@') && !own.contains(*it)).cloned().collect();
+            // Once nobody has them, they are the erased person's.
+            self.hashed.extend(shared.into_iter().map(|address| (address, how.to_owned())));
             let traces = self.traces(people);
             self.conversations_go(people, way);
             self.redact_shared(people, &traces);

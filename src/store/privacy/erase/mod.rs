@@ -96,7 +96,7 @@ async fn erase(
     target: &ErasureTarget,
     confirm: u64,
 ) -> Result<Vec<Receipt>, StoreError> {
-    locks::wait_for_chunk(tx).await?;
+    locks::lock_imports_and_removals(tx).await?;
     let user_id = user_who_may_erase(tx, account_id, user).await?;
     let contacts = targeted(tx, account_id, target).await?;
     if contacts.len() as u64 != confirm {
@@ -382,7 +382,7 @@ pub(super) async fn redact_address_again(
     address: &str,
     actor: &Actor,
 ) -> Result<u64, StoreError> {
-    let at = locks::lock_imports(tx).await?;
+    let at = locks::lock_imports_and_removals(tx).await?;
     if suppressions::erased(tx, home, &[(account_id, address.to_owned())]).await?.is_empty() {
         return Ok(0);
     }

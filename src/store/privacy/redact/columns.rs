@@ -152,6 +152,8 @@ pub struct KeyWords {
     pub column: &'static str,
     /// The columns of the key beside it and the account.
     pub rest: &'static [&'static str],
+    /// Are there records with this key? Where it is the key of a name or a count, two that become the same are one.
+    pub tells_records: bool,
     /// The columns that have a contact, each with the condition under which it does: rows of one under a legal hold stay.
     pub contacts: &'static [(&'static str, &'static str)],
 }
@@ -190,6 +192,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
         table: "associations",
         column: "label",
         rest: &["from_type", "from_id", "to_type", "to_id"],
+        tells_records: true,
         contacts: &[("from_id", "from_type = 'contact'"), ("to_id", "to_type = 'contact'")],
     },
     KeyWords {
@@ -198,6 +201,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
         table: "integrations",
         column: "source",
         rest: &["contact_id"],
+        tells_records: true,
         contacts: OF_CONTACT,
     },
     KeyWords {
@@ -206,6 +210,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
         table: "lifecycle_transitions",
         column: "stage",
         rest: &["contact_id", "at"],
+        tells_records: true,
         contacts: OF_CONTACT,
     },
     KeyWords {
@@ -214,6 +219,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
         table: "deleted_form_submissions",
         column: "form_id",
         rest: &[],
+        tells_records: false,
         contacts: &[],
     },
     KeyWords {
@@ -222,6 +228,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
         table: "contact_properties",
         column: "name",
         rest: &[],
+        tells_records: false,
         contacts: &[],
     },
     KeyWords {
@@ -230,6 +237,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
         table: "related_properties",
         column: "name",
         rest: &["record_type"],
+        tells_records: false,
         contacts: &[],
     },
     // Properties of events stand here by the type of the events.
@@ -239,6 +247,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
         table: "related_properties",
         column: "record_type",
         rest: &["name"],
+        tells_records: false,
         contacts: &[],
     },
 ];

@@ -517,8 +517,8 @@ impl Work {
         words.write(tx, lists, texts).await
     }
 
-    /// A text that is part of a key changes wherever it stands but in rows of held contacts; a row that is there already by the
-    /// new key stays instead.
+    /// A text that is part of a key changes wherever it stands but in rows of held contacts. Where the new key is there already, a
+    /// record gets a number behind it, and of names and counts one stays.
     async fn redact_key(&mut self, tx: &mut Tx, words: &KeyWords) -> Result<(), StoreError> {
         let KeyWords { table, column, .. } = words;
         let held = words.held();
@@ -540,10 +540,22 @@ impl Work {
                 );
                 tx.execute(&add, args![self.account_id, old.as_str(), new.as_str()]).await?;
             }
-            let mut rows = tx.execute(&update, args![self.account_id, old.as_str(), new]).await?;
-            let delete =
-                format!("DELETE FROM {table} WHERE account_id = $1 AND {column} = $2 AND NOT ({held})");
-            rows += tx.execute(&delete, args![self.account_id, old]).await?;
+            let mut rows = tx.execute(&update, args![self.account_id, old.as_str(), new.as_str()]).await?;
+            if words.tells_records {
+                let left = format!(
+                    "SELECT 1 AS one FROM {table} WHERE account_id = $1 AND {column} = $2 AND NOT ({held}) LIMIT 1"
+                );
+                let mut number = 2;
+                while tx.row(&left, args![self.account_id, old.as_str()]).await?.is_some() {
+                    let numbered = format!("{new} {number}");
+                    rows += tx.execute(&update, args![self.account_id, old.as_str(), numbered]).await?;
+                    number += 1;
+                }
+            } else {
+                let delete =
+                    format!("DELETE FROM {table} WHERE account_id = $1 AND {column} = $2 AND NOT ({held})");
+                rows += tx.execute(&delete, args![self.account_id, old]).await?;
+            }
             let changed = Changed {
                 kind: words.kind.to_owned(),
                 id: None,
