@@ -355,7 +355,7 @@ mod tests {
     use std::time::{SystemTime, UNIX_EPOCH};
 
     use super::*;
-    use crate::domain::enrollment::{DeadLetterReason, Rejection};
+    use crate::domain::rejection::{DeadLetterReason, Rejection};
 
     /// What a store would hold: positions by feed. Refuses while `down`.
     #[derive(Default)]

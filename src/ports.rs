@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use crate::domain::dead_letter::{Arrived, Origin};
 use crate::domain::decision::Decision;
-use crate::domain::enrollment::{NewEnrollment, Rejection};
+use crate::domain::enrollment::NewEnrollment;
+use crate::domain::rejection::Rejection;
 use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
 

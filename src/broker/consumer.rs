@@ -19,8 +19,8 @@ use super::retry_queues::RetryQueues;
 use super::subscription::Subscription;
 use super::{Options, short, topology};
 use crate::domain::cloud_event::{self, Carriage, Plain};
-use crate::domain::enrollment::Rejection;
 use crate::domain::progress::{AckTracker, Acks};
+use crate::domain::rejection::Rejection;
 use crate::ports::{Delivery, Feed, FeedError, Session, SettleAction, Settlement, Settler};
 
 /// Consumes the work queue.

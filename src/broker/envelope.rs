@@ -8,7 +8,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 
 use crate::domain::cloud_event::{ATTRIBUTES, Carriage, STRUCTURED};
 use crate::domain::dead_letter::{DeadLetter, Origin};
-use crate::domain::enrollment::{DeadLetterReason, Rejection};
+use crate::domain::rejection::{DeadLetterReason, Rejection};
 use crate::domain::trace::TraceContext;
 
 /// Survives a restart of the broker.

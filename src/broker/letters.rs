@@ -19,7 +19,7 @@ use super::subscription::Subscription;
 use super::{Options, short, topology};
 use crate::domain::cloud_event::{self, Plain};
 use crate::domain::dead_letter::DeadLetter;
-use crate::domain::enrollment::Rejection;
+use crate::domain::rejection::Rejection;
 use crate::ports::{Delivery, Feed, FeedError, Session, Settlement, Settler};
 
 /// Letters in hand before the broker waits for acknowledgements: bodies may be large.

@@ -4,11 +4,12 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::data::Input;
+use super::output::warn_of_files;
 use super::{Context, Failure, id, journal, operator_named, operator_or, output};
 use crate::operations::Confirmation;
+use crate::store::Operator;
 use crate::store::privacy::erase::{ErasureTarget, Preview};
 use crate::store::privacy::receipts::{CategoryEffect, Receipt};
-use crate::store::{Operator, StoreError};
 
 #[derive(Debug, Args)]
 pub struct Erase {
@@ -118,14 +119,6 @@ impl Erase {
             format!("no confirmation e-mail is sent to user {user}: mail.smtp_url is not set")
         })
     }
-}
-
-/// Says where the files of a SQLite store may hold traces yet.
-pub fn warn_of_files(problem: &StoreError) {
-    output::say(&format!(
-        "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure or \
-         purge does it"
-    ));
 }
 
 impl Erasures {

@@ -168,7 +168,7 @@ pub async fn apply(context: &Context, input: &Input) -> Result<(), Failure> {
     applied?;
     // Whatever was done: an earlier run may have been stopped before it came to this.
     if let Err(problem) = store.scrub().await {
-        super::erase::warn_of_files(&problem);
+        super::output::warn_of_files(&problem);
     }
     if context.json {
         output::document(&report)?;

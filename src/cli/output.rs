@@ -6,6 +6,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{Failure, columns};
+use crate::store::StoreError;
 
 /// A longer cell is cut: `--json` has all of it.
 const CELL: usize = 300;
@@ -131,4 +132,12 @@ mod tests {
         }
         assert_eq!(cell(&"\u{1b}".repeat(65_536)).chars().count(), CELL);
     }
+}
+
+/// Says where the files of a SQLite store may hold traces yet.
+pub fn warn_of_files(problem: &StoreError) {
+    say(&format!(
+        "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure or \
+         purge does it"
+    ));
 }

@@ -10,9 +10,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
-use super::cloud_event::without_bom;
-use super::enrollment::{MAX_BODY_BYTES, blank_last_word};
 use super::members::read_strictly;
+use super::rejection::MAX_BODY_BYTES;
 
 /// So much of a packed body is searched, and what is packed in it so many times.
 const MAX_SEARCHED_BYTES: u64 = 1 << 20;
@@ -27,6 +26,37 @@ const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
         .with_decode_allow_trailing_bits(true),
 );
+
+/// A text without the mark that some editors and platforms put before it.
+pub fn without_bom(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
+/// What is kept of a body: all of it, or the beginning of one that is too long to be decided.
+pub fn kept(body: &[u8]) -> Cow<'_, [u8]> {
+    if !is_kept_whole(body) {
+        let mut beginning = body[..=MAX_BODY_BYTES].to_vec();
+        blank_last_word(&mut beginning);
+        return beginning.into();
+    }
+    body.into()
+}
+
+/// Is a body short enough to be kept whole? One byte over the limit says that it was too long.
+pub fn is_kept_whole(body: &[u8]) -> bool {
+    body.len() <= MAX_BODY_BYTES + 1
+}
+
+/// Blanks the last word of a body that was cut, and keeps the length, which says that the body was too long. The word may be the
+/// first half of an address, which an erasure would not recognise.
+pub fn blank_last_word(body: &mut [u8]) {
+    /// No address is longer (RFC 5321).
+    const LONGEST_ADDRESS: usize = 320;
+    let tail = body.len().saturating_sub(LONGEST_ADDRESS);
+    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte);
+    let word = body[tail..].iter().rposition(is_separator).map_or(tail, |end| tail + end + 1);
+    body[word..].fill(b' ');
+}
 
 /// The same event with its data as text where it is base64, and the beginning of what unpacks to more than an event may have:
 /// who keeps it may have to find a person in it.

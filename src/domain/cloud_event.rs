@@ -7,8 +7,10 @@ use std::io::Read as _;
 use flate2::read::MultiGzDecoder;
 use serde_json::value::RawValue;
 
-use super::enrollment::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
+use super::body_texts::without_bom;
 use super::members::read_strictly;
+use super::rejection::not_json;
+use super::rejection::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
 
 /// The media type of one event in structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -85,16 +87,6 @@ pub fn events(batch: &[u8]) -> Result<Vec<Vec<u8>>, Rejection> {
         return Err(Rejection { reason: DeadLetterReason::TooLarge, detail });
     }
     Ok(events.into_iter().map(|event| event.get().as_bytes().to_vec()).collect())
-}
-
-/// A text without the mark that some editors and platforms put before it.
-pub fn without_bom(text: &[u8]) -> &[u8] {
-    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
-}
-
-/// What is wrong with a text that is no JSON.
-pub fn not_json(error: &serde_json::Error) -> String {
-    format!("not JSON at line {} column {}", error.line(), error.column())
 }
 
 /// No more of it than a body may have, however much it claims to be.

@@ -12,9 +12,10 @@ use chrono_tz::Tz;
 
 use super::criteria::Truth;
 use super::criteria::subject::{Record, RelatedData, Subject};
-use super::enrollment::{Cause, DeadLetterReason, Identity, NewEnrollment, Rejection};
+use super::enrollment::{Cause, Identity, NewEnrollment};
 use super::entitlement::{Subscription, may_delete_by_workflow};
 use super::guard::Limit;
+use super::rejection::{DeadLetterReason, Rejection};
 use super::time::Time;
 use super::windows::ClosedReason;
 use super::workflow::{CONTACT_TYPE, Workflow};

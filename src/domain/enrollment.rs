@@ -6,22 +6,20 @@
 //! there.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::body_texts::texts_of;
-use super::cloud_event::{not_json, without_bom};
+use super::body_texts::without_bom;
 use super::criteria::subject::CustomEvent;
 use super::members::{FieldError, Members, Unread, read_strictly};
+use super::rejection::DeadLetterReason;
+use super::rejection::MAX_BODY_BYTES;
+use super::rejection::Rejection;
+use super::rejection::too_large;
 use super::time::{Time, format_time};
 use super::trace::TraceContext;
-
-/// A longer body is set aside unread.
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// The only `type` of CloudEvent that is understood.
 pub const EVENT_TYPE: &str = "workflow.enrollment.created";
@@ -127,121 +125,6 @@ pub struct Identity {
     pub object_id: i64,
 }
 
-/// Why a message went to the dead letters; the text form is public surface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DeadLetterReason {
-    /// Not JSON, a member missing, of the wrong type or out of range.
-    Malformed,
-    /// A CloudEvent of another type.
-    UnsupportedType,
-    /// Over [`MAX_BODY_BYTES`].
-    TooLarge,
-    /// The key of an earlier decision with another object or workflow.
-    ConflictingDuplicate,
-    /// The one event of a batch that the store cannot take.
-    Poison,
-    /// It was put off as often as there are rungs, and something was in its way each time.
-    RetriesExhausted,
-    /// The broker moved it: it was delivered as often as its queue allows, and never acknowledged.
-    DeliveryLimit,
-}
-
-impl DeadLetterReason {
-    /// Every reason, for counters that are born at zero.
-    pub const ALL: [Self; 7] = [
-        Self::Malformed,
-        Self::UnsupportedType,
-        Self::TooLarge,
-        Self::ConflictingDuplicate,
-        Self::Poison,
-        Self::RetriesExhausted,
-        Self::DeliveryLimit,
-    ];
-
-    /// As it stands in lists and in the metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::UnsupportedType => "unsupported_type",
-            Self::TooLarge => "too_large",
-            Self::ConflictingDuplicate => "conflicting_duplicate",
-            Self::Poison => "poison",
-            Self::RetriesExhausted => "retries_exhausted",
-            Self::DeliveryLimit => "delivery_limit",
-        }
-    }
-
-    /// What [`DeadLetterReason::as_str`] wrote.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
-    }
-}
-
-/// A message that cannot be decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    pub reason: DeadLetterReason,
-    /// Place and type of the fault, never a value: dead letters are read by operators.
-    pub detail: String,
-}
-
-impl Rejection {
-    /// A body whose member at `place` is not what it must be.
-    pub fn malformed(place: &str, expected: &str) -> Self {
-        Self { reason: DeadLetterReason::Malformed, detail: format!("{place}: {expected}") }
-    }
-}
-
-impl From<FieldError> for Rejection {
-    fn from(fault: FieldError) -> Self {
-        Self::malformed(&fault.place, &fault.expected)
-    }
-}
-
-impl Rejection {
-    /// What was read at `place` is no JSON, or has a member twice.
-    pub fn unread(place: &str, unread: &Unread) -> Self {
-        match &unread.twice {
-            Some(member) => Self::malformed(member, "is there twice"),
-            None => Self::malformed(place, &not_json(&unread.error)),
-        }
-    }
-}
-
-/// Why a body over [`MAX_BODY_BYTES`] is set aside.
-pub fn too_large() -> Rejection {
-    Rejection {
-        reason: DeadLetterReason::TooLarge,
-        detail: format!("body: over the limit of {MAX_BODY_BYTES} bytes"),
-    }
-}
-
-/// Blanks the last word of a body that was cut, and keeps the length, which says that the body was too long. The word may be the
-/// first half of an address, which an erasure would not recognise.
-pub fn blank_last_word(body: &mut [u8]) {
-    /// No address is longer (RFC 5321).
-    const LONGEST_ADDRESS: usize = 320;
-    let tail = body.len().saturating_sub(LONGEST_ADDRESS);
-    let is_separator = |byte: &u8| byte.is_ascii_whitespace() || b"\"',;<>".contains(byte);
-    let word = body[tail..].iter().rposition(is_separator).map_or(tail, |end| tail + end + 1);
-    body[word..].fill(b' ');
-}
-
-/// What is kept of a body: all of it, or the beginning of one that is too long to be decided.
-pub fn kept(body: &[u8]) -> Cow<'_, [u8]> {
-    if !is_kept_whole(body) {
-        let mut beginning = body[..=MAX_BODY_BYTES].to_vec();
-        blank_last_word(&mut beginning);
-        return beginning.into();
-    }
-    body.into()
-}
-
-/// Is a body short enough to be kept whole? One byte over the limit says that it was too long.
-pub fn is_kept_whole(body: &[u8]) -> bool {
-    body.len() <= MAX_BODY_BYTES + 1
-}
-
 /// Reads a message body.
 ///
 /// # Errors
@@ -326,62 +209,6 @@ pub fn account_of(body: &[u8]) -> Option<i64> {
     account_id(&Members::of(&data, DATA).ok()?).ok()
 }
 
-/// The ids that a text gives to members of one of these names, at whatever depth and however much is wrong with it.
-fn ids_in(text: &str, names: &[&str]) -> BTreeSet<i64> {
-    let id = |value: &str| {
-        let value = value.trim_start_matches('0');
-        let digits = value.find(|it: char| !it.is_ascii_digit()).map_or(value, |end| &value[..end]);
-        digits.parse::<i64>().ok()
-    };
-    names.iter().flat_map(|name| values_in(text, name)).filter_map(id).collect()
-}
-
-/// What follows in a text after the members of a name: each a value and the rest of the text.
-fn values_in<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = &'a str> {
-    const BETWEEN: [char; 6] = ['"', '\\', ' ', '\t', '\r', '\n'];
-    let value = move |(at, _): (usize, &str)| {
-        let rest = text[at + name.len()..].trim_start_matches(BETWEEN).strip_prefix(':')?;
-        Some(rest.trim_start_matches(BETWEEN))
-    };
-    text.match_indices(name).filter_map(value)
-}
-
-/// Whom a body that may be no event at all is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct About {
-    /// Empty where it names none.
-    pub accounts: BTreeSet<i64>,
-    /// Several in a batch.
-    pub contacts: BTreeSet<i64>,
-}
-
-/// Whom texts are about, by the ids in them: those of contacts, and of objects where no other type than that of contacts is named.
-pub fn about(texts: &[String]) -> About {
-    let ids = |names: &[&str]| texts.iter().flat_map(|text| ids_in(text, names)).collect::<BTreeSet<i64>>();
-    let mut contacts = ids(&["contactId"]);
-    let may_be_of_contact = |text: &&String| {
-        let mut types = values_in(text, "objectTypeId").peekable();
-        let is_contact = |value: &str| {
-            let rest =
-                value.strip_prefix("0-1").filter(|rest| !rest.starts_with(|it: char| it.is_ascii_digit()));
-            rest.is_some()
-        };
-        types.peek().is_none() || types.any(is_contact)
-    };
-    contacts.extend(texts.iter().filter(may_be_of_contact).flat_map(|text| ids_in(text, &["objectId"])));
-    About { accounts: ids(&["accountId", "portalId"]), contacts }
-}
-
-/// A batch without the events about a contact. `None`: nothing is left, or it is no batch.
-pub fn without_contact(batch: &[u8], account_id: i64, contact_id: i64) -> Option<Vec<u8>> {
-    let mut events: Vec<&RawValue> = serde_json::from_slice(without_bom(batch)).ok()?;
-    events.retain(|event| {
-        let About { accounts, contacts } = about(&texts_of(event.get().as_bytes()));
-        !contacts.contains(&contact_id) || !(accounts.is_empty() || accounts.contains(&account_id))
-    });
-    if events.is_empty() { None } else { serde_json::to_vec(&events).ok() }
-}
-
 /// The event that enrolled the contact.
 fn occurrence(event: &Members<'_>) -> Result<CustomEvent, FieldError> {
     let (event_type, properties) = (event.text("eventTypeId")?.to_owned(), event.object("properties")?);
@@ -420,20 +247,6 @@ mod tests {
 
     fn parse(value: &Value) -> Result<NewEnrollment, Rejection> {
         parse_event(value.to_string().as_bytes())
-    }
-
-    #[test]
-    fn body_is_about_contacts_and_not_about_objects_of_other_types() {
-        let contacts = |text: &str| about(&[text.to_owned()]).contacts;
-        assert_eq!(contacts(r#"{"objectTypeId":"0-1","objectId":"12"}"#), [12].into());
-        assert_eq!(contacts(r#"{"objectId":" 012""#), [12].into(), "no type is named");
-        assert_eq!(contacts(r#"{\"contactId\": 11, \"note\": 12}"#), [11].into());
-        for other in ["0-2", "2-123", "0-18224765", "0-11"] {
-            let text = format!(r#"{{"objectTypeId":"{other}","objectId":"12"}}"#);
-            assert_eq!(contacts(&text), BTreeSet::new(), "{other}");
-        }
-        let both = r#"[{"objectTypeId":"0-2","objectId":"12"},{"objectTypeId":"0-1","objectId":"13"}]"#;
-        assert_eq!(contacts(both), [12, 13].into(), "of a batch nobody looks which is which");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::char::is_combining_mark;
 
 use super::address::{address_key, has_address_shape, is_plain_address};
-use super::redaction::is_unspaced;
+use super::scripts::is_unspaced;
 
 /// Properties that hold the contact's own addresses, several of them separated by semicolons. Source: the vendor's API
 /// returns further addresses of a contact in `hs_additional_emails`, and those of merged contacts too.

@@ -12,6 +12,11 @@ use crate::domain::credential::{Credential, Kind};
 use crate::domain::permission::{Over, Right};
 use crate::store::access::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
+use axum::http::HeaderMap;
+use axum::http::header;
+
+/// The cookie of a session.
+pub const COOKIE: &str = "reaper_session";
 
 /// After so many wrong tokens from one network within a [`MINUTE`] no more are looked at until it is over.
 const MAX_FAILED_ATTEMPTS: u32 = 10;
@@ -194,4 +199,12 @@ mod tests {
         assert_eq!(v6("::ffff:192.0.2.1"), network(Ipv4Addr::new(192, 0, 2, 1)));
         assert_ne!(v6("::ffff:192.0.2.1"), v6("::ffff:192.0.2.2"));
     }
+}
+
+/// The session that a cookie carries.
+pub fn session_of(headers: &HeaderMap) -> Option<Credential> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, session) = pairs.find(|(name, _)| *name == COOKIE)?;
+    Credential::parse(Kind::Session, session)
 }

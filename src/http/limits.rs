@@ -17,7 +17,7 @@ use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::auth::Authenticator;
-use super::pages::session::session_of;
+use super::auth::session_of;
 use super::room::Answering;
 use super::server::Peer;
 use super::{Health, api};

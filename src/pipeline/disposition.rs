@@ -2,7 +2,8 @@
 
 use super::bisect::EnrollmentResult;
 use crate::domain::decision::Decision;
-use crate::domain::enrollment::{DeadLetterReason, EnrollmentKey, NewEnrollment, Rejection};
+use crate::domain::enrollment::{EnrollmentKey, NewEnrollment};
+use crate::domain::rejection::{DeadLetterReason, Rejection};
 use crate::ports::{Decided, RetryReason, SettleAction};
 
 /// What one message came to.

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::open;
 use crate::backoff::Backoff;
-use crate::domain::enrollment::Rejection;
+use crate::domain::rejection::Rejection;
 use crate::ports::{DecideError, Decider, Feed, FeedError, Session, SettleAction, Settlement, Settler, Stop};
 use crate::telemetry;
 

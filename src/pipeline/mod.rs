@@ -25,7 +25,8 @@ use tracing::{info, warn};
 use crate::backoff::Backoff;
 use crate::domain::decision::{Decision, DeferReason, HoldReason, RefuseReason, SkipReason};
 use crate::domain::effects::Transition;
-use crate::domain::enrollment::{DeadLetterReason, NewEnrollment, Rejection};
+use crate::domain::enrollment::NewEnrollment;
+use crate::domain::rejection::{DeadLetterReason, Rejection};
 use crate::ports::{Decider, Feed, FeedError, RetryReason, Session, Stop};
 use crate::telemetry;
 

@@ -11,6 +11,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 use super::identifiers::{FullName, Identifiers};
+use crate::domain::scripts::is_unspaced;
 use letters::{Letter, Role, folded, readings};
 use phones::{Number, numbers};
 
@@ -345,13 +346,6 @@ fn name_at(letters: &[Letter], start: usize, name: &Name, style: Style) -> Optio
         place = name_word(letters, place + separators, &pair[1])?;
     }
     Some(place)
-}
-
-/// Scripts that write words with no space between them.
-pub fn is_unspaced(letter: char) -> bool {
-    matches!(letter as u32,
-        0x0e00..=0x0eff | 0x1000..=0x109f | 0x1100..=0x11ff | 0x1780..=0x17ff | 0x2e80..=0x2fdf | 0x3005..=0x30ff
-        | 0x3130..=0x318f | 0x3400..=0x4dbf | 0x4e00..=0x9fff | 0xac00..=0xd7ff | 0xf900..=0xfaff | 0x20000..=0x3ffff)
 }
 
 /// Is it part of a word that has spaces around it?

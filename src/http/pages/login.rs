@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::layout;
-use super::session::{COOKIE, PageError, VerifiedForm, fields, from_here};
+use super::session::{PageError, VerifiedForm, fields, from_here};
+use crate::http::auth::COOKIE;
 use crate::http::auth::{AuthError, Authenticator};
 use crate::http::server::Peer;
 use crate::operations::Operations;

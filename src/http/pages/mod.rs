@@ -7,6 +7,7 @@ mod audit;
 mod dead_letters;
 mod enrollments;
 mod erase;
+mod error_page;
 mod form_fields;
 mod holds;
 mod layout;

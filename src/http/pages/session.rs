@@ -4,21 +4,16 @@ use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 
 use super::form_fields::Fields;
-use super::layout;
-use crate::domain::credential::{Credential, Kind};
-use crate::http::auth::{AuthError, Authenticator};
+use crate::domain::credential::Credential;
+use crate::http::auth::{AuthError, Authenticator, session_of};
 use crate::http::limits::{self, BodyError};
 use crate::operations;
 use crate::store::access::sessions::{CsrfCheck, issue_csrf_token};
 use crate::store::access::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
-
-/// The cookie of a session.
-pub const COOKIE: &str = "reaper_session";
 
 /// Whoever looks at a page.
 #[derive(Clone, Debug)]
@@ -36,14 +31,6 @@ pub enum PageError {
     Inside(Box<(StatusCode, PageContext, String)>),
     /// What went wrong before it was known whose session it is.
     Early(StatusCode, String),
-}
-
-/// The session that a cookie carries.
-pub fn session_of(headers: &HeaderMap) -> Option<Credential> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, session) = pairs.find(|(name, _)| *name == COOKIE)?;
-    Credential::parse(Kind::Session, session)
 }
 
 /// Why a request was not sent by one of our own pages.
@@ -219,22 +206,5 @@ pub fn fields(request: &Request<Body>) -> Result<Fields, (StatusCode, &'static s
         Err(BodyError::TooLarge) => Err((StatusCode::PAYLOAD_TOO_LARGE, "The form is too large.")),
         Err(BodyError::TooSlow) => Err((StatusCode::REQUEST_TIMEOUT, "The form did not arrive in time.")),
         Err(BodyError::Broken) => Err((StatusCode::BAD_REQUEST, "The form ended too early.")),
-    }
-}
-
-impl IntoResponse for PageError {
-    fn into_response(self) -> Response {
-        match self {
-            Self::AuthError => Redirect::to("/login").into_response(),
-            Self::Inside(inside) => {
-                let (status, ctx, says) = *inside;
-                let content = html! { p.notice.bad role="alert" { (says) } };
-                (status, layout::page(&ctx, "Not done", None, &content)).into_response()
-            }
-            Self::Early(status, says) => {
-                let content = html! { h1 { "Not now" } p.notice.bad role="alert" { (says) } };
-                (status, layout::public_page("Not now", &content)).into_response()
-            }
-        }
     }
 }

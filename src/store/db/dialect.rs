@@ -1,6 +1,5 @@
 //! The few things in which the two databases differ.
 
-use super::preconditions::quoted;
 use crate::domain::record::{Column, ColumnType};
 
 /// Which database.
@@ -228,4 +227,9 @@ fn postgres_type(kind: ColumnType) -> &'static str {
         ColumnType::Json => "jsonb",
         ColumnType::Bool => "boolean",
     }
+}
+
+/// A name as SQL has it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -2,6 +2,7 @@
 
 use super::Tx;
 use super::dialect::Dialect;
+use super::dialect::quoted;
 use super::values::args;
 use crate::store::StoreError;
 
@@ -37,11 +38,6 @@ pub async fn make_schema(tx: &mut Tx) -> Result<(), StoreError> {
     }
     tx.execute(&format!("CREATE SCHEMA {}", quoted(&schema)), &[]).await?;
     Ok(())
-}
-
-/// A name as SQL has it.
-pub fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Is the table of migrations there? One of another program's is refused: many keep theirs under that name.

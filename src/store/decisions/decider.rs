@@ -1,7 +1,7 @@
 //! The store as the pipeline knows it: somebody who decides.
 
 use crate::domain::dead_letter::Arrived;
-use crate::domain::enrollment::Rejection;
+use crate::domain::rejection::Rejection;
 use crate::ports::{DecideError, Decided, Decider, Message, RetryReason};
 use crate::store::db::dialect::Dialect;
 use crate::store::{Rules, Store, StoreError};

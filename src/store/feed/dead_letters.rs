@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::domain::body_texts::{is_searchable, legible, texts_of};
+use crate::domain::body_texts::{is_kept_whole, is_searchable, kept, legible, texts_of};
 use crate::domain::dead_letter::{Arrived, DeadLetter, Selection};
-use crate::domain::enrollment::{self, Rejection, about};
 use crate::domain::identifiers::Identifiers;
+use crate::domain::mentions::{about, without_contact};
 use crate::domain::redaction::{REDACTED, Redactor, Style, addresses_in};
+use crate::domain::rejection::Rejection;
 use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
 use crate::ports::ReplayStore;
@@ -135,8 +136,7 @@ pub(in crate::store) async fn write(
         let Kept { body, exchange, routing_key, content_type } =
             without_erased(tx, home, arrived, &erasing).await?;
         // Of those that are too long several may begin alike.
-        let is_kept_whole = enrollment::is_kept_whole(arrived.body);
-        let identity = arrived.identity(if is_kept_whole { &body } else { arrived.body });
+        let identity = arrived.identity(if is_kept_whole(arrived.body) { &body } else { arrived.body });
         let may_repeat = if arrived.may_repeat { "TRUE" } else { "FALSE" };
         let sql = format!(
             "INSERT INTO dead_letters (account_id, feed, at, reason, detail, attempts, exchange, routing_key, traceparent, \
@@ -219,7 +219,7 @@ async fn without_erased(
 ) -> Result<Kept, StoreError> {
     let origin = arrived.origin;
     let mut kept = Kept {
-        body: legible(&enrollment::kept(arrived.body)).into_owned(),
+        body: legible(&kept(arrived.body)).into_owned(),
         exchange: origin.exchange.clone(),
         routing_key: origin.routing_key.clone(),
         content_type: origin.content_type.clone(),
@@ -246,7 +246,7 @@ async fn without_erased(
         erased_among(tx, &accounts, &about.contacts).await?
     };
     for (account_id, contact_id) in erased {
-        let others = enrollment::without_contact(&kept.body, account_id, contact_id);
+        let others = without_contact(&kept.body, account_id, contact_id);
         kept.body = others.filter(|_| about.contacts.len() > 1).unwrap_or_else(|| REDACTED.into());
         texts = texts_of(&kept.body);
     }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, Source};
 use super::unfinished::{self, Identity, ImportSource};
-use super::write::drop_removed_later;
 use super::{ImportReport, Numbered, Refusal};
 use crate::domain::record::{Action, Record, parse_record};
 use crate::domain::time::Time;
@@ -125,8 +124,7 @@ impl Chunk {
                 let (removals, mut records): (Vec<_>, Vec<_>) =
                     records.into_iter().partition(|(_, record)| record.action == Action::Remove);
                 if let Some((_, first)) = removals.first() {
-                    self.remove(first.kind, &removals).await?;
-                    drop_removed_later(first.kind, &removals, &mut records);
+                    self.remove(first.kind, &removals, &mut records).await?;
                 }
                 let mut rest = None;
                 if let Some((_, first)) = records.first() {

@@ -16,6 +16,7 @@ mod filter;
 mod former;
 mod index;
 mod learn;
+mod marks;
 mod members;
 mod sorter;
 mod source;

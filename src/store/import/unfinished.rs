@@ -6,14 +6,12 @@
 //! kind the account keeps that kind, and of other contacts that row may be still to come. Where it has enrollments every enrollment of the
 //! account waits, because one that is still to come may say that the contact was enrolled before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::chunk::Chunk;
-use super::{ids, states};
 use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::db::Tx;
-use crate::store::db::batch::{CONTACT, Lists};
+use crate::store::db::batch::Lists;
 use crate::store::db::values::args;
 use crate::store::decisions::pauses;
 
@@ -89,40 +87,4 @@ pub(super) fn has_another(contact: &str, import: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM unfinished_imports u WHERE u.import_id = {contact}.import_id AND u.import_id <> {import})"
     )
-}
-
-impl Chunk {
-    /// Marks contacts as changed by this import. The mark of another unfinished import stays.
-    pub(super) async fn mark(&mut self, contacts: &BTreeSet<(i64, i64)>) -> Result<(), StoreError> {
-        if contacts.is_empty() {
-            return Ok(());
-        }
-        let lock = self.tx.dialect().for_update("c");
-        states(&mut self.tx, contacts, &lock).await?;
-        let import_id = self.identity.import_id;
-        let sql = format!(
-            "UPDATE contacts SET import_id = $1 WHERE (account_id, contact_id) IN \
-             (SELECT b.account_id, b.contact_id FROM {}) AND import_id IS DISTINCT FROM $1 AND NOT {}",
-            self.tx.dialect().ids(2, &CONTACT),
-            has_another("contacts", "$1")
-        );
-        self.tx.execute(&sql, args![import_id, ids(contacts)]).await?;
-        self.mark_beside(contacts).await
-    }
-
-    /// Marks those of the contacts whose row names another unfinished import.
-    pub(super) async fn mark_beside(&mut self, contacts: &BTreeSet<(i64, i64)>) -> Result<(), StoreError> {
-        let Identity { import_id, has_others, .. } = self.identity;
-        if !has_others {
-            return Ok(());
-        }
-        let sql = format!(
-            "INSERT INTO unfinished_contacts (account_id, contact_id, import_id) \
-             SELECT t.account_id, t.contact_id, $1 FROM {} JOIN contacts t ON t.account_id = b.account_id \
-             AND t.contact_id = b.contact_id WHERE {} ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-            self.tx.dialect().ids(2, &CONTACT),
-            has_another("t", "$1")
-        );
-        self.tx.execute(&sql, args![import_id, ids(contacts)]).await.map(drop)
-    }
 }

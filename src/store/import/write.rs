@@ -126,8 +126,13 @@ impl Chunk {
     }
 
     /// Removes the rows of one kind that records name, with their links. What is not there is no error. An association is one
-    /// fact, whichever end it was recorded from.
-    pub(super) async fn remove(&mut self, kind: &Kind, records: &[Numbered]) -> Result<(), StoreError> {
+    /// fact, whichever end it was recorded from. Of `others` those go that a later line removes.
+    pub(super) async fn remove(
+        &mut self,
+        kind: &Kind,
+        records: &[Numbered],
+        others: &mut Vec<Numbered>,
+    ) -> Result<(), StoreError> {
         let key = &kind.table.columns[..kind.table.key];
         let other_ends: Vec<Row> =
             records.iter().filter_map(|(_, record)| from_the_other_end(record)).collect();
@@ -149,6 +154,7 @@ impl Chunk {
         let kept = if kind.table.name == "activities" { " AND NOT stub" } else { "" };
         let sql = format!("DELETE FROM {} WHERE ({}) IN {keys}{kept}", kind.table.name, names(key));
         self.report.removed += self.tx.execute(&sql, args![batch]).await?;
+        drop_removed_later(kind, records, others);
         Ok(())
     }
 
@@ -348,6 +354,18 @@ impl Chunk {
     }
 }
 
+/// Drops associations that a later line removes by their other end. By its own key each is there once.
+fn drop_removed_later(kind: &Kind, removals: &[Numbered], records: &mut Vec<Numbered>) {
+    let key = &kind.table.columns[..kind.table.key];
+    let removed: HashMap<String, u64> = removals
+        .iter()
+        .filter_map(|(entry, record)| Some((key_text(&from_the_other_end(record)?, key), entry.line)))
+        .collect();
+    records.retain(|(entry, record)| {
+        removed.get(&key_text(&record.row, key)).is_none_or(|removed_in| *removed_in < entry.line)
+    });
+}
+
 fn key_text(row: &Row, key: &[Column]) -> String {
     let columns = key.iter().map(|(name, _)| row.get(*name).map(Value::to_string).unwrap_or_default());
     columns.collect::<Vec<_>>().join("\u{1f}")
@@ -386,18 +404,6 @@ fn from_the_other_end(record: &Record) -> Option<Row> {
         row.insert(to.to_owned(), own);
     }
     Some(row)
-}
-
-/// Drops associations that a later line removes by their other end. By its own key each is there once.
-pub(super) fn drop_removed_later(kind: &Kind, removals: &[Numbered], records: &mut Vec<Numbered>) {
-    let key = &kind.table.columns[..kind.table.key];
-    let removed: HashMap<String, u64> = removals
-        .iter()
-        .filter_map(|(entry, record)| Some((key_text(&from_the_other_end(record)?, key), entry.line)))
-        .collect();
-    records.retain(|(entry, record)| {
-        removed.get(&key_text(&record.row, key)).is_none_or(|removed_in| *removed_in < entry.line)
-    });
 }
 
 /// The contacts from which a removal takes a membership or an association.

@@ -4,7 +4,7 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use contact_reaper::domain::dead_letter::{Arrived, Origin};
-use contact_reaper::domain::enrollment::Rejection;
+use contact_reaper::domain::rejection::Rejection;
 use contact_reaper::domain::time::parse_time;
 use contact_reaper::ports::{
     self, DecideError, Decided, Decider, Delivery, Feed, FeedError, Session, SettleAction, Settlement,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use contact_reaper::domain::dead_letter::Arrived;
 use contact_reaper::domain::decision::Decision;
-use contact_reaper::domain::enrollment::DeadLetterReason;
 use contact_reaper::domain::progress::{AckTracker, Acks};
+use contact_reaper::domain::rejection::DeadLetterReason;
 use contact_reaper::ports::{self, DecideError, RetryReason};
 use serde_json::json;
 use tokio::time::Instant;

@@ -3,6 +3,8 @@
 use caseless::default_case_fold_str;
 use serde_json::Value;
 
+use super::time::before_or_after;
+use super::time::between;
 use super::time::{epoch, month_of, zone_if};
 use super::{Reader, Unread, members, text};
 use crate::domain::criteria::decimal::Decimal;
@@ -163,14 +165,6 @@ fn equality(operator: &str, kind: &str) -> Result<bool, Unread> {
     }
 }
 
-pub(super) fn between(operator: &str) -> Result<bool, Unread> {
-    match operator {
-        "IS_BETWEEN" => Ok(false),
-        "IS_NOT_BETWEEN" => Ok(true),
-        _ => Err("an operator that is neither IS_BETWEEN nor IS_NOT_BETWEEN".to_owned()),
-    }
-}
-
 /// A JSON number is read as a double, as the vendor writes it; one with more digits than that is exact as a string.
 fn decimal(operand: &Value) -> Option<Decimal<'static>> {
     match operand {
@@ -249,14 +243,6 @@ fn compared(operator: &str, value: &Value) -> Result<(When, bool), Unread> {
     let (name, default) = other_property(value)?;
     let point = Point::Property { name, reading: ResolvedPoint::Value, zone: Zone::Account, default };
     before_or_after(operator, Bound::exclusive(point)).map(|when| (when, false))
-}
-
-pub(super) fn before_or_after(operator: &str, bound: Bound) -> Result<When, Unread> {
-    match operator {
-        "IS_BEFORE" => Ok(When::Before(bound)),
-        "IS_AFTER" => Ok(When::After(bound)),
-        _ => Err("an operator that is neither IS_BEFORE nor IS_AFTER".to_owned()),
-    }
 }
 
 fn date_time(operator: &str, value: &Value) -> Read {

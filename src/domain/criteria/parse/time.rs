@@ -4,7 +4,6 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde_json::Value;
 
-use super::operation::{before_or_after, between};
 use super::{Reader, Severity, Unread, members, text};
 use crate::domain::criteria::event::{Coalesce, Moment, SetType};
 use crate::domain::criteria::moment::{
@@ -52,6 +51,22 @@ pub fn day_of_week(value: &Value) -> Option<u32> {
 pub fn epoch(value: &Value, name: &str) -> Result<Time, Unread> {
     let milliseconds = value.get(name).and_then(Value::as_i64);
     milliseconds.and_then(instant_of_millis).ok_or(format!("{name} is not in epoch milliseconds"))
+}
+
+pub(super) fn between(operator: &str) -> Result<bool, Unread> {
+    match operator {
+        "IS_BETWEEN" => Ok(false),
+        "IS_NOT_BETWEEN" => Ok(true),
+        _ => Err("an operator that is neither IS_BETWEEN nor IS_NOT_BETWEEN".to_owned()),
+    }
+}
+
+pub(super) fn before_or_after(operator: &str, bound: Bound) -> Result<When, Unread> {
+    match operator {
+        "IS_BEFORE" => Ok(When::Before(bound)),
+        "IS_AFTER" => Ok(When::After(bound)),
+        _ => Err("an operator that is neither IS_BEFORE nor IS_AFTER".to_owned()),
+    }
 }
 
 pub fn zone_if(converted: bool) -> Option<Zone> {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::body_texts::is_kept_whole;
 use crate::domain::body_texts::{is_searchable, texts_of};
 use crate::domain::dead_letter::DeadLetter;
-use crate::domain::enrollment::{About, about, is_kept_whole, without_contact};
 use crate::domain::identifiers::Identifiers;
+use crate::domain::mentions::{About, about, without_contact};
 use crate::domain::redaction::{Redactor, Style};
 use crate::store::db::Tx;
 use crate::store::feed::dead_letters;
