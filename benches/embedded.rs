@@ -8,8 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::Args;
-use crate::report::Table;
-use crate::scenarios::rate;
+use crate::report::{Table, rate};
 use crate::service::run_to_end;
 use crate::support::{Database, Reaper, TempDir, records};
 

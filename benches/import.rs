@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::Args;
-use crate::report::Table;
-use crate::scenarios::rate;
+use crate::report::{Table, rate};
 use crate::service::{LONG, run_to_end};
 use crate::support::{Broker, Database, Reaper, TempDir, records, wait_until};
 

@@ -19,6 +19,7 @@ mod growth;
 mod import;
 mod latency;
 mod plain;
+mod processor;
 mod profile;
 mod purge;
 mod report;

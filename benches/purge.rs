@@ -5,8 +5,7 @@ use std::time::Instant;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::Args;
-use crate::report::Table;
-use crate::scenarios::rate;
+use crate::report::{Table, rate};
 use crate::service::{LONG, Service, run_to_end};
 use crate::support::{Database, wait_until};
 use crate::world::{Size, World};

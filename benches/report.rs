@@ -89,3 +89,7 @@ impl Candidate {
         (sorted[0], sorted[sorted.len() - 1])
     }
 }
+
+pub fn rate(count: usize, seconds: f64) -> f64 {
+    count as f64 / seconds
+}

@@ -9,7 +9,7 @@ use contact_reaper::domain::criteria::subject::{Record, Subject};
 use contact_reaper::domain::criteria::{Criteria, Truth};
 use serde_json::{Value, json};
 
-use crate::report::Table;
+use crate::report::{Table, rate};
 use crate::service::Service;
 use crate::world::{Enrolled, Size, World};
 use crate::{Args, embedded, floor, growth, import, latency, plain, profile, purge};
@@ -93,10 +93,6 @@ fn machine() -> String {
         "{cores} cores{}, {memory}, shared with PostgreSQL ({POSTGRES_OPTIONS}) and RabbitMQ",
         model.trim_start_matches(['\t', ' '])
     )
-}
-
-pub fn rate(count: usize, seconds: f64) -> f64 {
-    count as f64 / seconds
 }
 
 /// Every contact is to go: against the limit, the plain way and a peer.

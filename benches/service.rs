@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::Args;
-use crate::profile::processor_seconds;
+use crate::processor::processor_seconds;
 use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, wait_until};
 use crate::world::{Enrolled, event};
 

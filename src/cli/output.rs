@@ -105,6 +105,14 @@ pub fn or_dash(text: Option<&str>) -> String {
     text.unwrap_or("-").to_owned()
 }
 
+/// Says where the files of a SQLite store may hold traces yet.
+pub fn warn_of_files(problem: &StoreError) {
+    say(&format!(
+        "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure or \
+         purge does it"
+    ));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,12 +140,4 @@ mod tests {
         }
         assert_eq!(cell(&"\u{1b}".repeat(65_536)).chars().count(), CELL);
     }
-}
-
-/// Says where the files of a SQLite store may hold traces yet.
-pub fn warn_of_files(problem: &StoreError) {
-    say(&format!(
-        "warning: the erasure is done, but the store's files could not be rewritten ({problem}); the next erasure or \
-         purge does it"
-    ));
 }

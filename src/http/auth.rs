@@ -161,6 +161,14 @@ pub fn may_view(caller: &Caller, over: Over<'_>) -> Result<(), String> {
     ))
 }
 
+/// The session that a cookie carries.
+pub fn session_of(headers: &HeaderMap) -> Option<Credential> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let (_, session) = pairs.find(|(name, _)| *name == COOKIE)?;
+    Credential::parse(Kind::Session, session)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -199,12 +207,4 @@ mod tests {
         assert_eq!(v6("::ffff:192.0.2.1"), network(Ipv4Addr::new(192, 0, 2, 1)));
         assert_ne!(v6("::ffff:192.0.2.1"), v6("::ffff:192.0.2.2"));
     }
-}
-
-/// The session that a cookie carries.
-pub fn session_of(headers: &HeaderMap) -> Option<Credential> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let (_, session) = pairs.find(|(name, _)| *name == COOKIE)?;
-    Credential::parse(Kind::Session, session)
 }

@@ -58,6 +58,27 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
     ("main", &["cli"]),
 ];
 
+/// The modules of the store from the bottom up: each names only what stands before it.
+const STORE: [&str; 17] = [
+    "error",
+    "db",
+    "lease",
+    "access",
+    "criteria",
+    "contacts",
+    "identity",
+    "feed",
+    "outbox",
+    "trash",
+    "decisions",
+    "views",
+    "deletions",
+    "privacy",
+    "import",
+    "retention",
+    "schema",
+];
+
 /// Libraries that one room keeps to itself.
 const KEPT: [(&str, &str); 3] = [("sqlx", "store"), ("lapin", "broker"), ("lettre", "outbox")];
 
@@ -90,6 +111,21 @@ fn the_map_lists_every_room() {
     let map = fs::read_to_string(src().join("lib.rs")).expect("src/lib.rs");
     let missing = missing_in_map(&map, &rooms_on_disk());
     assert!(missing.is_empty(), "{missing:?}");
+    let of_store =
+        fs::read_dir(src().join("store")).expect("src/store").map(|it| it.expect("an entry").path());
+    let unlisted: Vec<String> = of_store
+        .map(|path| path.file_stem().expect("a name").to_str().expect("UTF-8").to_owned())
+        .filter(|name| name != "mod" && !STORE.contains(&name.as_str()))
+        .collect();
+    assert_eq!(unlisted, Vec::<String>::new(), "not in the order of the store's modules");
+}
+
+/// A module with others in it is a folder with a `mod.rs`.
+#[test]
+fn module_has_one_place() {
+    let twice: Vec<PathBuf> =
+        sources().into_iter().filter(|path| src().join(path.with_extension("")).is_dir()).collect();
+    assert_eq!(twice, Vec::<PathBuf>::new());
 }
 
 /// Each rule, broken once: a check that never complains proves nothing.
@@ -111,6 +147,12 @@ fn a_broken_rule_is_noticed() {
         ),
         ("http/health.rs", "use super::super::broker::Options;", "http names broker"),
         ("store/mod.rs", "use crate::config::Settings;", "store names config"),
+        ("store/trash/mod.rs", "use super::decisions::Rules;", "store::trash names store::decisions"),
+        (
+            "store/db/pool.rs",
+            "use crate::store::{Store, access::tokens};",
+            "store::db::pool names store::access",
+        ),
         ("service.rs", "use crate::cli::Cli;", "service names cli"),
         ("main.rs", "use contact_reaper::{cli, store};", "main names store"),
         ("attic.rs", "", "attic is not in the list of rooms"),
@@ -177,12 +219,13 @@ fn what_is_only_said_is_not_named() {
                   const B: &str = r#\"a \" lapin\"#; const C: char = '\"'; fn f<'a>(_: &'a str) {}";
     assert_eq!(complaints(Path::new("domain/mod.rs"), source), Vec::<String>::new());
     let neighbour = "use super::outbox::write;";
-    assert_eq!(complaints(Path::new("store/trash.rs"), neighbour), Vec::<String>::new());
+    assert_eq!(complaints(Path::new("store/trash/mod.rs"), neighbour), Vec::<String>::new());
 }
 
 /// What a file does against the rules.
 fn complaints(path: &Path, source: &str) -> Vec<String> {
-    let room = room_of(path);
+    let module = module_of(path);
+    let room = module.first().map_or("lib", String::as_str);
     if room == "lib" {
         return Vec::new();
     }
@@ -190,55 +233,171 @@ fn complaints(path: &Path, source: &str) -> Vec<String> {
         return vec![format!("src/{}: {room} is not in the list of rooms", path.display())];
     };
     let words = words(&code_of(source));
-    let mut named: Vec<&str> = rooms_named(&words, is_root(path));
-    named.retain(|name| *name != room && !allowed.contains(name));
+    let paths = paths_named(&words, &module);
+    let first = paths.iter().filter_map(|path| path.first());
+    let rooms = first.filter_map(|first| MAY_NAME.iter().map(|(name, _)| *name).find(|name| name == first));
+    let mut named: Vec<String> =
+        rooms.filter(|name| *name != room && !allowed.contains(name)).map(str::to_owned).collect();
     named.extend(
         KEPT.iter()
             .filter(|(library, owner)| *owner != room && words.iter().any(|word| word == library))
-            .map(|(library, _)| *library),
+            .map(|(library, _)| (*library).to_owned()),
     );
+    named.extend(above(&module, &paths));
     named.sort_unstable();
     named.dedup();
-    named.into_iter().map(|name| format!("src/{}: {room} names {name}", path.display())).collect()
+    let place = if room == "store" { module.join("::") } else { room.to_owned() };
+    named.into_iter().map(|name| format!("src/{}: {place} names {name}", path.display())).collect()
 }
 
-/// Is `super` of this file the crate? Of a file within a room it is the room.
-fn is_root(path: &Path) -> bool {
-    path.components().count() == 1 || path.ends_with("mod.rs") && path.components().count() == 2
+/// The modules of the store that a file of it names though they stand above it.
+fn above(module: &[String], paths: &[Vec<String>]) -> Vec<String> {
+    let place = |path: &[String]| {
+        let [store, part, ..] = path else { return None };
+        STORE.iter().position(|name| store == "store" && name == part)
+    };
+    let Some(own) = place(module) else { return Vec::new() };
+    let above = paths.iter().filter_map(|path| place(path)).filter(|named| *named > own);
+    above.map(|named| format!("store::{}", STORE[named])).collect()
 }
 
-/// Rooms that stand behind `crate::`, the crate's own name, or as many `super::` as lead there, in groups too.
-fn rooms_named(words: &[String], in_crate: bool) -> Vec<&'static str> {
-    let room = |word: &String| MAY_NAME.iter().map(|(name, _)| *name).find(|name| name == word);
-    let mut named = Vec::new();
-    for (at, word) in words.iter().enumerate() {
-        if !["crate", "super", "contact_reaper"].contains(&word.as_str())
-            || words.get(at + 1).is_none_or(|next| next != "::")
-        {
-            continue;
-        }
-        if word == "super" && !in_crate && !(at >= 2 && words[at - 2] == "super") {
-            continue;
-        }
-        let rest = &words[at + 2..];
-        if rest.first().is_some_and(|next| next == "{") {
-            let mut depth = 0;
-            for (place, word) in rest.iter().enumerate() {
-                match word.as_str() {
-                    "{" => depth += 1,
-                    "}" => depth -= 1,
-                    _ if depth == 1 && rest[place - 1] != "::" => named.extend(room(word)),
-                    _ => {}
-                }
-                if depth == 0 {
-                    break;
-                }
-            }
-        } else {
-            named.extend(rest.first().and_then(room));
-        }
+/// The module that a file is, from the root of its crate.
+fn module_of(path: &Path) -> Vec<String> {
+    let mut module: Vec<String> = path
+        .with_extension("")
+        .components()
+        .map(|part| part.as_os_str().to_str().expect("UTF-8").to_owned())
+        .collect();
+    if module.last().is_some_and(|last| last == "mod") {
+        module.pop();
     }
-    named
+    module
+}
+
+/// The paths of this crate that a module names, from the root: behind `crate::`, the crate's own name, `self::` or as many `super::` as
+/// lead there, in groups too.
+fn paths_named(words: &[String], module: &[String]) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let begins = ["crate", "contact_reaper", "self", "super"].contains(&word.as_str())
+            && words.get(at + 1).is_some_and(|next| next == "::")
+            && (at == 0 || words[at - 1] != "::");
+        if !begins {
+            continue;
+        }
+        let mut base: Vec<String> = match word.as_str() {
+            "self" | "super" => module.to_vec(),
+            _ => Vec::new(),
+        };
+        let mut rest = &words[at..];
+        while let [word, colons, ..] = rest
+            && colons == "::"
+            && ["crate", "contact_reaper", "self", "super"].contains(&word.as_str())
+        {
+            if word == "super" {
+                base.pop();
+            }
+            rest = &rest[2..];
+        }
+        add_paths(rest, &base, &mut paths);
+    }
+    paths
+}
+
+/// Adds the path, or the group of paths, that the words begin with; how many words that were.
+fn add_paths(words: &[String], base: &[String], paths: &mut Vec<Vec<String>>) -> usize {
+    let mut path = base.to_vec();
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if word == "{" {
+            at += 1;
+            while words.get(at).is_some_and(|word| word != "}") {
+                at += add_paths(&words[at..], &path, paths).max(1);
+            }
+            return at + 1;
+        }
+        if word != "self" {
+            path.push(word.clone());
+        }
+        at += 1;
+        if words.get(at).is_none_or(|next| next != "::") {
+            break;
+        }
+        at += 1;
+    }
+    paths.push(path);
+    at
+}
+
+#[test]
+fn no_files_name_each_other_in_a_circle() {
+    let own = |path: PathBuf| {
+        let source = fs::read_to_string(src().join(&path)).expect("a source file");
+        (path, source)
+    };
+    assert_eq!(circle(&sources().into_iter().map(own).collect::<Vec<_>>()), None);
+    let benches = src().with_file_name("benches");
+    let files = fs::read_dir(&benches).expect("benches").map(|file| file.expect("a file").path());
+    let files =
+        files.filter(|path| path.extension().is_some_and(|it| it == "rs") && !path.ends_with("main.rs"));
+    let benches = files.map(|path| {
+        let name = path.file_name().map(PathBuf::from).expect("a name");
+        (name, fs::read_to_string(path).expect("a source file"))
+    });
+    assert_eq!(circle(&benches.collect::<Vec<_>>()), None);
+    let file = |path: &str, source: &str| (PathBuf::from(path), source.to_owned());
+    let planted = [
+        file("a/b.rs", "use super::c::{self, D};"),
+        file("a/c.rs", "fn f() { crate::e::g(); }"),
+        file("e.rs", "use crate::{a::b::H, other};"),
+        file("a/mod.rs", "mod b; use self::b::I;"),
+    ];
+    assert_eq!(circle(&planted), Some("a::b -> a::c -> e -> a::b".to_owned()));
+    assert_eq!(circle(&planted[..2]), None);
+}
+
+/// The first circle of modules that name each other. A module and those in it are one.
+fn circle(files: &[(PathBuf, String)]) -> Option<String> {
+    let modules: Vec<Vec<String>> = files.iter().map(|(path, _)| module_of(path)).collect();
+    let file_of = |path: &[String]| {
+        (1..=path.len()).rev().find_map(|length| modules.iter().position(|it| *it == path[..length]))
+    };
+    let named: Vec<Vec<usize>> = files
+        .iter()
+        .zip(&modules)
+        .map(|((_, source), module)| {
+            let code = code_of(source);
+            let code = code.split("mod tests {").next().unwrap_or_default();
+            let paths = paths_named(&words(code), module);
+            let others = paths.iter().filter_map(|path| file_of(path));
+            others
+                .filter(|it| !module.starts_with(&modules[*it]) && !modules[*it].starts_with(module))
+                .collect()
+        })
+        .collect();
+    let mut state = vec![0_u8; files.len()];
+    let mut trail = Vec::new();
+    let found = (0..files.len()).find_map(|file| walk(file, &named, &mut state, &mut trail))?;
+    Some(found.into_iter().map(|file| modules[file].join("::")).collect::<Vec<_>>().join(" -> "))
+}
+
+/// Follows what a file names, to a file that is on the trail already.
+fn walk(file: usize, named: &[Vec<usize>], state: &mut [u8], trail: &mut Vec<usize>) -> Option<Vec<usize>> {
+    const ON_TRAIL: u8 = 1;
+    const DONE: u8 = 2;
+    if state[file] == ON_TRAIL {
+        let start = trail.iter().position(|it| *it == file)?;
+        return Some(trail[start..].iter().copied().chain([file]).collect());
+    }
+    if state[file] == DONE {
+        return None;
+    }
+    state[file] = ON_TRAIL;
+    trail.push(file);
+    let found = named[file].iter().find_map(|next| walk(*next, named, state, trail));
+    trail.pop();
+    state[file] = DONE;
+    found
 }
 
 /// Identifiers, `::`, and every other sign by itself.

@@ -10,10 +10,10 @@ use chrono::TimeDelta;
 use serde_json::json;
 use tracing::warn;
 
-use super::Rules;
 use super::facts::DecisionContext;
 use super::ledger;
 use super::pauses;
+use super::{Rules, apply};
 use crate::domain::decision::{Decision, DeferReason, HoldReason};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
 use crate::domain::guard::Limit;
@@ -243,7 +243,7 @@ pub(in crate::store) async fn redecide_ready(
     let since = taken.iter().filter(awaits).map(|taken| (taken.enrollment.key, taken.since)).collect();
     known.wait_for_contacts(rules.wait_for_contact, since);
     remember_events(tx, &mut batch).await?;
-    let (decided, entries, last) = super::decide_and_apply(tx, &mut known, &batch, rules, now).await?;
+    let (decided, entries, last) = apply::decide_and_apply(tx, &mut known, &batch, rules, now).await?;
     let changed: Vec<usize> = (0..taken.len())
         .filter(|at| {
             let (taken, decision) = (&taken[*at], &decided[*at].decision);
@@ -252,7 +252,7 @@ pub(in crate::store) async fn redecide_ready(
         .collect();
     ledger::update_outcomes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), &entries).await?;
     let refusals = changed.iter().map(|at| (&batch[*at], &decided[*at]));
-    super::announce_refusals(tx, rules, refusals).await?;
+    apply::announce_refusals(tx, rules, refusals).await?;
     let keys = batch.iter().map(|enrollment| enrollment.key).collect();
     let trips = settle(tx, store.hash_key_home(), &known, &batch, &decided).await?;
     audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;
