@@ -9,8 +9,7 @@ use serde_json::value::RawValue;
 
 use super::body_texts::without_bom;
 use super::members::read_strictly;
-use super::rejection::not_json;
-use super::rejection::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
+use super::rejection::{DeadLetterReason, MAX_BODY_BYTES, Rejection, not_json, too_large};
 
 /// The media type of one event in structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";

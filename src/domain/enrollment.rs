@@ -14,10 +14,7 @@ use serde_json::{Value, json};
 use super::body_texts::without_bom;
 use super::criteria::subject::CustomEvent;
 use super::members::{FieldError, Members, Unread, read_strictly};
-use super::rejection::DeadLetterReason;
-use super::rejection::MAX_BODY_BYTES;
-use super::rejection::Rejection;
-use super::rejection::too_large;
+use super::rejection::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
 use super::time::{Time, format_time};
 use super::trace::TraceContext;
 

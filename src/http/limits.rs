@@ -16,8 +16,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::auth::Authenticator;
-use super::auth::session_of;
+use super::auth::{Authenticator, session_of};
 use super::room::Answering;
 use super::server::Peer;
 use super::{Health, api};

@@ -7,8 +7,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 use tracing::warn;
 
-use crate::domain::body_texts::blank_last_word;
-use crate::domain::body_texts::without_bom;
+use crate::domain::body_texts::{blank_last_word, without_bom};
 use crate::domain::rejection::MAX_BODY_BYTES;
 
 /// The place of a line: from the end of the line handed out before (blank lines in between included) to just

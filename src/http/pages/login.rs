@@ -8,8 +8,7 @@ use maud::html;
 
 use super::layout;
 use super::session::{PageError, VerifiedForm, fields, from_here};
-use crate::http::auth::COOKIE;
-use crate::http::auth::{AuthError, Authenticator};
+use crate::http::auth::{AuthError, Authenticator, COOKIE};
 use crate::http::server::Peer;
 use crate::operations::Operations;
 

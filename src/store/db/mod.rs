@@ -26,8 +26,7 @@ use sqlx::{AssertSqlSafe, Executor, Postgres, Row as _, Sqlite};
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use super::error::Conflict;
-use super::error::{StoreError, is_of_connection};
+use super::error::{Conflict, StoreError, is_of_connection};
 use crate::domain::time::{Time, format_time};
 use batch::{List, Lists};
 use dialect::Dialect;

@@ -16,8 +16,7 @@ use sqlx::{Connection as _, Executor, PgConnection, PgPool, Postgres, SqlitePool
 use tokio::time::timeout;
 
 use crate::domain::connection_url;
-use crate::store::error::OWN_SESSION;
-use crate::store::error::StoreError;
+use crate::store::error::{OWN_SESSION, StoreError};
 
 /// Where the key of the hashes lives.
 #[derive(Clone, Debug, PartialEq, Eq)]

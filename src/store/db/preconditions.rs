@@ -1,8 +1,7 @@
 //! What a database must be like before anything is asked of it: it holds every text, and what is in it is ours.
 
 use super::Tx;
-use super::dialect::Dialect;
-use super::dialect::quoted;
+use super::dialect::{Dialect, quoted};
 use super::values::args;
 use crate::store::StoreError;
 

@@ -21,15 +21,14 @@ use crate::domain::guard::Limit;
 use crate::domain::time::Time;
 use crate::domain::wall::zone_of_account;
 use crate::domain::workflow::Workflow;
-use crate::store::StoreError;
 use crate::store::contacts::load_contacts;
-use crate::store::criteria;
 use crate::store::criteria::cache::WorkflowCache;
 use crate::store::criteria::kept::COUNTS_AS_ENROLLED;
 use crate::store::criteria::properties::Completed;
 use crate::store::db::Tx;
 use crate::store::db::batch::{ACCOUNT, ENROLLED, ENROLLMENT, Lists, WORKFLOW};
 use crate::store::db::values::args;
+use crate::store::{StoreError, criteria};
 
 /// What the database knew when the batch was decided, and what the batch itself has done since.
 pub struct DecisionContext {

@@ -10,10 +10,9 @@ use serde::Serialize;
 use crate::domain::time::Time;
 use crate::store::access::audit::{self, Actor};
 use crate::store::access::users::Operator;
-use crate::store::db::Tx;
 use crate::store::db::batch::{ACCOUNT, Lists};
-use crate::store::db::locks;
 use crate::store::db::values::args;
+use crate::store::db::{Tx, locks};
 use crate::store::{Store, StoreError, read_transaction, transaction};
 
 /// What is paused: everything, an account, or one of its workflows.

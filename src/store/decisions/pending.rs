@@ -11,9 +11,7 @@ use serde_json::json;
 use tracing::warn;
 
 use super::facts::DecisionContext;
-use super::ledger;
-use super::pauses;
-use super::{Rules, apply};
+use super::{Rules, apply, ledger, pauses};
 use crate::domain::decision::{Decision, DeferReason, HoldReason};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment, read_event, write_event};
 use crate::domain::guard::Limit;

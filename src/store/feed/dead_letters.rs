@@ -13,10 +13,9 @@ use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
 use crate::ports::ReplayStore;
 use crate::store::access::audit::{self, Actor};
-use crate::store::db::Tx;
 use crate::store::db::batch::{CONTACT, Lists};
-use crate::store::db::locks;
 use crate::store::db::values::{Arg, Row, args};
+use crate::store::db::{Tx, locks};
 use crate::store::identity::suppressions;
 use crate::store::{HashKeySource, Operator, Store, StoreError, read_transaction, transaction};
 

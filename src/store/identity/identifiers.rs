@@ -10,8 +10,7 @@ use crate::domain::record::{Column, ColumnType};
 use crate::domain::redaction;
 use crate::store::StoreError;
 use crate::store::db::Tx;
-use crate::store::db::batch::{BATCH, Lists};
-use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::batch::{BATCH, Lists, batch_row, batch_text};
 use crate::store::db::values::{Row, args};
 
 type Key = (i64, i64);

@@ -18,8 +18,7 @@ use crate::domain::members::FieldError;
 use crate::domain::record::{Column, ColumnType, Record, parse_record, stages, too_long};
 use crate::store::contacts::absent_accounts;
 use crate::store::db::Tx;
-use crate::store::db::batch::CONTACT;
-use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::batch::{CONTACT, batch_row, batch_text};
 use crate::store::db::values::args;
 use crate::store::{Store, StoreError, read_transaction};
 

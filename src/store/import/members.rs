@@ -8,8 +8,7 @@ use super::Numbered;
 use super::chunk::Chunk;
 use crate::domain::record::{Column, ColumnType};
 use crate::store::StoreError;
-use crate::store::db::batch::Lists;
-use crate::store::db::batch::{batch_row, batch_text};
+use crate::store::db::batch::{Lists, batch_row, batch_text};
 use crate::store::db::dialect::Dialect;
 use crate::store::db::values::args;
 

@@ -7,9 +7,8 @@ use super::{redact, vacuum};
 use crate::domain::time::format_time;
 use crate::store::access::audit::{self, Actor};
 use crate::store::contacts::locked_contact;
-use crate::store::db::Tx;
-use crate::store::db::locks;
 use crate::store::db::values::args;
+use crate::store::db::{Tx, locks};
 use crate::store::{HashKeySource, Operator, Store, StoreError, read_transaction, transaction};
 
 /// A hold in force.

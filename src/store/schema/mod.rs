@@ -1,10 +1,9 @@
 //! The schema: which version the store has, and bringing it up to date.
 
 use super::contacts::addresses;
-use super::db::Tx;
 use super::db::dialect::Dialect;
-use super::db::preconditions;
 use super::db::values::args;
+use super::db::{Tx, preconditions};
 use super::identity::suppressions;
 use super::{HashKeySource, Store, StoreError, read_transaction, transaction};
 

@@ -3,9 +3,7 @@
 use caseless::default_case_fold_str;
 use serde_json::Value;
 
-use super::time::before_or_after;
-use super::time::between;
-use super::time::{epoch, month_of, zone_if};
+use super::time::{before_or_after, between, epoch, month_of, zone_if};
 use super::{Reader, Unread, members, text};
 use crate::domain::criteria::decimal::Decimal;
 use crate::domain::criteria::moment::{Bound, Point, ResolvedPoint, When, Zone};

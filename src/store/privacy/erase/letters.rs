@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::body_texts::is_kept_whole;
-use crate::domain::body_texts::{is_searchable, texts_of};
+use crate::domain::body_texts::{is_kept_whole, is_searchable, texts_of};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::identifiers::Identifiers;
 use crate::domain::mentions::{About, about, without_contact};

@@ -9,8 +9,7 @@ use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 use crate::domain::redaction::{Redactor, Style};
 use crate::store::StoreError;
 use crate::store::db::Tx;
-use crate::store::db::batch::batch_text;
-use crate::store::db::batch::{List, Lists};
+use crate::store::db::batch::{List, Lists, batch_text};
 use crate::store::db::values::{Row, args};
 
 impl Content {
