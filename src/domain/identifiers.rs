@@ -356,7 +356,7 @@ impl ContactProperties {
         };
         let properties = self.names().into_iter().filter(is_full_name).chain(ambiguous);
         names.extend(properties.flat_map(|property| self.values(property)).flat_map(FullName::readings));
-        // "-" and "." stand in fields that somebody left open.
+        // Users fill required fields with "-" and ".".
         let says_something = |part: &String| part.contains(char::is_alphanumeric);
         names.retain(|name| {
             says_something(&name.last) && (name.first.is_empty() || says_something(&name.first))

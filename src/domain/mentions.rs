@@ -77,6 +77,6 @@ mod tests {
             assert_eq!(contacts(&text), BTreeSet::new(), "{other}");
         }
         let both = r#"[{"objectTypeId":"0-2","objectId":"12"},{"objectTypeId":"0-1","objectId":"13"}]"#;
-        assert_eq!(contacts(both), [12, 13].into(), "of a batch nobody looks which is which");
+        assert_eq!(contacts(both), [12, 13].into(), "the events of a batch are not told apart");
     }
 }

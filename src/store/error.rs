@@ -8,8 +8,7 @@ use sqlx::postgres::PgDatabaseError;
 
 use crate::domain::network;
 
-/// What a session is marked with that is this program's own: nobody else's statements are in it, and none of ours are
-/// in another's.
+/// The mark of a session that only this program uses: its prepared statements are this program's, and no others are in it.
 pub const OWN_SESSION: &str = "contact_reaper.own_session";
 
 /// What was in the way of a transaction that is tried again.

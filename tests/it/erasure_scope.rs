@@ -1013,7 +1013,7 @@ on_both!(records_whose_keys_become_the_same_stay_apart, async |db: Database| {
     assert_eq!(found, expected);
     let before = kept().await;
     reaper.import(&theirs).await;
-    assert_eq!(kept().await, before, "nobody knows which of them a record that comes again is");
+    assert_eq!(kept().await, before, "an imported record could be any of them");
 });
 
 // Each of the two would see the other and leave the record to it.

@@ -64,7 +64,7 @@ on_both!(enrollment_waits_for_the_unfinished_import_of_its_contact, async |db: D
         (outcome(&reaper, 1).await, outcome(&reaper, 2).await),
         (awaited.map(Into::into), awaited.map(Into::into))
     );
-    // However long nobody goes on with it.
+    // However old the interrupted import is.
     db.execute(&format!("UPDATE pending_enrollments SET since = '{}'", days_ago(9))).await;
     look_again(&db, &reaper).await;
     assert_eq!(outcome(&reaper, 1).await, awaited);

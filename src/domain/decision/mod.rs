@@ -419,7 +419,7 @@ fn subscription_is_active(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), De
 
 impl Facts<'_> {
     /// May an import that is not complete bring what the answer depends on?
-    fn await_import(&self) -> bool {
+    fn awaits_import(&self) -> bool {
         match (self.unfinished_import, self.contact) {
             (None, _) | (_, Contact::InTrash | Contact::Gone) => false,
             (Some(UnfinishedImport::OfContact | UnfinishedImport::OfEnrollments), _)
@@ -433,7 +433,7 @@ impl Facts<'_> {
 
 /// Defers where that has to be waited for.
 fn import_is_complete(facts: &Facts<'_>) -> Result<(), Decision> {
-    if !facts.await_import() {
+    if !facts.awaits_import() {
         return Ok(());
     }
     let waited = facts.awaited.map_or(TimeDelta::zero(), |awaited| facts.now - awaited.since);

@@ -25,7 +25,7 @@ pub enum HashKeySource {
     File(PathBuf),
     /// A file beside the SQLite store, made on first use, readable by its owner alone.
     Beside(PathBuf),
-    /// The database itself, made on first use: whoever has the hashes has the key.
+    /// The database itself, made on first use: a reader of the hashes can read the key too.
     Database,
 }
 

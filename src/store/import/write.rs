@@ -182,7 +182,7 @@ impl Chunk {
             }
             (equal.collect::<Vec<_>>().join(" AND "), format!("UPDATE SET {}", columns.join(", ")))
         };
-        // Of several records that have the same key since an erasure nobody knows which one this is: what is there stays.
+        // An erasure can give several records the same key, and this one could be any of them: the stored row stays.
         let is_ambiguous = KEY_WORDS
             .iter()
             .find(|words| words.table == table.name && words.tells_records)

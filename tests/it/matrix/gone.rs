@@ -49,7 +49,7 @@ impl Account {
         if way == Way::Erase {
             let held = people.iter().flat_map(|id| &self.contacts[id].addresses);
             let shared: Vec<_> = held.filter(|it| it.contains('@') && !own.contains(*it)).cloned().collect();
-            // Once nobody has them, they are the erased person's.
+            // They count as the erased person's once no contact has them.
             self.hashed.extend(shared.into_iter().map(|address| (address, how.to_owned())));
             let traces = self.traces(people);
             self.conversations_go(people, way);
