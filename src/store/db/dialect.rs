@@ -84,6 +84,14 @@ impl Dialect {
         }
     }
 
+    /// As [`Dialect::now`], but not of the moment in which the transaction began: it may have waited for locks since.
+    pub fn clock(self) -> &'static str {
+        match self {
+            Self::Postgres => "SELECT clock_timestamp() AS now",
+            Self::Sqlite => self.now(),
+        }
+    }
+
     /// As [`Dialect::now`], once nobody holds the lock for himself; it is shared until the end of the transaction.
     /// SQLite has one writer, who shares with nobody.
     ///

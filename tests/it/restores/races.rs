@@ -147,3 +147,18 @@ async fn an_undoing_that_waited_for_another_deletion_leaves_it() {
     assert_eq!(document(&output), json!({"restored": ["2"], "refused": []}));
     assert_eq!(reaper.contact(1, 1).await["trash"]["deletedBy"], json!({"kind": "user", "userId": "1"}));
 }
+
+// Enrollments that are made while a restore waits were made before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restore_that_waited_is_dated_by_the_end_of_its_wait() {
+    let db = Database::postgres().await;
+    let reaper = with(&db, &[contact(1, 1, json!({})), contact(1, 2, json!({}))]).await;
+    reaper.delete(1, 1).await;
+    let held = "SELECT 1 FROM contacts WHERE contact_id = 1 FOR UPDATE; \
+                UPDATE contacts SET created_at = now() WHERE contact_id = 2";
+    let output = waiting_for(&db, held, restore_list(&reaper, &[1])).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    // The other transaction held the contact for two seconds from its start on.
+    let since = "(SELECT created_at + interval '2 seconds' FROM contacts WHERE contact_id = 2)";
+    assert_eq!(db.count("contacts", &format!("contact_id = 1 AND restored_at >= {since}")).await, 1);
+}

@@ -145,10 +145,10 @@ impl Store {
 
 async fn restore(tx: &mut Tx, request: &Request, from: RestoreCursor) -> Result<Restored, StoreError> {
     let account_id = request.account_id;
-    let RestorePlan { user_id, at, verdict: Verdict { back, refused, .. }, next } =
+    let RestorePlan { user_id, verdict: Verdict { back, refused, .. }, next } =
         plan_batch(tx, request, from, &AddressOwners::new()).await?;
     if !back.is_empty() {
-        apply_restore(tx, account_id, &back, at).await?;
+        let (at, _) = apply_restore(tx, account_id, &back).await?;
         counts::record_change(tx, back.iter().map(|_| account_id), 1).await?;
         announce(tx, account_id, user_id, &back, at).await?;
     }
@@ -159,7 +159,6 @@ async fn restore(tx: &mut Tx, request: &Request, from: RestoreCursor) -> Result<
 /// A batch whose contacts are locked and decided on.
 struct RestorePlan {
     user_id: i64,
-    at: Time,
     verdict: Verdict,
     next: Option<RestoreCursor>,
 }
@@ -194,18 +193,19 @@ async fn plan_batch(
     };
     let last = candidates.last().map_or(from.after, |candidate| candidate.contact_id);
     let next = more.then_some(RestoreCursor { seen: from.seen + candidates.len(), after: last });
-    Ok(RestorePlan { user_id, at, verdict: decide(&candidates, at, earlier), next })
+    Ok(RestorePlan { user_id, verdict: decide(&candidates, at, earlier), next })
 }
 
-/// Does the whole restore column of the matrix to contacts that are in the trash and locked.
+/// Does the whole restore column of the matrix to contacts that are in the trash and locked. When that was, read once the companies
+/// are locked too: an enrollment made while the restore waited was made before it.
 async fn apply_restore(
     tx: &mut Tx,
     account_id: i64,
     back: &[(i64, i64)],
-    at: Time,
-) -> Result<Vec<StageChange>, StoreError> {
+) -> Result<(Time, Vec<StageChange>), StoreError> {
     let contacts: Vec<(i64, i64)> = back.iter().map(|(contact_id, _)| (account_id, *contact_id)).collect();
     let stages = lifecycle::recompute(tx, Transition::Restore, &contacts).await?;
+    let at = tx.time(tx.dialect().clock()).await?;
     let batch = Lists::ids(back.iter().map(|(contact_id, entry_id)| [account_id, *contact_id, *entry_id]));
     let close = format!(
         "UPDATE trash_entries SET closed_at = $1, closed_as = 'restored' FROM {} \
@@ -219,7 +219,7 @@ async fn apply_restore(
         &Lists::ids(contacts.iter().map(|(account_id, contact_id)| [*account_id, *contact_id])),
     )
     .await?;
-    Ok(stages)
+    Ok((at, stages))
 }
 
 /// Tells the outbox of each contact and the audit of the batch.

@@ -117,13 +117,13 @@ async fn try_out(
     from: RestoreCursor,
     earlier: &AddressOwners,
 ) -> Result<DryRunResult, StoreError> {
-    let RestorePlan { at, verdict, next, .. } = plan_batch(tx, request, from, earlier).await?;
+    let RestorePlan { verdict, next, .. } = plan_batch(tx, request, from, earlier).await?;
     // Only the first batch is told in detail.
     if from.seen > 0 {
         return Ok(DryRunResult { verdict, contacts: Vec::new(), companies: Vec::new(), next });
     }
     let account_id = request.account_id;
-    let companies = apply_restore(tx, account_id, &verdict.back, at).await?;
+    let (_, companies) = apply_restore(tx, account_id, &verdict.back).await?;
     let back: Vec<i64> = verdict.back.iter().map(|(contact_id, _)| *contact_id).collect();
     let mut visible = visible_members(tx, account_id, &back).await?;
     let mut missing = missing(tx, account_id, &back).await?;
