@@ -149,3 +149,32 @@ on_both!(an_event_that_waits_names_no_erased_person, async |db: Database| {
     assert!(kept.contains("[redacted]") && kept.contains("ann@x.example"), "{kept}");
     assert!(!db.everything().await.to_lowercase().contains("zq@old.example"));
 });
+
+// The erasure searches for the address while the event that names it is written by a transaction that is not committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn event_that_is_written_during_an_erasure_names_no_erased_person() {
+    let db = Database::postgres().await;
+    let reaper = Reaper::new(&db).unguarded();
+    without_contacts(&reaper).await;
+    reaper.import(&[contact(1, 8, json!({"email": "zq@old.example"})), contact(1, 1, json!({}))]).await;
+    reaper.json(&["pause"]).await;
+    db.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NEW; END $$; \
+         CREATE TRIGGER slow AFTER INSERT ON pending_events FOR EACH ROW EXECUTE FUNCTION slow()",
+    )
+    .await;
+    let mut by_event = event(1, 6, 1, 1);
+    by_event["data"]["cause"] = json!("EVENT");
+    by_event["data"]["event"] = json!({"eventTypeId": "6-1", "occurredAt": by_event["time"],
+        "properties": {"friend": "zq@old.example"}});
+    let events = [by_event];
+    let erased = async {
+        let sleeps = "datname = current_database() AND wait_event = 'PgSleep'";
+        wait_until("it is written", DEADLINE, async || db.count("pg_stat_activity", sleeps).await == 1).await;
+        reaper.run(&["erase", "--account", "1", "--as", "1", "--contact", "8", "--confirm", "1"]).await
+    };
+    let (erased, ()) = tokio::join!(erased, reaper.decide(&events));
+    assert_eq!(erased.code, 0, "{}", erased.stderr);
+    let kept = db.rows("SELECT event FROM pending_events").await.concat().concat();
+    assert!(kept.contains("[redacted]") && !kept.contains("zq@"), "{kept}");
+}

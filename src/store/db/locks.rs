@@ -6,7 +6,7 @@ use crate::store::StoreError;
 
 /// Deciding transactions share it, see [`pauses`](crate::store::decisions::pauses).
 pub const PAUSES: i64 = 7_165_905_012;
-/// Transactions that write dead letters take turns by it.
+/// Transactions that write dead letters or events of held enrollments take turns by it, with each other and with erasures.
 pub const DEAD_LETTERS: i64 = 7_165_905_013;
 /// Imports, erasures and purges take turns by it: of two that share a record each would leave it to the other.
 const IMPORTS_AND_REMOVALS: i64 = 7_165_905_011;

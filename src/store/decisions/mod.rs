@@ -122,9 +122,9 @@ async fn decide_enrollments(
     known.wait_for_contacts(rules.wait_for_contact, HashMap::new());
     let (decided, entries, last) = apply::decide_and_apply(tx, &mut known, batch, rules, now).await?;
     ledger::write(tx, batch.iter().zip(&decided), &entries).await?;
-    let trips =
-        pending::insert_pending(tx, store.hash_key_home(), &known, batch.iter().zip(&decided)).await?;
+    let trips = pending::insert_pending(tx, &known, batch.iter().zip(&decided)).await?;
     apply::announce_refusals(tx, rules, batch.iter().zip(&decided)).await?;
     last.finish(tx, rules, now).await?;
+    pending::insert_events(tx, store.hash_key_home(), &known, batch.iter().zip(&decided)).await?;
     Ok((decided, trips))
 }

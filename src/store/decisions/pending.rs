@@ -23,6 +23,7 @@ use crate::store::criteria::kept::COUNTS_AS_ENROLLED;
 use crate::store::db::Tx;
 use crate::store::db::batch::{ENROLLED, ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text};
 use crate::store::db::values::{Row, args};
+use crate::store::feed::dead_letters;
 use crate::store::identity::suppressions;
 use crate::store::outbox::write_outbox;
 use crate::store::{HashKeySource, Store, StoreError, read_transaction, transaction};
@@ -123,12 +124,10 @@ struct ReadyEnrollment {
 /// Keeps what is held or deferred for later; announces workflows of which the guard has held nothing so far.
 pub(super) async fn insert_pending<'a>(
     tx: &mut Tx,
-    home: &HashKeySource,
     known: &DecisionContext,
     decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
 ) -> Result<Vec<Trip>, StoreError> {
     let mut rows = Vec::new();
-    let mut events = Vec::new();
     let mut stopped: BTreeMap<(i64, i64), u64> = BTreeMap::new();
     let mut now = None;
     for (enrollment, Decided { decision, at }) in decisions {
@@ -137,20 +136,11 @@ pub(super) async fn insert_pending<'a>(
             Decision::Defer(reason, until) => (reason.as_str(), Some(format_time(*until))),
             _ => continue,
         };
-        let (EnrollmentKey { account_id, enrollment_id, action_id }, contact_id) =
-            (enrollment.key, enrollment.object_id);
+        let EnrollmentKey { account_id, enrollment_id, action_id } = enrollment.key;
         now = Some(*at);
         rows.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
             "action_id": action_id, "workflow_id": enrollment.workflow_id, "reason": reason,
             "since": format_time(*at), "ready_at": ready_at})));
-        // Of an erased or purged person nothing is kept. A contact who is not there yet may come before the enrollment is decided.
-        if let Some(event) = &enrollment.event
-            && !known.is_gone(account_id, contact_id)
-        {
-            let event = suppressions::without_erased(tx, home, account_id, write_event(event)).await?;
-            events.push(batch_row(json!({"account_id": account_id, "enrollment_id": enrollment_id,
-                "action_id": action_id, "contact_id": contact_id, "event": event})));
-        }
         if *decision == Decision::Hold(HoldReason::VolumeGuard) {
             *stopped.entry((account_id, enrollment.workflow_id)).or_default() += 1;
         }
@@ -169,16 +159,43 @@ pub(super) async fn insert_pending<'a>(
         tx.dialect().batch(1, &PENDING)
     );
     tx.execute(&sql, args![batch_text(rows)]).await?;
-    if !events.is_empty() {
-        let sql = format!(
-            "INSERT INTO pending_events (account_id, enrollment_id, action_id, contact_id, event) \
-             SELECT b.account_id, b.enrollment_id, b.action_id, b.contact_id, b.event FROM {} WHERE TRUE \
-             ORDER BY b.account_id, b.enrollment_id, b.action_id ON CONFLICT DO NOTHING",
-            tx.dialect().batch(1, &EVENT)
-        );
-        tx.execute(&sql, args![batch_text(events)]).await?;
-    }
     Ok(trips)
+}
+
+/// Keeps the events of what is held or deferred, without addresses of erased people. Like dead letters they take turns with
+/// erasures: one that is under way would not see an event that is being written.
+pub(super) async fn insert_events<'a>(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    known: &DecisionContext,
+    decisions: impl Iterator<Item = (&'a NewEnrollment, &'a Decided)>,
+) -> Result<(), StoreError> {
+    let mut kept = Vec::new();
+    for (enrollment, Decided { decision, .. }) in decisions {
+        // Of an erased or purged person nothing is kept. A contact who is not there yet may come before the enrollment is decided.
+        if let (Decision::Hold(_) | Decision::Defer(..), Some(event)) = (decision, &enrollment.event)
+            && !known.is_gone(enrollment.key.account_id, enrollment.object_id)
+        {
+            kept.push((enrollment, event));
+        }
+    }
+    if kept.is_empty() {
+        return Ok(());
+    }
+    dead_letters::lock(tx).await?;
+    let mut rows = Vec::new();
+    for (NewEnrollment { key, object_id, .. }, event) in kept {
+        let event = suppressions::without_erased(tx, home, key.account_id, write_event(event)).await?;
+        rows.push(batch_row(json!({"account_id": key.account_id, "enrollment_id": key.enrollment_id,
+            "action_id": key.action_id, "contact_id": object_id, "event": event})));
+    }
+    let sql = format!(
+        "INSERT INTO pending_events (account_id, enrollment_id, action_id, contact_id, event) \
+         SELECT b.account_id, b.enrollment_id, b.action_id, b.contact_id, b.event FROM {} WHERE TRUE \
+         ORDER BY b.account_id, b.enrollment_id, b.action_id ON CONFLICT DO NOTHING",
+        tx.dialect().batch(1, &EVENT)
+    );
+    tx.execute(&sql, args![batch_text(rows)]).await.map(drop)
 }
 
 /// Says once, and not for every batch, that the guard has stopped a workflow. The account's guard is locked: two
@@ -252,7 +269,7 @@ pub(in crate::store) async fn redecide_ready(
     let refusals = changed.iter().map(|at| (&batch[*at], &decided[*at]));
     apply::announce_refusals(tx, rules, refusals).await?;
     let keys = batch.iter().map(|enrollment| enrollment.key).collect();
-    let trips = settle(tx, store.hash_key_home(), &known, &batch, &decided).await?;
+    let trips = settle(tx, &known, &batch, &decided).await?;
     audit_changes(tx, changed.iter().map(|at| (&batch[*at], &decided[*at])), now).await?;
     last.finish(tx, rules, now).await?;
     let mut all: Vec<Option<(NewEnrollment, Decided)>> = batch.into_iter().zip(decided).map(Some).collect();
@@ -367,10 +384,9 @@ pub(super) async fn remember_events(tx: &mut Tx, batch: &mut [NewEnrollment]) ->
     Ok(())
 }
 
-/// Those that are decided for good wait no more; the others wait on.
+/// Those that are decided for good wait no more; the others wait on, with the events that they came with.
 async fn settle(
     tx: &mut Tx,
-    home: &HashKeySource,
     known: &DecisionContext,
     batch: &[NewEnrollment],
     decided: &[Decided],
@@ -385,7 +401,7 @@ async fn settle(
         );
         tx.execute(&sql, args![&done]).await?;
     }
-    insert_pending(tx, home, known, batch.iter().zip(decided)).await
+    insert_pending(tx, known, batch.iter().zip(decided)).await
 }
 
 /// A row that changes is a deed; one that deletes is in the audit already.

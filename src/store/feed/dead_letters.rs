@@ -106,7 +106,7 @@ async fn write_one(
     write(tx, home, &[(arrived, rejection)], now).await
 }
 
-/// Waits for the transactions that write dead letters; those that come later see what this one commits.
+/// Waits for the transactions that write dead letters or events of held enrollments; those that come later see what this one commits.
 pub(in crate::store) async fn lock(tx: &mut Tx) -> Result<(), StoreError> {
     tx.time(&tx.dialect().lock_exclusive_and_now(locks::DEAD_LETTERS)).await.map(drop)
 }
