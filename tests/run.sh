@@ -65,6 +65,8 @@ main() {
     start_pgbouncer
     mkdir "$run_dir/tmp" # what a killed test leaves behind goes with the rest
     export TMPDIR=$run_dir/tmp
+    # A panic of a test says where it is, and what the test saw must not get lost above a backtrace.
+    export RUST_BACKTRACE=0
     TEST_PROMTOOL=$(command -v promtool)
     TEST_TLS=$run_dir/tls
     readonly NAMES=(TEST_POSTGRES_URL TEST_POSTGRES_SOCKETS TEST_PGBOUNCER_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
