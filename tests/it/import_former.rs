@@ -164,6 +164,22 @@ on_both!(unnamed_properties_of_a_partial_record_are_unknown, async |db: Database
         part["properties"] = json!({"lastname": "Ray"});
         reaper.import(&[part.clone()]).await;
     }
+    // Named without a value it is known to have none, in the first part of a contact and in a later one.
+    for (contact_id, parts) in [
+        (4, vec![json!({"plan": null})]),
+        (5, vec![json!({"firstname": "Cy"}), json!({"plan": null})]),
+        (6, vec![json!({"plan": "gold"}), json!({"plan": null})]),
+    ] {
+        let mut part = contact(1, contact_id, json!({}));
+        part["partial"] = json!(true);
+        for properties in parts {
+            part["properties"] = properties;
+            reaper.import(&[part.clone()]).await;
+        }
+        for workflow in [7, 8] {
+            assert_eq!(explained(&reaper, workflow, contact_id).await, "delete", "contact {contact_id}");
+        }
+    }
     // What is told at last has come nobody knows when; of the addresses too nobody told.
     let now = json!({"filterType": "PROPERTY", "property": "plan", "operation": {"operationType": "ROLLING_PROPERTY_UPDATED",
         "operator": "UPDATED_IN_LAST_X_DAYS", "numberOfDays": 30, "includeObjectsWithNoValueSet": false}});

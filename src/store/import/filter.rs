@@ -214,7 +214,12 @@ impl Record {
                 }
             }
         }
+        let is_partial = self.row.get(IS_PARTIAL) == Some(&Value::Bool(true));
         if let Some(Value::Object(properties)) = self.row.get_mut("properties") {
+            if is_partial {
+                // Named without a value: unlike what no part has named, it is known to have none.
+                properties.values_mut().filter(|value| value.is_null()).for_each(|value| *value = json!(""));
+            }
             properties.retain(|_, value| !value.is_null());
         }
         if let Some(stored) = stored.filter(|_| !self.contacts.is_empty()) {

@@ -131,6 +131,8 @@ impl Record {
         let import_began = format_time(import_began);
         let was_at = text(&stored.row, "updated_at").or(text(&stored.row, "created_at")).unwrap_or_default();
         let (before, after) = (values(&stored.row, &stored.emails), values(&self.row, &self.links));
+        let is_partial = stored.row.get(IS_PARTIAL) == Some(&Value::Bool(true));
+        let named = members(&stored.row, "properties");
         let mut history = self::history(&stored.row)?;
         for (name, told) in self::history(&self.row)? {
             let versions = history.entry(name.clone()).or_default();
@@ -159,7 +161,7 @@ impl Record {
                     versions.push(Version::seen(value, earlier.as_deref().unwrap_or(was_at)));
                 }
             }
-            let was_unknown = old.is_none() && stored.row.get(IS_PARTIAL) == Some(&Value::Bool(true));
+            let was_unknown = old.is_none() && is_partial && !named.is_some_and(|it| it.contains_key(name));
             if was_unknown && versions.is_empty() {
                 // The time of the change is unknown.
                 versions.push(Version::seen("", was_at));
