@@ -96,10 +96,13 @@ on_both!(a_held_or_deferred_enrollment_does_not_stand_before_itself, async |db: 
     let mut records = entitled_account(1);
     records.extend([deletes_ada(1, 6), closed]);
     records.extend((1..=3).map(|id| contact(1, id, json!({"firstname": "Ada"}))));
+    records.push(contact(1, 4, json!({"firstname": "Bo"})));
     // Contact 3 went through workflow 6 before: that is no own enrollment that waits.
     records.push(enrollment(1, 6, 3, false));
     reaper.import(&records).await;
-    reaper.decide(&[event(1, 6, 1, 1), event(1, 6, 2, 2), event(1, 8, 2, 3)]).await;
+    let mut by_hand = event(1, 6, 4, 4);
+    by_hand["data"]["cause"] = json!("MANUAL");
+    reaper.decide(&[event(1, 6, 1, 1), event(1, 6, 2, 2), event(1, 8, 2, 3), by_hand]).await;
     let decisions = [reaper.decision(1, 2).await, reaper.decision(1, 3).await];
     assert_eq!([&decisions[0]["outcome"], &decisions[1]["outcome"]], [&json!("held"), &json!("deferred")]);
 
@@ -113,9 +116,15 @@ on_both!(a_held_or_deferred_enrollment_does_not_stand_before_itself, async |db: 
     assert_eq!(answer(&unguarded, "6", "2").await, [json!("delete"), Value::Null]);
     assert_eq!(answer(&unguarded, "8", "2").await, [json!("defer"), json!("outside_time_window")]);
     assert_eq!(answer(&unguarded, "6", "3").await, [json!("skip"), json!("re_enrollment_off")]);
+    // It is the enrollment that waits that is explained: this one was made by hand, and nobody asks for the criteria.
+    assert_eq!(answer(&reaper, "6", "4").await, [json!("hold"), json!("volume_guard")]);
+    assert_eq!(answer(&unguarded, "6", "4").await, [json!("delete"), Value::Null]);
+    let checks = explain(&reaper, "1", "6", "4").await["checks"].clone();
+    assert_eq!(checks[1]["detail"], "it was held or deferred, and waits to be decided anew");
     let preview = reaper.json(&["workflow", "preview", "--account", "1", "--workflow", "6"]).await;
     assert_eq!(preview["wouldDelete"], json!({"count": 1, "samples": ["2"]}));
-    assert_eq!(preview["wouldNotDelete"], json!({"re_enrollment_off": {"count": 1, "samples": ["3"]}}));
+    let others = json!({"re_enrollment_off": {"count": 1, "samples": ["3"]}, "criteria_not_met": {"count": 1, "samples": ["4"]}});
+    assert_eq!(preview["wouldNotDelete"], others);
     db.assert_unchanged_since(&before).await;
 });
 

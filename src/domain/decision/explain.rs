@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{CHECKS, Contact, Decision, EnrollmentState, Facts, UnfinishedImport};
+use super::{Attempt, CHECKS, Contact, Decision, EnrollmentState, Facts, UnfinishedImport};
 use crate::domain::criteria::{Criteria, EvaluationTrace, Truth};
 use crate::domain::enrollment::NewEnrollment;
 use crate::domain::guard::Limit;
@@ -74,7 +74,12 @@ pub(super) fn enrolled_at(enrollment: &NewEnrollment, _: &Facts<'_>) -> Observed
 }
 
 pub(super) fn enrollment(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
-    if facts.decided.is_some() { "decided before" } else { "not decided before" }.into()
+    match facts {
+        Facts { decided: Some(_), .. } => "decided before",
+        Facts { attempt: Attempt::First, .. } => "not decided before",
+        _ => "it was held or deferred, and waits to be decided anew",
+    }
+    .into()
 }
 
 pub(super) fn object(enrollment: &NewEnrollment, _: &Facts<'_>) -> Observed {
@@ -208,7 +213,7 @@ pub(super) fn volume(_: &NewEnrollment, facts: &Facts<'_>) -> Observed {
             "the share of its contacts that the account's workflows may delete in their window"
         }
     };
-    let approved = if facts.approved { "; a person approved this one" } else { "" };
+    let approved = if facts.attempt == Attempt::Approved { "; a person approved this one" } else { "" };
     format!("one more deletion would be over {which}{approved}").into()
 }
 

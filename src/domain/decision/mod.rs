@@ -222,6 +222,17 @@ impl PastEnrollment {
     }
 }
 
+/// What came of an enrollment so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It is new.
+    First,
+    /// It was held or deferred, and is decided anew.
+    Again,
+    /// The volume guard held it, and a person approved it.
+    Approved,
+}
+
 /// Everything that is known about one enrollment when it is decided.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
@@ -229,6 +240,7 @@ pub struct Facts<'a> {
     pub now: Time,
     /// How long the ledger remembers; an older enrollment could have been decided and forgotten.
     pub ledger_retention: Duration,
+    pub attempt: Attempt,
     /// What the ledger holds under the same key.
     pub decided: Option<&'a Identity>,
     pub account_exists: bool,
@@ -246,8 +258,6 @@ pub struct Facts<'a> {
     pub paused: bool,
     /// The limit of the volume guard that this deletion would break.
     pub limit: Option<Limit>,
-    /// A person has approved it when the guard held it.
-    pub approved: bool,
     /// How long its contact, where there is none, is waited for; `None`: nothing waits.
     pub awaited: Option<Awaited>,
 }
@@ -549,7 +559,7 @@ fn moment_is_open(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(), D
 
 fn within_the_volume_guard(_: &NewEnrollment, facts: &Facts<'_>) -> Result<(), Decision> {
     match facts.limit {
-        Some(_) if !facts.approved => Err(Decision::Hold(HoldReason::VolumeGuard)),
+        Some(_) if facts.attempt != Attempt::Approved => Err(Decision::Hold(HoldReason::VolumeGuard)),
         _ => Ok(()),
     }
 }

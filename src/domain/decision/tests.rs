@@ -20,7 +20,7 @@ struct World {
     enrolled: Vec<PastEnrollment>,
     paused: bool,
     limit: Option<Limit>,
-    approved: bool,
+    attempt: Attempt,
     awaited: Option<Awaited>,
 }
 
@@ -54,7 +54,7 @@ impl World {
             enrolled: Vec::new(),
             paused: false,
             limit: None,
-            approved: false,
+            attempt: Attempt::First,
             awaited: None,
         }
     }
@@ -65,6 +65,7 @@ impl World {
             &Facts {
                 now: self.now,
                 ledger_retention: Duration::from_hours(120 * 24),
+                attempt: self.attempt,
                 decided: self.decided.as_ref(),
                 account_exists: self.account_exists,
                 workflow: self.workflow.as_ref(),
@@ -76,7 +77,6 @@ impl World {
                 around: &RelatedData::default(),
                 paused: self.paused,
                 limit: self.limit,
-                approved: self.approved,
                 awaited: self.awaited,
             },
         )
@@ -181,7 +181,7 @@ fn the_first_check_that_fails_decides() {
 #[test]
 fn an_approval_exempts_from_the_guard_alone() {
     let mut world = World::new();
-    (world.approved, world.limit) = (true, Some(Limit::Account));
+    (world.attempt, world.limit) = (Attempt::Approved, Some(Limit::Account));
     assert_eq!(world.decide(), Decision::Delete);
     world.paused = true;
     assert_eq!(world.decide(), Decision::Hold(HoldReason::Paused));

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::facts::DecisionContext;
 use super::guard::Guard;
+use super::pending;
 use crate::domain::decision::{Decision, Explanation};
 use crate::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment};
 use crate::domain::time::Time;
@@ -45,7 +46,8 @@ pub struct Group {
 }
 
 impl Store {
-    /// Explains whether a workflow would delete a contact now.
+    /// Explains whether a workflow would delete a contact now: by the contact's enrollment that is held or deferred, or else by a new
+    /// one that meets the criteria.
     ///
     /// # Errors
     ///
@@ -122,10 +124,17 @@ async fn explain(
     rules: &Rules,
 ) -> Result<Explanation, StoreError> {
     let now = tx.now().await?;
-    let mut enrollment = hypothetical_enrollment(account_id, workflow_id, contact_id, now);
-    let mut known = DecisionContext::load(tx, compiled, std::slice::from_ref(&enrollment), now).await?;
-    known.leave_out_waiting(account_id, workflow_id);
-    use_delete_action(&mut known, &mut enrollment);
+    let waiting = pending::first_waiting(tx, (account_id, workflow_id, contact_id)).await?;
+    let (mut known, enrollment) = if let Some(waiting) = waiting {
+        let (known, mut batch) = pending::load(tx, compiled, &[waiting], rules, now).await?;
+        (known, batch.remove(0))
+    } else {
+        let mut enrollment = hypothetical_enrollment(account_id, workflow_id, contact_id, now);
+        let batch = std::slice::from_ref(&enrollment);
+        let mut known = DecisionContext::load(tx, compiled, batch, now).await?;
+        use_delete_action(&mut known, &mut enrollment);
+        (known, enrollment)
+    };
     known.enforce_guard(Guard::read(tx, &[(account_id, workflow_id)].into(), rules.limits, now).await?);
     Ok(known.explain(&enrollment, rules.ledger_retention))
 }

@@ -12,8 +12,8 @@ use super::pauses::Pauses;
 use super::unfinished_imports::{self, Unfinished};
 use crate::domain::criteria::subject::{CustomEvent, DataRequirements, RelatedData};
 use crate::domain::decision::{
-    Awaited, Contact, Decision, EnrollmentState, Explanation, Facts, PastEnrollment, UnfinishedImport,
-    decide, explain,
+    Attempt, Awaited, Contact, Decision, EnrollmentState, Explanation, Facts, PastEnrollment,
+    UnfinishedImport, decide, explain,
 };
 use crate::domain::enrollment::{EnrollmentKey, Identity, NewEnrollment};
 use crate::domain::entitlement::{Subscription, Tier};
@@ -199,6 +199,11 @@ impl DecisionContext {
             &Facts {
                 now: self.now,
                 ledger_retention,
+                attempt: match (self.is_approved(key), self.waited) {
+                    (true, _) => Attempt::Approved,
+                    (false, true) => Attempt::Again,
+                    (false, false) => Attempt::First,
+                },
                 decided: self.since.decided.get(key).or_else(|| self.decided.get(key)),
                 account_exists: self.accounts.contains_key(&account_id),
                 workflow: self.workflows.get(&(account_id, workflow_id)).map(Arc::as_ref),
@@ -210,7 +215,6 @@ impl DecisionContext {
                 around: &around,
                 paused: self.pauses.is_paused(account_id, workflow_id),
                 limit: self.limit((account_id, workflow_id)),
-                approved: self.is_approved(key),
                 awaited: self.awaited.as_ref().map(|(patience, since)| Awaited {
                     since: since.get(key).copied().unwrap_or(self.now),
                     patience: *patience,

@@ -4,7 +4,7 @@
 //! Whoever takes some up passes over those that another worker has in hand. An event is read and written only under the
 //! lock of its contact, so that none outlives its person.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::TimeDelta;
 use serde_json::json;
@@ -19,6 +19,7 @@ use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 use crate::ports::Decided;
 use crate::store::access::audit::{self, Actor};
+use crate::store::criteria::cache::WorkflowCache;
 use crate::store::criteria::kept::COUNTS_AS_ENROLLED;
 use crate::store::db::Tx;
 use crate::store::db::batch::{ENROLLED, ENROLLMENT, Lists, WORKFLOW, batch_row, batch_text};
@@ -111,8 +112,8 @@ impl Store {
     }
 }
 
-/// An enrollment taken up, and what the ledger says of it so far.
-struct ReadyEnrollment {
+/// An enrollment that waits, and what the ledger says of it so far.
+pub(super) struct WaitingEnrollment {
     enrollment: NewEnrollment,
     approved: bool,
     outcome: String,
@@ -248,16 +249,7 @@ pub(in crate::store) async fn redecide_ready(
     if taken.is_empty() {
         return Ok(Redecided::default());
     }
-    let approved = taken.iter().filter(|taken| taken.approved).map(|taken| taken.enrollment.key);
-    let approved: HashSet<EnrollmentKey> = approved.collect();
-    let mut batch: Vec<NewEnrollment> = taken.iter().map(|taken| taken.enrollment.clone()).collect();
-    let mut known = DecisionContext::load(tx, &store.compiled, &batch, now).await?;
-    known.prepare_redecision(approved);
-    let awaits =
-        |taken: &&ReadyEnrollment| taken.reason.as_deref() == Some(DeferReason::AwaitingContact.as_str());
-    let since = taken.iter().filter(awaits).map(|taken| (taken.enrollment.key, taken.since)).collect();
-    known.wait_for_contacts(rules.wait_for_contact, since);
-    remember_events(tx, &mut batch).await?;
+    let (mut known, batch) = load(tx, &store.compiled, &taken, rules, now).await?;
     let (decided, entries, last) = apply::decide_and_apply(tx, &mut known, &batch, rules, now).await?;
     let changed: Vec<usize> = (0..taken.len())
         .filter(|at| {
@@ -277,18 +269,52 @@ pub(in crate::store) async fn redecide_ready(
     Ok(Redecided { keys, changed, trips })
 }
 
+/// Loads what enrollments that wait are decided by, and the events that they came with.
+pub(super) async fn load(
+    tx: &mut Tx,
+    compiled: &WorkflowCache,
+    taken: &[WaitingEnrollment],
+    rules: &Rules,
+    now: Time,
+) -> Result<(DecisionContext, Vec<NewEnrollment>), StoreError> {
+    let mut batch: Vec<NewEnrollment> = taken.iter().map(|taken| taken.enrollment.clone()).collect();
+    let mut known = DecisionContext::load(tx, compiled, &batch, now).await?;
+    let approved = taken.iter().filter(|taken| taken.approved).map(|taken| taken.enrollment.key);
+    known.prepare_redecision(approved.collect());
+    let awaits =
+        |taken: &&WaitingEnrollment| taken.reason.as_deref() == Some(DeferReason::AwaitingContact.as_str());
+    let since = taken.iter().filter(awaits).map(|taken| (taken.enrollment.key, taken.since)).collect();
+    known.wait_for_contacts(rules.wait_for_contact, since);
+    remember_events(tx, &mut batch).await?;
+    Ok((known, batch))
+}
+
+/// What is known of enrollments that wait: their rows, and those of the ledger.
+const SELECT_WAITING: &str = "SELECT w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, w.since, l.object_type_id, \
+     l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason FROM pending_enrollments w JOIN ledger l \
+     ON l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id AND l.action_id = w.action_id";
+
 /// Locks those whose time has come, and that nobody else has in hand.
-async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<ReadyEnrollment>, StoreError> {
+async fn take(tx: &mut Tx, limit: usize, now: Time) -> Result<Vec<WaitingEnrollment>, StoreError> {
     let sql = format!(
-        "SELECT w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, w.since, l.object_type_id, \
-         l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason FROM pending_enrollments w \
-         JOIN ledger l ON l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id \
-         AND l.action_id = w.action_id WHERE w.ready_at <= $1 \
+        "{SELECT_WAITING} WHERE w.ready_at <= $1 \
          ORDER BY w.ready_at, w.account_id, w.enrollment_id, w.action_id LIMIT $2{}",
         tx.dialect().for_update_skip_locked("w")
     );
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     tx.rows(&sql, args![now, limit]).await?.iter().map(taken).collect()
+}
+
+/// The enrollment of a contact in a workflow that waits; of several the first.
+pub(super) async fn first_waiting(
+    tx: &mut Tx,
+    (account_id, workflow_id, contact_id): (i64, i64, i64),
+) -> Result<Option<WaitingEnrollment>, StoreError> {
+    let sql = format!(
+        "{SELECT_WAITING} WHERE l.account_id = $1 AND l.workflow_id = $2 AND l.object_id = $3 \
+         ORDER BY l.enrolled_at, l.enrollment_id, l.action_id LIMIT 1"
+    );
+    tx.row(&sql, args![account_id, workflow_id, contact_id]).await?.as_ref().map(taken).transpose()
 }
 
 /// Enrollments that the guard holds of a workflow, in the order in which an approval takes them up, so many at most after
@@ -300,23 +326,17 @@ pub(super) async fn held_of(
     after: (i64, i64),
     limit: i64,
 ) -> Result<Vec<(NewEnrollment, bool)>, StoreError> {
-    let columns = "w.account_id, w.enrollment_id, w.action_id, w.workflow_id, w.approved, w.since, l.object_type_id, \
-                   l.object_id, l.cause, l.enrolled_at, l.outcome, l.reason";
-    let same =
-        "l.account_id = w.account_id AND l.enrollment_id = w.enrollment_id AND l.action_id = w.action_id";
     let held = format!("w.account_id = $1 AND w.workflow_id = $2 AND w.{HELD_BY_THE_GUARD}");
     let page = format!(
-        "SELECT {columns} FROM pending_enrollments w JOIN ledger l ON {same} \
-         WHERE {held} AND (w.enrollment_id, w.action_id) > ($3, $4) \
+        "{SELECT_WAITING} WHERE {held} AND (w.enrollment_id, w.action_id) > ($3, $4) \
          ORDER BY w.enrollment_id, w.action_id LIMIT $5"
     );
     let args = args![account_id, workflow_id, after.0, after.1, limit];
     let page = tx.rows(&page, args).await?;
     let page = page.iter().map(|row| Ok(taken(row)?.enrollment)).collect::<Result<Vec<_>, StoreError>>()?;
     let earlier = format!(
-        "SELECT {columns} FROM {} JOIN ledger l ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id \
-         AND l.object_id = b.contact_id AND {COUNTS_AS_ENROLLED} JOIN pending_enrollments w ON {same} \
-         WHERE {held} AND (w.enrollment_id, w.action_id) <= ($3, $4) ORDER BY w.enrollment_id, w.action_id",
+        "{SELECT_WAITING} JOIN {} ON l.account_id = b.account_id AND l.workflow_id = b.workflow_id \
+         AND l.object_id = b.contact_id AND {COUNTS_AS_ENROLLED} WHERE {held} AND (w.enrollment_id, w.action_id) <= ($3, $4) ORDER BY w.enrollment_id, w.action_id",
         tx.dialect().ids(5, &ENROLLED)
     );
     let contacts: BTreeSet<[i64; 3]> =
@@ -338,10 +358,10 @@ fn key(row: &Row) -> Result<EnrollmentKey, StoreError> {
     })
 }
 
-fn taken(row: &Row) -> Result<ReadyEnrollment, StoreError> {
+fn taken(row: &Row) -> Result<WaitingEnrollment, StoreError> {
     let cause = Cause::parse(&row.text("cause")?)
         .ok_or_else(|| StoreError::Failed("the ledger names a cause that nobody knows".to_owned()))?;
-    Ok(ReadyEnrollment {
+    Ok(WaitingEnrollment {
         enrollment: NewEnrollment {
             key: key(row)?,
             workflow_id: row.int("workflow_id")?,

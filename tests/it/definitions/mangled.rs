@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contact_reaper::domain::criteria::subject::DataRequirements;
 use contact_reaper::domain::criteria::{Finding, Severity};
-use contact_reaper::domain::decision::{Contact, Decision, Facts, decide, explain};
+use contact_reaper::domain::decision::{Attempt, Contact, Decision, Facts, decide, explain};
 use contact_reaper::domain::enrollment::{Cause, EnrollmentKey, NewEnrollment};
 use contact_reaper::domain::entitlement::{Subscription, Tier};
 use contact_reaper::domain::lint::lint;
@@ -109,6 +109,7 @@ fn decided(flow: &Value, scene: &Scene, cause: Cause) -> Decision {
     let facts = Facts {
         now: subject.now,
         ledger_retention: Duration::from_hours(24),
+        attempt: Attempt::First,
         decided: None,
         account_exists: true,
         workflow: Some(&workflow),
@@ -120,7 +121,6 @@ fn decided(flow: &Value, scene: &Scene, cause: Cause) -> Decision {
         around: subject.around.expect("a contact's"),
         paused: false,
         limit: None,
-        approved: false,
         awaited: None,
     };
     let decision = decide(&enrollment, &facts);
