@@ -28,6 +28,7 @@ pub mod members;
 pub mod mentions;
 pub mod nearest;
 pub mod network;
+pub mod object_type;
 pub mod permission;
 
 pub mod progress;

@@ -2,12 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// The object type of contacts.
-pub const CONTACT: &str = "contact";
-
-/// The vendor's ids of the types that have a name of their own.
-const TYPE_IDS: [(&str, &str); 4] =
-    [("0-1", CONTACT), ("0-2", "company"), ("0-3", "deal"), ("0-5", "ticket")];
+use super::object_type::{is_type, name_of};
 
 /// What a permission allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,24 +66,9 @@ impl Permission {
             return Right::parse(text).map(|right| Self { right, object_type: None });
         };
         let right = Right::parse(name).filter(|right| right.can_be_narrowed())?;
-        is_object_type(object_type)
-            .then(|| Self { right, object_type: Some(canonical(object_type).to_owned()) })
+        let is_type = is_type(object_type) && !object_type.bytes().any(|byte| byte.is_ascii_uppercase());
+        is_type.then(|| Self { right, object_type: Some(name_of(object_type).to_owned()) })
     }
-}
-
-/// Is it written as an object type is: a name such as `deal`, or an id such as `2-134`?
-fn is_object_type(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.split_once('-') {
-        Some((class, id)) => digits(class) && digits(id),
-        None => !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'),
-    }
-}
-
-/// The name of a type that may be called by its id too.
-fn canonical(object_type: &str) -> &str {
-    let named = TYPE_IDS.iter().find(|(id, _)| *id == object_type);
-    named.map_or(object_type, |(_, name)| name)
 }
 
 /// What is to be read or done, and to which records.
@@ -115,7 +95,7 @@ impl Permissions {
         let covers = |held: &Permission| match (&held.object_type, over) {
             (None, _) => true,
             (Some(_), Over::Everything) => false,
-            (Some(of), Over::Type(object_type)) => of == canonical(object_type),
+            (Some(of), Over::Type(object_type)) => of == name_of(object_type),
         };
         self.is_super_admin() || self.0.iter().any(|held| held.right == right && covers(held))
     }
@@ -148,6 +128,7 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::object_type::CONTACT;
 
     fn held(names: &[&str]) -> Permissions {
         Permissions::of(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())

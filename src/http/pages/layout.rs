@@ -6,7 +6,8 @@ use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
 
 use super::session::{PageContext, PageError};
-use crate::domain::permission::{CONTACT, Over};
+use crate::domain::object_type::CONTACT;
+use crate::domain::permission::Over;
 use crate::store::views::overview::Name;
 
 /// A page, ready to be sent.

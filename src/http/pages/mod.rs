@@ -28,7 +28,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use super::auth::{Authenticator, may_view};
-use crate::domain::permission::{CONTACT, Over};
+use crate::domain::object_type::CONTACT;
+use crate::domain::permission::Over;
 use crate::operations::Operations;
 use session::{PageContext, PageError};
 

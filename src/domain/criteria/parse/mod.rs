@@ -12,7 +12,12 @@ use super::event::{Coalesce, Refinements};
 use super::{Criteria, Kind, Stage, Truth};
 use crate::domain::associations::AssociationType;
 use crate::domain::members::parse_id;
+use crate::domain::object_type::name_of_id;
 use crate::domain::redaction::REDACTED;
+
+/// The types of associated objects that conditions may ask about.
+const ASSOCIATED: [&str; 9] =
+    ["contact", "company", "deal", "ticket", "task", "note", "meeting", "call", "email"];
 
 /// Something about a definition that a person should know before it is switched on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -130,18 +135,9 @@ impl Reader<'_> {
         members::unread(value, at, &[&members::BRANCH, &members::ASSOCIATION])?;
         let negated = in_or_not_in(value)?;
         let type_id = text(value, "objectTypeId").ok_or("an ASSOCIATION without objectTypeId")?;
-        let object_type = match type_id {
-            "0-1" => "contact",
-            "0-2" => "company",
-            "0-3" => "deal",
-            "0-5" => "ticket",
-            "0-27" => "task",
-            "0-46" => "note",
-            "0-47" => "meeting",
-            "0-48" => "call",
-            "0-49" => "email",
-            _ => return Err(format!("associated objects of the type {type_id} are not supported")),
-        };
+        let object_type = name_of_id(type_id)
+            .filter(|name| ASSOCIATED.contains(name))
+            .ok_or_else(|| format!("associated objects of the type {type_id} are not supported"))?;
         let association_type = association_type(value)?;
         if association_type.as_ref().is_some_and(|asked| asked.is_between_others("contact", object_type)) {
             return Err(format!("its associationTypeId is none between a contact and a {object_type}"));
