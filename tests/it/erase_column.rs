@@ -54,7 +54,7 @@ const CELLS: [Cell; 27] = [
     (7, "contact_id", "contact_emails", &["2", "3"]),
     (8, "conversation_id", "conversations WHERE channel <> 'bot'", &["63"]),
     (8, "conversation_id", "conversation_tickets", &[]),
-    (8, "object_type, object_id", "objects", &["company,10", "deal,11"]),
+    (8, "object_type, object_id", "objects", &["2-134,18", "company,10", "deal,11"]),
     (9, "event_id", "custom_events", &["64"]),
     (
         10,

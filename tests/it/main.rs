@@ -53,6 +53,7 @@ mod pages;
 mod pause;
 mod people;
 mod purge;
+mod record_types;
 mod repetition;
 mod restores;
 mod retention;

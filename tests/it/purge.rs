@@ -115,7 +115,7 @@ on_both!(a_purge_deletes_and_unlinks_what_the_matrix_says_and_leaves_the_rest, a
         ("quote_id, title", "quotes", &["17,One engine", "44,Two engines"]),
         ("quote_id, contact_id", "quote_contacts", &["44,3"]),
         ("contact_id, workflow_id", "workflow_enrollments", &["3,6"]),
-        ("object_type, object_id", "objects", &["company,10", "deal,11", "ticket,12"]),
+        ("object_type, object_id", "objects", &["2-134,18", "company,10", "deal,11", "ticket,12"]),
         ("contact_id, state", "gone_contacts", &["1,purged"]),
         ("contact_id, closed_as", "trash_entries", &["1,purged", "2,NULL"]),
     ] {

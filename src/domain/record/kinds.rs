@@ -10,30 +10,19 @@ use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::entitlement::Tier;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
 use crate::domain::members::{FieldError, Members, parse_id};
+use crate::domain::object_type::{CONTACT, is_activity, is_type, is_vendors, name_of};
 use crate::domain::permission::{NAMES as PERMISSIONS, Permission};
 use crate::domain::time::format_time;
 
-const PRODUCTS: &[&str] = &[
-    "marketing_hub",
-    "sales_hub",
-    "service_hub",
-    "content_hub",
-    "operations_hub",
-    "smart_crm",
-    "commerce_hub",
-];
-const ACTIVITY_TYPES: &[&str] = &["note", "task", "meeting", "call", "email"];
-const ANALYTICS_TYPES: &[&str] = &["session", "email_open", "email_click", "form_view", "form_submission"];
-const CHANNELS: &[&str] = &["chat", "email", "bot"];
 /// What may be told of an address.
 pub const DELIVERABILITY: &[&str] = &["bounced", "spam_reported", "unsubscribed", "quarantined"];
-const OBJECT_TYPES: &[&str] = &["contact", "company", "deal", "ticket"];
 /// The kinds of which a record may be partial.
-pub(super) const MERGED: &[&str] = &["contact", "company", "deal", "ticket"];
+pub(super) const MERGED: &[&str] = &["contact", "company", "deal", "ticket", "object"];
 const PROCESSING_TYPES: &[&str] = &["MANUAL", "DYNAMIC", "SNAPSHOT"];
 
 /// What is part of a key fits into an index of either database.
 const MAX_KEY_BYTES: usize = 1000;
+const MAX_WORD_BYTES: usize = 100;
 const TOO_LONG: &str = "must not be longer than 1000 bytes";
 /// A list of associations, contacts or tickets takes hundreds of bytes of memory an item.
 const MAX_ITEMS: usize = 20_000;
@@ -63,6 +52,14 @@ macro_rules! kind {
     };
 }
 
+/// A kind of records that are rows of `objects`.
+macro_rules! object {
+    ($name:literal => $read:expr) => {
+        kind!($name, "objects" [object_type Text, object_id Int
+            | properties Json, history Json, created_at Time, updated_at Time, is_partial Bool] => $read)
+    };
+}
+
 /// Every kind, after those that it refers to. A link table's key columns are its owner's; the rest tells its rows apart.
 pub static KINDS: &[Kind] = &[
     Kind {
@@ -80,9 +77,12 @@ pub static KINDS: &[Kind] = &[
     kind!("contact",
         "contacts" [contact_id Int | properties Json, history Json, created_at Time, updated_at Time, is_partial Bool]
         links "contact_emails" [contact_id | email_key Text, email Text, exclusive Bool] => contact),
-    kind!("company", "objects" [object_type Text, object_id Int | properties Json, is_partial Bool] => |m| object(m, "company")),
-    kind!("deal", "objects" [object_type Text, object_id Int | properties Json, is_partial Bool] => |m| object(m, "deal")),
-    kind!("ticket", "objects" [object_type Text, object_id Int | properties Json, is_partial Bool] => |m| object(m, "ticket")),
+    object!("company" => |m| object(m, "company")),
+    object!("deal" => |m| object(m, "deal")),
+    object!("ticket" => |m| object(m, "ticket")),
+    kind!("objectType",
+        "object_types" [object_type Text | singular Text, plural Text, primary_display_property Text] => object_type),
+    object!("object" => |m| object(m, typed(m)?)),
     kind!("association",
         "associations" [from_type Text, from_id Int, to_type Text, to_id Int, label Text | association_type_id Text] => association),
     kind!("activity",
@@ -117,6 +117,11 @@ pub static KINDS: &[Kind] = &[
     // Last, so that a new workflow cannot delete a contact before the records that protect the contact are imported.
     kind!("workflow", "workflows" [workflow_id Int | flow Text] => workflow),
 ];
+
+/// Is it the name of a kind whose records are rows of `objects`?
+pub(super) fn is_of_objects(name: &str) -> bool {
+    KINDS.iter().any(|kind| kind.name == name && kind.table.name == "objects")
+}
 
 type Read = Result<Parts, FieldError>;
 
@@ -224,7 +229,7 @@ fn subscription(m: &Members<'_>) -> Read {
     let tier = m.text("tier")?;
     Tier::parse(tier)
         .ok_or_else(|| m.fault("tier", "must be one of free, starter, professional, enterprise"))?;
-    Ok(plain(json!({"product": one_of(m, "product", PRODUCTS)?, "tier": tier,
+    Ok(plain(json!({"product": word(m, "product")?, "tier": tier,
         "starts_at": time(m, "startsAt")?, "ends_at": optional_time(m, "endsAt")?})))
 }
 
@@ -297,13 +302,61 @@ fn history(m: &Members<'_>) -> Result<Value, FieldError> {
 }
 
 fn object(m: &Members<'_>, object_type: &str) -> Read {
-    Ok(plain(json!({"object_type": object_type, "object_id": m.id("id")?, "properties": properties(m)?})))
+    Ok(plain(json!({"object_type": object_type, "object_id": m.id("id")?, "properties": properties(m)?,
+        "history": history(m)?, "created_at": optional_time(m, "createdAt")?,
+        "updated_at": optional_time(m, "updatedAt")?})))
+}
+
+/// The type of an object that has no kind of its own.
+pub(super) fn typed<'a>(m: &Members<'a>) -> Result<&'a str, FieldError> {
+    let object_type = type_name(m, "objectTypeId")?;
+    if object_type == CONTACT || is_activity(object_type) {
+        let expected = "must not be the type of contacts or activities, which are records of the kinds contact and activity";
+        return Err(m.fault("objectTypeId", expected));
+    }
+    Ok(object_type)
+}
+
+fn object_type(m: &Members<'_>) -> Read {
+    Ok(plain(json!({"object_type": type_name(m, "id")?, "singular": m.text("singular")?,
+        "plural": m.text("plural")?, "primary_display_property": m.text("primaryDisplayProperty")?})))
+}
+
+/// A type of activities: of the vendor's types one that is, of others any.
+fn activity_type<'a>(m: &Members<'a>) -> Result<&'a str, FieldError> {
+    let name = type_name(m, "type")?;
+    if is_activity(name) || !is_vendors(name) {
+        Ok(name)
+    } else {
+        Err(m.fault("type", "must be a type of activities, such as note, task, meeting, call or email"))
+    }
+}
+
+/// A type of records, by its one name.
+fn type_name<'a>(m: &Members<'a>, name: &str) -> Result<&'a str, FieldError> {
+    let written = m.text(name)?;
+    if is_type(written) {
+        Ok(name_of(written))
+    } else {
+        Err(m.fault(name, "must be a type of records, such as company or 2-134"))
+    }
+}
+
+/// A word of the CRM's own vocabulary, which need not be known here: stored as it is.
+fn word<'a>(m: &Members<'a>, name: &str) -> Result<&'a str, FieldError> {
+    let word = m.text(name)?;
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if word.len() <= MAX_WORD_BYTES && word.bytes().all(is_word) {
+        Ok(word)
+    } else {
+        Err(m.fault(name, "must be up to 100 letters, digits, - and _"))
+    }
 }
 
 /// An object that something is associated with: its type, its id, and the contact it is, if it is one.
 fn end<'a>(m: &Members<'a>) -> Result<(&'a str, i64, Option<i64>), FieldError> {
-    let (kind, id) = (one_of(m, "type", OBJECT_TYPES)?, m.id("id")?);
-    Ok((kind, id, (kind == "contact").then_some(id)))
+    let (object_type, id) = (type_name(m, "type")?, m.id("id")?);
+    Ok((object_type, id, (object_type == CONTACT).then_some(id)))
 }
 
 /// An empty label is no label.
@@ -357,7 +410,7 @@ fn activity(m: &Members<'_>) -> Read {
         }
     }
     let properties = m.optional("properties").map_or(Ok(json!({})), |_| properties(m))?;
-    let row = row(json!({"activity_id": activity_id, "type": one_of(m, "type", ACTIVITY_TYPES)?,
+    let row = row(json!({"activity_id": activity_id, "type": activity_type(m)?,
         "occurred_at": time(m, "timestamp")?, "properties": properties, "stub": false}));
     // One association with something else, and the activity is not the contacts' alone.
     let shared = contacts.into_iter().collect::<Option<_>>().unwrap_or_default();
@@ -372,7 +425,7 @@ fn conversation(m: &Members<'_>) -> Read {
     }
     let ticket = |id| row(json!({"conversation_id": conversation_id, "ticket_id": id}));
     let parts = json!({"conversation_id": conversation_id, "contact_id": contact_id,
-        "channel": one_of(m, "channel", CHANNELS)?, "messages": m.list("messages")?});
+        "channel": word(m, "channel")?, "messages": m.list("messages")?});
     let links = ids(m, "ticketIds")?.into_iter().map(ticket).collect();
     Ok(Parts { links, ..owned(contact_id, parts) })
 }
@@ -403,7 +456,7 @@ fn analytics_event(m: &Members<'_>) -> Read {
     Ok(owned(
         contact_id,
         json!({"event_id": m.id("id")?, "contact_id": contact_id,
-        "type": one_of(m, "type", ANALYTICS_TYPES)?, "occurred_at": time(m, "occurredAt")?,
+        "type": word(m, "type")?, "occurred_at": time(m, "occurredAt")?,
         "source": optional_text(m, "source")?.unwrap_or_default()}),
     ))
 }

@@ -175,6 +175,11 @@ pub fn parse_record(line: &str) -> Result<Record, FieldError> {
     if name == "remove" {
         return remove::parse(&members);
     }
+    // An object of a type that is a kind of its own is a record of that kind.
+    let name = match name {
+        "object" => Some(kinds::typed(&members)?).filter(|it| kinds::is_of_objects(it)).unwrap_or(name),
+        _ => name,
+    };
     let kind = kinds::KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| {
         let known: Vec<&str> = kinds::KINDS.iter().map(|kind| kind.name).chain(["remove"]).collect();
         members.fault("kind", &format!("must be one of {}", known.join(", ")))
@@ -282,7 +287,7 @@ mod tests {
             (r#"{"kind":"contact","accountId":"1","id":"5","properties":{}}"#, "createdAt"),
             (
                 r#"{"kind":"activity","accountId":"1","id":"5","type":"note","timestamp":"2026-01-01T00:00:00Z",
-                "properties":{},"associations":[{"type":"contact","id":"1"},{"type":"planet","id":"1"}]}"#,
+                "properties":{},"associations":[{"type":"contact","id":"1"},{"type":"a planet","id":"1"}]}"#,
                 "associations[1].type",
             ),
             (

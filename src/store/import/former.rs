@@ -17,7 +17,12 @@ use crate::store::StoreError;
 /// Served from a contact's addresses where no property of the name has a value.
 const ADDITIONAL_EMAILS: &str = "hs_additional_emails";
 
-/// What properties were: the column `history`.
+/// The column that says what properties were.
+const HISTORY: &str = "history";
+/// Since when a value applies that was stored without a time.
+const LONG_AGO: &str = "1970-01-01T00:00:00.000000Z";
+
+/// What is in the column of former values.
 type History = BTreeMap<String, Vec<Version>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +82,7 @@ impl Chunk {
                     let dropped = names.filter(|name| told.is_none_or(|told| !told.contains_key(*name)));
                     self.report.dropped_properties += dropped.count() as u64;
                 }
-                if kind.name == "contact" {
+                if kind.table.columns.iter().any(|(name, _)| *name == HISTORY) {
                     record.keep_former(stored, changed_at.as_deref(), self.identity.started_at)?;
                 }
             }
@@ -97,7 +102,7 @@ fn text<'a>(row: &'a Row, column: &str) -> Option<&'a str> {
 }
 
 fn history(row: &Row) -> Result<History, StoreError> {
-    let history = row.get("history").filter(|it| !it.is_null()).map(History::deserialize).transpose();
+    let history = row.get(HISTORY).filter(|it| !it.is_null()).map(History::deserialize).transpose();
     let history =
         history.map_err(|_| StoreError::Failed("a history holds JSON of another shape than ours".to_owned()));
     Ok(history?.unwrap_or_default())
@@ -129,7 +134,7 @@ impl Record {
         import_began: Time,
     ) -> Result<(), StoreError> {
         let import_began = format_time(import_began);
-        let was_at = text(&stored.row, "updated_at").or(text(&stored.row, "created_at")).unwrap_or_default();
+        let was_at = text(&stored.row, "updated_at").or(text(&stored.row, "created_at")).unwrap_or(LONG_AGO);
         let (before, after) = (values(&stored.row, &stored.emails), values(&self.row, &self.links));
         let is_partial = stored.row.get(IS_PARTIAL) == Some(&Value::Bool(true));
         let named = members(&stored.row, "properties");
@@ -172,7 +177,7 @@ impl Record {
                 }
             }
         }
-        self.row.insert("history".to_owned(), json!(history));
+        self.row.insert(HISTORY.to_owned(), json!(history));
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 30] = [
+const MIGRATIONS: [Migration; 31] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -165,6 +165,11 @@ const MIGRATIONS: [Migration; 30] = [
         name: "0030_unfinished_accounts",
         postgres: include_str!("migrations/0030_unfinished_accounts.sql"),
         sqlite: include_str!("migrations/0030_unfinished_accounts.sql"),
+    },
+    Migration {
+        name: "0031_records",
+        postgres: include_str!("migrations/postgres/0031_records.sql"),
+        sqlite: include_str!("migrations/sqlite/0031_records.sql"),
     },
 ];
 

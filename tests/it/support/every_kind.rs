@@ -45,6 +45,8 @@ fn crm_records() -> Vec<Value> {
         json!({"kind": "company", "id": "10", "properties": {"name": "Analytical", "lifecyclestage": "customer"}}),
         json!({"kind": "deal", "id": "11", "properties": {"dealname": "Engine", "dealstage": "closedwon"}}),
         json!({"kind": "ticket", "id": "12", "properties": {"subject": "It halts"}}),
+        json!({"kind": "objectType", "id": "2-134", "singular": "Car", "plural": "Cars", "primaryDisplayProperty": "plate"}),
+        json!({"kind": "object", "objectTypeId": "2-134", "id": "18", "properties": {"plate": "GD 1"}, "createdAt": now}),
         json!({"kind": "association", "from": {"type": "contact", "id": "1"}, "to": {"type": "company", "id": "10"},
             "label": "primary", "associationTypeId": "1"}),
         json!({"kind": "activity", "id": "13", "type": "call", "timestamp": now, "properties": {"body": "Rang"},

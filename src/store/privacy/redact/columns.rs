@@ -93,7 +93,7 @@ pub const ACTIVITIES: Words = words(
 
 /// Every table with words that an erasure looks at, in the order in which it does.
 #[rustfmt::skip]
-pub const WORDS: [Words; 21] = {
+pub const WORDS: [Words; 22] = {
     use Content::{FileName, Json, Prose};
     use Reach::{Addresses, Owned, Reported};
     [
@@ -112,7 +112,9 @@ pub const WORDS: [Words; 21] = {
     words((Category::Analytics, "analyticsEvent", "analytics_events"), &["event_id"],
         &[ACCOUNT, ("event_id", Int)], &[("source", Prose)], linked_in("analytics_events")),
     Words { category: Category::Associations, kind: Kind::Column("object_type"), id: &["object_id"], table: "objects",
-        key: &[ACCOUNT, ("object_type", Text), ("object_id", Int)], columns: &[("properties", Json)], reach: Addresses },
+        key: &[ACCOUNT, ("object_type", Text), ("object_id", Int)], columns: &[("properties", Json), ("history", Json)], reach: Addresses },
+    words((Category::Associations, "objectType", "object_types"), &[], &[ACCOUNT, ("object_type", Text)],
+        &[("singular", Prose), ("plural", Prose), ("primary_display_property", Prose)], Addresses),
     words((Category::FormSubmissions, "formSubmission", "form_submissions"), &["submission_id"],
         &[ACCOUNT, ("submission_id", Int)], &[("field_values", Json), ("form_id", Prose)], Owned),
     words((Category::CustomEvents, "customEvent", "custom_events"), &["event_id"],
@@ -254,7 +256,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
 
 /// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
 /// own vocabulary. Dead letters are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 40] = [
+pub const NO_WORDS: [(&str, &[&str]); 41] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -294,6 +296,7 @@ pub const NO_WORDS: [(&str, &[&str]); 40] = [
     ("legal_holds", &["set_by"]),
     ("manual_stages", &["stage"]),
     ("objects", &["object_type"]),
+    ("object_types", &["object_type"]),
     ("outbox", &["type", "data"]),
     ("retention_failures", &["job"]),
     ("retention_runs", &["job", "run_by", "stopped_by", "counts"]),
