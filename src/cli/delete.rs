@@ -1,4 +1,4 @@
-//! Restorable deletes by people.
+//! Restorable deletes by users.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -8,10 +8,12 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 
 use super::progress::LongWork;
+use super::records::{self, record};
 use super::{Context, Failure, id, output};
 use crate::domain::counted::{counted, verb};
 use crate::domain::criteria::Filter;
 use crate::domain::members::parse_strictly;
+use crate::domain::object_type::RecordKey;
 use crate::operations::{Deleted, Entry};
 use crate::store::deletions::{Progress, Request, Selection};
 
@@ -20,14 +22,17 @@ const HELP: &str = "\
 One contact takes the permission Delete; several picked ones, a segment or a filter take Bulk delete; Super admin may do
 either. The number typed must be that of the live contacts that are selected: a wrong one deletes nothing.
 
-Many go in batches. A contact that is no longer live, or no longer selected, when its turn comes is skipped. Where the
+Records that are no contacts are named with their type (--record deal:30 call:701), at most 1000 at once: all of them go, or none.
+The permissions are the same, and may be held for one type alone.
+
+Many contacts go in batches. A contact that is no longer live, or no longer selected, when its turn comes is skipped. Where the
 command is interrupted, the same command with the same number goes on with what is left of the same deletion.
 
 With --json, `entries` lists each contact with its trash entry where at most 1000 contacts were confirmed; for more it is
 left out.";
 
 #[derive(Debug, Args)]
-#[command(after_help = HELP, group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["contact", "segment", "filter"])))]
+#[command(after_help = HELP, group(clap::ArgGroup::new("selection").required(true).multiple(true).args(["contact", "segment", "filter", "record"])))]
 pub struct Delete {
     #[arg(long, value_parser = id)]
     account: i64,
@@ -37,19 +42,25 @@ pub struct Delete {
     /// A contact, or several
     #[arg(long, value_name = "ID", num_args = 1.., value_parser = id)]
     contact: Vec<i64>,
+    /// A record that is no contact, or several: its type and id, such as deal:30
+    #[arg(long, value_name = "TYPE:ID", num_args = 1.., value_parser = record, conflicts_with_all = ["contact", "segment", "filter"])]
+    record: Vec<RecordKey>,
     /// All members of a segment, or with --contact these of them; the segment itself stays
     #[arg(long, value_name = "S", value_parser = id)]
     segment: Option<i64>,
     /// Whoever is accepted by the filter in this file: JSON, as a workflow's listFilterBranch
     #[arg(long = "where", id = "filter", value_name = "FILTERFILE", conflicts_with_all = ["contact", "segment"])]
     filter: Option<PathBuf>,
-    /// How many contacts this will delete, typed to be sure
+    /// How many contacts, or records, this will delete, typed to be sure
     #[arg(long, value_name = "COUNT")]
     confirm: u64,
 }
 
 impl Delete {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if !self.record.is_empty() {
+            return records::delete(context, self.account, self.user, self.record, self.confirm).await;
+        }
         let selection = match (self.filter, self.segment) {
             (Some(file), _) => Selection::Filter(Box::new(read_filter(&file)?)),
             (None, Some(segment_id)) if self.contact.is_empty() => Selection::Segment(segment_id),

@@ -1,13 +1,18 @@
 //! What the store holds: enrollments, contacts, trash, audit.
 
+use std::fmt::Display;
+
 use clap::Subcommand;
 use serde_json::Value;
 
 use super::pages::PageArgs;
+use super::records::record;
 use super::{Context, Failure, ListArgs, id, output};
 use crate::domain::decision::OUTCOMES;
+use crate::domain::object_type::{CONTACT, RecordKey, is_type, name_of};
 use crate::domain::search::Search;
 use crate::store::db::query::Filter;
+use crate::store::records::RecordTrashRow;
 use crate::store::views::read::{EnrollmentRow, TrashRow};
 
 #[derive(Debug, Subcommand)]
@@ -47,16 +52,26 @@ pub enum Inspect {
         #[arg(long, value_parser = id)]
         account: i64,
     },
+    /// A record that is no contact as the CRM shows it now
+    Record {
+        #[arg(value_name = "TYPE:ID", value_parser = record)]
+        record: RecordKey,
+        #[arg(long, value_parser = id)]
+        account: i64,
+    },
     /// One page of the CRM as it shows now
     Page(PageArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Trash {
-    /// Contacts in the trash, newest first
+    /// Contacts in the trash, or records of another type, newest first
     List {
         #[arg(long, value_parser = id)]
         account: i64,
+        /// Records of this type, such as deal or 2-134
+        #[arg(long, value_name = "TYPE", value_parser = object_type, conflicts_with_all = ["workflow", "search"])]
+        object: Option<String>,
         /// At most this many
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
         limit: i64,
@@ -141,6 +156,7 @@ impl Inspect {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let (contact, account) = match self {
             Self::Contact { contact, account } => (contact, account),
+            Self::Record { record, account } => return inspect_record(context, account, &record).await,
             Self::Page(page) => return page.run(context).await,
         };
         let store = context.existing_store().await?;
@@ -149,38 +165,53 @@ impl Inspect {
             return output::document(&view);
         }
         output::line(&format!("contact {contact} of account {account}: {}", view.state))?;
-        if let Some(trash) = &view.trash {
-            let text =
-                |member: &str| trash.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
-            output::line(&format!(
-                "deleted {} by {}, entry {}, purged from {} on",
-                output::short_time(&text("deletedAt")),
-                who(&trash["deletedBy"]),
-                text("entryId"),
-                output::short_time(&text("purgeAt"))
-            ))?;
-        }
-        let properties: Vec<Vec<String>> = view
-            .properties
-            .iter()
-            .flatten()
-            .map(|(name, value)| vec![format!("  {name}"), value.clone()])
-            .collect();
-        output::table(&["properties", ""], &properties, "no properties")?;
-        let visible: Vec<Vec<String>> = view
-            .visible
-            .iter()
-            .filter(|(_, members)| !members.is_empty())
-            .map(|(category, members)| vec![format!("  {category}"), members.join(", ")])
-            .collect();
-        output::table(&["visible", ""], &visible, "nothing is visible under it")
+        print_inspected(view.trash.as_ref(), view.properties.iter().flatten(), view.visible.iter())
     }
+}
+
+async fn inspect_record(context: &Context, account: i64, record: &RecordKey) -> Result<(), Failure> {
+    let view = context.existing_store().await?.record(account, record).await?;
+    if context.json {
+        return output::document(&view);
+    }
+    output::line(&format!("{} {} of account {account}: {}", record.object_type, record.id, view.state))?;
+    print_inspected(view.trash.as_ref(), view.properties.iter().flatten(), view.visible.iter())
+}
+
+fn print_inspected<'a, C: Display + 'a>(
+    trash: Option<&Value>,
+    properties: impl Iterator<Item = (&'a String, &'a String)>,
+    visible: impl Iterator<Item = (&'a C, &'a Vec<String>)>,
+) -> Result<(), Failure> {
+    if let Some(trash) = trash {
+        let text = |member: &str| trash.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
+        output::line(&format!(
+            "deleted {} by {}, entry {}, purged from {} on",
+            output::short_time(&text("deletedAt")),
+            who(&trash["deletedBy"]),
+            text("entryId"),
+            output::short_time(&text("purgeAt"))
+        ))?;
+    }
+    let properties: Vec<Vec<String>> =
+        properties.map(|(name, value)| vec![format!("  {name}"), value.clone()]).collect();
+    output::table(&["properties", ""], &properties, "no properties")?;
+    let visible: Vec<Vec<String>> = visible
+        .filter(|(_, members)| !members.is_empty())
+        .map(|(category, members)| vec![format!("  {category}"), members.join(", ")])
+        .collect();
+    output::table(&["visible", ""], &visible, "nothing is visible under it")
 }
 
 impl Trash {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::List { account, limit, workflow, search } = self;
+        let Self::List { account, object, limit, workflow, search } = self;
         let store = context.existing_store().await?;
+        if let Some(object_type) = object.filter(|it| it != CONTACT) {
+            let rows = store.record_trash(account, &object_type, limit).await?;
+            context.refuse_unknown(&store, Some(account), rows.is_empty()).await?;
+            return if context.json { output::document(&rows) } else { print_record_trash(&rows) };
+        }
         let mut filter =
             Filter { account_id: Some(account), workflow_id: workflow, search, limit, ..Filter::default() };
         let mut rows = Vec::new();
@@ -216,6 +247,32 @@ pub fn print_trash(rows: &[TrashRow]) -> Result<(), Failure> {
         })
         .collect();
     output::table(&["entry", "contact", "deleted", "purged from", "by"], &rows, "the trash is empty")
+}
+
+fn print_record_trash(rows: &[RecordTrashRow]) -> Result<(), Failure> {
+    let row = |row: &RecordTrashRow| {
+        vec![
+            row.entry_id.clone(),
+            format!("{}:{}", row.object_type, row.record_id),
+            output::short_time(&row.deleted_at),
+            output::short_time(&row.purge_at),
+            who(&row.deleted_by),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+    output::table(
+        &["entry", "record", "deleted", "purged from", "by"],
+        &rows,
+        "no such record is in the trash",
+    )
+}
+
+fn object_type(text: &str) -> Result<String, String> {
+    if is_type(text) {
+        Ok(name_of(text).to_owned())
+    } else {
+        Err("must be a type of records, such as deal or 2-134".to_owned())
+    }
 }
 
 impl Audit {

@@ -15,6 +15,7 @@ mod output;
 mod pages;
 mod pause;
 mod progress;
+mod records;
 mod restore;
 mod retention;
 mod tokens;

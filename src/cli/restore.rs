@@ -1,4 +1,4 @@
-//! Bringing contacts back from the trash.
+//! Bringing contacts and other records back from the trash.
 
 use std::ops::ControlFlow;
 
@@ -7,8 +7,10 @@ use chrono::Utc;
 use clap::Args;
 
 use super::progress::LongWork;
+use super::records::{self, record};
 use super::{Context, Failure, id, output};
 use crate::domain::counted::{counted, verb};
+use crate::domain::object_type::RecordKey;
 use crate::domain::time::{SPOKEN_TIMES, SpokenTime, Time};
 use crate::operations::Operations;
 use crate::operations::restores::Report;
@@ -27,8 +29,12 @@ pub struct Restore {
     user: String,
     /// These contacts; of two with one address the first restored has it
     #[arg(long = "contact", value_name = "ID", value_parser = id, num_args = 1..,
-        required_unless_present = "workflow", conflicts_with_all = ["workflow", "since"])]
+        required_unless_present_any = ["workflow", "record"], conflicts_with_all = ["workflow", "since", "record"])]
     contacts: Vec<i64>,
+    /// These records that are no contacts, each by its type and id, such as deal:30
+    #[arg(long = "record", id = "record", value_name = "TYPE:ID", value_parser = record, num_args = 1..,
+        conflicts_with_all = ["workflow", "since", "preview"])]
+    records: Vec<RecordKey>,
     /// What this workflow put into the trash, and nobody else, to undo a bad run
     #[arg(long, value_parser = id, requires = "since")]
     workflow: Option<i64>,
@@ -49,6 +55,9 @@ fn time(text: &str) -> Result<Time, String> {
 
 impl Restore {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if !self.records.is_empty() {
+            return records::restore(context, self.account, &self.user, self.records).await;
+        }
         let wanted = match (self.workflow, self.since) {
             (Some(workflow_id), Some(since)) => RestoreSelection::DeletedBy { workflow_id, since },
             _ => RestoreSelection::contacts(&self.contacts),

@@ -4,6 +4,10 @@
 //!
 //! Source: the vendor's guide "Understanding the CRM", *Object type IDs*.
 
+use std::fmt;
+
+use super::members::parse_id_text;
+
 /// People.
 pub const CONTACT: &str = "contact";
 
@@ -61,6 +65,34 @@ pub fn name_of_id(id: &str) -> Option<&'static str> {
     TYPES.iter().find(|(known, ..)| *known == id).map(|(_, name, _)| *name)
 }
 
+/// The vendor's id of a type by its one name; of a type that the vendor does not name, the type itself.
+pub fn id_of(name: &str) -> &str {
+    TYPES.iter().find(|(_, known, _)| *known == name).map_or(name, |(id, ..)| id)
+}
+
+/// A record by its type and id, written `deal:30`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey {
+    /// The one name of its type.
+    pub object_type: String,
+    pub id: i64,
+}
+
+impl RecordKey {
+    /// Reads `deal:30`, `deals:30` or `0-3:30`; `None` where it is written otherwise.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (object_type, id) = text.split_once(':')?;
+        let id = parse_id_text(id)?;
+        is_type(object_type).then(|| Self { object_type: name_of(object_type).to_owned(), id })
+    }
+}
+
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.object_type, self.id)
+    }
+}
+
 /// Is it written as a type is: an id such as `2-134`, or a name such as `deal` or `p134_cars`?
 pub fn is_type(written: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -103,6 +135,17 @@ mod tests {
         }
         let ids: std::collections::BTreeSet<_> = TYPES.iter().map(|(id, ..)| id).collect();
         assert_eq!(ids.len(), TYPES.len());
+    }
+
+    #[test]
+    fn a_record_is_known_by_its_type_and_id() {
+        for written in ["deal:30", "deals:30", "0-3:30"] {
+            assert_eq!(RecordKey::parse(written).unwrap().to_string(), "deal:30");
+        }
+        for written in ["", "deal", "deal:", "deal:0", "deal:x", ":30", "a b:30", "deal:30:1"] {
+            assert_eq!(RecordKey::parse(written), None, "{written}");
+        }
+        assert_eq!([id_of("deal"), id_of("2-134")], ["0-3", "2-134"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod holds;
 mod legal_holds;
 pub mod pages;
 mod pauses;
+pub mod records;
 pub mod restores;
 pub mod retention;
 mod workflows;

@@ -17,9 +17,9 @@ pub fn cloud_event(message: &Message) -> Event {
     let id = format!("{}-{}", message.account_id, message.message_id);
     // We wrote it as JSON. Were it not, it would leave as a text rather than hold up all that waits behind it.
     let (trace, data) =
-        match (serde_json::from_str::<TraceAndContact>(&message.data), serde_json::from_str(&message.data)) {
-            (Ok(TraceAndContact { traceparent: None, .. }), Ok(json)) => (None, Data::Json(json)),
-            (Ok(TraceAndContact { traceparent: Some(trace), .. }), _) => {
+        match (serde_json::from_str::<TraceAndRecord>(&message.data), serde_json::from_str(&message.data)) {
+            (Ok(TraceAndRecord { traceparent: None, .. }), Ok(json)) => (None, Data::Json(json)),
+            (Ok(TraceAndRecord { traceparent: Some(trace), .. }), _) => {
                 (TraceContext::parse(&trace), Data::Other(without_trace(&message.data)))
             }
             _ => (None, Data::Other(Value::String(message.data.clone()))),
@@ -68,14 +68,18 @@ enum Data<'a> {
 /// What is looked for in the data.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct TraceAndContact {
+struct TraceAndRecord {
     contact_id: Option<String>,
+    object_type_id: Option<String>,
+    object_id: Option<String>,
     traceparent: Option<String>,
 }
 
-/// The contact that a message is about, within its account; `None` where it is about no one contact.
-pub fn contact_of(message: &Message) -> Option<String> {
-    serde_json::from_str::<TraceAndContact>(&message.data).ok()?.contact_id
+/// The contact or other record that a message is about, within its account; `None` where it is about no single one.
+pub fn record_of(message: &Message) -> Option<String> {
+    let TraceAndRecord { contact_id, object_type_id, object_id, .. } =
+        serde_json::from_str(&message.data).ok()?;
+    contact_id.or_else(|| Some(format!("{}:{}", object_type_id?, object_id?)))
 }
 
 #[cfg(test)]
@@ -110,8 +114,10 @@ mod tests {
 
     #[test]
     fn contact_id_is_extracted_from_the_event_data() {
-        assert_eq!(contact_of(&message(r#"{"contactId":"512"}"#)).as_deref(), Some("512"));
-        assert_eq!(contact_of(&message(r#"{"workflowId":"5"}"#)), None);
-        assert_eq!(contact_of(&message("no JSON")), None);
+        assert_eq!(record_of(&message(r#"{"contactId":"512"}"#)).as_deref(), Some("512"));
+        let record = r#"{"objectTypeId":"0-3","objectId":"30"}"#;
+        assert_eq!(record_of(&message(record)).as_deref(), Some("0-3:30"));
+        assert_eq!(record_of(&message(r#"{"workflowId":"5"}"#)), None);
+        assert_eq!(record_of(&message("no JSON")), None);
     }
 }

@@ -14,7 +14,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::event::{cloud_event, contact_of};
+use super::event::{cloud_event, record_of};
 use super::leadership::{LEASE, LeaseKeeper};
 use super::rounds::{self, OutboxSender, PollResult};
 use crate::ports::{Event, FeedError, Publisher, Stop};
@@ -67,7 +67,7 @@ impl<P: Publisher> OutboxSender for Events<P> {
 
     async fn round(&mut self) -> Result<PollResult, PublishError> {
         let Some(lease) = self.leadership.lease().await? else { return Ok(PollResult::Elsewhere) };
-        let messages = first_of_each_contact(self.store.events(ROUND).await?);
+        let messages = first_of_each_record(self.store.events(ROUND).await?);
         if messages.is_empty() {
             return Ok(PollResult::Empty);
         }
@@ -119,14 +119,12 @@ impl<P: Publisher> Events<P> {
     }
 }
 
-/// The first message of each contact, and all that are about no one contact; what is left stays for the next round.
-fn first_of_each_contact(messages: Vec<Message>) -> Vec<Message> {
+/// The first message of each contact or other record, and all that are about no single one; what is left stays for the next round.
+fn first_of_each_record(messages: Vec<Message>) -> Vec<Message> {
     let mut seen = HashSet::with_capacity(messages.len());
     messages
         .into_iter()
-        .filter(|message| {
-            contact_of(message).is_none_or(|contact| seen.insert((message.account_id, contact)))
-        })
+        .filter(|message| record_of(message).is_none_or(|record| seen.insert((message.account_id, record))))
         .collect()
 }
 
@@ -149,7 +147,7 @@ mod tests {
     fn a_contacts_later_events_wait_for_its_first() {
         let (one, two) = (r#"{"contactId":"1"}"#, r#"{"contactId":"2"}"#);
         let messages = [(1, 1, one), (1, 2, two), (1, 3, one), (2, 4, one), (1, 5, "{}"), (1, 6, "{}")];
-        let first = first_of_each_contact(messages.map(|(a, m, data)| message(a, m, data)).into());
+        let first = first_of_each_record(messages.map(|(a, m, data)| message(a, m, data)).into());
         let ids: Vec<i64> = first.iter().map(|message| message.message_id).collect();
         assert_eq!(ids, [1, 2, 4, 5, 6]);
     }

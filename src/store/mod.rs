@@ -15,6 +15,7 @@
 //! | [`feed`] | positions in files, dead letters |
 //! | [`outbox`] | events and e-mails that are to leave |
 //! | [`trash`] | trash and restore, by the statements that a row of the matrix becomes |
+//! | [`records`] | trash, restore and purge of records that are no contacts |
 //! | [`decisions`] | enrollments: decided, held, deferred, paused, explained |
 //! | [`views`] | what commands, API and pages show |
 //! | [`deletions`] | deletes of many contacts by users |
@@ -36,6 +37,7 @@ pub mod import;
 pub mod lease;
 pub mod outbox;
 pub mod privacy;
+pub mod records;
 pub mod retention;
 mod schema;
 pub mod trash;

@@ -35,9 +35,11 @@ fn shape(value: &Value) -> Value {
     }
 }
 
-/// The name that `docs/asyncapi.json` gives to the message of an event: `contactDeletion` for `contact.deletion`.
+/// The name that `docs/asyncapi.json` gives to the message of an event: `contactDeletion` for `contact.deletion`, and
+/// `recordDeletion` for that of any other record.
 fn message_of(event: &Value) -> String {
     let (subject, deed) = event["type"].as_str().and_then(|kind| kind.split_once('.')).expect("two words");
+    let subject = if ["company", "deal", "ticket", "object"].contains(&subject) { "record" } else { subject };
     format!("{subject}{}{}", deed[..1].to_uppercase(), &deed[1..])
 }
 
@@ -58,6 +60,11 @@ async fn every_message_looks_as_the_page_says() {
     old["archivedAt"] = json!(days_ago(91));
     old["createdAt"] = json!(days_ago(200));
     records.push(old);
+    records.extend([
+        json!({"kind": "object", "accountId": "1", "objectTypeId": "2-134", "id": "640", "properties": {}}),
+        json!({"kind": "deal", "accountId": "1", "id": "620", "properties": {}, "archived": true,
+            "archivedAt": days_ago(91)}),
+    ]);
     reaper.import(&records).await;
     let mut worker = reaper.spawn(&["run"]);
     worker.wait_ready().await;
@@ -90,10 +97,13 @@ async fn every_message_looks_as_the_page_says() {
     refused["data"]["enrolledAt"] = json!(crate::support::records::seconds_ago(0));
     broker.publish(&[refused.to_string()]).await;
     decided(4).await;
+    let of_record = ["--account", "1", "--as", &user, "--record", "2-134:640"];
+    reaper.json(&[&["delete", "--confirm", "1"], &of_record[..]].concat()).await;
+    reaper.json(&[&["restore"], &of_record[..]].concat()).await;
     reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
 
-    // Deleted, restored, deleted by a user, erased; deleted, stopped; refused; purged.
-    wait_until("all is told", DEADLINE, async || broker.count(&heard).await == 8).await;
+    // Deleted, restored, deleted by a user, erased; deleted, stopped; refused; purged. Of the others: deleted, restored, purged.
+    wait_until("all is told", DEADLINE, async || broker.count(&heard).await == 11).await;
     let messages = broker.drain(&heard).await;
     let told: Vec<Value> =
         messages.iter().map(|message| serde_json::from_slice(&message.body).expect("JSON")).collect();
@@ -119,5 +129,5 @@ async fn every_message_looks_as_the_page_says() {
             told.iter().find(is_like).unwrap_or_else(|| panic!("none is {}: {told:?}", example["type"]));
         assert_eq!(shape(event), shape(example));
     }
-    assert_eq!(events.len(), 6);
+    assert_eq!(events.len(), 9);
 }

@@ -59,7 +59,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
 ];
 
 /// The modules of the store from the bottom up: each names only what stands before it.
-const STORE: [&str; 17] = [
+const STORE: [&str; 18] = [
     "error",
     "db",
     "lease",
@@ -70,6 +70,7 @@ const STORE: [&str; 17] = [
     "feed",
     "outbox",
     "trash",
+    "records",
     "decisions",
     "views",
     "deletions",

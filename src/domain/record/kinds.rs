@@ -272,16 +272,20 @@ fn contact(m: &Members<'_>) -> Read {
             json!({"contact_id": contact_id, "email_key": key, "email": email, "exclusive": exclusive}),
         ));
     }
-    let archived = match m.flag("archived")? {
-        Some(true) => Some(Archived { at: optional_time(m, "archivedAt")? }),
-        _ => None,
-    };
+    let archived = archived(m)?;
     // A partial record creates a contact only where it says since when there is one.
     let created_at = if is_partial { optional_time(m, "createdAt")? } else { Some(time(m, "createdAt")?) };
     let row = row(json!({"contact_id": contact_id, "history": history(m)?, "created_at": created_at,
         "updated_at": optional_time(m, "updatedAt")?, "properties": properties}));
     let owner = created_at.is_none().then_some(contact_id);
     Ok(Parts { row, links, contacts: vec![contact_id], owner, archived, names_addresses, ..Parts::default() })
+}
+
+fn archived(m: &Members<'_>) -> Result<Option<Archived>, FieldError> {
+    match m.flag("archived")? {
+        Some(true) => Ok(Some(Archived { at: optional_time(m, "archivedAt")? })),
+        _ => Ok(None),
+    }
 }
 
 /// `propertiesWithHistory`: for each property its past values with their times.
@@ -302,9 +306,10 @@ fn history(m: &Members<'_>) -> Result<Value, FieldError> {
 }
 
 fn object(m: &Members<'_>, object_type: &str) -> Read {
-    Ok(plain(json!({"object_type": object_type, "object_id": m.id("id")?, "properties": properties(m)?,
+    let row = json!({"object_type": object_type, "object_id": m.id("id")?, "properties": properties(m)?,
         "history": history(m)?, "created_at": optional_time(m, "createdAt")?,
-        "updated_at": optional_time(m, "updatedAt")?})))
+        "updated_at": optional_time(m, "updatedAt")?});
+    Ok(Parts { archived: archived(m)?, ..plain(row) })
 }
 
 /// The type of an object that has no kind of its own.

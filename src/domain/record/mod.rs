@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::members::{FieldError, Members};
+use super::object_type::RecordKey;
 use line::Line;
 
 /// The longest line of a record but a segment's, in bytes.
@@ -89,7 +90,7 @@ pub struct NamesAddresses {
     pub additional: bool,
 }
 
-/// A contact that arrives in the trash.
+/// A contact or an object that arrives in the trash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archived {
     /// When it was deleted; `None`: at the time of the import.
@@ -143,6 +144,12 @@ impl Record {
     pub fn stage(&self) -> usize {
         let of = if self.kind.name == remove::MEMBERSHIP.name { "segment" } else { self.kind.name };
         kinds::KINDS.iter().position(|kind| kind.name == of).unwrap_or_default()
+    }
+
+    /// The type and the id of an object.
+    pub fn object_key(&self) -> Option<RecordKey> {
+        let object_type = self.row.get("object_type")?.as_str()?.to_owned();
+        Some(RecordKey { object_type, id: self.row.get("object_id")?.as_i64()? })
     }
 
     /// Does the record take one member out of a segment?

@@ -58,6 +58,20 @@ pub async fn write_deletion(
     insert(tx, at, account_id, &Actor::User(user_id), "trash", count, what).await
 }
 
+/// As [`write_deletion`], for records that are no contacts, each as `deal:30`.
+pub async fn write_record_deletion(
+    tx: &mut Tx,
+    at: Time,
+    account_id: i64,
+    user_id: i64,
+    deletion_id: i64,
+    records: &[String],
+) -> Result<(), StoreError> {
+    let count = i64::try_from(records.len()).unwrap_or(i64::MAX);
+    let what = json!({"ids": records, "deletion_id": deletion_id});
+    insert(tx, at, account_id, &Actor::User(user_id), "trash", count, what).await
+}
+
 /// As [`write()`], for what is no row of the store and is known by texts.
 pub async fn write_texts(
     tx: &mut Tx,

@@ -1,5 +1,7 @@
 //! The users of an account, who stands behind `--as`, and what they may do.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::audit::Actor;
@@ -123,6 +125,29 @@ pub(in crate::store) async fn authorize_user(
         Scope::Many => "many contacts at once",
     };
     user_with(tx, account_id, user, &format!("{action} {what}"), scope.right()).await
+}
+
+/// The id of a user, by id or address, who may do this with so many records of all these types.
+pub(in crate::store) async fn user_who_may(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    action: &str,
+    scope: Scope,
+    types: &BTreeSet<&str>,
+) -> Result<i64, StoreError> {
+    let (user_id, held) = known_user(tx, account_id, user).await?;
+    let right = scope.right();
+    let Some(missing) = types.iter().find(|it| !held.may(right, Over::Type(it))) else { return Ok(user_id) };
+    let what = match scope {
+        Scope::One => format!("a {missing}"),
+        Scope::Many => format!("several records at once, a {missing} among them"),
+    };
+    Err(StoreError::Forbidden(format!(
+        "user {user_id} may not {action} {what}: that takes the permission {} or {}",
+        right.title(),
+        Right::SuperAdmin.title()
+    )))
 }
 
 /// The id of a user, by id or address, who may erase contacts for good.

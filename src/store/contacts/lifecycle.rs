@@ -14,7 +14,7 @@ use crate::domain::lifecycle::derive;
 use crate::domain::record::{Column, ColumnType, Row as JsonRow};
 use crate::store::StoreError;
 use crate::store::db::Tx;
-use crate::store::db::batch::{CONTACT, Lists, batch_row, batch_text};
+use crate::store::db::batch::{Lists, batch_row, batch_text};
 use crate::store::db::values::{Row, args};
 
 const COMPANY: [&str; 2] = ["account_id", "company_id"];
@@ -37,9 +37,9 @@ pub struct StageChange {
     pub to: Option<&'static str>,
 }
 
-/// One member of a company.
+/// A contact or a deal of a company.
 struct Member {
-    contact_id: i64,
+    id: i64,
     live: bool,
     stage: String,
 }
@@ -111,11 +111,30 @@ pub(in crate::store) async fn recompute(
     transition: Transition,
     contacts: &[Key],
 ) -> Result<Vec<StageChange>, StoreError> {
-    let companies = if contacts.is_empty() { BTreeMap::new() } else { lock_companies(tx, contacts).await? };
+    recompute_by(tx, transition, "contact", contacts).await
+}
+
+/// As [`recompute`], of the companies of deals that are locked and change in this transaction.
+pub(in crate::store) async fn recompute_by_deals(
+    tx: &mut Tx,
+    transition: Transition,
+    deals: &[Key],
+) -> Result<Vec<StageChange>, StoreError> {
+    recompute_by(tx, transition, "deal", deals).await
+}
+
+async fn recompute_by(
+    tx: &mut Tx,
+    transition: Transition,
+    object_type: &str,
+    changing: &[Key],
+) -> Result<Vec<StageChange>, StoreError> {
+    let companies =
+        if changing.is_empty() { BTreeMap::new() } else { lock_companies(tx, object_type, changing).await? };
     if companies.is_empty() {
         return Ok(Vec::new());
     }
-    let changing: HashSet<Key> = contacts.iter().copied().collect();
+    let changing: HashSet<(&str, Key)> = changing.iter().map(|key| (object_type, *key)).collect();
     let batch = Lists::ids(companies.keys().map(|(account_id, company_id)| [*account_id, *company_id]));
     let members = members(tx, &batch).await?;
     let deals = deals(tx, &batch).await?;
@@ -124,13 +143,21 @@ pub(in crate::store) async fn recompute(
     for ((account_id, company_id), mut properties) in companies {
         let key = (account_id, company_id);
         let members = members.get(&key).map_or(&[][..], Vec::as_slice);
-        let deals: Vec<&str> = deals.get(&key).into_iter().flatten().map(String::as_str).collect();
-        let stage_with = |counts: &dyn Fn(&Member) -> bool| {
-            derive(members.iter().filter(|it| counts(it)).map(|it| it.stage.as_str()), deals.iter().copied())
+        let deals = deals.get(&key).map_or(&[][..], Vec::as_slice);
+        // As if those that change were live, or were not.
+        let stage = |are_live: bool| {
+            let counts = |object_type: &'static str| {
+                let changing = &changing;
+                move |it: &&Member| {
+                    if changing.contains(&(object_type, (account_id, it.id))) { are_live } else { it.live }
+                }
+            };
+            derive(
+                members.iter().filter(counts("contact")).map(|it| it.stage.as_str()),
+                deals.iter().filter(counts("deal")).map(|it| it.stage.as_str()),
+            )
         };
-        let leaves_or_returns = |member: &Member| changing.contains(&(account_id, member.contact_id));
-        let with = stage_with(&|member| member.live || leaves_or_returns(member));
-        let without = stage_with(&|member| member.live && !leaves_or_returns(member));
+        let (with, without) = (stage(true), stage(false));
         let (before, after) =
             if transition == Transition::Restore { (without, with) } else { (with, without) };
         let in_place = properties.get(STAGE).and_then(Value::as_str).unwrap_or_default();
@@ -162,18 +189,20 @@ pub(in crate::store) async fn recompute(
     Ok(changes)
 }
 
+/// The companies that contacts, or deals, are associated with, locked; each with its properties.
 async fn lock_companies(
     tx: &mut Tx,
-    contacts: &[Key],
+    object_type: &str,
+    changing: &[Key],
 ) -> Result<BTreeMap<Key, Map<String, Value>>, StoreError> {
-    let source = tx.dialect().ids(1, &CONTACT);
+    let source = tx.dialect().ids(1, &["account_id", "record_id"]);
     let sql = format!(
         "SELECT o.account_id, o.object_id, CAST(o.properties AS text) AS properties FROM objects o \
          WHERE o.object_type = 'company' AND (o.account_id, o.object_id) IN \
          (SELECT a.account_id, a.to_id FROM {source} JOIN associations a ON a.account_id = b.account_id \
-            AND a.from_type = 'contact' AND a.from_id = b.contact_id AND a.to_type = 'company' \
+            AND a.from_type = '{object_type}' AND a.from_id = b.record_id AND a.to_type = 'company' \
           UNION SELECT a.account_id, a.from_id FROM {source} JOIN associations a ON a.account_id = b.account_id \
-            AND a.to_type = 'contact' AND a.to_id = b.contact_id AND a.from_type = 'company') \
+            AND a.to_type = '{object_type}' AND a.to_id = b.record_id AND a.from_type = 'company') \
          ORDER BY o.account_id, o.object_id{}",
         tx.dialect().for_update("o")
     );
@@ -181,7 +210,7 @@ async fn lock_companies(
     for row in tx
         .rows(
             &sql,
-            args![Lists::ids(contacts.iter().map(|(account_id, contact_id)| [*account_id, *contact_id]))],
+            args![Lists::ids(changing.iter().map(|(account_id, record_id)| [*account_id, *record_id]))],
         )
         .await?
     {
@@ -194,15 +223,34 @@ async fn lock_companies(
 async fn members(tx: &mut Tx, companies: &Lists) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
     let source = tx.dialect().ids(1, &COMPANY);
     let sql = format!(
-        "SELECT m.account_id, m.company_id, m.contact_id, c.properties ->> '{STAGE}' AS stage, \
-                c.deleted_at IS NULL AS live \
-         FROM ({}) m JOIN contacts c ON c.account_id = m.account_id AND c.contact_id = m.contact_id",
-        other_ends(&source, "contact", "contact_id")
+        "SELECT m.account_id, m.company_id, m.id, c.properties ->> '{STAGE}' AS stage, c.deleted_at IS NULL AS live \
+         FROM ({}) m JOIN contacts c ON c.account_id = m.account_id AND c.contact_id = m.id",
+        other_ends(&source, "contact")
     );
+    by_company(tx, &sql, companies).await
+}
+
+/// The deals of these companies.
+async fn deals(tx: &mut Tx, companies: &Lists) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
+    let source = tx.dialect().ids(1, &COMPANY);
+    let sql = format!(
+        "SELECT m.account_id, m.company_id, m.id, o.properties ->> 'dealstage' AS stage, o.deleted_at IS NULL AS live \
+         FROM ({}) m JOIN objects o ON o.account_id = m.account_id AND o.object_type = 'deal' AND o.object_id = m.id \
+         WHERE o.properties ->> 'dealstage' IS NOT NULL",
+        other_ends(&source, "deal")
+    );
+    by_company(tx, &sql, companies).await
+}
+
+async fn by_company(
+    tx: &mut Tx,
+    sql: &str,
+    companies: &Lists,
+) -> Result<HashMap<Key, Vec<Member>>, StoreError> {
     let mut members: HashMap<Key, Vec<Member>> = HashMap::new();
-    for row in tx.rows(&sql, args![companies]).await? {
+    for row in tx.rows(sql, args![companies]).await? {
         members.entry((row.int("account_id")?, row.int("company_id")?)).or_default().push(Member {
-            contact_id: row.int("contact_id")?,
+            id: row.int("id")?,
             live: row.bool("live")?,
             stage: row.optional_text("stage")?.unwrap_or_default(),
         });
@@ -210,26 +258,10 @@ async fn members(tx: &mut Tx, companies: &Lists) -> Result<HashMap<Key, Vec<Memb
     Ok(members)
 }
 
-async fn deals(tx: &mut Tx, companies: &Lists) -> Result<HashMap<Key, Vec<String>>, StoreError> {
-    let source = tx.dialect().ids(1, &COMPANY);
-    let sql = format!(
-        "SELECT m.account_id, m.company_id, o.properties ->> 'dealstage' AS stage FROM ({}) m \
-         JOIN objects o ON o.account_id = m.account_id AND o.object_type = 'deal' AND o.object_id = m.deal_id",
-        other_ends(&source, "deal", "deal_id")
-    );
-    let mut deals: HashMap<Key, Vec<String>> = HashMap::new();
-    for row in tx.rows(&sql, args![companies]).await? {
-        if let Some(stage) = row.optional_text("stage")? {
-            deals.entry((row.int("account_id")?, row.int("company_id")?)).or_default().push(stage);
-        }
-    }
-    Ok(deals)
-}
-
 /// The objects of one type that the companies of a batch are associated with, in either direction.
-fn other_ends(source: &str, object_type: &str, column: &str) -> String {
+fn other_ends(source: &str, object_type: &str) -> String {
     format!(
-        "SELECT a.account_id, b.company_id, a.to_id AS {column} FROM {source} JOIN associations a \
+        "SELECT a.account_id, b.company_id, a.to_id AS id FROM {source} JOIN associations a \
            ON a.account_id = b.account_id AND a.from_type = 'company' AND a.from_id = b.company_id \
           AND a.to_type = '{object_type}' \
          UNION SELECT a.account_id, b.company_id, a.from_id FROM {source} JOIN associations a \

@@ -215,7 +215,7 @@ async fn neighbours(
                  FROM {source} JOIN associations a ON a.account_id = b.account_id \
                  AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type IN {objects} \
                  LEFT JOIN objects o ON o.account_id = a.account_id AND o.object_type = a.{other}_type \
-                 AND o.object_id = a.{other}_id",
+                 AND o.object_id = a.{other}_id WHERE o.deleted_at IS NULL",
                 is_outward(own)
             )
         }));
@@ -248,7 +248,7 @@ async fn neighbours(
              FROM {source} JOIN activity_associations l ON l.account_id = b.account_id \
              AND l.object_type = 'contact' AND l.object_id = b.contact_id \
              JOIN activities v ON v.account_id = l.account_id AND v.activity_id = l.activity_id \
-             AND NOT v.stub AND v.type IN {activities}"
+             AND NOT v.stub AND v.deleted_at IS NULL AND v.type IN {activities}"
         );
         add_associated_objects(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found)
             .await?;

@@ -2,7 +2,7 @@
 //! way into the store, in the transaction that writes them: an erasure or a purge either has committed before, and is seen
 //! here, or waits for the transaction ([`lock_imports_and_removals`](crate::store::db::locks::lock_imports_and_removals)).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,7 @@ use super::chunk::Chunk;
 use super::{Numbered, Refusal, State, addresses_in, check, gone_of, states};
 use crate::domain::decision::RESTORE_GRACE;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
+use crate::domain::object_type::RecordKey;
 use crate::domain::record::{Column, ColumnType, IS_PARTIAL, Kind, Record, Row};
 use crate::domain::suppression::PURGED;
 use crate::domain::time::parse_time;
@@ -18,6 +19,7 @@ use crate::store::db::batch::{Lists, batch_row, batch_text};
 use crate::store::db::values::args;
 use crate::store::identity::suppressions;
 use crate::store::privacy::redact::redact_header_values;
+use crate::store::records;
 use crate::store::trash::statements::STATIC_SEGMENT;
 
 impl Chunk {
@@ -31,6 +33,9 @@ impl Chunk {
         let gone = gone_of(&mut self.tx, &named(records)).await?;
         if kind.name == "activity" {
             self.keep_stubs(records).await?;
+        }
+        if kind.table.name == "objects" {
+            self.leave_out_purged(records).await?;
         }
         self.preserve_redactions(kind, records).await?;
         records.retain(|(_, record)| !is_of(&gone, record));
@@ -55,6 +60,23 @@ impl Chunk {
         for (account_id, address) in gone {
             // It has its mark already; this one never causes a redaction.
             suppressions::hash(&mut self.tx, &keys, account_id, &[address], PURGED, self.now).await?;
+        }
+        Ok(())
+    }
+
+    /// An object that was purged does not come back.
+    async fn leave_out_purged(&mut self, records: &mut Vec<Numbered>) -> Result<(), StoreError> {
+        let mut by_account: BTreeMap<i64, Vec<RecordKey>> = BTreeMap::new();
+        for (_, record) in records.iter() {
+            by_account.entry(record.account_id).or_default().extend(record.object_key());
+        }
+        for (account_id, keys) in by_account {
+            let purged = records::purged(&mut self.tx, account_id, &keys).await?;
+            let is_purged = |record: &Record| {
+                record.account_id == account_id
+                    && record.object_key().is_some_and(|key| purged.contains(&key))
+            };
+            records.retain(|(_, record)| !is_purged(record));
         }
         Ok(())
     }

@@ -11,9 +11,10 @@ use super::source::temporary_failed;
 use super::unfinished::has_another;
 use super::{Numbered, State, addresses_in, states};
 use crate::domain::associations;
-use crate::domain::record::{Column, ColumnType, Kind, Record, Row, Table};
+use crate::domain::object_type::RecordKey;
+use crate::domain::record::{Archived, Column, ColumnType, Kind, Record, Row, Table};
 use crate::domain::redaction::REDACTED;
-use crate::domain::time::{format_time, parse_time};
+use crate::domain::time::{Time, format_time, parse_time};
 use crate::store::StoreError;
 use crate::store::contacts::addresses::{self, HOLDER};
 use crate::store::contacts::counts;
@@ -24,6 +25,7 @@ use crate::store::decisions::pending;
 use crate::store::error::Conflict;
 use crate::store::identity::suppressions;
 use crate::store::privacy::redact::KEY_WORDS;
+use crate::store::records::{self, Arrival};
 use crate::store::trash::{self, DeletedBy, Deletion};
 
 impl Chunk {
@@ -39,6 +41,7 @@ impl Chunk {
             "contact" => Some(self.lock_contacts(records).await?),
             _ => None,
         };
+        let archived = self.new_and_archived(kind, records).await?;
         if kind.may_be_partial() {
             self.compare(kind, records).await?;
         }
@@ -46,6 +49,9 @@ impl Chunk {
             self.refuse_held_addresses(records, known).await?;
         }
         self.upsert(&kind.table, records).await?;
+        for (account_id, arrivals) in archived {
+            records::put_into_trash(&mut self.tx, account_id, &arrivals, None).await?;
+        }
         self.learn(records).await?;
         if let Some(links) = &kind.links {
             self.replace_links(kind, links, records).await?;
@@ -95,6 +101,35 @@ impl Chunk {
         states(&mut self.tx, &named.collect(), &lock).await
     }
 
+    /// The objects that arrive in the trash, by account: one that is there already keeps its state.
+    async fn new_and_archived(
+        &mut self,
+        kind: &Kind,
+        records: &[Numbered],
+    ) -> Result<BTreeMap<i64, Vec<Arrival>>, StoreError> {
+        let mut by_account: BTreeMap<i64, Vec<Arrival>> = BTreeMap::new();
+        if kind.table.name != "objects" {
+            return Ok(by_account);
+        }
+        for (_, record) in records {
+            if let (Some(archived), Some(key)) = (&record.archived, record.object_key()) {
+                let deleted_at = self.archived_at(archived);
+                by_account.entry(record.account_id).or_default().push(Arrival { key, deleted_at });
+            }
+        }
+        for (account_id, arrivals) in &mut by_account {
+            let keys: Vec<RecordKey> = arrivals.iter().map(|arrival| arrival.key.clone()).collect();
+            let known = records::existing(&mut self.tx, *account_id, &keys).await?;
+            arrivals.retain(|arrival| !known.contains(&arrival.key));
+        }
+        Ok(by_account)
+    }
+
+    /// When what arrives in the trash was deleted: now, where nothing is said or what is said is yet to come.
+    fn archived_at(&self, archived: &Archived) -> Time {
+        archived.at.as_deref().and_then(parse_time).map_or(self.now, |at| at.min(self.now))
+    }
+
     /// Counts the new contacts, and puts those of them into the trash that arrive there; they claim no address.
     async fn bring_contacts(
         &mut self,
@@ -110,7 +145,7 @@ impl Chunk {
                 }
                 new.insert((account_id, contact_id));
                 if let Some(archive) = &record.archived {
-                    let at = archive.at.as_deref().and_then(parse_time).unwrap_or(self.now);
+                    let at = self.archived_at(archive);
                     let by = DeletedBy::Import;
                     let deletion =
                         Deletion { account_id, contact_id, by, deletion_id: None, at, trace: None };

@@ -22,13 +22,25 @@ use mail::CONFIRMATION;
 
 /// The messages that are events. A message of any other kind is nothing for those who listen for events: an e-mail
 /// is for one user alone.
-pub const EVENTS: [&str; 6] = [
+pub const EVENTS: [&str; 18] = [
+    "company.deletion",
+    "company.purge",
+    "company.restore",
     "contact.deletion",
     "contact.privacyDeletion",
     "contact.purge",
     "contact.restore",
+    "deal.deletion",
+    "deal.purge",
+    "deal.restore",
     "enrollment.refused",
     "guard.tripped",
+    "object.deletion",
+    "object.purge",
+    "object.restore",
+    "ticket.deletion",
+    "ticket.purge",
+    "ticket.restore",
 ];
 
 /// A message that waits.

@@ -23,6 +23,7 @@ use super::db::values::args;
 use super::decisions::pending;
 use super::decisions::pending::{Redecided, Trip};
 use super::lease::{self, Lease};
+use super::records;
 use super::{Rules, Store, StoreError, read_transaction, transaction};
 use crate::domain::effects::Category;
 use crate::domain::enrollment::NewEnrollment;
@@ -185,8 +186,9 @@ async fn run_sweep(tx: &mut Tx, store: &Store, sweep: &Sweep<'_>) -> Result<Batc
         Target::Waiting(rules) => redecide_due(tx, store, sweep, &rules).await?,
         _ => (rows::remove(tx, sweep, now, cutoff).await?, BatchResult::default()),
     };
-    swept.deleted = removed.values().map(|ids| ids.len() as u64).sum();
-    swept.counts.entry(sweep.target.counted_as().to_owned()).or_default().deleted += swept.deleted;
+    let deleted: u64 = removed.values().map(|ids| ids.len() as u64).sum();
+    swept.deleted += deleted;
+    swept.counts.entry(sweep.target.counted_as().to_owned()).or_default().deleted += deleted;
     swept.counts.retain(|_, counts| !counts.is_empty());
     let actor = Actor::Job(sweep.job.to_owned());
     for (account_id, ids) in &removed {
@@ -227,7 +229,7 @@ async fn set_aside(tx: &mut Tx, sweep: &Sweep<'_>) -> Result<u64, StoreError> {
     let Some(cutoff) = cutoff(now, sweep.after) else { return Ok(0) };
     let sweep = &Sweep { limit: 1, ..sweep.clone() };
     let first = match sweep.target {
-        Target::Trash => purge::due(tx, sweep, cutoff).await?.first().map(|entry| entry.contact),
+        Target::Trash => purge::first(tx, sweep, cutoff).await?,
         Target::Waiting(_) => pending::put_off_first(tx).await?,
         _ => rows::first(tx, sweep, cutoff).await?,
     };
@@ -265,16 +267,16 @@ pub(super) fn lock_clause(tx: &Tx, locked: Locked, table: &str) -> String {
     }
 }
 
-/// Is it this batch's turn, as a condition? Whoever failed is tried apart from the others. `$n` is the job, the one after
+/// Is it the turn of the rows of `table` whose `item` it is, as a condition? Whoever failed is tried apart from the others. `$n` is the job, the one after
 /// it the time before which the last try must lie.
-pub(super) fn failed_rows_condition(sweep: &Sweep<'_>, table: &str, id: &str, n: usize) -> String {
+fn failed_rows_condition(sweep: &Sweep<'_>, table: &str, item: &str, n: usize) -> String {
     let (not, before) = match sweep.failed_before {
         None => ("NOT ", String::new()),
         Some(_) => ("", format!(" AND f.failed_at < ${}", n + 1)),
     };
     format!(
         "{not}EXISTS (SELECT 1 FROM retention_failures f WHERE f.account_id = {table}.account_id AND f.job = ${n} \
-         AND f.item_id = {table}.{id}{before})"
+         AND f.item_id = {item}{before})"
     )
 }
 
@@ -289,11 +291,18 @@ async fn backlog(tx: &mut Tx, job: &str, target: Target, after: Duration) -> Res
         eligible = rows::of(target).eligible("t")
     );
     let Some(row) = tx.row(&sql, args![cutoff]).await? else { return Ok(none) };
-    let oldest = row.optional_time("oldest")?;
+    let (mut count, mut oldest) = (row.int("due")?, row.optional_time("oldest")?);
+    let mut held = rows::held(tx, target, cutoff).await?;
+    if target == Target::Trash {
+        let of_records = records::backlog(tx, cutoff).await?;
+        count += of_records.due;
+        held += of_records.held.unsigned_abs();
+        oldest = oldest.into_iter().chain(of_records.oldest).min();
+    }
     Ok(Backlog {
-        count: u64::try_from(row.int("due")?).unwrap_or_default(),
+        count: count.unsigned_abs(),
         failing: rows::failing(tx, job, target).await?,
-        held: rows::held(tx, target, cutoff).await?,
+        held,
         oldest_overdue: oldest.and_then(|oldest| (cutoff - oldest).to_std().ok()).unwrap_or_default(),
     })
 }

@@ -6,16 +6,18 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::json;
 
-use super::{BatchResult, ByAccount, Sweep, failed_rows_condition, lock_clause};
+use super::{BatchResult, ByAccount, Sweep, failed_rows_condition, failures, lock_clause};
 use crate::domain::effects::Transition;
 use crate::domain::suppression::PURGED;
 use crate::domain::time::{Time, format_time};
+use crate::store::access::audit::{self, Actor};
 use crate::store::db::batch::{BATCH, CONTACT, Lists};
 use crate::store::db::values::{Arg, Row, args};
 use crate::store::db::{Tx, locks};
 use crate::store::identity::{identifiers, suppressions};
 use crate::store::outbox::write_outbox;
 use crate::store::privacy::{redact, vacuum};
+use crate::store::records::{self, Due};
 use crate::store::trash::StatementResult;
 use crate::store::{Store, StoreError, trash};
 
@@ -43,7 +45,7 @@ pub async fn purge(
         by_account.entry(*account_id).or_default().push(*contact_id);
     }
     if entries.is_empty() {
-        return Ok((by_account, swept));
+        return Ok((by_account, purge_records(tx, sweep, now, cutoff).await?));
     }
     let ids = |Expired { contact: (account_id, contact_id), entry_id, .. }: &Expired| {
         [*account_id, *contact_id, *entry_id]
@@ -67,8 +69,64 @@ pub async fn purge(
     Ok((by_account, swept))
 }
 
+/// Once no contact is due: the records whose time has come.
+async fn purge_records(
+    tx: &mut Tx,
+    sweep: &Sweep<'_>,
+    now: Time,
+    cutoff: Time,
+) -> Result<BatchResult, StoreError> {
+    let mut swept = BatchResult::default();
+    let due = due_records(tx, sweep, cutoff, sweep.limit).await?;
+    let purged = records::purge(tx, due, now).await?;
+    let actor = Actor::Job(sweep.job.to_owned());
+    let mut items = ByAccount::new();
+    for (account_id, purged) in purged {
+        let ids: Vec<String> = purged.iter().map(|due| due.key.to_string()).collect();
+        audit::write_texts(tx, now, account_id, &actor, sweep.target.action(), &ids).await?;
+        for due in purged {
+            swept.deleted += 1;
+            items.entry(account_id).or_default().push(item(&due));
+            swept.counts.entry(due.key.object_type).or_default().deleted += 1;
+        }
+    }
+    if sweep.failed_before.is_some() {
+        failures::forget(tx, sweep.job, &items).await?;
+    }
+    if swept.deleted > 0 {
+        vacuum::mark_needed(tx, now).await?;
+    }
+    Ok(swept)
+}
+
+/// What a record is among the rows that could not be removed: there contacts are known by their ids, and no id is negative.
+fn item(due: &Due) -> i64 {
+    -due.entry_id
+}
+
+async fn due_records(
+    tx: &mut Tx,
+    sweep: &Sweep<'_>,
+    cutoff: Time,
+    limit: u32,
+) -> Result<Vec<Due>, StoreError> {
+    let turn = failed_rows_condition(sweep, "e", "-e.entry_id", 2);
+    let mut parameters = args![sweep.job].to_vec();
+    parameters.extend(sweep.failed_before.map(Arg::from));
+    records::due(tx, cutoff, &turn, &parameters, limit).await
+}
+
+/// What is to be purged next, as the rows that could not be removed have it.
+pub async fn first(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Option<(i64, i64)>, StoreError> {
+    if let Some(entry) = due(tx, sweep, cutoff).await?.first() {
+        return Ok(Some(entry.contact));
+    }
+    let due = due_records(tx, sweep, cutoff, 1).await?;
+    Ok(due.first().map(|due| (due.account_id, item(due))))
+}
+
 /// Who is to be purged next, locked.
-pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Expired>, StoreError> {
+async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Expired>, StoreError> {
     // The conditions stand on the contact's own row: PostgreSQL asks them again once it has the lock, and a
     // contact restored meanwhile no longer meets them.
     // The oldest are found first, by their index, and then locked: PostgreSQL takes the join for one of few rows and
@@ -83,7 +141,7 @@ pub async fn due(tx: &mut Tx, sweep: &Sweep<'_>, cutoff: Time) -> Result<Vec<Exp
          JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
                         AND c.trash_entry_id = e.entry_id AND c.deleted_at < $1 \
          ORDER BY e.account_id, e.contact_id{}",
-        failed_rows_condition(sweep, "e", "contact_id", 2),
+        failed_rows_condition(sweep, "e", "e.contact_id", 2),
         sweep.limit,
         lock_clause(tx, sweep.locked, "c")
     );

@@ -38,7 +38,7 @@ impl Rows {
             columns = self.columns("t"),
             table = self.table,
             eligible = self.eligible("t"),
-            turn = failed_rows_condition(sweep, "t", self.id(), 3),
+            turn = failed_rows_condition(sweep, "t", &format!("t.{}", self.id()), 3),
             time = self.time,
             lock = lock_clause(tx, sweep.locked, "t")
         )

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 31] = [
+const MIGRATIONS: [Migration; 32] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -170,6 +170,11 @@ const MIGRATIONS: [Migration; 31] = [
         name: "0031_records",
         postgres: include_str!("migrations/postgres/0031_records.sql"),
         sqlite: include_str!("migrations/sqlite/0031_records.sql"),
+    },
+    Migration {
+        name: "0032_record_trash",
+        postgres: include_str!("migrations/postgres/0032_record_trash.sql"),
+        sqlite: include_str!("migrations/sqlite/0032_record_trash.sql"),
     },
 ];
 

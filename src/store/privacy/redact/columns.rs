@@ -256,7 +256,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
 
 /// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
 /// own vocabulary. Dead letters are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 41] = [
+pub const NO_WORDS: [(&str, &[&str]); 42] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -298,6 +298,7 @@ pub const NO_WORDS: [(&str, &[&str]); 41] = [
     ("objects", &["object_type"]),
     ("object_types", &["object_type"]),
     ("outbox", &["type", "data"]),
+    ("record_trash_entries", &["object_type", "deleted_by", "closed_as"]),
     ("retention_failures", &["job"]),
     ("retention_runs", &["job", "run_by", "stopped_by", "counts"]),
     ("schema_migrations", &["name", "applied_at"]),

@@ -147,7 +147,7 @@ async fn missing(
                   AND v.from_type = a.from_type AND v.from_id = a.from_id \
                   AND v.to_type = a.to_type AND v.to_id = a.to_id)";
     let sql = format!(
-        "SELECT e.contact_id, e.object_type, e.object_id, c.contact_id AS trashed FROM ( \
+        "SELECT e.contact_id, e.object_type, e.object_id, coalesce(c.contact_id, o.object_id) AS trashed FROM ( \
            SELECT b.account_id, b.contact_id, a.to_type AS object_type, a.to_id AS object_id FROM {source} \
            JOIN associations a ON a.account_id = b.account_id AND a.from_type = 'contact' AND a.from_id = b.contact_id \
            WHERE {hidden} \
@@ -156,6 +156,8 @@ async fn missing(
            WHERE {hidden}) e \
          LEFT JOIN contacts c ON e.object_type = 'contact' AND c.account_id = e.account_id \
                              AND c.contact_id = e.object_id \
+         LEFT JOIN objects o ON o.account_id = e.account_id AND o.object_type = e.object_type \
+                            AND o.object_id = e.object_id AND o.deleted_at IS NOT NULL \
          ORDER BY e.contact_id, e.object_type, e.object_id"
     );
     let mut missing: HashMap<i64, Vec<Missing>> = HashMap::new();

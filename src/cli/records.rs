@@ -1,0 +1,92 @@
+//! `--record` of `delete` and `restore`: records that are no contacts.
+
+use std::collections::BTreeSet;
+
+use anyhow::anyhow;
+
+use super::{Context, Failure, output};
+use crate::domain::counted::{counted, verb};
+use crate::domain::object_type::RecordKey;
+use crate::operations::records::{DeletedRecords, RecordEntry, RestoredRecords};
+use crate::store::records::DeleteRequest;
+
+/// Reads a record as it is named on the command line.
+pub fn record(text: &str) -> Result<RecordKey, String> {
+    RecordKey::parse(text).ok_or_else(|| "must be a type and an id, such as deal:30 or 2-134:7".to_owned())
+}
+
+/// Each record once, in the order in which they were named.
+fn distinct(records: Vec<RecordKey>) -> Vec<RecordKey> {
+    let mut seen = BTreeSet::new();
+    records.into_iter().filter(|key| seen.insert(key.clone())).collect()
+}
+
+/// Puts records into the trash.
+pub async fn delete(
+    context: &Context,
+    account_id: i64,
+    user: String,
+    records: Vec<RecordKey>,
+    confirm: u64,
+) -> Result<(), Failure> {
+    let request = DeleteRequest { account_id, user, records: distinct(records), confirm };
+    let deleted = context.operations().await?.delete_records(&request).await?;
+    if context.json {
+        return output::document(&deleted);
+    }
+    let DeletedRecords { deletion_id, deleted, entries, .. } = deleted;
+    output::line(&match &entries[..] {
+        [RecordEntry { record, entry_id }] => {
+            format!("{record} is in the trash (entry {entry_id}), restorable for 90 days")
+        }
+        _ => format!(
+            "{} {} in the trash (deletion {deletion_id}), restorable for 90 days",
+            counted(deleted, "record"),
+            verb(deleted, "is", "are")
+        ),
+    })
+}
+
+/// Brings records back.
+pub async fn restore(
+    context: &Context,
+    account_id: i64,
+    user: &str,
+    records: Vec<RecordKey>,
+) -> Result<(), Failure> {
+    let report = context.operations().await?.restore_records(account_id, user, &distinct(records)).await?;
+    if context.json {
+        output::document(&report)?;
+    } else {
+        print_restored(&report)?;
+    }
+    let RestoredRecords { restored, refused } = report;
+    match &refused[..] {
+        [] => Ok(()),
+        [one] if restored.is_empty() => Err(anyhow!("{}", one.message).into()),
+        some => Err(anyhow!(
+            "{} of {} {} not restored; the answer says why and what to do",
+            some.len(),
+            counted((some.len() + restored.len()) as u64, "record"),
+            verb(some.len() as u64, "was", "were")
+        )
+        .into()),
+    }
+}
+
+fn print_restored(report: &RestoredRecords) -> Result<(), Failure> {
+    match &report.restored[..] {
+        [] => {}
+        [one] => output::line(&format!("{one} is back"))?,
+        some => output::line(&format!("{} are back", counted(some.len() as u64, "record")))?,
+    }
+    if report.refused.is_empty() || report.refused.len() + report.restored.len() == 1 {
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = report
+        .refused
+        .iter()
+        .map(|it| vec![it.record.clone(), it.reason.to_owned(), it.message.clone()])
+        .collect();
+    output::table(&["refused", "reason", "why, and what to do"], &rows, "")
+}

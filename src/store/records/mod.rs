@@ -1,0 +1,221 @@
+//! Records that are no contacts, in the trash and out of it: objects of any type, and activities. People delete and restore them, and
+//! the schedule purges them; no workflow does, and no erasure is about them. The second part of matrix.md (*Other records*) is the
+//! specification.
+//!
+//! What shows of a record follows from its own state: `crm_…` views leave out what is in the trash, and an association with it. So to
+//! delete one is to mark it, and to restore it is to take the mark away.
+
+mod delete;
+mod purge;
+mod restore;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+pub(super) use delete::{Arrival, put_into_trash};
+pub use delete::{DeleteRequest, DeletedRecords};
+pub(super) use purge::{Due, backlog, due, purge, purged};
+pub use restore::{RefusedRecord, RestoredRecords};
+pub use view::{RecordTrashRow, RecordView};
+
+use super::StoreError;
+use super::access::users::user_who_may;
+use super::db::Tx;
+use super::db::batch::{batch_row, batch_text};
+use super::db::values::{Row, args};
+use crate::domain::object_type::{CONTACT, RecordKey, id_of};
+use crate::domain::permission::Scope;
+use crate::domain::record::{Column, ColumnType};
+use crate::domain::time::Time;
+
+/// How many records a command takes at once.
+pub const MOST: usize = 1000;
+
+/// A record of a batch.
+const KEY: [Column; 2] = [("object_type", ColumnType::Text), ("record_id", ColumnType::Int)];
+
+/// Where records are rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Home {
+    Objects,
+    Activities,
+}
+
+impl Home {
+    const ALL: [Self; 2] = [Self::Objects, Self::Activities];
+
+    /// Table, and its columns for the type and the id.
+    fn columns(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Objects => ("objects", "object_type", "object_id"),
+            Self::Activities => ("activities", "type", "activity_id"),
+        }
+    }
+
+    /// The rows of the batch in `$1` of the account in `$2`, as `r`. A stub is no record any more.
+    fn rows(self, tx: &Tx) -> String {
+        let (table, object_type, id) = self.columns();
+        let no_stub = if self == Self::Activities { " AND NOT r.stub" } else { "" };
+        format!(
+            "{} JOIN {table} r ON r.account_id = $2 AND r.{object_type} = b.object_type AND r.{id} = b.record_id{no_stub}",
+            tx.dialect().batch(1, &KEY)
+        )
+    }
+}
+
+/// How a record that is there stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Live,
+    /// Deleted at that time.
+    InTrash(Time),
+}
+
+/// Locks records, in one order; how each stands. Those that are not there are missing from the answer.
+async fn lock(
+    tx: &mut Tx,
+    account_id: i64,
+    keys: &[RecordKey],
+) -> Result<BTreeMap<RecordKey, State>, StoreError> {
+    let mut found = BTreeMap::new();
+    for home in Home::ALL {
+        let sql = format!(
+            "SELECT b.object_type, b.record_id, r.deleted_at FROM {} ORDER BY b.object_type, b.record_id{}",
+            home.rows(tx),
+            tx.dialect().for_update("r")
+        );
+        for row in tx.rows(&sql, args![batch(keys), account_id]).await? {
+            let state = row.optional_time("deleted_at")?.map_or(State::Live, State::InTrash);
+            found.insert(key(&row)?, state);
+        }
+    }
+    Ok(found)
+}
+
+/// The properties of a record that is there, and since when it is in the trash.
+async fn read(
+    tx: &mut Tx,
+    account_id: i64,
+    key: &RecordKey,
+) -> Result<Option<(BTreeMap<String, String>, Option<Time>)>, StoreError> {
+    for home in Home::ALL {
+        let sql =
+            format!("SELECT CAST(r.properties AS text) AS properties, r.deleted_at FROM {}", home.rows(tx));
+        if let Some(row) = tx.row(&sql, args![batch(std::slice::from_ref(key)), account_id]).await? {
+            return Ok(Some((row.json("properties")?, row.optional_time("deleted_at")?)));
+        }
+    }
+    Ok(None)
+}
+
+/// Which of these objects are there.
+pub(super) async fn existing(
+    tx: &mut Tx,
+    account_id: i64,
+    keys: &[RecordKey],
+) -> Result<BTreeSet<RecordKey>, StoreError> {
+    let sql = format!("SELECT b.object_type, b.record_id FROM {}", Home::Objects.rows(tx));
+    tx.rows(&sql, args![batch(keys), account_id]).await?.iter().map(key).collect()
+}
+
+/// Sets the mark of the trash, or takes it away.
+async fn mark(
+    tx: &mut Tx,
+    account_id: i64,
+    keys: &[RecordKey],
+    deleted_at: Option<Time>,
+) -> Result<(), StoreError> {
+    for home in Home::ALL {
+        let (table, object_type, id) = home.columns();
+        let sql = format!(
+            "UPDATE {table} SET deleted_at = $3 WHERE account_id = $2 AND ({object_type}, {id}) IN \
+             (SELECT b.object_type, b.record_id FROM {})",
+            tx.dialect().batch(1, &KEY)
+        );
+        tx.execute(&sql, args![batch(keys), account_id, deleted_at]).await?;
+    }
+    Ok(())
+}
+
+fn batch(keys: &[RecordKey]) -> String {
+    let row = |key: &RecordKey| batch_row(json!({"object_type": key.object_type, "record_id": key.id}));
+    batch_text(keys.iter().map(row))
+}
+
+fn key(row: &Row) -> Result<RecordKey, StoreError> {
+    Ok(RecordKey { object_type: row.text("object_type")?, id: row.int("record_id")? })
+}
+
+/// Those of one type.
+fn ids_of<'a>(keys: impl IntoIterator<Item = &'a RecordKey>, object_type: &str) -> Vec<i64> {
+    keys.into_iter().filter(|key| key.object_type == object_type).map(|key| key.id).collect()
+}
+
+/// The user, by id or address, who may do this with records of all these types: with one record, or with many at once.
+async fn authorize(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    action: &str,
+    keys: &[RecordKey],
+) -> Result<i64, StoreError> {
+    let scope = if keys.len() == 1 { Scope::One } else { Scope::Many };
+    let types: BTreeSet<&str> = keys.iter().map(|key| key.object_type.as_str()).collect();
+    user_who_may(tx, account_id, user, action, scope, &types).await
+}
+
+/// Contacts have a trash of their own, and a command takes so many records.
+fn refuse_others(keys: &[RecordKey]) -> Result<(), StoreError> {
+    if keys.iter().any(|key| key.object_type == CONTACT) {
+        let sentence =
+            "contacts are named by --contact, and not together with other records; nothing was done";
+        return Err(StoreError::Refused(sentence.to_owned()));
+    }
+    if keys.len() > MOST {
+        let sentence =
+            format!("{} records were named, at most {MOST} go at once; nothing was done", keys.len());
+        return Err(StoreError::Refused(sentence));
+    }
+    Ok(())
+}
+
+/// What is told of a record.
+#[derive(Clone, Copy, Debug)]
+enum Told {
+    Deletion,
+    Restore,
+    Purge,
+}
+
+impl Told {
+    /// The event's type: companies, deals and tickets have their own, all others are told of as objects.
+    fn event(self, object_type: &str) -> &'static str {
+        match (object_type, self) {
+            ("company", Self::Deletion) => "company.deletion",
+            ("company", Self::Restore) => "company.restore",
+            ("company", Self::Purge) => "company.purge",
+            ("deal", Self::Deletion) => "deal.deletion",
+            ("deal", Self::Restore) => "deal.restore",
+            ("deal", Self::Purge) => "deal.purge",
+            ("ticket", Self::Deletion) => "ticket.deletion",
+            ("ticket", Self::Restore) => "ticket.restore",
+            ("ticket", Self::Purge) => "ticket.purge",
+            (_, Self::Deletion) => "object.deletion",
+            (_, Self::Restore) => "object.restore",
+            (_, Self::Purge) => "object.purge",
+        }
+    }
+}
+
+/// What an event about a record says beside its time: ids, no personal data.
+fn event_data(account_id: i64, key: &RecordKey, entry_id: i64) -> Value {
+    json!({"accountId": account_id.to_string(), "objectTypeId": id_of(&key.object_type),
+        "objectId": key.id.to_string(), "trashEntryId": entry_id.to_string()})
+}
+
+/// Who did it, as events and lists say it.
+fn by_user(user_id: i64) -> Value {
+    json!({"kind": "user", "userId": user_id.to_string()})
+}

@@ -1,0 +1,202 @@
+//! Purging records whose trash entry is past its time, by the purge column of matrix.md, *Other records*: the record goes with its
+//! properties, its associations and the links to it; an activity that was on nothing else, and a deleted activity itself, leave a
+//! stub for the reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{KEY, Told, batch, event_data, key, lock};
+use crate::domain::object_type::RecordKey;
+use crate::domain::time::{Time, format_time};
+use crate::store::StoreError;
+use crate::store::db::Tx;
+use crate::store::db::values::{Arg, args};
+use crate::store::outbox::write_outbox;
+
+/// An entry whose time has come.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Due {
+    pub account_id: i64,
+    pub entry_id: i64,
+    pub key: RecordKey,
+    deleted_at: Time,
+}
+
+/// What an activity on a purged record is, unless it is on something else or a task: a stub.
+const RELEASED: &str = "NOT stub AND type <> 'task' AND NOT EXISTS (SELECT 1 FROM activity_associations o \
+    WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id \
+    AND (o.object_type, o.object_id) NOT IN (SELECT b.object_type, b.record_id FROM {batch}))";
+
+/// Is the record of an entry `e` on a contact under a legal hold? What such a contact shares stays whole (rule 9 of the matrix).
+const HELD: &str = "EXISTS (SELECT 1 FROM legal_holds h WHERE h.account_id = e.account_id AND ( \
+    EXISTS (SELECT 1 FROM associations a WHERE a.account_id = e.account_id \
+      AND a.from_type = e.object_type AND a.from_id = e.record_id AND a.to_type = 'contact' AND a.to_id = h.contact_id) \
+    OR EXISTS (SELECT 1 FROM associations a WHERE a.account_id = e.account_id \
+      AND a.to_type = e.object_type AND a.to_id = e.record_id AND a.from_type = 'contact' AND a.from_id = h.contact_id) \
+    OR EXISTS (SELECT 1 FROM activities v JOIN activity_associations l \
+      ON l.account_id = v.account_id AND l.activity_id = v.activity_id \
+      WHERE v.account_id = e.account_id AND v.type = e.object_type AND v.activity_id = e.record_id \
+      AND l.object_type = 'contact' AND l.object_id = h.contact_id) \
+    OR e.object_type = 'ticket' AND EXISTS (SELECT 1 FROM conversation_tickets t JOIN conversations v \
+      ON v.account_id = t.account_id AND v.conversation_id = t.conversation_id \
+      WHERE t.account_id = e.account_id AND t.ticket_id = e.record_id AND v.contact_id = h.contact_id)))";
+
+/// Purges the records of these entries; those that a restore brought back meanwhile stay. What went, by account.
+pub(in crate::store) async fn purge(
+    tx: &mut Tx,
+    due: Vec<Due>,
+    now: Time,
+) -> Result<BTreeMap<i64, Vec<Due>>, StoreError> {
+    let mut gone = BTreeMap::new();
+    let mut by_account: BTreeMap<i64, Vec<Due>> = BTreeMap::new();
+    for entry in due {
+        by_account.entry(entry.account_id).or_default().push(entry);
+    }
+    for (account_id, mut due) in by_account {
+        let keys: Vec<RecordKey> = due.iter().map(|due| due.key.clone()).collect();
+        lock(tx, account_id, &keys).await?;
+        let open = open(tx, account_id, &keys).await?;
+        due.retain(|due| open.contains(&due.entry_id));
+        let keys: Vec<RecordKey> = due.iter().map(|due| due.key.clone()).collect();
+        remove(tx, account_id, &keys).await?;
+        close(tx, account_id, &keys, now).await?;
+        let message = |due: &Due| -> (i64, &'static str, Value) {
+            let mut data = event_data(account_id, &due.key, due.entry_id);
+            data["deletedAt"] = json!(format_time(due.deleted_at));
+            data["purgedAt"] = json!(format_time(now));
+            (account_id, Told::Purge.event(&due.key.object_type), data)
+        };
+        write_outbox(tx, now, due.iter().map(message).collect()).await?;
+        if !due.is_empty() {
+            gone.insert(account_id, due);
+        }
+    }
+    Ok(gone)
+}
+
+/// What waits for a purge.
+pub(in crate::store) struct RecordBacklog {
+    pub due: i64,
+    /// Due but for a legal hold.
+    pub held: i64,
+    pub oldest: Option<Time>,
+}
+
+/// How many records are due by this time.
+pub(in crate::store) async fn backlog(tx: &mut Tx, cutoff: Time) -> Result<RecordBacklog, StoreError> {
+    let sql = format!(
+        "SELECT count(CASE WHEN NOT t.is_held THEN 1 END) AS due, count(CASE WHEN t.is_held THEN 1 END) AS held, \
+         min(CASE WHEN NOT t.is_held THEN t.deleted_at END) AS oldest FROM (SELECT e.deleted_at, {HELD} AS is_held \
+         FROM record_trash_entries e WHERE e.closed_at IS NULL AND e.deleted_at < $1) t"
+    );
+    let row = tx.row(&sql, args![cutoff]).await?;
+    let row = row.ok_or_else(|| StoreError::Failed("a count gave no row".to_owned()))?;
+    Ok(RecordBacklog { due: row.int("due")?, held: row.int("held")?, oldest: row.optional_time("oldest")? })
+}
+
+/// Entries that are due by this time, the oldest first; `turn` is a condition on `e`, for which `parameters` begin at `$2`.
+pub(in crate::store) async fn due(
+    tx: &mut Tx,
+    cutoff: Time,
+    turn: &str,
+    parameters: &[Arg],
+    limit: u32,
+) -> Result<Vec<Due>, StoreError> {
+    let sql = format!(
+        "SELECT e.account_id, e.entry_id, e.object_type, e.record_id, e.deleted_at FROM record_trash_entries e \
+         WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND NOT {HELD} AND {turn} ORDER BY e.deleted_at, e.entry_id LIMIT {limit}"
+    );
+    let args: Vec<_> = std::iter::once(cutoff.into()).chain(parameters.iter().cloned()).collect();
+    let rows = tx.rows(&sql, &args).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Due {
+                account_id: row.int("account_id")?,
+                entry_id: row.int("entry_id")?,
+                key: key(row)?,
+                deleted_at: row.time("deleted_at")?,
+            })
+        })
+        .collect()
+}
+
+/// Which of these records were purged: they do not come back by an import.
+pub(in crate::store) async fn purged(
+    tx: &mut Tx,
+    account_id: i64,
+    keys: &[RecordKey],
+) -> Result<BTreeSet<RecordKey>, StoreError> {
+    let sql = format!(
+        "SELECT DISTINCT b.object_type, b.record_id FROM {} JOIN record_trash_entries e ON e.account_id = $2 \
+         AND e.object_type = b.object_type AND e.record_id = b.record_id WHERE e.closed_as = 'purged'",
+        tx.dialect().batch(1, &KEY)
+    );
+    let rows = tx.rows(&sql, args![batch(keys), account_id]).await?;
+    rows.iter().map(key).collect()
+}
+
+/// The open entries of records that are locked, and that no legal hold keeps.
+async fn open(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<BTreeSet<i64>, StoreError> {
+    let sql = format!(
+        "SELECT e.entry_id FROM {} JOIN record_trash_entries e ON e.account_id = $2 \
+         AND e.object_type = b.object_type AND e.record_id = b.record_id \
+         WHERE e.closed_at IS NULL AND NOT {HELD}",
+        tx.dialect().batch(1, &KEY)
+    );
+    let rows = tx.rows(&sql, args![batch(keys), account_id]).await?;
+    rows.iter().map(|row| row.int("entry_id")).collect()
+}
+
+async fn remove(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<(), StoreError> {
+    let source = tx.dialect().batch(1, &KEY);
+    let of_batch = |object_type: &str, id: &str| {
+        format!("({object_type}, {id}) IN (SELECT b.object_type, b.record_id FROM {source})")
+    };
+    let linked = of_batch("l.object_type", "l.object_id");
+    let on_a_record = format!(
+        "activity_id IN (SELECT l.activity_id FROM activity_associations l WHERE l.account_id = $2 AND {linked})"
+    );
+    let stub = "properties = '{}', stub = TRUE, deleted_at = NULL";
+    let released = RELEASED.replace("{batch}", &source);
+    for sql in [
+        // The records that are activities themselves, and those that were on nothing but these records.
+        format!("UPDATE activities SET {stub} WHERE account_id = $2 AND {}", of_batch("type", "activity_id")),
+        format!("UPDATE activities SET {stub} WHERE account_id = $2 AND {on_a_record} AND {released}"),
+        format!(
+            "DELETE FROM activity_associations WHERE account_id = $2 AND EXISTS (SELECT 1 FROM activities s \
+             WHERE s.account_id = activity_associations.account_id \
+             AND s.activity_id = activity_associations.activity_id AND s.stub \
+             AND ({} OR activity_associations.object_type || ':' || activity_associations.object_id IN \
+             (SELECT b.object_type || ':' || b.record_id FROM {source})))",
+            of_batch("s.type", "s.activity_id")
+        ),
+        format!(
+            "DELETE FROM activity_associations WHERE account_id = $2 AND {}",
+            of_batch("object_type", "object_id")
+        ),
+        format!("DELETE FROM associations WHERE account_id = $2 AND {}", of_batch("from_type", "from_id")),
+        format!("DELETE FROM associations WHERE account_id = $2 AND {}", of_batch("to_type", "to_id")),
+        format!(
+            "DELETE FROM manual_stages WHERE account_id = $2 AND company_id IN \
+             (SELECT b.record_id FROM {source} WHERE b.object_type = 'company')"
+        ),
+        format!(
+            "DELETE FROM conversation_tickets WHERE account_id = $2 AND ticket_id IN \
+             (SELECT b.record_id FROM {source} WHERE b.object_type = 'ticket')"
+        ),
+        format!("DELETE FROM objects WHERE account_id = $2 AND {}", of_batch("object_type", "object_id")),
+    ] {
+        tx.execute(&sql, args![batch(keys), account_id]).await?;
+    }
+    Ok(())
+}
+
+async fn close(tx: &mut Tx, account_id: i64, keys: &[RecordKey], now: Time) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE record_trash_entries SET closed_at = $3, closed_as = 'purged' WHERE account_id = $2 \
+         AND closed_at IS NULL AND (object_type, record_id) IN (SELECT b.object_type, b.record_id FROM {})",
+        tx.dialect().batch(1, &KEY)
+    );
+    tx.execute(&sql, args![batch(keys), account_id, now]).await.map(drop)
+}

@@ -1,0 +1,150 @@
+//! Records out of the trash.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{State, Told, authorize, batch, by_user, event_data, ids_of, key, lock, mark, refuse_others};
+use crate::domain::effects::Transition;
+use crate::domain::object_type::RecordKey;
+use crate::domain::restore::RESTORABLE;
+use crate::domain::time::{Time, format_time};
+use crate::store::access::audit::{self, Actor};
+use crate::store::contacts::lifecycle;
+use crate::store::db::Tx;
+use crate::store::db::values::args;
+use crate::store::outbox::write_outbox;
+use crate::store::{Store, StoreError, transaction};
+
+/// What came back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoredRecords {
+    pub restored: Vec<RecordKey>,
+    pub refused: Vec<RefusedRecord>,
+}
+
+/// A record that does not come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    pub key: RecordKey,
+    /// As programs know it: `expired`, `not_in_trash`, `purged`, `unknown`.
+    pub reason: &'static str,
+    /// As people read it: what, and what to do.
+    pub message: String,
+}
+
+impl Store {
+    /// Brings records back, as a user; each is restored or refused by itself.
+    ///
+    /// # Errors
+    ///
+    /// Refused as a whole: an unknown user, no permission, contacts, more than [`MOST`](super::MOST) records.
+    pub async fn restore_records(
+        &self,
+        account_id: i64,
+        user: &str,
+        records: &[RecordKey],
+    ) -> Result<RestoredRecords, StoreError> {
+        transaction!(self, tx => restore(tx, account_id, user, records))
+    }
+}
+
+async fn restore(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    records: &[RecordKey],
+) -> Result<RestoredRecords, StoreError> {
+    refuse_others(records)?;
+    let user_id = authorize(tx, account_id, user, "restore", records).await?;
+    let found = lock(tx, account_id, records).await?;
+    // Once they are locked: a purge that committed meanwhile has closed its entries.
+    let entries = entries(tx, account_id, records).await?;
+    let at = tx.now().await?;
+    let (mut back, mut refused) = (Vec::new(), Vec::new());
+    for key in records {
+        let standing = found.get(key).copied();
+        match (standing, entries.get(key)) {
+            (Some(State::InTrash(deleted_at)), Some(Entry { entry_id, is_purged: false }))
+                if deleted_at >= at - RESTORABLE =>
+            {
+                back.push((key.clone(), *entry_id));
+            }
+            (standing, entry) => {
+                refused.push(refusal(account_id, key, standing, entry.is_some_and(|entry| entry.is_purged)));
+            }
+        }
+    }
+    if !back.is_empty() {
+        let keys: Vec<RecordKey> = back.iter().map(|(key, _)| key.clone()).collect();
+        let deals: Vec<(i64, i64)> = ids_of(&keys, "deal").into_iter().map(|id| (account_id, id)).collect();
+        lifecycle::recompute_by_deals(tx, Transition::Restore, &deals).await?;
+        mark(tx, account_id, &keys, None).await?;
+        close(tx, account_id, &keys, at).await?;
+        let message = |(key, entry_id): &(RecordKey, i64)| -> (i64, &'static str, Value) {
+            let mut data = event_data(account_id, key, *entry_id);
+            data["restoredAt"] = json!(format_time(at));
+            data["restoredBy"] = by_user(user_id);
+            (account_id, Told::Restore.event(&key.object_type), data)
+        };
+        write_outbox(tx, at, back.iter().map(message).collect()).await?;
+        let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        audit::write_texts(tx, at, account_id, &Actor::User(user_id), "restore", &ids).await?;
+    }
+    Ok(RestoredRecords { restored: back.into_iter().map(|(key, _)| key).collect(), refused })
+}
+
+struct Entry {
+    entry_id: i64,
+    is_purged: bool,
+}
+
+/// The open entries of records, and those of purged ones.
+async fn entries(
+    tx: &mut Tx,
+    account_id: i64,
+    records: &[RecordKey],
+) -> Result<BTreeMap<RecordKey, Entry>, StoreError> {
+    let sql = format!(
+        "SELECT b.object_type, b.record_id, e.entry_id, e.closed_at IS NOT NULL AS is_purged \
+         FROM {} JOIN record_trash_entries e ON e.account_id = $2 AND e.object_type = b.object_type \
+         AND e.record_id = b.record_id WHERE e.closed_at IS NULL OR e.closed_as = 'purged' ORDER BY e.closed_at IS NULL",
+        tx.dialect().batch(1, &super::KEY)
+    );
+    let mut entries = BTreeMap::new();
+    for row in tx.rows(&sql, args![batch(records), account_id]).await? {
+        let entry = Entry { entry_id: row.int("entry_id")?, is_purged: row.bool("is_purged")? };
+        entries.insert(key(&row)?, entry);
+    }
+    Ok(entries)
+}
+
+async fn close(tx: &mut Tx, account_id: i64, records: &[RecordKey], at: Time) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE record_trash_entries SET closed_at = $3, closed_as = 'restored' WHERE account_id = $2 \
+         AND closed_at IS NULL AND (object_type, record_id) IN (SELECT b.object_type, b.record_id FROM {})",
+        tx.dialect().batch(1, &super::KEY)
+    );
+    tx.execute(&sql, args![batch(records), account_id, at]).await.map(drop)
+}
+
+/// Why a record that stands so does not come back.
+fn refusal(account_id: i64, key: &RecordKey, standing: Option<State>, is_purged: bool) -> RefusedRecord {
+    let (reason, message) = match standing {
+        Some(State::InTrash(deleted_at)) => (
+            "expired",
+            format!(
+                "{key} was deleted at {}, more than 90 days ago, and cannot be restored: the next purge deletes it for good",
+                format_time(deleted_at)
+            ),
+        ),
+        Some(State::Live) => {
+            ("not_in_trash", format!("{key} is not in the trash: there is nothing to restore"))
+        }
+        None if is_purged => {
+            ("purged", format!("{key} was purged 90 days after its deletion and cannot be restored"))
+        }
+        None => ("unknown", format!("account {account_id} has no {} {}", key.object_type, key.id)),
+    };
+    RefusedRecord { key: key.clone(), reason, message }
+}

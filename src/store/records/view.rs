@@ -1,0 +1,164 @@
+//! Records as commands show them: one of them, and the trash.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{KEY, batch, by_user, purged, read};
+use crate::domain::object_type::RecordKey;
+use crate::domain::restore::RESTORABLE;
+use crate::domain::time::format_time;
+use crate::store::db::Tx;
+use crate::store::db::query::WhereClause;
+use crate::store::db::values::{Arg, Row, args};
+use crate::store::{Store, StoreError, read_transaction};
+
+/// A record as the CRM shows it now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordView {
+    pub account_id: String,
+    pub object_type: String,
+    pub id: String,
+    /// `live`, `in_trash`, `purged` or `unknown`.
+    pub state: &'static str,
+    pub properties: Option<BTreeMap<String, String>>,
+    pub trash: Option<Value>,
+    /// Ids or keys by category; all are empty unless the record is live.
+    pub visible: BTreeMap<&'static str, Vec<String>>,
+}
+
+/// A record in the trash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecordTrashRow {
+    pub entry_id: String,
+    pub object_type: String,
+    pub record_id: String,
+    pub deleted_at: String,
+    /// From when on a purge may take it.
+    pub purge_at: String,
+    pub deleted_by: Value,
+}
+
+impl Store {
+    /// One record.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn record(&self, account_id: i64, key: &RecordKey) -> Result<RecordView, StoreError> {
+        read_transaction!(self, tx => record(tx, account_id, key))
+    }
+
+    /// Records of one type in the trash, newest first.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn record_trash(
+        &self,
+        account_id: i64,
+        object_type: &str,
+        limit: i64,
+    ) -> Result<Vec<RecordTrashRow>, StoreError> {
+        read_transaction!(self, tx => trash(tx, account_id, object_type, None, limit))
+    }
+}
+
+async fn record(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<RecordView, StoreError> {
+    let found = read(tx, account_id, key).await?;
+    let (state, properties, trash) = match found {
+        Some((properties, None)) => ("live", Some(properties), None),
+        Some((properties, Some(_))) => {
+            let rows = trash(tx, account_id, &key.object_type, Some(key.id), 1).await?;
+            let entry = rows.first().map(|row| {
+                json!({"entryId": row.entry_id, "deletedAt": row.deleted_at, "purgeAt": row.purge_at,
+                    "deletedBy": row.deleted_by})
+            });
+            ("in_trash", Some(properties), entry)
+        }
+        None if purged(tx, account_id, std::slice::from_ref(key)).await?.is_empty() => {
+            ("unknown", None, None)
+        }
+        None => ("purged", None, None),
+    };
+    let visible = visible(tx, account_id, key, state == "live").await?;
+    let (account_id, id) = (account_id.to_string(), key.id.to_string());
+    Ok(RecordView { account_id, object_type: key.object_type.clone(), id, state, properties, trash, visible })
+}
+
+/// What each category shows of the record in the batch, as `member`.
+const VISIBLE: [(&str, &str); 3] = [
+    (
+        "associations",
+        "SELECT a.to_type || ':' || a.to_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END AS member \
+         FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.from_type = b.object_type AND a.from_id = b.record_id \
+         UNION SELECT a.from_type || ':' || a.from_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END \
+         FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.to_type = b.object_type AND a.to_id = b.record_id \
+         UNION SELECT l.object_type || ':' || l.object_id FROM {b} JOIN crm_activity_associations l \
+         ON l.account_id = $2 AND l.type = b.object_type AND l.activity_id = b.record_id",
+    ),
+    (
+        "activities",
+        "SELECT CAST(l.activity_id AS text) AS member FROM {b} JOIN crm_activity_associations l \
+         ON l.account_id = $2 AND l.object_type = b.object_type AND l.object_id = b.record_id",
+    ),
+    (
+        "conversations",
+        "SELECT CAST(t.conversation_id AS text) AS member FROM {b} JOIN conversation_tickets t \
+         ON t.account_id = $2 AND b.object_type = 'ticket' AND t.ticket_id = b.record_id",
+    ),
+];
+
+async fn visible(
+    tx: &mut Tx,
+    account_id: i64,
+    key: &RecordKey,
+    is_live: bool,
+) -> Result<BTreeMap<&'static str, Vec<String>>, StoreError> {
+    // Segments have contacts alone, and quotes are on contacts.
+    let mut visible = BTreeMap::from([("segments", Vec::new()), ("quotes", Vec::new())]);
+    for (category, sql) in VISIBLE {
+        let mut members = Vec::new();
+        if is_live {
+            let sql = format!("{} ORDER BY member", sql.replace("{b}", &tx.dialect().batch(1, &KEY)));
+            for row in tx.rows(&sql, args![batch(std::slice::from_ref(key)), account_id]).await? {
+                members.push(row.text("member")?);
+            }
+        }
+        visible.insert(category, members);
+    }
+    Ok(visible)
+}
+
+async fn trash(
+    tx: &mut Tx,
+    account_id: i64,
+    object_type: &str,
+    record_id: Option<i64>,
+    limit: i64,
+) -> Result<Vec<RecordTrashRow>, StoreError> {
+    let mut conditions = WhereClause::default();
+    conditions.equal("account_id", Some(account_id.into()));
+    conditions.equal("object_type", Some(object_type.into()));
+    conditions.equal("record_id", record_id.map(Arg::from));
+    conditions.also("closed_at IS NULL");
+    let columns = "entry_id, object_type, record_id, deleted_at, deleted_by, user_id";
+    let order = "ORDER BY deleted_at DESC, entry_id DESC";
+    let rows = conditions.select(tx, columns, "record_trash_entries", order, limit).await?;
+    rows.iter().map(trash_row).collect()
+}
+
+fn trash_row(row: &Row) -> Result<RecordTrashRow, StoreError> {
+    let deleted_at = row.time("deleted_at")?;
+    Ok(RecordTrashRow {
+        entry_id: row.int("entry_id")?.to_string(),
+        object_type: row.text("object_type")?,
+        record_id: row.int("record_id")?.to_string(),
+        deleted_at: format_time(deleted_at),
+        purge_at: format_time(deleted_at + RESTORABLE),
+        deleted_by: row.optional_int("user_id")?.map_or_else(|| json!({"kind": "import"}), by_user),
+    })
+}

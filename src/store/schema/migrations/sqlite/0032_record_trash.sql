@@ -1,0 +1,111 @@
+-- Records that are no contacts go to the trash too: an object or an activity is live while it has no deleted_at.
+
+ALTER TABLE objects ADD COLUMN deleted_at TEXT;
+ALTER TABLE activities ADD COLUMN deleted_at TEXT;
+
+-- Entries of their own: those of contacts are known by the contact alone. A closed one stays, with ids and times: a purged record
+-- never comes back by an import.
+CREATE TABLE record_trash_entries (
+  account_id  INTEGER NOT NULL REFERENCES accounts DEFERRABLE INITIALLY DEFERRED,
+  entry_id    INTEGER PRIMARY KEY AUTOINCREMENT,
+  object_type TEXT NOT NULL,
+  record_id   INTEGER NOT NULL,
+  deleted_at  TEXT NOT NULL,
+  deleted_by  TEXT NOT NULL CHECK (deleted_by IN ('user', 'import')),
+  user_id     INTEGER,
+  deletion_id INTEGER,
+  closed_at   TEXT,
+  closed_as   TEXT,
+  UNIQUE (account_id, entry_id)
+);
+CREATE UNIQUE INDEX record_trash_entries_open ON record_trash_entries (account_id, object_type, record_id)
+  WHERE closed_at IS NULL;
+CREATE INDEX record_trash_entries_due ON record_trash_entries (deleted_at) WHERE closed_at IS NULL;
+CREATE INDEX record_trash_entries_purged ON record_trash_entries (account_id, object_type, record_id)
+  WHERE closed_as = 'purged';
+
+CREATE VIEW crm_objects AS
+SELECT account_id, object_type, object_id, properties, history, created_at, updated_at
+FROM objects
+WHERE deleted_at IS NULL;
+
+-- An association shows if and only if both its ends live.
+DROP VIEW crm_associations;
+CREATE VIEW crm_associations AS
+SELECT a.account_id, a.from_type, a.from_id, a.to_type, a.to_id, a.label, a.association_type_id
+FROM associations a
+WHERE CASE a.from_type
+        WHEN 'contact' THEN EXISTS (SELECT 1 FROM crm_contacts c
+                                    WHERE c.account_id = a.account_id AND c.contact_id = a.from_id)
+        ELSE EXISTS (SELECT 1 FROM crm_objects o
+                     WHERE o.account_id = a.account_id AND o.object_type = a.from_type AND o.object_id = a.from_id)
+      END
+  AND CASE a.to_type
+        WHEN 'contact' THEN EXISTS (SELECT 1 FROM crm_contacts c
+                                    WHERE c.account_id = a.account_id AND c.contact_id = a.to_id)
+        ELSE EXISTS (SELECT 1 FROM crm_objects o
+                     WHERE o.account_id = a.account_id AND o.object_type = a.to_type AND o.object_id = a.to_id)
+      END;
+
+DROP VIEW crm_activity_associations;
+CREATE VIEW crm_activity_associations AS
+SELECT l.account_id, l.activity_id, a.type, l.object_type, l.object_id
+FROM activity_associations l
+JOIN activities a ON a.account_id = l.account_id AND a.activity_id = l.activity_id
+WHERE NOT a.stub AND a.deleted_at IS NULL
+  AND CASE l.object_type
+        WHEN 'contact' THEN EXISTS (SELECT 1 FROM crm_contacts c
+                                    WHERE c.account_id = l.account_id AND c.contact_id = l.object_id)
+        ELSE EXISTS (SELECT 1 FROM crm_objects o
+                     WHERE o.account_id = l.account_id AND o.object_type = l.object_type
+                       AND o.object_id = l.object_id)
+      END;
+
+-- Reports count an activity in the trash too.
+DROP VIEW crm_activities;
+CREATE VIEW crm_activities AS
+SELECT a.account_id, a.activity_id, a.type, a.occurred_at, a.stub,
+       CAST((SELECT min(l.object_id)
+             FROM activity_associations l
+             JOIN crm_contacts c ON c.account_id = l.account_id AND c.contact_id = l.object_id
+             WHERE l.account_id = a.account_id AND l.activity_id = a.activity_id
+               AND l.object_type = 'contact') AS text) AS contact,
+       a.deleted_at IS NOT NULL AS in_trash
+FROM activities a;
+
+DROP VIEW crm_page_calls;
+CREATE VIEW crm_page_calls AS
+SELECT a.account_id, a.activity_id AS id, a.contact
+FROM crm_activities a
+WHERE a.type = 'call' AND NOT a.stub AND NOT a.in_trash;
+
+DROP VIEW crm_page_tasks;
+CREATE VIEW crm_page_tasks AS
+SELECT a.account_id, a.activity_id AS id, a.contact
+FROM crm_activities a
+WHERE a.type = 'task' AND NOT a.stub AND NOT a.in_trash;
+
+DROP VIEW crm_page_tickets;
+CREATE VIEW crm_page_tickets AS
+SELECT o.account_id, o.object_id AS id, o.properties ->> 'subject' AS subject,
+       CAST((SELECT min(e.contact_id)
+             FROM (SELECT a.from_id AS contact_id FROM associations a
+                   WHERE a.account_id = o.account_id AND a.to_type = 'ticket' AND a.to_id = o.object_id
+                     AND a.from_type = 'contact'
+                     AND EXISTS (SELECT 1 FROM crm_contacts c
+                                 WHERE c.account_id = a.account_id AND c.contact_id = a.from_id)
+                   UNION ALL
+                   SELECT a.to_id FROM associations a
+                   WHERE a.account_id = o.account_id AND a.from_type = 'ticket' AND a.from_id = o.object_id
+                     AND a.to_type = 'contact'
+                     AND EXISTS (SELECT 1 FROM crm_contacts c
+                                 WHERE c.account_id = a.account_id AND c.contact_id = a.to_id)) e) AS text) AS contact
+FROM objects o
+WHERE o.object_type = 'ticket' AND o.deleted_at IS NULL;
+
+DROP VIEW crm_page_company;
+CREATE VIEW crm_page_company AS
+SELECT account_id, object_id AS id, properties ->> 'name' AS name,
+       properties ->> 'lifecyclestage' AS lifecycle_stage
+FROM objects
+WHERE object_type = 'company' AND deleted_at IS NULL;

@@ -1,0 +1,386 @@
+//! Companies, deals, tickets, objects and activities in the trash and out of it (matrix.md, *Other records*): what is hidden, what comes
+//! back, what a purge leaves.
+
+use serde_json::{Value, json};
+
+use crate::support::records::{
+    ADMIN, all_of, contact, days_ago, entitled_account, event, segment, user, workflow,
+};
+use crate::support::{Database, Reaper, on_both};
+
+const AT: &str = "2026-01-03T10:00:00Z";
+/// What a delete and a restore leave behind: who did what, and what is told of it.
+const TRACKS: [&str; 4] = ["audit", "deletions", "outbox", "record_trash_entries"];
+
+fn object(kind: &str, id: i64, properties: &Value) -> Value {
+    json!({"kind": kind, "accountId": "1", "id": id.to_string(), "properties": properties})
+}
+
+fn end(object_type: &str, id: i64) -> Value {
+    json!({"type": object_type, "id": id.to_string()})
+}
+
+fn association(from: (&str, i64), to: (&str, i64)) -> Value {
+    json!({"kind": "association", "accountId": "1", "from": end(from.0, from.1), "to": end(to.0, to.1)})
+}
+
+fn activity(id: i64, object_type: &str, ends: &[Value]) -> Value {
+    json!({"kind": "activity", "accountId": "1", "id": id.to_string(), "type": object_type, "timestamp": AT,
+        "properties": {"body": "Something"}, "associations": ends})
+}
+
+fn car(id: i64) -> Value {
+    let mut car = object("object", id, &json!({"plate": "GD 1"}));
+    car["objectTypeId"] = json!("2-134");
+    car
+}
+
+/// Contact 1 with a company, a deal, a ticket and a car, and activities on them. The company's stage is that of its open deal.
+fn world() -> Vec<Value> {
+    let mut records = entitled_account(1);
+    records.extend([
+        user(1, 5, &["delete:deal"]),
+        user(1, 6, &["bulk_delete"]),
+        contact(1, 1, json!({"lifecyclestage": "lead"})),
+        segment(1, 4, &[1]),
+        object("company", 10, &json!({"name": "Works", "lifecyclestage": "opportunity"})),
+        object("deal", 30, &json!({"dealname": "Engine", "dealstage": "open"})),
+        object("ticket", 31, &json!({"subject": "It halts"})),
+        car(7),
+        association(("contact", 1), ("company", 10)),
+        association(("contact", 1), ("deal", 30)),
+        association(("deal", 30), ("company", 10)),
+        association(("ticket", 31), ("contact", 1)),
+        association(("contact", 1), ("2-134", 7)),
+        json!({"kind": "conversation", "accountId": "1", "id": "40", "channel": "chat", "contactId": "1",
+            "ticketIds": ["31"], "messages": []}),
+        activity(50, "note", &[end("deal", 30)]),
+        activity(51, "note", &[end("deal", 30), end("contact", 1)]),
+        activity(52, "task", &[end("deal", 30)]),
+        activity(53, "call", &[end("contact", 1), end("company", 10)]),
+        activity(54, "communication", &[end("2-134", 7)]),
+    ]);
+    records
+}
+
+/// Every record of [`world`] that can be deleted by `--record`.
+const RECORDS: [&str; 9] = [
+    "company:10",
+    "deal:30",
+    "ticket:31",
+    "2-134:7",
+    "note:50",
+    "note:51",
+    "task:52",
+    "call:53",
+    "communication:54",
+];
+
+async fn delete(reaper: &Reaper, user: i64, records: &[&str], confirm: usize) -> crate::support::Output {
+    let (user, confirm) = (user.to_string(), confirm.to_string());
+    let args = ["--json", "delete", "--account", "1", "--as", &user, "--confirm", &confirm, "--record"];
+    reaper.run(&[&args[..], records].concat()).await
+}
+
+async fn deleted(reaper: &Reaper, records: &[&str]) -> Value {
+    let output = delete(reaper, ADMIN, records, records.len()).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    serde_json::from_str(&output.stdout).unwrap()
+}
+
+async fn restored(reaper: &Reaper, records: &[&str]) {
+    let user = ADMIN.to_string();
+    let args = ["restore", "--account", "1", "--as", &user, "--record"];
+    let report = reaper.json(&[&args[..], records].concat()).await;
+    assert_eq!(report, json!({"restored": records, "refused": []}));
+}
+
+async fn inspect(reaper: &Reaper, record: &str) -> Value {
+    reaper.json(&["inspect", "record", record, "--account", "1"]).await
+}
+
+/// The ids of the rows of a page.
+async fn page(reaper: &Reaper, page: &[&str]) -> Vec<String> {
+    let args = [&["inspect", "page"], page, &["--account", "1"]].concat();
+    let rows = reaper.json(&args).await["rows"].clone();
+    rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn company_stage(db: &Database) -> Vec<Vec<String>> {
+    db.rows(
+        "SELECT coalesce(properties ->> 'lifecyclestage', 'none') FROM objects WHERE object_type = 'company'",
+    )
+    .await
+}
+
+on_both!(record_of_every_type_comes_back_as_it_was, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    let before = db.dump(&TRACKS).await;
+    for record in RECORDS {
+        let shown = inspect(&reaper, record).await;
+        assert_eq!(shown["state"], "live", "{record}");
+        let answer = deleted(&reaper, &[record]).await;
+        assert_eq!((&answer["deleted"], &answer["entries"][0]["record"]), (&json!(1), &json!(record)));
+        let hidden = inspect(&reaper, record).await;
+        assert_eq!(
+            (&hidden["state"], &hidden["properties"]),
+            (&json!("in_trash"), &shown["properties"]),
+            "{record}"
+        );
+        assert_eq!(hidden["trash"]["entryId"], answer["entries"][0]["entryId"], "{record}");
+        assert_eq!(hidden["trash"]["deletedBy"], json!({"kind": "user", "userId": "1"}), "{record}");
+        let members = hidden["visible"].as_object().unwrap();
+        assert!(members.len() == 5 && members.values().all(|ids| ids == &json!([])), "{record}: {hidden}");
+        let contact = reaper.contact(1, 1).await["visible"].to_string();
+        let (object_type, id) = record.split_once(':').unwrap();
+        let is_activity = ["note", "task", "call", "communication"].contains(&object_type);
+        let key = if is_activity { format!("activity:{id}") } else { (*record).to_owned() };
+        assert!(!contact.contains(&format!("\"{key}\"")), "{record}: {contact}");
+        restored(&reaper, &[record]).await;
+        assert_eq!(inspect(&reaper, record).await, shown, "{record}");
+        db.assert_unchanged_since(&before).await;
+    }
+    let rows = db.rows("SELECT closed_as FROM record_trash_entries").await;
+    assert_eq!(rows, vec![["restored"]; RECORDS.len()]);
+});
+
+on_both!(deleted_deal_leaves_its_activities_to_others_and_its_company_another_stage, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    assert_eq!(page(&reaper, &["timeline", "--object", "deal:30"]).await, ["52", "51", "50"]);
+    deleted(&reaper, &["deal:30"]).await;
+    assert_eq!(page(&reaper, &["timeline", "--object", "deal:30"]).await, Vec::<String>::new());
+    assert_eq!(page(&reaper, &["timeline", "--object", "contact:1"]).await, ["53", "51"]);
+    assert_eq!(page(&reaper, &["tasks"]).await, ["52"], "a task stays on its page");
+    assert_eq!(company_stage(&db).await, [["lead"]], "what its contact has");
+    let company = inspect(&reaper, "company:10").await;
+    assert_eq!(company["visible"]["associations"], json!(["contact:1"]));
+    restored(&reaper, &["deal:30"]).await;
+    assert_eq!(company_stage(&db).await, [["opportunity"]]);
+    let company = inspect(&reaper, "company:10").await;
+    assert_eq!(company["visible"]["associations"], json!(["contact:1", "deal:30"]));
+});
+
+on_both!(deleted_activity_is_on_no_page_and_is_still_counted, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    let counted = page(&reaper, &["engagement-report"]).await;
+    deleted(&reaper, &["call:53", "task:52", "note:51"]).await;
+    assert_eq!(page(&reaper, &["calls"]).await, Vec::<String>::new());
+    assert_eq!(page(&reaper, &["tasks"]).await, Vec::<String>::new());
+    for record in ["contact:1", "company:10"] {
+        assert_eq!(page(&reaper, &["timeline", "--object", record]).await, Vec::<String>::new(), "{record}");
+    }
+    assert_eq!(page(&reaper, &["timeline", "--object", "deal:30"]).await, ["50"]);
+    assert_eq!(page(&reaper, &["engagement-report"]).await, counted);
+    // A ticket is off its page, and its conversation stays in the inbox.
+    deleted(&reaper, &["ticket:31"]).await;
+    assert_eq!(page(&reaper, &["tickets"]).await, Vec::<String>::new());
+    assert_eq!(page(&reaper, &["inbox"]).await, ["40"]);
+});
+
+on_both!(mixed_deletions_are_restored_in_any_order, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    let tracks = [&TRACKS[..], &["trash_entries"]].concat();
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    // A contact leaves its static segment, and is not what it was in one column: the last restore.
+    reaper.delete(1, 1).await;
+    reaper.restore(1, 1).await;
+    let ignored = [&tracks[..], &["contacts", "contact_counts"]].concat();
+    let before = db.dump(&ignored).await;
+    let shown = inspect(&reaper, "company:10").await;
+    for (index, order) in orders.iter().enumerate() {
+        let back = orders[(index + 2) % orders.len()];
+        for (steps, deletes) in [(order, true), (&back, false)] {
+            for step in steps {
+                match (step, deletes) {
+                    (0, true) => reaper.delete(1, 1).await,
+                    (0, false) => reaper.restore(1, 1).await,
+                    (1, true) => drop(deleted(&reaper, &["company:10"]).await),
+                    (1, false) => restored(&reaper, &["company:10"]).await,
+                    (_, true) => drop(deleted(&reaper, &["deal:30"]).await),
+                    (_, false) => restored(&reaper, &["deal:30"]).await,
+                }
+            }
+        }
+        db.assert_unchanged_since(&before).await;
+        assert_eq!(inspect(&reaper, "company:10").await, shown, "deleted {order:?}, restored {back:?}");
+    }
+});
+
+on_both!(permission_confirmation_and_state_guard_a_delete_of_records, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&[&world()[..], &[object("deal", 32, &json!({}))]].concat()).await;
+    let before = db.dump(&[]).await;
+    for (user, records, confirm, said) in [
+        (
+            5,
+            &["ticket:31"][..],
+            1,
+            "user 5 may not delete a ticket: that takes the permission Delete (delete)",
+        ),
+        (5, &["deal:30", "deal:32"], 2, "that takes the permission Bulk delete (bulk_delete)"),
+        (6, &["deal:30"], 1, "user 6 may not delete a deal"),
+        (9, &["deal:30"], 1, "no such user"),
+        (1, &["deal:30"], 2, "the confirmation says 2 where 1 record would be deleted; nothing was deleted"),
+        (1, &["deal:30", "deals:30"], 2, "the confirmation says 2 where 1 record would be deleted"),
+        (1, &["deal:30", "deal:99"], 2, "account 1 has no deal 99; nothing was deleted"),
+        (1, &["note:53"], 1, "account 1 has no note 53"),
+        (1, &["contact:1"], 1, "contacts are named by --contact"),
+        (1, &["deal:30", "contact:1"], 2, "contacts are named by --contact"),
+    ] {
+        let output = delete(&reaper, user, records, confirm).await;
+        assert_eq!(output.code, 1, "{records:?}");
+        assert!(output.stderr.contains(said), "{records:?}: {}", output.stderr);
+    }
+    assert_eq!(delete(&reaper, 1, &["deal"], 1).await.code, 2);
+    db.assert_unchanged_since(&before).await;
+
+    assert_eq!(delete(&reaper, 5, &["deal:30"], 1).await.code, 0);
+    let again = delete(&reaper, 5, &["deal:30"], 1).await;
+    assert!(
+        again.stderr.contains("deal:30 is in the trash already; nothing was deleted"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(delete(&reaper, 6, &["ticket:31", "deal:32"], 2).await.code, 0);
+    let refused = reaper.refused(&["restore", "--account", "1", "--as", "5", "--record", "ticket:31"]).await;
+    assert!(refused.contains("user 5 may not restore a ticket"), "{refused}");
+    assert_eq!(inspect(&reaper, "ticket:31").await["state"], "in_trash");
+
+    let audit = reaper.json(&["audit", "list", "--account", "1", "--limit", "1"]).await;
+    assert_eq!(audit[0]["ids"], json!(["ticket:31", "deal:32"]));
+    assert_eq!((&audit[0]["action"], &audit[0]["actor"]), (&json!("trash"), &json!("user:6")));
+    let listed = reaper.json(&["trash", "list", "--account", "1", "--object", "deals"]).await;
+    let ids: Vec<&Value> = listed.as_array().unwrap().iter().map(|row| &row["recordId"]).collect();
+    assert_eq!(ids, [&json!("32"), &json!("30")]);
+    assert_eq!(
+        reaper.json(&["trash", "list", "--account", "1"]).await,
+        json!([]),
+        "contacts have a list of their own"
+    );
+});
+
+on_both!(restore_of_records_refuses_each_by_itself, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut old = object("deal", 33, &json!({}));
+    (old["archived"], old["archivedAt"]) = (json!(true), json!(days_ago(91)));
+    reaper.import(&[&world()[..], &[old]].concat()).await;
+    deleted(&reaper, &["deal:30"]).await;
+    let user = ADMIN.to_string();
+    let args = ["--json", "restore", "--account", "1", "--as", &user, "--record"];
+    let output = reaper.run(&[&args[..], &["ticket:31", "deal:30", "deal:33", "deal:99"]].concat()).await;
+    assert_eq!(output.code, 1);
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(report["restored"], json!(["deal:30"]));
+    let refused: Vec<[&Value; 2]> =
+        report["refused"].as_array().unwrap().iter().map(|it| [&it["record"], &it["reason"]]).collect();
+    let expected = [("ticket:31", "not_in_trash"), ("deal:33", "expired"), ("deal:99", "unknown")];
+    assert_eq!(
+        refused,
+        expected.map(|(record, reason)| [json!(record), json!(reason)]).each_ref().map(|it| [&it[0], &it[1]])
+    );
+});
+
+on_both!(purge_of_records_deletes_what_the_matrix_says, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    deleted(&reaper, &["deal:30", "company:10", "ticket:31", "2-134:7", "call:53"]).await;
+    let purge = ["retention", "run", "--job", "purge_trash"];
+    assert_eq!(reaper.json(&purge).await["jobs"][0]["deleted"], 0, "none is 90 days old");
+    db.execute(db.in_its_words(
+        "UPDATE record_trash_entries SET deleted_at = deleted_at - interval '91 days'",
+        "UPDATE record_trash_entries SET deleted_at = strftime('%Y-%m-%dT%H:%M:%f000Z', deleted_at, '-91 days')",
+    ))
+    .await;
+    // What a contact under a legal hold shares stays whole.
+    let hold = ["--account", "1", "--contact", "1"];
+    reaper.json(&[&["legal-hold", "set", "--reason", "case 7"], &hold[..]].concat()).await;
+    let dry = reaper.json(&[&purge[..], &["--dry-run"]].concat()).await;
+    assert_eq!([&dry["jobs"][0]["remaining"], &dry["jobs"][0]["held"]], [&json!(0), &json!(5)]);
+    assert_eq!(reaper.json(&purge).await["jobs"][0]["deleted"], 0);
+    reaper.json(&[&["legal-hold", "lift"], &hold[..]].concat()).await;
+    assert_eq!(reaper.json(&purge).await["jobs"][0]["deleted"], 5);
+
+    assert_eq!(db.count("objects", "TRUE").await, 0);
+    assert_eq!(db.count("associations", "TRUE").await, 0);
+    assert_eq!(db.count("conversation_tickets", "TRUE").await, 0);
+    assert_eq!(db.count("conversations", "contact_id = 1").await, 1, "it stays in the inbox");
+    // A note that was on the deal alone is a stub, one that is the contact's too stays, a task stays in any case.
+    let stubs = "SELECT CAST(activity_id AS text), CAST(properties AS text) FROM activities WHERE stub ORDER BY activity_id";
+    assert_eq!(db.rows(stubs).await, [["50", "{}"], ["53", "{}"], ["54", "{}"]]);
+    let links = "SELECT CAST(activity_id AS text), object_type FROM activity_associations";
+    assert_eq!(db.rows(links).await, [["51", "contact"]]);
+    assert_eq!(page(&reaper, &["tasks"]).await, ["52"]);
+    assert_eq!(page(&reaper, &["timeline", "--object", "contact:1"]).await, ["51"]);
+    assert_eq!(page(&reaper, &["engagement-report"]).await.len(), 5, "reports count on");
+    let audit = reaper.json(&["audit", "list", "--account", "1", "--limit", "1"]).await;
+    assert_eq!((&audit[0]["action"], &audit[0]["count"]), (&json!("purge"), &json!(5)));
+
+    for record in ["deal:30", "company:10"] {
+        assert_eq!(inspect(&reaper, record).await["state"], "purged");
+        let said = reaper.refused(&["restore", "--account", "1", "--as", "1", "--record", record]).await;
+        assert!(said.contains("was purged"), "{said}");
+    }
+    let again = [object("deal", 30, &json!({})), car(7), object("deal", 34, &json!({}))];
+    let output =
+        reaper.run_with_input(&["--json", "import", "-"], &crate::support::records::lines(&again)).await;
+    let summary: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!([&summary["imported"], &summary["skipped"]], [&json!(1), &json!(2)]);
+    assert_eq!(db.rows("SELECT CAST(object_id AS text) FROM objects").await, [["34"]]);
+    // The contact is as it was.
+    assert_eq!(reaper.state(1, 1).await, "live");
+});
+
+on_both!(archived_object_arrives_in_the_trash, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let archived = |id: i64, at: &str| {
+        let mut deal = object("deal", id, &json!({"dealstage": "open"}));
+        (deal["archived"], deal["archivedAt"]) = (json!(true), json!(at));
+        deal
+    };
+    reaper.import(&world()).await;
+    let (past, future) = (days_ago(3), days_ago(-3));
+    reaper.import(&[archived(30, &past), archived(35, &past), archived(36, &future)]).await;
+    assert_eq!(inspect(&reaper, "deal:30").await["state"], "live", "the state of one that is there stays");
+    let there = inspect(&reaper, "deal:35").await;
+    assert_eq!(
+        (&there["state"], &there["trash"]["deletedBy"]),
+        (&json!("in_trash"), &json!({"kind": "import"}))
+    );
+    let date = |text: &Value| text.as_str().unwrap()[..10].to_owned();
+    assert_eq!(date(&there["trash"]["deletedAt"]), past[..10]);
+    let now = inspect(&reaper, "deal:36").await;
+    assert_eq!(date(&now["trash"]["deletedAt"]), days_ago(0)[..10], "nothing was deleted in the future");
+    restored(&reaper, &["deal:35"]).await;
+    assert_eq!(inspect(&reaper, "deal:35").await["state"], "live");
+});
+
+on_both!(conditions_on_associated_records_see_only_live_ones, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let open = json!({"filterType": "PROPERTY", "property": "dealstage", "operation": {"operationType": "STRING",
+        "operator": "IS_EQUAL_TO", "value": "open", "includeObjectsWithNoValueSet": false}});
+    let body = json!({"filterType": "PROPERTY", "property": "body", "operation": {"operationType": "STRING",
+        "operator": "IS_EQUAL_TO", "value": "Something", "includeObjectsWithNoValueSet": false}});
+    let associated = |object_type: &str, filter: &Value| {
+        json!({"filterBranchType": "OR", "filterBranchOperator": "OR", "filters": [], "filterBranches": [
+            {"filterBranchType": "AND", "filterBranchOperator": "AND", "filters": [], "filterBranches": [
+                {"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": object_type,
+                    "operator": "IN_LIST", "filterBranches": [], "filters": [filter]}]}]})
+    };
+    let flows = [workflow(1, 6, &associated("0-3", &open)), workflow(1, 7, &associated("0-48", &body))];
+    reaper.import(&[&world()[..], &flows, &[workflow(1, 8, &all_of(&[]))]].concat()).await;
+    let verdict = async |workflow: &str| {
+        reaper.json(&["explain", "--account", "1", "--workflow", workflow, "--contact", "1"]).await["verdict"]
+            .clone()
+    };
+    assert_eq!([verdict("6").await, verdict("7").await], [json!("delete"), json!("delete")]);
+    deleted(&reaper, &["deal:30", "call:53"]).await;
+    assert_eq!([verdict("6").await, verdict("7").await], [json!("skip"), json!("skip")]);
+    reaper.decide(&[event(1, 6, 1, 1)]).await;
+    assert_eq!(reaper.state(1, 1).await, "live");
+    restored(&reaper, &["deal:30", "call:53"]).await;
+    assert_eq!([verdict("6").await, verdict("7").await], [json!("delete"), json!("delete")]);
+});
