@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::pages::PageArgs;
 use super::records::record;
-use super::{Context, Failure, ListArgs, id, output};
+use super::{Context, Failure, ListArgs, id, output, past};
 use crate::domain::decision::OUTCOMES;
 use crate::domain::object_type::{CONTACT, RecordKey, is_type, name_of};
 use crate::domain::search::Search;
+use crate::domain::time::Time;
 use crate::store::db::query::Filter;
 use crate::store::records::RecordTrashRow;
 use crate::store::views::read::{EnrollmentRow, TrashRow};
@@ -78,6 +79,15 @@ pub enum Trash {
         /// Only those that this workflow deleted
         #[arg(long, value_parser = id)]
         workflow: Option<i64>,
+        /// Only what this user, by id or e-mail address, deleted
+        #[arg(long, value_name = "USER")]
+        by: Option<String>,
+        /// Only what was deleted at that time or later: 1h (ago), `yesterday 14:00` or 2026-11-21 (both UTC), or RFC 3339
+        #[arg(long, value_name = "TIME", value_parser = past)]
+        since: Option<Time>,
+        /// Only what was deleted before that time
+        #[arg(long, value_name = "TIME", value_parser = past)]
+        until: Option<Time>,
         /// Only whom this finds: the id of a contact, a whole e-mail address, or beginnings of a name, such as "ada lov"
         #[arg(long, value_name = "TEXT", value_parser = Search::parse)]
         search: Option<Search>,
@@ -205,15 +215,22 @@ fn print_inspected<'a, C: Display + 'a>(
 
 impl Trash {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        let Self::List { account, object, limit, workflow, search } = self;
+        let Self::List { account, object, limit, workflow, by, since, until, search } = self;
         let store = context.existing_store().await?;
+        let mut filter = Filter {
+            account_id: Some(account),
+            workflow_id: workflow,
+            deleted_by: by,
+            deleted: (since, until),
+            search,
+            limit,
+            ..Filter::default()
+        };
         if let Some(object_type) = object.filter(|it| it != CONTACT) {
-            let rows = store.record_trash(account, &object_type, limit).await?;
+            let rows = store.record_trash(account, &object_type, &filter).await?;
             context.refuse_unknown(&store, Some(account), rows.is_empty()).await?;
             return if context.json { output::document(&rows) } else { print_record_trash(&rows) };
         }
-        let mut filter =
-            Filter { account_id: Some(account), workflow_id: workflow, search, limit, ..Filter::default() };
         let mut rows = Vec::new();
         loop {
             let page = store.trash(&filter).await?;

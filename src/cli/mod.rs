@@ -25,11 +25,13 @@ mod workflow;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use chrono::Utc;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::output::{plain_lines, say};
 use crate::config::{ConfigErrors, LogFormat, Settings, environment};
 use crate::domain::members::parse_id_text;
+use crate::domain::time::{SPOKEN_TIMES, SpokenTime, Time};
 use crate::operations::{self, Operations};
 use crate::service;
 use crate::store::{Operator, Schema, Store, StoreError};
@@ -287,6 +289,13 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Retention(retention) => retention.run(&context).await,
         Command::Effects => operate::effects(json),
     }
+}
+
+/// Reads a time that has been, as people write it.
+fn past(text: &str) -> Result<Time, String> {
+    let now = Utc::now();
+    let time = SpokenTime::parse(text, now).and_then(|time| time.in_the_past(now));
+    time.ok_or_else(|| SPOKEN_TIMES.to_owned())
 }
 
 /// An id on the command line.

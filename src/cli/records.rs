@@ -74,7 +74,8 @@ pub async fn restore(
     }
 }
 
-fn print_restored(report: &RestoredRecords) -> Result<(), Failure> {
+/// What came back, in words.
+pub fn print_restored(report: &RestoredRecords) -> Result<(), Failure> {
     match &report.restored[..] {
         [] => {}
         [one] => output::line(&format!("{one} is back"))?,

@@ -3,15 +3,14 @@
 use std::ops::ControlFlow;
 
 use anyhow::anyhow;
-use chrono::Utc;
 use clap::Args;
 
 use super::progress::LongWork;
 use super::records::{self, record};
-use super::{Context, Failure, id, output};
+use super::{Context, Failure, id, output, past};
 use crate::domain::counted::{counted, verb};
 use crate::domain::object_type::RecordKey;
-use crate::domain::time::{SPOKEN_TIMES, SpokenTime, Time};
+use crate::domain::time::Time;
 use crate::operations::Operations;
 use crate::operations::restores::Report;
 use crate::store::StageChange;
@@ -29,28 +28,29 @@ pub struct Restore {
     user: String,
     /// These contacts; of two with one address the first restored has it
     #[arg(long = "contact", value_name = "ID", value_parser = id, num_args = 1..,
-        required_unless_present_any = ["workflow", "record"], conflicts_with_all = ["workflow", "since", "record"])]
+        required_unless_present_any = ["workflow", "record", "deletion", "by"],
+        conflicts_with_all = ["workflow", "since", "record", "deletion", "by"])]
     contacts: Vec<i64>,
     /// These records that are no contacts, each by its type and id, such as deal:30
     #[arg(long = "record", id = "record", value_name = "TYPE:ID", value_parser = record, num_args = 1..,
-        conflicts_with_all = ["workflow", "since", "preview"])]
+        conflicts_with_all = ["workflow", "since", "preview", "deletion", "by"])]
     records: Vec<RecordKey>,
+    /// What went in this deletion of a user, contacts and other records
+    #[arg(long, value_name = "ID", value_parser = id, conflicts_with_all = ["workflow", "since", "by"])]
+    deletion: Option<i64>,
+    /// What this user, by id or e-mail address, put into the trash, contacts and other records
+    #[arg(long, value_name = "USER", requires = "since", conflicts_with = "workflow")]
+    by: Option<String>,
     /// What this workflow put into the trash, and nobody else, to undo a bad run
     #[arg(long, value_parser = id, requires = "since")]
     workflow: Option<i64>,
     /// When the bad run began: 1h (ago), `yesterday 14:00` or 2026-11-21 (both UTC), or RFC 3339; what was deleted before
     /// stays in the trash
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "workflow")]
+    #[arg(long, value_name = "TIME", value_parser = past)]
     since: Option<Time>,
     /// Tell what would come back and what is in the way; write nothing
     #[arg(long)]
     preview: bool,
-}
-
-fn time(text: &str) -> Result<Time, String> {
-    let now = Utc::now();
-    let time = SpokenTime::parse(text, now).and_then(|time| time.in_the_past(now));
-    time.ok_or_else(|| SPOKEN_TIMES.to_owned())
 }
 
 impl Restore {
@@ -58,8 +58,10 @@ impl Restore {
         if !self.records.is_empty() {
             return records::restore(context, self.account, &self.user, self.records).await;
         }
-        let wanted = match (self.workflow, self.since) {
-            (Some(workflow_id), Some(since)) => RestoreSelection::DeletedBy { workflow_id, since },
+        let wanted = match (self.workflow, self.by, self.since, self.deletion) {
+            (Some(workflow_id), _, Some(since), _) => RestoreSelection::DeletedBy { workflow_id, since },
+            (_, Some(user), Some(since), _) => RestoreSelection::DeletedByUser { user, since },
+            (.., Some(deletion_id)) => RestoreSelection::Deletion(deletion_id),
             _ => RestoreSelection::contacts(&self.contacts),
         };
         let request = Request { account_id: self.account, user: self.user, wanted };
@@ -88,14 +90,14 @@ async fn restore(context: &Context, operations: &Operations, request: &Request) 
         print_report(&report)?;
     }
     carried_out?;
-    match &report.refused[..] {
-        [] => Ok(()),
-        [one] if report.seen() == 1 => Err(anyhow!("{}", one.message).into()),
-        some => Err(anyhow!(
-            "{} of {} {} not restored; the answer says why and what to do",
-            some.len(),
-            counted(report.seen() as u64, "contact"),
-            verb(some.len() as u64, "was", "were")
+    let of_records = report.records.as_ref().map_or(0, |records| records.refused.len());
+    match (report.refused.len() + of_records, &report.refused[..]) {
+        (0, _) => Ok(()),
+        (_, [one]) if report.seen() == 1 => Err(anyhow!("{}", one.message).into()),
+        (some, _) => Err(anyhow!(
+            "{some} of {} {} not restored; the answer says why and what to do",
+            counted(report.seen() as u64, if report.records.is_some() { "record" } else { "contact" }),
+            verb(some as u64, "was", "were")
         )
         .into()),
     }
@@ -108,7 +110,10 @@ fn print_report(report: &Report) -> Result<(), Failure> {
         some => output::line(&format!("{} are back", counted(some.len() as u64, "contact")))?,
     }
     // A contact that was asked for alone is refused in one sentence.
-    if report.seen() > 1 { print_refused(&report.refused) } else { Ok(()) }
+    if report.seen() > 1 {
+        print_refused(&report.refused)?;
+    }
+    report.records.as_ref().map_or(Ok(()), records::print_restored)
 }
 
 fn print_refused(refused: &[Refused]) -> Result<(), Failure> {
@@ -138,6 +143,9 @@ fn print_preview(preview: &Preview) -> Result<(), Failure> {
         "{} would come back, {blocked} would not; nothing was changed",
         counted(preview.restorable as u64, "contact")
     ))?;
+    if let Some(records) = preview.records {
+        output::line(&format!("{} would come back too", counted(records, "other record")))?;
+    }
     if preview.truncated {
         output::line("(there are many: what follows is of the first ones)")?;
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Error, Operations};
 use crate::domain::object_type::RecordKey;
-use crate::store::records::{DeleteRequest, RefusedRecord};
+use crate::store::records::{self, DeleteRequest, RefusedRecord};
 
 /// What a delete of records did.
 #[derive(Clone, Debug, Serialize)]
@@ -27,7 +27,7 @@ pub struct RecordEntry {
 }
 
 /// What a restore of records did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct RestoredRecords {
     /// As they are named: `deal:30`.
     pub restored: Vec<String>,
@@ -45,6 +45,13 @@ pub struct Refused {
 impl From<RefusedRecord> for Refused {
     fn from(RefusedRecord { key, reason, message }: RefusedRecord) -> Self {
         Self { record: key.to_string(), reason, message }
+    }
+}
+
+impl RestoredRecords {
+    pub(super) fn add(&mut self, done: records::RestoredRecords) {
+        self.restored.extend(done.restored.iter().map(ToString::to_string));
+        self.refused.extend(done.refused.into_iter().map(Refused::from));
     }
 }
 
@@ -79,10 +86,8 @@ impl Operations {
         user: &str,
         records: &[RecordKey],
     ) -> Result<RestoredRecords, Error> {
-        let done = self.store.restore_records(account_id, user, records).await?;
-        Ok(RestoredRecords {
-            restored: done.restored.iter().map(ToString::to_string).collect(),
-            refused: done.refused.into_iter().map(Refused::from).collect(),
-        })
+        let mut report = RestoredRecords::default();
+        report.add(self.store.restore_records(account_id, user, records).await?);
+        Ok(report)
     }
 }

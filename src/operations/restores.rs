@@ -4,9 +4,11 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
+use super::records::RestoredRecords;
 use super::{Error, Operations};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::format_time;
+use crate::store;
 use crate::store::trash::restore::{Preview, Refused, Request, RestoreCursor, RestoreSelection};
 
 /// What a restore did.
@@ -14,12 +16,16 @@ use crate::store::trash::restore::{Preview, Refused, Request, RestoreCursor, Res
 pub struct Report {
     pub restored: Vec<String>,
     pub refused: Vec<Refused>,
+    /// Records that are no contacts; left out where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<RestoredRecords>,
 }
 
 impl Report {
-    /// How many contacts had their turn.
+    /// How many contacts and other records had their turn.
     pub fn seen(&self) -> usize {
-        self.restored.len() + self.refused.len()
+        let records = self.records.as_ref().map_or(0, |it| it.restored.len() + it.refused.len());
+        self.restored.len() + self.refused.len() + records
     }
 }
 
@@ -51,7 +57,24 @@ impl Operations {
             report.refused.extend(batch.refused);
             seen(report.seen());
         }
-        (report, Ok(()))
+        let ended = self.restore_records_of(request, &mut report).await;
+        (report, ended)
+    }
+
+    /// Restores the records that are no contacts of what a user deleted.
+    async fn restore_records_of(&self, request: &Request, report: &mut Report) -> Result<(), Error> {
+        if !request.wanted.has_records() {
+            return Ok(());
+        }
+        let mut after = Some(0);
+        while let Some(place) = after {
+            let (done, next) = self.store.restore_run_of_records(request, place).await?;
+            if done != store::records::RestoredRecords::default() {
+                report.records.get_or_insert_default().add(done);
+            }
+            after = next;
+        }
+        Ok(())
     }
 
     /// What a restore would do; tells `seen` of each batch how many contacts it was.
@@ -64,11 +87,15 @@ impl Operations {
         request: &Request,
         seen: &(dyn Fn(usize) -> ControlFlow<()> + Sync),
     ) -> Result<Preview, Error> {
-        self.store.preview_restore(request, seen).await?.ok_or_else(|| {
+        let mut preview = self.store.preview_restore(request, seen).await?.ok_or_else(|| {
             let sentence = "the preview was given up, because it takes too long here: `contact-reaper restore --preview` \
                             takes the time it needs";
             Error::TooLong(sentence.to_owned())
-        })
+        })?;
+        if request.wanted.has_records() {
+            preview.records = Some(self.store.count_records_of_run(request).await?).filter(|it| *it > 0);
+        }
+        Ok(preview)
     }
 
     /// Why a restore found nothing to do, in words.
@@ -77,10 +104,22 @@ impl Operations {
     ///
     /// Where the store does not answer.
     pub async fn nothing_to_restore(&self, request: &Request) -> Result<String, Error> {
-        let RestoreSelection::DeletedBy { workflow_id, since } = request.wanted else {
-            return Ok("nothing to restore".to_owned());
-        };
         let account = request.account_id;
+        let (workflow_id, since) = match &request.wanted {
+            RestoreSelection::DeletedBy { workflow_id, since } => (*workflow_id, *since),
+            RestoreSelection::DeletedByUser { user, since } => {
+                return Ok(format!(
+                    "nothing to restore: user {user} deleted nothing since {} that is still in the trash",
+                    format_time(*since)
+                ));
+            }
+            RestoreSelection::Deletion(deletion_id) => {
+                return Ok(format!(
+                    "nothing to restore: nothing of a deletion {deletion_id} of account {account} is still in the trash"
+                ));
+            }
+            RestoreSelection::Contacts(_) => return Ok("nothing to restore".to_owned()),
+        };
         let known = self.store.has_workflow(account, workflow_id).await?;
         let unknown =
             if known { String::new() } else { format!("; account {account} has no workflow {workflow_id}") };

@@ -384,3 +384,67 @@ on_both!(conditions_on_associated_records_see_only_live_ones, async |db: Databas
     restored(&reaper, &["deal:30", "call:53"]).await;
     assert_eq!([verdict("6").await, verdict("7").await], [json!("delete"), json!("delete")]);
 });
+
+on_both!(what_a_user_deleted_is_undone_as_one, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let users = [user(1, 7, &["super_admin"]), contact(1, 2, json!({})), contact(1, 3, json!({}))];
+    reaper.import(&[&world()[..], &users].concat()).await;
+    let before = db.dump(&[&TRACKS[..], &["trash_entries", "contacts", "contact_counts"]].concat()).await;
+    let delete_contacts = async |ids: &[&str]| {
+        let confirm = ids.len().to_string();
+        let args = ["delete", "--account", "1", "--as", "7", "--confirm", &confirm, "--contact"];
+        reaper.json(&[&args[..], ids].concat()).await["deletionId"].as_str().unwrap().to_owned()
+    };
+    // A deletion by somebody else is none of it, and one from before either.
+    deleted(&reaper, &["note:50"]).await;
+    let output = delete(&reaper, 7, &["task:52"], 1).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    db.execute(db.in_its_words(
+        "UPDATE record_trash_entries SET deleted_at = deleted_at - interval '2 hours' WHERE object_type = 'task'",
+        "UPDATE record_trash_entries SET deleted_at = strftime('%Y-%m-%dT%H:%M:%f000Z', deleted_at, '-2 hours') \
+         WHERE object_type = 'task'",
+    ))
+    .await;
+    delete_contacts(&["2", "3"]).await;
+    assert_eq!(delete(&reaper, 7, &["deal:30", "company:10"], 2).await.code, 0);
+
+    let listed = async |more: &[&str]| {
+        let args = ["trash", "list", "--account", "1"];
+        reaper.json(&[&args[..], more].concat()).await.as_array().unwrap().len()
+    };
+    assert_eq!(listed(&["--by", "7"]).await, 2);
+    assert_eq!(listed(&["--by", "1"]).await, 0);
+    assert_eq!(listed(&["--object", "task", "--by", "user7@account1.example", "--until", "1h"]).await, 1);
+    assert_eq!(listed(&["--object", "task", "--by", "7", "--since", "1h"]).await, 0);
+    assert_eq!(listed(&["--object", "deal", "--since", "1h"]).await, 1);
+
+    let undo = ["restore", "--account", "1", "--as", "1", "--by", "7", "--since", "1h"];
+    let preview = reaper.json(&[&undo[..], &["--preview"]].concat()).await;
+    assert_eq!((&preview["restorable"], &preview["records"]), (&json!(2), &json!(2)));
+    let refused =
+        reaper.refused(&["restore", "--account", "1", "--as", "5", "--by", "7", "--since", "1h"]).await;
+    assert!(refused.contains("user 5 may not restore many contacts at once"), "{refused}");
+    let report = reaper.json(&undo).await;
+    assert_eq!((&report["restored"], &report["refused"]), (&json!(["2", "3"]), &json!([])));
+    assert_eq!(report["records"], json!({"restored": ["company:10", "deal:30"], "refused": []}));
+    let again = reaper.run(&undo).await;
+    assert!(
+        again.stdout.starts_with("nothing to restore: user 7 deleted nothing since "),
+        "{}",
+        again.stdout
+    );
+    restored(&reaper, &["task:52"]).await;
+    restored(&reaper, &["note:50"]).await;
+    db.assert_unchanged_since(&before).await;
+
+    // One deletion, of contacts or of records.
+    let first = delete_contacts(&["2", "3"]).await;
+    delete_contacts(&["1"]).await;
+    let second = deleted(&reaper, &["deal:30", "call:53"]).await["deletionId"].as_str().unwrap().to_owned();
+    let undo =
+        async |id: &str| reaper.json(&["restore", "--account", "1", "--as", "1", "--deletion", id]).await;
+    assert_eq!(undo(&first).await, json!({"restored": ["2", "3"], "refused": []}));
+    let records = json!({"restored": ["call:53", "deal:30"], "refused": []});
+    assert_eq!(undo(&second).await, json!({"restored": [], "refused": [], "records": records}));
+    assert_eq!(reaper.state(1, 1).await, "in_trash");
+});

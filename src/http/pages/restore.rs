@@ -49,6 +49,8 @@ pub async fn preview(
                 input type="hidden" name="workflow" value=(workflow_id);
                 input type="hidden" name="since" value=(format_time(*since));
             }
+            // No page asks for these.
+            RestoreSelection::DeletedByUser { .. } | RestoreSelection::Deletion(_) => {}
         }
         button { "Restore " (preview.restorable) }
     };

@@ -177,6 +177,18 @@ async fn user_with(
     )))
 }
 
+/// The id of somebody who acted as a user: an id, of whomever it was, or the address of a user.
+pub(in crate::store) async fn user_named(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+) -> Result<i64, StoreError> {
+    match parse_id_text(user) {
+        Some(user_id) => Ok(user_id),
+        None => known_user(tx, account_id, user).await.map(|(user_id, _)| user_id),
+    }
+}
+
 /// The id of a user, by id or address, and what that user may do.
 pub(super) async fn known_user(
     tx: &mut Tx,

@@ -15,6 +15,10 @@ pub struct Filter {
     pub reason: Option<String>,
     /// Of the trash alone.
     pub contact_id: Option<i64>,
+    /// What this user, by id or e-mail address, deleted; of the trash alone.
+    pub deleted_by: Option<String>,
+    /// Deleted at that time or later, and before that time; of the trash alone.
+    pub deleted: (Option<Time>, Option<Time>),
     /// Only whom this finds; of the trash alone.
     pub search: Option<Search>,
     /// Only what the list has after this row.
@@ -44,6 +48,20 @@ impl WhereClause {
         if let Some(value) = value {
             let parameter = self.parameter(value);
             self.sql.push(format!("{column} = {parameter}"));
+        }
+    }
+
+    /// `column` from the first time on, and before the second one, where they are given.
+    pub(in crate::store) fn between(
+        &mut self,
+        column: &'static str,
+        (from, to): (Option<Time>, Option<Time>),
+    ) {
+        for (time, is) in [(from, ">="), (to, "<")] {
+            if let Some(time) = time {
+                let parameter = self.parameter(time.into());
+                self.sql.push(format!("{column} {is} {parameter}"));
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{State, Told, authorize, by_user, event_data, ids_of, lock, mark, refuse_others};
+use super::{State, Told, authorize, by_user, event_data, ids_of, lock, mark, refuse_others, scope_of};
 use crate::domain::counted::counted;
 use crate::domain::effects::Transition;
 use crate::domain::object_type::RecordKey;
@@ -63,7 +63,7 @@ async fn delete(tx: &mut Tx, request: &DeleteRequest) -> Result<DeletedRecords, 
     let DeleteRequest { account_id, user, records, confirm } = request;
     let account_id = *account_id;
     refuse_others(records)?;
-    let user_id = authorize(tx, account_id, user, "delete", records).await?;
+    let user_id = authorize(tx, account_id, user, "delete", records, scope_of(records)).await?;
     if *confirm != records.len() as u64 {
         return Err(StoreError::CountMismatch(format!(
             "the confirmation says {confirm} where {} would be deleted; nothing was deleted",

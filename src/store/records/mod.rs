@@ -153,15 +153,20 @@ fn ids_of<'a>(keys: impl IntoIterator<Item = &'a RecordKey>, object_type: &str) 
     keys.into_iter().filter(|key| key.object_type == object_type).map(|key| key.id).collect()
 }
 
-/// The user, by id or address, who may do this with records of all these types: with one record, or with many at once.
+/// What it takes to ask for records that are named.
+fn scope_of(keys: &[RecordKey]) -> Scope {
+    if keys.len() == 1 { Scope::One } else { Scope::Many }
+}
+
+/// The user, by id or address, who may do this with records of all these types.
 async fn authorize(
     tx: &mut Tx,
     account_id: i64,
     user: &str,
     action: &str,
     keys: &[RecordKey],
+    scope: Scope,
 ) -> Result<i64, StoreError> {
-    let scope = if keys.len() == 1 { Scope::One } else { Scope::Many };
     let types: BTreeSet<&str> = keys.iter().map(|key| key.object_type.as_str()).collect();
     user_who_may(tx, account_id, user, action, scope, &types).await
 }

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{State, Told, authorize, batch, by_user, event_data, ids_of, key, lock, mark, refuse_others};
+use super::{
+    MOST, State, Told, authorize, batch, by_user, event_data, ids_of, key, lock, mark, refuse_others,
+    scope_of,
+};
 use crate::domain::effects::Transition;
 use crate::domain::object_type::RecordKey;
+use crate::domain::permission::Scope;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::time::{Time, format_time};
 use crate::store::access::audit::{self, Actor};
@@ -14,7 +18,8 @@ use crate::store::contacts::lifecycle;
 use crate::store::db::Tx;
 use crate::store::db::values::args;
 use crate::store::outbox::write_outbox;
-use crate::store::{Store, StoreError, transaction};
+use crate::store::trash::restore::{Request, Run, run_of};
+use crate::store::{Store, StoreError, read_transaction, transaction};
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +52,29 @@ impl Store {
     ) -> Result<RestoredRecords, StoreError> {
         transaction!(self, tx => restore(tx, account_id, user, records))
     }
+
+    /// Brings the next records back that a user's deletes put into the trash, those after this entry; and after which entry it goes
+    /// on.
+    ///
+    /// # Errors
+    ///
+    /// Refused as a whole: an unknown user, no permission, a time that is yet to come.
+    pub async fn restore_run_of_records(
+        &self,
+        request: &Request,
+        after: i64,
+    ) -> Result<(RestoredRecords, Option<i64>), StoreError> {
+        transaction!(self, tx => restore_run(tx, request, after))
+    }
+
+    /// How many records a restore of what a user deleted would bring back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::restore_run_of_records`].
+    pub async fn count_records_of_run(&self, request: &Request) -> Result<u64, StoreError> {
+        read_transaction!(self, tx => count_of_run(tx, request))
+    }
 }
 
 async fn restore(
@@ -56,7 +84,64 @@ async fn restore(
     records: &[RecordKey],
 ) -> Result<RestoredRecords, StoreError> {
     refuse_others(records)?;
-    let user_id = authorize(tx, account_id, user, "restore", records).await?;
+    let scope = scope_of(records);
+    restore_all(tx, account_id, user, records, scope).await
+}
+
+async fn restore_run(
+    tx: &mut Tx,
+    request: &Request,
+    after: i64,
+) -> Result<(RestoredRecords, Option<i64>), StoreError> {
+    let Request { account_id, user, wanted } = request;
+    let now = tx.now().await?;
+    let run = run_of(tx, *account_id, wanted, now).await?;
+    let (last, records) = records_of(tx, *account_id, &run, after).await?;
+    if records.is_empty() {
+        return Ok((RestoredRecords::default(), None));
+    }
+    let done = restore_all(tx, *account_id, user, &records, Scope::Many).await?;
+    Ok((done, Some(last).filter(|_| records.len() == MOST)))
+}
+
+/// The next records that are in the trash because of a run, by their entries; and the last entry.
+async fn records_of(
+    tx: &mut Tx,
+    account_id: i64,
+    run: &Run,
+    after: i64,
+) -> Result<(i64, Vec<RecordKey>), StoreError> {
+    let sql = format!(
+        "SELECT entry_id, object_type, record_id FROM record_trash_entries WHERE account_id = $1 AND closed_at IS NULL \
+         AND {} = $2 AND deleted_at >= $3 AND entry_id > $4 ORDER BY entry_id LIMIT {MOST}",
+        run.column
+    );
+    let rows = tx.rows(&sql, args![account_id, run.id, run.since, after]).await?;
+    let last = rows.last().map_or(Ok(after), |row| row.int("entry_id"))?;
+    Ok((last, rows.iter().map(key).collect::<Result<_, _>>()?))
+}
+
+async fn count_of_run(tx: &mut Tx, request: &Request) -> Result<u64, StoreError> {
+    let now = tx.now().await?;
+    let run = run_of(tx, request.account_id, &request.wanted, now).await?;
+    let sql = format!(
+        "SELECT count(*) AS records FROM record_trash_entries WHERE account_id = $1 AND closed_at IS NULL \
+         AND {} = $2 AND deleted_at >= $3 AND deleted_at >= $4",
+        run.column
+    );
+    let row = tx.row(&sql, args![request.account_id, run.id, run.since, now - RESTORABLE]).await?;
+    let row = row.ok_or_else(|| StoreError::Failed("a count gave no row".to_owned()))?;
+    Ok(row.int("records")?.unsigned_abs())
+}
+
+async fn restore_all(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    records: &[RecordKey],
+    scope: Scope,
+) -> Result<RestoredRecords, StoreError> {
+    let user_id = authorize(tx, account_id, user, "restore", records, scope).await?;
     let found = lock(tx, account_id, records).await?;
     // Once they are locked: a purge that committed meanwhile has closed its entries.
     let entries = entries(tx, account_id, records).await?;

@@ -9,8 +9,9 @@ use super::{KEY, batch, by_user, purged, read};
 use crate::domain::object_type::RecordKey;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::time::format_time;
+use crate::store::access::users::user_named;
 use crate::store::db::Tx;
-use crate::store::db::query::WhereClause;
+use crate::store::db::query::{Filter, WhereClause};
 use crate::store::db::values::{Arg, Row, args};
 use crate::store::{Store, StoreError, read_transaction};
 
@@ -52,7 +53,7 @@ impl Store {
         read_transaction!(self, tx => record(tx, account_id, key))
     }
 
-    /// Records of one type in the trash, newest first.
+    /// Records of one type in the trash, newest first: of the filter user, times and limit.
     ///
     /// # Errors
     ///
@@ -61,9 +62,9 @@ impl Store {
         &self,
         account_id: i64,
         object_type: &str,
-        limit: i64,
+        filter: &Filter,
     ) -> Result<Vec<RecordTrashRow>, StoreError> {
-        read_transaction!(self, tx => trash(tx, account_id, object_type, None, limit))
+        read_transaction!(self, tx => trash(tx, account_id, object_type, None, filter))
     }
 }
 
@@ -72,7 +73,14 @@ async fn record(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<RecordV
     let (state, properties, trash) = match found {
         Some((properties, None)) => ("live", Some(properties), None),
         Some((properties, Some(_))) => {
-            let rows = trash(tx, account_id, &key.object_type, Some(key.id), 1).await?;
+            let rows = trash(
+                tx,
+                account_id,
+                &key.object_type,
+                Some(key.id),
+                &Filter { limit: 1, ..Filter::default() },
+            )
+            .await?;
             let entry = rows.first().map(|row| {
                 json!({"entryId": row.entry_id, "deletedAt": row.deleted_at, "purgeAt": row.purge_at,
                     "deletedBy": row.deleted_by})
@@ -138,16 +146,20 @@ async fn trash(
     account_id: i64,
     object_type: &str,
     record_id: Option<i64>,
-    limit: i64,
+    filter: &Filter,
 ) -> Result<Vec<RecordTrashRow>, StoreError> {
     let mut conditions = WhereClause::default();
     conditions.equal("account_id", Some(account_id.into()));
     conditions.equal("object_type", Some(object_type.into()));
     conditions.equal("record_id", record_id.map(Arg::from));
+    if let Some(user) = &filter.deleted_by {
+        conditions.equal("user_id", Some(user_named(tx, account_id, user).await?.into()));
+    }
+    conditions.between("deleted_at", filter.deleted);
     conditions.also("closed_at IS NULL");
     let columns = "entry_id, object_type, record_id, deleted_at, deleted_by, user_id";
     let order = "ORDER BY deleted_at DESC, entry_id DESC";
-    let rows = conditions.select(tx, columns, "record_trash_entries", order, limit).await?;
+    let rows = conditions.select(tx, columns, "record_trash_entries", order, filter.limit).await?;
     rows.iter().map(trash_row).collect()
 }
 

@@ -9,6 +9,7 @@ use crate::domain::address::address_key;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::search::Search;
 use crate::domain::time::format_time;
+use crate::store::access::users::user_named;
 use crate::store::contacts::gone_state;
 use crate::store::contacts::members::{Visible, visible_members};
 use crate::store::db::Tx;
@@ -154,6 +155,10 @@ pub(super) async fn trash_list(tx: &mut Tx, filter: &Filter) -> Result<Vec<Trash
         Some(Search::Name(_)) | None => (None, None),
     };
     conditions.equal("contact_id", contact_id.map(Arg::from));
+    if let (Some(account_id), Some(user)) = (filter.account_id, &filter.deleted_by) {
+        conditions.equal("user_id", Some(user_named(tx, account_id, user).await?.into()));
+    }
+    conditions.between("deleted_at", filter.deleted);
     if let Some(address) = address {
         // By itself: not knowing that who has an address is few, PostgreSQL would look through the whole trash for them.
         let whose = "SELECT contact_id FROM contact_emails WHERE account_id = $1 AND email_key = $2 \

@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::BATCH_SIZE;
+use super::{BATCH_SIZE, Run};
 use crate::domain::restore::{Address, Candidate, TrashState};
-use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::contacts::addresses::HOLDER;
 use crate::store::contacts::contact_batch;
@@ -33,26 +32,26 @@ pub(super) async fn named(tx: &mut Tx, account_id: i64, ids: &[i64]) -> Result<V
     with_addresses(tx, account_id, ids.iter().map(standing).collect()).await
 }
 
-/// The next contacts that are in the trash because this workflow deleted them at that time or later, by id. What
+/// The next contacts that are in the trash because of a run, by id. What
 /// makes a contact one of them is asked of its own row too, once that is locked: whoever was restored meanwhile, or
 /// deleted again, has another entry or none.
 pub(super) async fn of_run(
     tx: &mut Tx,
     account_id: i64,
-    workflow_id: i64,
-    since: Time,
+    run: &Run,
     after: i64,
 ) -> Result<Vec<Candidate>, StoreError> {
     let sql = format!(
         "SELECT c.contact_id, c.deleted_at, c.trash_entry_id FROM trash_entries e \
          JOIN contacts c ON c.account_id = e.account_id AND c.contact_id = e.contact_id \
                         AND c.trash_entry_id = e.entry_id \
-         WHERE e.account_id = $1 AND e.closed_at IS NULL AND e.workflow_id = $2 AND e.deleted_at >= $3 \
+         WHERE e.account_id = $1 AND e.closed_at IS NULL AND e.{} = $2 AND e.deleted_at >= $3 \
            AND e.contact_id > $4 ORDER BY e.contact_id LIMIT $5{}",
+        run.column,
         tx.dialect().for_update("c")
     );
     let limit = i64::try_from(BATCH_SIZE).unwrap_or(i64::MAX);
-    let rows = tx.rows(&sql, args![account_id, workflow_id, since, after, limit]).await?;
+    let rows = tx.rows(&sql, args![account_id, run.id, run.since, after, limit]).await?;
     let standings = rows.iter().map(|row| Ok((row.int("contact_id")?, standing(row)?)));
     let standings = standings.collect::<Result<_, StoreError>>()?;
     with_addresses(tx, account_id, standings).await

@@ -12,7 +12,7 @@ use crate::domain::permission::Scope;
 use crate::domain::restore::{AddressOwners, Refusal, Verdict, decide};
 use crate::domain::time::{Time, format_time};
 use crate::store::access::audit::{self, Actor};
-use crate::store::access::users::authorize_user;
+use crate::store::access::users::{authorize_user, user_named};
 use crate::store::contacts::lifecycle::{self, StageChange};
 use crate::store::contacts::{addresses, counts};
 use crate::store::db::Tx;
@@ -42,6 +42,10 @@ pub enum RestoreSelection {
     Contacts(Vec<i64>),
     /// Those that are in the trash because this workflow deleted them at that time or later, by id.
     DeletedBy { workflow_id: i64, since: Time },
+    /// As [`Self::DeletedBy`], of a user by id or e-mail address; other records too.
+    DeletedByUser { user: String, since: Time },
+    /// Those that are in the trash since this deletion, by id; other records too.
+    Deletion(i64),
 }
 
 impl RestoreSelection {
@@ -49,6 +53,11 @@ impl RestoreSelection {
     pub fn contacts(ids: &[i64]) -> Self {
         let mut seen = std::collections::HashSet::new();
         Self::Contacts(ids.iter().copied().filter(|id| seen.insert(*id)).collect())
+    }
+
+    /// May other records than contacts be among them?
+    pub fn has_records(&self) -> bool {
+        matches!(self, Self::DeletedByUser { .. } | Self::Deletion(_))
     }
 
     /// What it takes to ask for them.
@@ -178,15 +187,9 @@ async fn plan_batch(
             let batch = &rest[..rest.len().min(BATCH_SIZE)];
             (candidates::named(tx, *account_id, batch).await?, rest.len() > BATCH_SIZE)
         }
-        RestoreSelection::DeletedBy { workflow_id, since } => {
-            if *since > at {
-                return Err(StoreError::Refused(format!(
-                    "--since {} is yet to come, it is {} now: give the time at which the bad run began",
-                    format_time(*since),
-                    format_time(at)
-                )));
-            }
-            let batch = candidates::of_run(tx, *account_id, *workflow_id, *since, from.after).await?;
+        run => {
+            let run = run_of(tx, *account_id, run, at).await?;
+            let batch = candidates::of_run(tx, *account_id, &run, from.after).await?;
             let more = batch.len() == BATCH_SIZE;
             (batch, more)
         }
@@ -194,6 +197,39 @@ async fn plan_batch(
     let last = candidates.last().map_or(from.after, |candidate| candidate.contact_id);
     let next = more.then_some(RestoreCursor { seen: from.seen + candidates.len(), after: last });
     Ok(RestorePlan { user_id, verdict: decide(&candidates, at, earlier), next })
+}
+
+/// What put records into the trash: the entries whose column has this value, at that time or later.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Run {
+    pub column: &'static str,
+    pub id: i64,
+    pub since: Time,
+}
+
+/// What is asked for, where it is no list of contacts: there is none of a user whom the account does not know.
+pub(in crate::store) async fn run_of(
+    tx: &mut Tx,
+    account_id: i64,
+    wanted: &RestoreSelection,
+    now: Time,
+) -> Result<Run, StoreError> {
+    let (column, id, since) = match wanted {
+        RestoreSelection::DeletedBy { workflow_id, since } => ("workflow_id", *workflow_id, *since),
+        RestoreSelection::DeletedByUser { user, since } => {
+            ("user_id", user_named(tx, account_id, user).await?, *since)
+        }
+        RestoreSelection::Deletion(deletion_id) => ("deletion_id", *deletion_id, Time::UNIX_EPOCH),
+        RestoreSelection::Contacts(_) => ("contact_id", 0, now),
+    };
+    if since > now {
+        return Err(StoreError::Refused(format!(
+            "--since {} is yet to come, it is {} now: give the time at which the bad run began",
+            format_time(since),
+            format_time(now)
+        )));
+    }
+    Ok(Run { column, id, since })
 }
 
 /// Does the whole restore column of the matrix to contacts that are in the trash and locked. When that was, read once the companies

@@ -28,6 +28,9 @@ pub struct Preview {
     /// Companies whose lifecycle stage would change with these contacts.
     pub companies: Vec<StageChange>,
     pub refused: Vec<Refused>,
+    /// How many records that are no contacts would come back; left out where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub records: Option<u64>,
     /// What comes back with none of them: memberships of static segments, enrollments (rows 16 and 19 of the matrix).
     pub not_restored: [&'static str; 2],
 }
