@@ -14,7 +14,7 @@ use crate::domain::counted::{counted, verb};
 use crate::domain::criteria::Filter;
 use crate::domain::members::parse_strictly;
 use crate::domain::object_type::RecordKey;
-use crate::operations::{Deleted, Entry};
+use crate::operations::{Deleted, Entry, Operations};
 use crate::store::deletions::{Progress, Request, Selection};
 
 /// What the options alone do not tell.
@@ -52,14 +52,20 @@ pub struct Delete {
     #[arg(long = "where", id = "filter", value_name = "FILTERFILE", conflicts_with_all = ["contact", "segment"])]
     filter: Option<PathBuf>,
     /// How many contacts, or records, this will delete, typed to be sure
-    #[arg(long, value_name = "COUNT")]
-    confirm: u64,
+    #[arg(long, value_name = "COUNT", required_unless_present = "preview", conflicts_with = "preview")]
+    confirm: Option<u64>,
+    /// Show how many would go, what of them would be hidden, and what is in the way; write nothing
+    #[arg(long)]
+    preview: bool,
 }
 
 impl Delete {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         if !self.record.is_empty() {
-            return records::delete(context, self.account, self.user, self.record, self.confirm).await;
+            let Some(confirm) = self.confirm else {
+                return records::preview_delete(context, self.account, &self.user, self.record).await;
+            };
+            return records::delete(context, self.account, self.user, self.record, confirm).await;
         }
         let selection = match (self.filter, self.segment) {
             (Some(file), _) => Selection::Filter(Box::new(read_filter(&file)?)),
@@ -69,7 +75,11 @@ impl Delete {
             }
         };
         let operations = context.operations().await?;
-        let request = Request { account_id: self.account, user: self.user, selection, confirm: self.confirm };
+        let confirm = self.confirm.unwrap_or_default();
+        let request = Request { account_id: self.account, user: self.user, selection, confirm };
+        if self.preview {
+            return preview(context, &operations, &request).await;
+        }
         let progress = LongWork::start("contacts selected");
         let deleted = operations
             .delete(&request, &mut |step| match step {
@@ -80,6 +90,14 @@ impl Delete {
         progress.end();
         answer(context, &deleted?)
     }
+}
+
+async fn preview(context: &Context, operations: &Operations, request: &Request) -> Result<(), Failure> {
+    let progress = LongWork::start("contacts selected");
+    let mut seen = |seen| progress.reached("contacts selected", seen, None);
+    let preview = operations.store.preview_delete(request, &mut seen).await;
+    progress.end();
+    records::print_preview(context, &preview?, "contact")
 }
 
 /// The longest filter; the vendor's definitions are far shorter.

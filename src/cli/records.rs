@@ -9,6 +9,7 @@ use crate::domain::counted::{counted, verb};
 use crate::domain::object_type::RecordKey;
 use crate::operations::records::{DeletedRecords, RecordEntry, RestoredRecords};
 use crate::store::records::DeleteRequest;
+use crate::store::trash::{Blocker, CategoryCount, DeletePreview};
 
 /// Reads a record as it is named on the command line.
 pub fn record(text: &str) -> Result<RecordKey, String> {
@@ -45,6 +46,37 @@ pub async fn delete(
             verb(deleted, "is", "are")
         ),
     })
+}
+
+/// What a delete of records would do.
+pub async fn preview_delete(
+    context: &Context,
+    account_id: i64,
+    user: &str,
+    records: Vec<RecordKey>,
+) -> Result<(), Failure> {
+    let store = &context.operations().await?.store;
+    let preview = store.preview_delete_of_records(account_id, user, &distinct(records)).await?;
+    print_preview(context, &preview, "record")
+}
+
+/// What a delete would do, in words or as JSON.
+pub fn print_preview(context: &Context, preview: &DeletePreview, noun: &str) -> Result<(), Failure> {
+    if context.json {
+        return output::document(preview);
+    }
+    output::line(&format!("{} would be deleted; nothing was changed", counted(preview.records, noun)))?;
+    if !preview.categories.is_empty() {
+        let row = |it: &CategoryCount| vec![it.category.to_owned(), it.count.to_string()];
+        let rows: Vec<Vec<String>> = preview.categories.iter().map(row).collect();
+        output::table(&["category", "shows now"], &rows, "")?;
+    }
+    if preview.blockers.is_empty() {
+        return Ok(());
+    }
+    let row = |it: &Blocker| vec![it.record.clone(), it.reason.to_owned(), it.message.clone()];
+    let rows: Vec<Vec<String>> = preview.blockers.iter().map(row).collect();
+    output::table(&["in the way", "reason", "why"], &rows, "")
 }
 
 /// Brings records back.

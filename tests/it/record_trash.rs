@@ -448,3 +448,58 @@ on_both!(what_a_user_deleted_is_undone_as_one, async |db: Database| {
     assert_eq!(undo(&second).await, json!({"restored": [], "refused": [], "records": records}));
     assert_eq!(reaper.state(1, 1).await, "in_trash");
 });
+
+on_both!(preview_of_a_delete_says_what_goes_and_what_is_in_the_way, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let others = [contact(1, 2, json!({})), contact(1, 3, json!({})), segment(1, 5, &[1, 2])];
+    reaper.import(&[&world()[..], &others].concat()).await;
+    deleted(&reaper, &["task:52"]).await;
+    reaper.delete(1, 3).await;
+    let before = db.dump(&[]).await;
+    let preview = async |more: &[&str]| {
+        let args = ["delete", "--account", "1", "--as", "1", "--preview"];
+        reaper.json(&[&args[..], more].concat()).await
+    };
+    let count = |category: &str, count: u64| json!({"category": category, "count": count});
+    // A deal with two notes, one of them the contact's too; its company has the call.
+    assert_eq!(
+        preview(&["--record", "deal:30", "company:10"]).await,
+        json!({"records": 2, "categories": [count("activities", 3), count("associations", 4)], "blockers": []})
+    );
+    let blocked = preview(&["--record", "deal:30", "task:52", "deal:99"]).await;
+    assert_eq!(blocked["records"], 1);
+    let reasons: Vec<[&Value; 2]> =
+        blocked["blockers"].as_array().unwrap().iter().map(|it| [&it["record"], &it["reason"]]).collect();
+    assert_eq!(reasons, [[&json!("task:52"), &json!("in_trash")], [&json!("deal:99"), &json!("unknown")]]);
+
+    let picked = preview(&["--contact", "1", "2", "3", "99"]).await;
+    assert_eq!(picked["records"], 2);
+    let shown = reaper.contact(1, 1).await["visible"].clone();
+    let calls = picked["categories"].as_array().unwrap().iter().find(|it| it["category"] == "calls").unwrap();
+    assert_eq!((calls["count"].as_u64(), shown["calls"].as_array().unwrap().len()), (Some(1), 1));
+    let reasons: Vec<[&Value; 2]> =
+        picked["blockers"].as_array().unwrap().iter().map(|it| [&it["record"], &it["reason"]]).collect();
+    assert_eq!(
+        reasons,
+        [[&json!("contact:3"), &json!("in_trash")], [&json!("contact:99"), &json!("unknown")]]
+    );
+    assert_eq!(preview(&["--segment", "5"]).await["records"], 2);
+    let refused = async |user: &str, more: &[&str]| {
+        let args = ["delete", "--account", "1", "--as", user, "--preview"];
+        reaper.refused(&[&args[..], more].concat()).await
+    };
+    assert!(refused("5", &["--record", "ticket:31"]).await.contains("user 5 may not delete a ticket"));
+    assert!(refused("6", &["--contact", "1"]).await.contains("user 6 may not delete a contact"));
+    let both = ["delete", "--account", "1", "--as", "1", "--preview", "--confirm", "1", "--contact", "1"];
+    assert_eq!(reaper.run(&both).await.code, 2);
+    let words = reaper
+        .run(&["delete", "--account", "1", "--as", "1", "--preview", "--record", "deal:30", "deal:99"])
+        .await;
+    assert!(words.stdout.starts_with("1 record would be deleted; nothing was changed\n"), "{}", words.stdout);
+    assert!(
+        words.stdout.contains("deal:99") && words.stdout.contains("account 1 has no deal 99"),
+        "{}",
+        words.stdout
+    );
+    db.assert_unchanged_since(&before).await;
+});

@@ -6,6 +6,7 @@
 mod batches;
 mod one;
 mod pages;
+mod preview;
 mod resume;
 mod select;
 

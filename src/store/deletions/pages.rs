@@ -34,9 +34,19 @@ pub(super) struct Page {
 pub(super) async fn page(tx: &mut Tx, request: &Request, after: i64) -> Result<Page, StoreError> {
     // No import ends between what is read of it and the question whether it has.
     pauses::lock_pauses_shared(tx).await?;
-    let page = select(tx, request, after).await?;
+    let (page, unfit) = select_fit(tx, request, after).await?;
+    refuse_unfit(unfit)?;
     refuse_during_import(tx, request).await?;
     Ok(page)
+}
+
+/// A picked contact that cannot be deleted.
+pub(super) struct Unfit {
+    pub contact_id: i64,
+    /// As programs know it.
+    pub reason: &'static str,
+    /// As people read it.
+    pub message: String,
 }
 
 /// Refuses a selection that an unfinished import may change. It must be asked after what is selected was read, in a transaction that
@@ -53,13 +63,20 @@ pub(super) async fn refuse_during_import(tx: &mut Tx, request: &Request) -> Resu
     )))
 }
 
-async fn select(tx: &mut Tx, request: &Request, after: i64) -> Result<Page, StoreError> {
+/// The page after this contact, and the picked ones of it that cannot be deleted.
+pub(super) async fn select_fit(
+    tx: &mut Tx,
+    request: &Request,
+    after: i64,
+) -> Result<(Page, Vec<Unfit>), StoreError> {
     let account_id = request.account_id;
-    match &request.selection {
+    let page = match &request.selection {
         Selection::Picked { contacts, segment_id } => {
-            let picked: Vec<i64> = contacts.range(after + 1..).take(PAGE).copied().collect();
-            refuse_unfit(tx, account_id, &picked, *segment_id).await?;
-            Ok(Page { next: next(&picked), selected: picked })
+            let mut picked: Vec<i64> = contacts.range(after + 1..).take(PAGE).copied().collect();
+            let next = next(&picked);
+            let unfit = unfit(tx, account_id, &picked, *segment_id).await?;
+            picked.retain(|contact_id| unfit.iter().all(|unfit| unfit.contact_id != *contact_id));
+            return Ok((Page { next, selected: picked }, unfit));
         }
         Selection::Segment(segment_id) => {
             let sql = format!(
@@ -68,10 +85,11 @@ async fn select(tx: &mut Tx, request: &Request, after: i64) -> Result<Page, Stor
             );
             let rows = tx.rows(&sql, args![account_id, *segment_id, after]).await?;
             let selected = rows.iter().map(|row| row.int("contact_id")).collect::<Result<Vec<_>, _>>()?;
-            Ok(Page { next: next(&selected), selected })
+            Page { next: next(&selected), selected }
         }
-        Selection::Filter(filter) => accepted(tx, account_id, filter, after).await,
-    }
+        Selection::Filter(filter) => accepted(tx, account_id, filter, after).await?,
+    };
+    Ok((page, Vec::new()))
 }
 
 fn next(looked_at: &[i64]) -> Option<i64> {
@@ -107,13 +125,13 @@ async fn accepted(tx: &mut Tx, account_id: i64, filter: &Filter, after: i64) -> 
     Ok(Page { selected, next: next(&looked_at) })
 }
 
-/// Refuses picked contacts that cannot be deleted, naming them.
-async fn refuse_unfit(
+/// Which of these picked contacts cannot be deleted.
+async fn unfit(
     tx: &mut Tx,
     account_id: i64,
     picked: &[i64],
     segment_id: Option<i64>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Unfit>, StoreError> {
     let sql = format!(
         "SELECT b.contact_id, c.contact_id AS known, g.state AS gone, m.contact_id AS member, c.deleted_at FROM {} \
          LEFT JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id \
@@ -128,6 +146,11 @@ async fn refuse_unfit(
     for row in tx.rows(&sql, args![segment_id, batch]).await? {
         unfit.extend(unfitness(&row, account_id, segment_id)?);
     }
+    Ok(unfit)
+}
+
+/// Refuses contacts that cannot be deleted, naming them.
+fn refuse_unfit(mut unfit: Vec<Unfit>) -> Result<(), StoreError> {
     if unfit.is_empty() {
         return Ok(());
     }
@@ -136,25 +159,28 @@ async fn refuse_unfit(
         more => format!(", and at least {more} more"),
     };
     unfit.truncate(NAMED);
-    Err(StoreError::Refused(format!("{}{more}; nothing was deleted", unfit.join(", "))))
+    let named: Vec<String> = unfit.into_iter().map(|unfit| unfit.message).collect();
+    Err(StoreError::Refused(format!("{}{more}; nothing was deleted", named.join(", "))))
 }
 
 /// Why a picked contact cannot be deleted, if it cannot.
-fn unfitness(row: &Row, account_id: i64, segment_id: Option<i64>) -> Result<Option<String>, StoreError> {
+fn unfitness(row: &Row, account_id: i64, segment_id: Option<i64>) -> Result<Option<Unfit>, StoreError> {
     let contact_id = row.int("contact_id")?;
+    let unfit = |reason, message| Ok(Some(Unfit { contact_id, reason, message }));
     if let Some(state) = row.optional_text("gone")? {
-        return Ok(Some(format!("contact {contact_id} was {state} and is gone for good")));
+        let reason = if state == "erased" { "erased" } else { "purged" };
+        return unfit(reason, format!("contact {contact_id} was {state} and is gone for good"));
     }
     if row.optional_int("known")?.is_none() {
-        return Ok(Some(format!("account {account_id} has no contact {contact_id}")));
+        return unfit("unknown", format!("account {account_id} has no contact {contact_id}"));
     }
     if row.optional_time("deleted_at")?.is_some() {
-        return Ok(Some(format!("contact {contact_id} is in the trash already")));
+        return unfit("in_trash", format!("contact {contact_id} is in the trash already"));
     }
-    Ok(match segment_id {
+    match segment_id {
         Some(segment_id) if row.optional_int("member")?.is_none() => {
-            Some(format!("contact {contact_id} is not in segment {segment_id}"))
+            unfit("not_in_segment", format!("contact {contact_id} is not in segment {segment_id}"))
         }
-        _ => None,
-    })
+        _ => Ok(None),
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{KEY, batch, by_user, purged, read};
+use super::{KEY, authorize, batch, by_user, purged, read, refuse_others, scope_of};
 use crate::domain::object_type::RecordKey;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::time::format_time;
@@ -13,6 +13,7 @@ use crate::store::access::users::user_named;
 use crate::store::db::Tx;
 use crate::store::db::query::{Filter, WhereClause};
 use crate::store::db::values::{Arg, Row, args};
+use crate::store::trash::{Blocker, DeletePreview};
 use crate::store::{Store, StoreError, read_transaction};
 
 /// A record as the CRM shows it now.
@@ -53,6 +54,20 @@ impl Store {
         read_transaction!(self, tx => record(tx, account_id, key))
     }
 
+    /// What a delete of records would do now; writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Refused: an unknown user, no permission, contacts, more than [`MOST`](super::MOST) records.
+    pub async fn preview_delete_of_records(
+        &self,
+        account_id: i64,
+        user: &str,
+        records: &[RecordKey],
+    ) -> Result<DeletePreview, StoreError> {
+        read_transaction!(self, tx => preview_delete(tx, account_id, user, records))
+    }
+
     /// Records of one type in the trash, newest first: of the filter user, times and limit.
     ///
     /// # Errors
@@ -66,6 +81,35 @@ impl Store {
     ) -> Result<Vec<RecordTrashRow>, StoreError> {
         read_transaction!(self, tx => trash(tx, account_id, object_type, None, filter))
     }
+}
+
+/// What a delete of records would do now; writes nothing.
+async fn preview_delete(
+    tx: &mut Tx,
+    account_id: i64,
+    user: &str,
+    records: &[RecordKey],
+) -> Result<DeletePreview, StoreError> {
+    refuse_others(records)?;
+    authorize(tx, account_id, user, "delete", records, scope_of(records)).await?;
+    let (mut live, mut counts, mut blockers) = (0, BTreeMap::new(), Vec::new());
+    for key in records {
+        let view = record(tx, account_id, key).await?;
+        let message = match view.state {
+            "live" => {
+                live += 1;
+                for (category, members) in view.visible {
+                    *counts.entry(category).or_default() += members.len() as u64;
+                }
+                continue;
+            }
+            "in_trash" => format!("{key} is in the trash already"),
+            "purged" => format!("{key} was purged and is gone for good"),
+            _ => format!("account {account_id} has no {} {}", key.object_type, key.id),
+        };
+        blockers.push(Blocker { record: key.to_string(), reason: view.state, message });
+    }
+    Ok(DeletePreview::new(live, counts, blockers))
 }
 
 async fn record(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<RecordView, StoreError> {

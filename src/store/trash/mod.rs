@@ -1,8 +1,10 @@
 //! Into the trash: what a workflow, a person or an import does to contacts, within the transaction of whoever decides.
 
+mod preview;
 pub mod restore;
 pub(super) mod statements;
 
+pub use preview::{Blocker, CategoryCount, DeletePreview};
 use serde::{Serialize, Serializer};
 
 use super::StoreError;
