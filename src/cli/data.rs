@@ -91,7 +91,7 @@ pub async fn import(context: &Context, args: &ImportArgs) -> Result<(), Failure>
         report.kinds.iter().map(|(kind, count)| vec![(*kind).to_owned(), count.to_string()]).collect();
     output::table(&["kind", "records"], &kinds, "the file has no records to store")?;
     let more = [
-        (report.skipped, "record", "skipped: of erased or purged contacts, or deleted by an erasure"),
+        (report.skipped, "record", "skipped: erased or purged, or of erased or purged contacts"),
         (report.redacted, "record", "redacted: naming the address of an erased person"),
         (report.removed, "record", "removed"),
         (report.dropped_properties, "property", "dropped: not in the records that replaced them"),

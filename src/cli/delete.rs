@@ -60,8 +60,10 @@ pub struct Delete {
 }
 
 impl Delete {
-    pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        if !self.record.is_empty() {
+    pub async fn run(mut self, context: &Context) -> Result<(), Failure> {
+        if let Some(contacts) = records::only_contacts(&self.record) {
+            self.contact = contacts;
+        } else if !self.record.is_empty() {
             let Some(confirm) = self.confirm else {
                 return records::preview_delete(context, self.account, &self.user, self.record).await;
             };

@@ -166,6 +166,7 @@ impl Inspect {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let (contact, account) = match self {
             Self::Contact { contact, account } => (contact, account),
+            Self::Record { record, account } if record.object_type == CONTACT => (record.id, account),
             Self::Record { record, account } => return inspect_record(context, account, &record).await,
             Self::Page(page) => return page.run(context).await,
         };

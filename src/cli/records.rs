@@ -6,7 +6,7 @@ use anyhow::anyhow;
 
 use super::{Context, Failure, output};
 use crate::domain::counted::{counted, verb};
-use crate::domain::object_type::RecordKey;
+use crate::domain::object_type::{CONTACT, RecordKey};
 use crate::operations::records::{DeletedRecords, RecordEntry, RestoredRecords};
 use crate::store::records::DeleteRequest;
 use crate::store::trash::{Blocker, CategoryCount, DeletePreview};
@@ -14,6 +14,13 @@ use crate::store::trash::{Blocker, CategoryCount, DeletePreview};
 /// Reads a record as it is named on the command line.
 pub fn record(text: &str) -> Result<RecordKey, String> {
     RecordKey::parse(text).ok_or_else(|| "must be a type and an id, such as deal:30 or 2-134:7".to_owned())
+}
+
+/// The ids of records that are all contacts: what is done with them is done as if they had been named by `--contact`.
+pub fn only_contacts(records: &[RecordKey]) -> Option<Vec<i64>> {
+    let ids: Option<Vec<i64>> =
+        records.iter().map(|key| (key.object_type == CONTACT).then_some(key.id)).collect();
+    ids.filter(|ids| !ids.is_empty())
 }
 
 /// Each record once, in the order in which they were named.

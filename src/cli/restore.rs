@@ -54,8 +54,10 @@ pub struct Restore {
 }
 
 impl Restore {
-    pub async fn run(self, context: &Context) -> Result<(), Failure> {
-        if !self.records.is_empty() {
+    pub async fn run(mut self, context: &Context) -> Result<(), Failure> {
+        if let Some(contacts) = records::only_contacts(&self.records) {
+            self.contacts = contacts;
+        } else if !self.records.is_empty() {
             return records::restore(context, self.account, &self.user, self.records).await;
         }
         let wanted = match (self.workflow, self.by, self.since, self.deletion) {

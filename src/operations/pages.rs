@@ -1,11 +1,8 @@
 //! The pages of the CRM, by name.
 
 use super::{Error, Operations};
-use crate::domain::members::parse_id_text;
+use crate::domain::object_type::RecordKey;
 use crate::store::views::pages::{About, Page, PageView, Subject};
-
-/// The types of records that have a timeline.
-const RECORD_TYPES: [&str; 4] = ["contact", "company", "deal", "ticket"];
 
 impl Operations {
     /// A page of the CRM as it shows now: of a record or of one id, where it is about one.
@@ -53,9 +50,6 @@ fn subject(page: &Page, object: Option<(String, i64)>, id: Option<i64>) -> Resul
 ///
 /// A sentence on how it is written.
 pub fn record(text: &str) -> Result<(String, i64), String> {
-    let parts = text.split_once(':').and_then(|(kind, id)| Some((kind, parse_id_text(id)?)));
-    match parts.filter(|(kind, _)| RECORD_TYPES.contains(kind)) {
-        Some((kind, id)) => Ok((kind.to_owned(), id)),
-        None => Err(format!("a record is one of {}, a colon and its id", RECORD_TYPES.join(", "))),
-    }
+    let key = RecordKey::parse(text).ok_or("a record is a type and an id, such as company:9 or 2-134:7")?;
+    Ok((key.object_type, key.id))
 }

@@ -106,6 +106,21 @@ async fn page(reaper: &Reaper, page: &[&str]) -> Vec<String> {
     rows.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
 }
 
+/// Lets so many days pass for what is in the trash.
+async fn age(db: &Database, days: u32) {
+    for table in ["record_trash_entries", "objects", "activities", "trash_entries", "contacts"] {
+        let postgres = format!("UPDATE {table} SET deleted_at = deleted_at - interval '{days} days'");
+        let sqlite = format!(
+            "UPDATE {table} SET deleted_at = strftime('%Y-%m-%dT%H:%M:%f000Z', deleted_at, '-{days} days')"
+        );
+        db.execute(db.in_its_words(&postgres, &sqlite)).await;
+    }
+}
+
+async fn purge(reaper: &Reaper) -> Value {
+    reaper.json(&["retention", "run", "--job", "purge_trash"]).await["jobs"][0]["deleted"].clone()
+}
+
 async fn company_stage(db: &Database) -> Vec<Vec<String>> {
     db.rows(
         "SELECT coalesce(properties ->> 'lifecyclestage', 'none') FROM objects WHERE object_type = 'company'",
@@ -228,8 +243,7 @@ on_both!(permission_confirmation_and_state_guard_a_delete_of_records, async |db:
         (1, &["deal:30", "deals:30"], 2, "the confirmation says 2 where 1 record would be deleted"),
         (1, &["deal:30", "deal:99"], 2, "account 1 has no deal 99; nothing was deleted"),
         (1, &["note:53"], 1, "account 1 has no note 53"),
-        (1, &["contact:1"], 1, "contacts are named by --contact"),
-        (1, &["deal:30", "contact:1"], 2, "contacts are named by --contact"),
+        (1, &["deal:30", "contact:1"], 2, "contacts are named by themselves"),
     ] {
         let output = delete(&reaper, user, records, confirm).await;
         assert_eq!(output.code, 1, "{records:?}");
@@ -290,11 +304,7 @@ on_both!(purge_of_records_deletes_what_the_matrix_says, async |db: Database| {
     deleted(&reaper, &["deal:30", "company:10", "ticket:31", "2-134:7", "call:53"]).await;
     let purge = ["retention", "run", "--job", "purge_trash"];
     assert_eq!(reaper.json(&purge).await["jobs"][0]["deleted"], 0, "none is 90 days old");
-    db.execute(db.in_its_words(
-        "UPDATE record_trash_entries SET deleted_at = deleted_at - interval '91 days'",
-        "UPDATE record_trash_entries SET deleted_at = strftime('%Y-%m-%dT%H:%M:%f000Z', deleted_at, '-91 days')",
-    ))
-    .await;
+    age(&db, 91).await;
     // What a contact under a legal hold shares stays whole.
     let hold = ["--account", "1", "--contact", "1"];
     reaper.json(&[&["legal-hold", "set", "--reason", "case 7"], &hold[..]].concat()).await;
@@ -444,7 +454,7 @@ on_both!(what_a_user_deleted_is_undone_as_one, async |db: Database| {
     let undo =
         async |id: &str| reaper.json(&["restore", "--account", "1", "--as", "1", "--deletion", id]).await;
     assert_eq!(undo(&first).await, json!({"restored": ["2", "3"], "refused": []}));
-    let records = json!({"restored": ["call:53", "deal:30"], "refused": []});
+    let records = json!({"restored": ["deal:30", "call:53"], "refused": []});
     assert_eq!(undo(&second).await, json!({"restored": [], "refused": [], "records": records}));
     assert_eq!(reaper.state(1, 1).await, "in_trash");
 });
@@ -502,4 +512,124 @@ on_both!(preview_of_a_delete_says_what_goes_and_what_is_in_the_way, async |db: D
         words.stdout
     );
     db.assert_unchanged_since(&before).await;
+});
+
+on_both!(purge_takes_only_what_is_in_the_trash_itself, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    let note = activity(51, "note", &[end("deal", 30), end("contact", 1)]);
+    let removal = json!({"kind": "remove", "of": "activity", "accountId": "1", "id": "51"});
+    deleted(&reaper, &["note:51"]).await;
+    reaper.import(&[removal]).await;
+    let listed = reaper.json(&["trash", "list", "--account", "1", "--object", "note"]).await;
+    assert_eq!(listed, json!([]), "what is removed is in no trash");
+    reaper.import(&[note]).await;
+    age(&db, 91).await;
+    assert_eq!(purge(&reaper).await, 0);
+    assert_eq!(inspect(&reaper, "note:51").await["state"], "live");
+    // Nor by an entry that was left over.
+    db.execute(
+        "UPDATE record_trash_entries SET closed_at = NULL, closed_as = NULL WHERE object_type = 'note' AND record_id = 51",
+    )
+    .await;
+    assert_eq!(purge(&reaper).await, 0);
+    assert_eq!(inspect(&reaper, "note:51").await["properties"], json!({"body": "Something"}));
+});
+
+on_both!(activity_that_an_import_gives_another_type_stays_restorable, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    deleted(&reaper, &["note:51"]).await;
+    reaper.import(&[activity(51, "meeting", &[end("deal", 30), end("contact", 1)])]).await;
+    let there = inspect(&reaper, "meeting:51").await;
+    assert_eq!((&there["state"], &there["trash"]["entryId"]), (&json!("in_trash"), &json!("1")));
+    assert_eq!(inspect(&reaper, "note:51").await["state"], "unknown");
+    restored(&reaper, &["meeting:51"]).await;
+    assert_eq!(reaper.contact(1, 1).await["visible"]["activities"], json!(["51"]));
+    deleted(&reaper, &["meeting:51"]).await;
+    reaper.import(&[activity(51, "call", &[end("contact", 1)])]).await;
+    age(&db, 91).await;
+    assert_eq!(purge(&reaper).await, 1);
+    assert_eq!(db.rows("SELECT CAST(activity_id AS text) FROM activities WHERE stub").await, [["51"]]);
+    assert_eq!(inspect(&reaper, "call:51").await["state"], "purged");
+});
+
+on_both!(object_and_activity_of_one_type_and_id_are_kept_apart, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let mut object = car(9);
+    object["objectTypeId"] = json!("sms");
+    reaper.import(&[&world()[..], &[object, activity(9, "sms", &[end("contact", 1)])]].concat()).await;
+    deleted(&reaper, &["sms:9"]).await;
+    assert_eq!(
+        reaper.contact(1, 1).await["visible"]["activities"],
+        json!(["9", "51"]),
+        "the object was meant"
+    );
+    assert_eq!(db.count("objects", "object_type = 'sms' AND deleted_at IS NOT NULL").await, 1);
+    age(&db, 91).await;
+    assert_eq!(purge(&reaper).await, 1);
+    assert_eq!(reaper.contact(1, 1).await["visible"]["activities"], json!(["9", "51"]));
+    // Now the activity alone has the name.
+    deleted(&reaper, &["sms:9"]).await;
+    assert_eq!(reaper.contact(1, 1).await["visible"]["activities"], json!(["51"]));
+    restored(&reaper, &["sms:9"]).await;
+    assert_eq!(reaper.contact(1, 1).await["visible"]["activities"], json!(["9", "51"]));
+});
+
+on_both!(activity_in_the_trash_outlives_the_purge_of_what_it_is_on, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let alone = activity(60, "note", &[end("contact", 1)]);
+    reaper.import(&[&world()[..], &[alone]].concat()).await;
+    deleted(&reaper, &["deal:30"]).await;
+    reaper.delete(1, 1).await;
+    age(&db, 91).await;
+    deleted(&reaper, &["note:50", "note:60"]).await;
+    assert_eq!(purge(&reaper).await, 2);
+    for note in ["note:50", "note:60"] {
+        let there = inspect(&reaper, note).await;
+        assert_eq!(
+            (&there["state"], &there["properties"]),
+            (&json!("in_trash"), &json!({"body": "Something"})),
+            "{note}"
+        );
+    }
+    restored(&reaper, &["note:50"]).await;
+    assert_eq!(inspect(&reaper, "note:50").await["visible"]["associations"], json!([]));
+    age(&db, 91).await;
+    assert_eq!(purge(&reaper).await, 1);
+    assert_eq!(inspect(&reaper, "note:60").await["state"], "purged");
+});
+
+on_both!(erasure_ends_the_trash_of_what_it_deletes, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let own = [activity(60, "note", &[end("contact", 1)]), activity(61, "email", &[end("contact", 1)])];
+    reaper.import(&[&world()[..], &own].concat()).await;
+    deleted(&reaper, &["note:60", "email:61", "ticket:31", "deal:30"]).await;
+    reaper.json(&["erase", "--account", "1", "--as", "1", "--contact", "1", "--confirm", "1"]).await;
+    for record in ["note:60", "email:61", "ticket:31"] {
+        assert_eq!(inspect(&reaper, record).await["state"], "erased", "{record}");
+        let said = reaper.refused(&["restore", "--account", "1", "--as", "1", "--record", record]).await;
+        assert!(
+            said.contains(&format!("{record} was erased, is gone for good and cannot be restored")),
+            "{said}"
+        );
+    }
+    let open = db.rows("SELECT object_type FROM record_trash_entries WHERE closed_at IS NULL").await;
+    assert_eq!(open, [["deal"]]);
+    assert_eq!(db.count("activities", "stub AND deleted_at IS NOT NULL").await, 0);
+    restored(&reaper, &["deal:30"]).await;
+});
+
+on_both!(contacts_are_records_too, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&world()).await;
+    assert_eq!(inspect(&reaper, "0-1:1").await, reaper.contact(1, 1).await);
+    let output = delete(&reaper, ADMIN, &["contact:1"], 1).await;
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(reaper.state(1, 1).await, "in_trash");
+    let user = ADMIN.to_string();
+    let report = reaper.json(&["restore", "--account", "1", "--as", &user, "--record", "contact:1"]).await;
+    assert_eq!(report["restored"], json!(["1"]));
+    let listed = reaper.json(&["trash", "list", "--account", "1", "--object", "contact"]).await;
+    assert_eq!(listed, json!([]));
 });

@@ -121,6 +121,8 @@ on_both!(what_is_no_type_is_refused, async |db: Database| {
         (activity(5, "deal", &[]), "type: must be a type of activities"),
         (activity(5, "a note", &[]), "type: must be a type"),
         (association(("", 1), ("deal", 2)), "from.type: "),
+        (association(("note", 1), ("deal", 2)), "from.type: must not be a type of activities"),
+        (association(("deal", 1), ("0-48", 2)), "to.type: must not be a type of activities"),
         (
             json!({"kind": "conversation", "accountId": "1", "id": "5", "channel": "a b", "contactId": "1"}),
             "channel: must be",

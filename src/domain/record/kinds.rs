@@ -364,6 +364,18 @@ fn end<'a>(m: &Members<'a>) -> Result<(&'a str, i64, Option<i64>), FieldError> {
     Ok((object_type, id, (object_type == CONTACT).then_some(id)))
 }
 
+/// An end of an association: what an activity is on stands in its own record.
+fn association_end<'a>(m: &Members<'a>) -> Result<(&'a str, i64, Option<i64>), FieldError> {
+    let end = end(m)?;
+    if is_activity(end.0) {
+        return Err(m.fault(
+            "type",
+            "must not be a type of activities: name the record in the activity's associations",
+        ));
+    }
+    Ok(end)
+}
+
 /// An empty label is no label.
 fn label<'a>(m: &Members<'a>) -> Result<&'a str, FieldError> {
     let label = optional_text(m, "label")?.unwrap_or_default();
@@ -372,8 +384,8 @@ fn label<'a>(m: &Members<'a>) -> Result<&'a str, FieldError> {
 
 /// The columns of an association's key, but the account.
 pub(super) fn association_key(m: &Members<'_>) -> Result<Row, FieldError> {
-    let (from_type, from_id, _) = end(&m.object("from")?)?;
-    let (to_type, to_id, _) = end(&m.object("to")?)?;
+    let (from_type, from_id, _) = association_end(&m.object("from")?)?;
+    let (to_type, to_id, _) = association_end(&m.object("to")?)?;
     Ok(row(json!({"from_type": from_type, "from_id": from_id, "to_type": to_type, "to_id": to_id,
         "label": label(m)?})))
 }

@@ -9,11 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::input::{Count, Id, StrictJson, StrictPath, Text, Timestamp, present};
+use super::input::{Count, Id, Record, StrictJson, StrictPath, Text, Timestamp, present};
 use super::problem::Problem;
 use super::resources::require_super_admin;
 use crate::domain::criteria::Filter;
 use crate::domain::dead_letter::Selection;
+use crate::domain::object_type::RecordKey;
 use crate::http::auth::operator;
 use crate::http::limits::{JOB_TIMEOUT, time_limit};
 use crate::operations::Operations;
@@ -23,6 +24,7 @@ use crate::store::decisions::holds::HoldResolution;
 use crate::store::decisions::pauses::Scope;
 use crate::store::deletions;
 use crate::store::privacy::erase::ErasureTarget;
+use crate::store::records::DeleteRequest;
 use crate::store::trash::restore::{Request, RestoreSelection};
 
 /// What a handler answers.
@@ -40,6 +42,8 @@ pub struct Delete {
     segment_id: Option<Id>,
     #[serde(default, deserialize_with = "present")]
     filter: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    records: Option<BTreeSet<Record>>,
     confirm: Count,
 }
 
@@ -52,6 +56,12 @@ pub struct Restore {
     workflow_id: Option<Id>,
     #[serde(default, deserialize_with = "present")]
     since: Option<Timestamp>,
+    #[serde(default, deserialize_with = "present")]
+    deleted_by: Option<Text>,
+    #[serde(default, deserialize_with = "present")]
+    deletion_id: Option<Id>,
+    #[serde(default, deserialize_with = "present")]
+    records: Option<Vec<Record>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,20 +150,26 @@ pub async fn delete(
     Extension(caller): Extension<Caller>,
     StrictJson(wish): StrictJson<Delete>,
 ) -> HandlerResult {
-    let selection = match (wish.contact_ids, wish.segment_id, wish.filter) {
-        (Some(ids), segment, None) if !ids.is_empty() => {
+    let user = caller.user_id.to_string();
+    let selection = match (wish.contact_ids, wish.segment_id, wish.filter, wish.records) {
+        (None, None, None, Some(records)) if !records.is_empty() => {
+            let records = records.into_iter().map(|record| record.0).collect();
+            let request =
+                DeleteRequest { account_id: caller.account_id, user, records, confirm: wish.confirm.0 };
+            return Ok(Json(operations.delete_records(&request).await?).into_response());
+        }
+        (Some(ids), segment, None, None) if !ids.is_empty() => {
             let contacts = ids.into_iter().map(|id| id.0).collect();
             deletions::Selection::Picked { contacts, segment_id: segment.map(|id| id.0) }
         }
-        (None, Some(Id(segment)), None) => deletions::Selection::Segment(segment),
-        (None, None, Some(branch)) => deletions::Selection::Filter(Box::new(filter(&branch)?)),
+        (None, Some(Id(segment)), None, None) => deletions::Selection::Segment(segment),
+        (None, None, Some(branch), None) => deletions::Selection::Filter(Box::new(filter(&branch)?)),
         _ => {
             return Err(Problem::malformed(
-                "name contactIds (one at least), segmentId, both of them, or filter alone",
+                "name contactIds (one at least), segmentId, both of them, filter alone, or records alone",
             ));
         }
     };
-    let user = caller.user_id.to_string();
     let request =
         deletions::Request { account_id: caller.account_id, user, selection, confirm: wish.confirm.0 };
     Ok(Json(operations.delete(&request, &mut |_| {}).await?).into_response())
@@ -168,14 +184,27 @@ fn filter(branch: &Value) -> Result<Filter, Problem> {
 }
 
 fn wanted(caller: &Caller, wish: &Restore) -> Result<Request, Problem> {
-    let wanted = match (&wish.contact_ids, wish.workflow_id, wish.since) {
-        (Some(ids), None, None) if !ids.is_empty() => {
+    if wish.records.is_some() {
+        return Err(Problem::malformed("records are named alone, and not in a preview"));
+    }
+    let run = (wish.workflow_id, &wish.deleted_by, wish.deletion_id);
+    let wanted = match (&wish.contact_ids, run, wish.since) {
+        (Some(ids), (None, None, None), None) if !ids.is_empty() => {
             RestoreSelection::contacts(&ids.iter().map(|id| id.0).collect::<Vec<_>>())
         }
-        (None, Some(Id(workflow_id)), Some(Timestamp(since))) => {
+        (None, (Some(Id(workflow_id)), None, None), Some(Timestamp(since))) => {
             RestoreSelection::DeletedBy { workflow_id, since }
         }
-        _ => return Err(Problem::malformed("name contactIds (one at least), or workflowId and since")),
+        (None, (None, Some(Text(user)), None), Some(Timestamp(since))) => {
+            RestoreSelection::DeletedByUser { user: user.clone(), since }
+        }
+        (None, (None, None, Some(Id(deletion_id))), None) => RestoreSelection::Deletion(deletion_id),
+        _ => {
+            return Err(Problem::malformed(
+                "name contactIds (one at least), records (one at least; not in a preview), workflowId and since, deletedBy and \
+                 since, or deletionId",
+            ));
+        }
     };
     Ok(Request { account_id: caller.account_id, user: caller.user_id.to_string(), wanted })
 }
@@ -185,6 +214,21 @@ pub async fn restore(
     Extension(caller): Extension<Caller>,
     StrictJson(wish): StrictJson<Restore>,
 ) -> HandlerResult {
+    if let Restore {
+        records: Some(records),
+        contact_ids: None,
+        workflow_id: None,
+        since: None,
+        deleted_by: None,
+        deletion_id: None,
+    } = &wish
+        && !records.is_empty()
+    {
+        let named: BTreeSet<&Record> = records.iter().collect();
+        let keys: Vec<RecordKey> = named.into_iter().map(|record| record.0.clone()).collect();
+        let user = caller.user_id.to_string();
+        return Ok(Json(operations.restore_records(caller.account_id, &user, &keys).await?).into_response());
+    }
     let (report, ended) = operations.restore(&wanted(&caller, &wish)?, &mut |_| {}).await;
     ended?;
     Ok(Json(report).into_response())

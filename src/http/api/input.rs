@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
 use crate::domain::members::{parse_id_text, parse_strictly};
+use crate::domain::object_type::RecordKey;
 use crate::domain::time::{Time, parse_time};
 use crate::http::limits;
 use crate::store::db::query::ListCursor;
@@ -76,6 +77,19 @@ impl TryFrom<String> for Id {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         parse_id_text(&text).map(Self).ok_or("an id is a positive 64-bit integer as a text")
+    }
+}
+
+/// A record that is no contact, such as `deal:30`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Record(pub RecordKey);
+
+impl TryFrom<String> for Record {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        RecordKey::parse(&text).map(Self).ok_or("a record is a type and an id, such as deal:30")
     }
 }
 

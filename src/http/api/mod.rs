@@ -65,6 +65,7 @@ routes! {
     get "/pages/timeline" [everything] => resources::timeline,
     get "/pages/{name}" [everything] => resources::page,
     post "/pause" => actions::pause,
+    get "/records/{record}" => resources::record,
     post "/restore" => actions::restore,
     post "/restore/preview" [contacts] => actions::preview_restore,
     post "/resume" => actions::resume,

@@ -6,10 +6,13 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::input::{Id, StrictPath, StrictQuery, Text};
+use super::input::{Id, Record, StrictPath, StrictQuery, Text};
 use super::problem::Problem;
+use crate::domain::object_type::CONTACT;
+use crate::domain::permission::Over;
+use crate::http::auth::may_view;
 use crate::http::limits::time_limit;
-use crate::operations::{Operations, dead_letters, pages};
+use crate::operations::{self, Operations, dead_letters, pages};
 use crate::store::access::tokens::Caller;
 
 /// What a handler answers.
@@ -87,6 +90,20 @@ pub async fn page(
     StrictQuery(NoParams {}): StrictQuery<NoParams>,
 ) -> HandlerResult {
     Ok(Json(operations.page(caller.account_id, &name, None, None).await?).into_response())
+}
+
+/// A record that is no contact; what its type is decides who may read it.
+pub async fn record(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    StrictPath(Record(key)): StrictPath<Record>,
+    StrictQuery(NoParams {}): StrictQuery<NoParams>,
+) -> HandlerResult {
+    may_view(&caller, Over::Type(&key.object_type)).map_err(Problem::forbidden)?;
+    if key.object_type == CONTACT {
+        return Err(operations::Error::NotFound("contacts are at /contacts/{contactId}".to_owned()).into());
+    }
+    Ok(Json(operations.store.record(caller.account_id, &key).await?).into_response())
 }
 
 pub async fn enrollment(

@@ -50,11 +50,14 @@ impl Chunk {
         }
         self.upsert(&kind.table, records).await?;
         for (account_id, arrivals) in archived {
-            records::put_into_trash(&mut self.tx, account_id, &arrivals, None).await?;
+            records::bring_into_trash(&mut self.tx, account_id, &arrivals).await?;
         }
         self.learn(records).await?;
         if let Some(links) = &kind.links {
             self.replace_links(kind, links, records).await?;
+        }
+        if kind.name == "activity" {
+            self.follow_activities(records).await?;
         }
         match kind.name {
             "contact" => {
@@ -188,8 +191,18 @@ impl Chunk {
         let kept = if kind.table.name == "activities" { " AND NOT stub" } else { "" };
         let sql = format!("DELETE FROM {} WHERE ({}) IN {keys}{kept}", kind.table.name, names(key));
         self.report.removed += self.tx.execute(&sql, args![batch]).await?;
+        if kind.table.name == "activities" {
+            self.follow_activities(records).await?;
+        }
         drop_removed_later(kind, records, others);
         Ok(())
+    }
+
+    /// Activities that were in the trash are known there by their type, and are gone once they are removed.
+    async fn follow_activities(&mut self, records: &[Numbered]) -> Result<(), StoreError> {
+        let key = |record: &Record| Some((record.account_id, record.row.get("activity_id")?.as_i64()?));
+        let activities: Vec<(i64, i64)> = records.iter().filter_map(|(_, record)| key(record)).collect();
+        records::follow_activities(&mut self.tx, &activities, self.now).await
     }
 
     async fn upsert(&mut self, table: &Table, records: &[Numbered]) -> Result<(), StoreError> {

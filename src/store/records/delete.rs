@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{State, Told, authorize, by_user, event_data, ids_of, lock, mark, refuse_others, scope_of};
+use super::{
+    Found, Home, State, Told, authorize, by_user, event_data, ids_of, living_in, lock, mark, refuse_others,
+    scope_of,
+};
 use crate::domain::counted::counted;
 use crate::domain::effects::Transition;
 use crate::domain::object_type::RecordKey;
@@ -74,16 +77,20 @@ async fn delete(tx: &mut Tx, request: &DeleteRequest) -> Result<DeletedRecords, 
     for key in records {
         let problem = match found.get(key) {
             None => format!("account {account_id} has no {} {}", key.object_type, key.id),
-            Some(State::InTrash(_)) => format!("{key} is in the trash already"),
-            Some(State::Live) => continue,
+            Some(Found { state: State::InTrash(_), .. }) => format!("{key} is in the trash already"),
+            Some(Found { state: State::Live, .. }) => continue,
         };
         return Err(StoreError::Refused(format!("{problem}; nothing was deleted")));
     }
     let at = tx.now().await?;
     let deletion_id = begin(tx, request, user_id, at).await?;
-    let arrivals = records.iter().map(|key| Arrival { key: key.clone(), deleted_at: at });
-    let entries =
-        put_into_trash(tx, account_id, &arrivals.collect::<Vec<_>>(), Some((user_id, deletion_id))).await?;
+    let mut entries = BTreeMap::new();
+    for home in Home::ALL {
+        let arrivals: Vec<Arrival> = living_in(home, records, &found)
+            .map(|key| Arrival { key: key.clone(), deleted_at: at })
+            .collect();
+        entries.extend(put_into_trash(tx, account_id, home, &arrivals, Some((user_id, deletion_id))).await?);
+    }
     let deals: Vec<(i64, i64)> = ids_of(records, "deal").into_iter().map(|id| (account_id, id)).collect();
     lifecycle::recompute_by_deals(tx, Transition::Trash, &deals).await?;
     let message = |(key, entry_id): (&RecordKey, &i64)| -> (i64, &'static str, Value) {
@@ -108,10 +115,20 @@ async fn begin(tx: &mut Tx, request: &DeleteRequest, user_id: i64, at: Time) -> 
     row.ok_or_else(|| StoreError::Failed("a deletion got no id".to_owned()))?.int("deletion_id")
 }
 
-/// Marks records that are live and locked, and gives each its entry: by a user within a deletion, or else by an import.
-pub(in crate::store) async fn put_into_trash(
+/// Marks new objects, and gives each its entry.
+pub(in crate::store) async fn bring_into_trash(
     tx: &mut Tx,
     account_id: i64,
+    arrivals: &[Arrival],
+) -> Result<(), StoreError> {
+    put_into_trash(tx, account_id, Home::Objects, arrivals, None).await.map(drop)
+}
+
+/// Marks records that are live and locked, and gives each its entry: by a user within a deletion, or else by an import.
+async fn put_into_trash(
+    tx: &mut Tx,
+    account_id: i64,
+    home: Home,
     arrivals: &[Arrival],
     by: Option<(i64, i64)>,
 ) -> Result<BTreeMap<RecordKey, i64>, StoreError> {
@@ -120,12 +137,13 @@ pub(in crate::store) async fn put_into_trash(
         by_time.entry(*deleted_at).or_default().push(key.clone());
     }
     for (deleted_at, keys) in &by_time {
-        mark(tx, account_id, keys, Some(*deleted_at)).await?;
+        mark(tx, account_id, home, keys, Some(*deleted_at)).await?;
     }
+    let is_activity = home.is_activity();
     let sql = format!(
         "INSERT INTO record_trash_entries \
-         (account_id, object_type, record_id, deleted_at, deleted_by, user_id, deletion_id) \
-         SELECT $2, b.object_type, b.record_id, b.deleted_at, $3, $4, $5 FROM {} WHERE TRUE \
+         (account_id, object_type, record_id, is_activity, deleted_at, deleted_by, user_id, deletion_id) \
+         SELECT $2, b.object_type, b.record_id, {is_activity}, b.deleted_at, $3, $4, $5 FROM {} WHERE TRUE \
          ORDER BY b.object_type, b.record_id RETURNING object_type, record_id, entry_id",
         tx.dialect().batch(1, &ENTRY)
     );

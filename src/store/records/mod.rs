@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-pub(super) use delete::{Arrival, put_into_trash};
+pub(super) use delete::{Arrival, bring_into_trash};
 pub use delete::{DeleteRequest, DeletedRecords};
 pub(super) use purge::{Due, backlog, due, purge, purged};
 pub use restore::{RefusedRecord, RestoredRecords};
@@ -23,7 +23,7 @@ pub use view::{RecordTrashRow, RecordView};
 use super::StoreError;
 use super::access::users::user_who_may;
 use super::db::Tx;
-use super::db::batch::{batch_row, batch_text};
+use super::db::batch::{Lists, batch_row, batch_text};
 use super::db::values::{Row, args};
 use crate::domain::object_type::{CONTACT, RecordKey, id_of};
 use crate::domain::permission::Scope;
@@ -46,6 +46,14 @@ enum Home {
 impl Home {
     const ALL: [Self; 2] = [Self::Objects, Self::Activities];
 
+    /// As entries say it, in SQL.
+    fn is_activity(self) -> &'static str {
+        match self {
+            Self::Objects => "FALSE",
+            Self::Activities => "TRUE",
+        }
+    }
+
     /// Table, and its columns for the type and the id.
     fn columns(self) -> (&'static str, &'static str, &'static str) {
         match self {
@@ -65,6 +73,13 @@ impl Home {
     }
 }
 
+/// A record that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Found {
+    home: Home,
+    state: State,
+}
+
 /// How a record that is there stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -73,12 +88,13 @@ enum State {
     InTrash(Time),
 }
 
-/// Locks records, in one order; how each stands. Those that are not there are missing from the answer.
+/// Locks records, in one order. Of an object and an activity of one type and id, neither of which the vendor knows, it is the object
+/// that is meant. Those that are not there are missing from the answer.
 async fn lock(
     tx: &mut Tx,
     account_id: i64,
     keys: &[RecordKey],
-) -> Result<BTreeMap<RecordKey, State>, StoreError> {
+) -> Result<BTreeMap<RecordKey, Found>, StoreError> {
     let mut found = BTreeMap::new();
     for home in Home::ALL {
         let sql = format!(
@@ -88,7 +104,7 @@ async fn lock(
         );
         for row in tx.rows(&sql, args![batch(keys), account_id]).await? {
             let state = row.optional_time("deleted_at")?.map_or(State::Live, State::InTrash);
-            found.insert(key(&row)?, state);
+            found.entry(key(&row)?).or_insert(Found { home, state });
         }
     }
     Ok(found)
@@ -120,23 +136,72 @@ pub(super) async fn existing(
     tx.rows(&sql, args![batch(keys), account_id]).await?.iter().map(key).collect()
 }
 
+/// After an import: entries follow activities that have another type now, and those of activities that were removed are closed.
+pub(super) async fn follow_activities(
+    tx: &mut Tx,
+    activities: &[(i64, i64)],
+    now: Time,
+) -> Result<(), StoreError> {
+    let ids = Lists::ids(activities.iter().map(|(account_id, activity_id)| [*account_id, *activity_id]));
+    let open = |parameter: usize| {
+        format!(
+            "record_trash_entries.is_activity AND record_trash_entries.closed_at IS NULL \
+             AND (record_trash_entries.account_id, record_trash_entries.record_id) IN \
+             (SELECT b.account_id, b.activity_id FROM {})",
+            tx.dialect().ids(parameter, &["account_id", "activity_id"])
+        )
+    };
+    let renamed = format!(
+        "UPDATE record_trash_entries SET object_type = a.type FROM activities a WHERE a.account_id = record_trash_entries.account_id \
+         AND a.activity_id = record_trash_entries.record_id AND a.type <> record_trash_entries.object_type AND {}",
+        open(1)
+    );
+    let removed = format!(
+        "UPDATE record_trash_entries SET closed_at = $1, closed_as = 'removed' WHERE {} AND NOT EXISTS \
+         (SELECT 1 FROM activities a WHERE a.account_id = record_trash_entries.account_id \
+         AND a.activity_id = record_trash_entries.record_id)",
+        open(2)
+    );
+    tx.execute(&renamed, args![&ids]).await?;
+    tx.execute(&removed, args![now, ids]).await.map(drop)
+}
+
+/// After an erasure: the entries of what it deleted are closed.
+pub(super) async fn close_erased(tx: &mut Tx, account_id: i64, now: Time) -> Result<(), StoreError> {
+    let sql = "UPDATE record_trash_entries SET closed_at = $2, closed_as = 'erased' \
+               WHERE account_id = $1 AND closed_at IS NULL AND CASE WHEN is_activity \
+               THEN EXISTS (SELECT 1 FROM activities a WHERE a.account_id = record_trash_entries.account_id \
+                 AND a.activity_id = record_trash_entries.record_id AND a.stub) \
+               ELSE NOT EXISTS (SELECT 1 FROM objects o WHERE o.account_id = record_trash_entries.account_id \
+                 AND o.object_type = record_trash_entries.object_type \
+                 AND o.object_id = record_trash_entries.record_id) END";
+    tx.execute(sql, args![account_id, now]).await.map(drop)
+}
+
 /// Sets the mark of the trash, or takes it away.
 async fn mark(
     tx: &mut Tx,
     account_id: i64,
+    home: Home,
     keys: &[RecordKey],
     deleted_at: Option<Time>,
 ) -> Result<(), StoreError> {
-    for home in Home::ALL {
-        let (table, object_type, id) = home.columns();
-        let sql = format!(
-            "UPDATE {table} SET deleted_at = $3 WHERE account_id = $2 AND ({object_type}, {id}) IN \
-             (SELECT b.object_type, b.record_id FROM {})",
-            tx.dialect().batch(1, &KEY)
-        );
-        tx.execute(&sql, args![batch(keys), account_id, deleted_at]).await?;
-    }
-    Ok(())
+    let (table, object_type, id) = home.columns();
+    let sql = format!(
+        "UPDATE {table} SET deleted_at = $3 WHERE account_id = $2 AND ({object_type}, {id}) IN \
+         (SELECT b.object_type, b.record_id FROM {})",
+        tx.dialect().batch(1, &KEY)
+    );
+    tx.execute(&sql, args![batch(keys), account_id, deleted_at]).await.map(drop)
+}
+
+/// Those of a home.
+fn living_in<'a>(
+    home: Home,
+    keys: &'a [RecordKey],
+    found: &'a BTreeMap<RecordKey, Found>,
+) -> impl Iterator<Item = &'a RecordKey> {
+    keys.iter().filter(move |key| found.get(*key).is_some_and(|found| found.home == home))
 }
 
 fn batch(keys: &[RecordKey]) -> String {
@@ -146,6 +211,15 @@ fn batch(keys: &[RecordKey]) -> String {
 
 fn key(row: &Row) -> Result<RecordKey, StoreError> {
     Ok(RecordKey { object_type: row.text("object_type")?, id: row.int("record_id")? })
+}
+
+/// How a record went for good, by how its entry was closed.
+fn gone_as(closed_as: Option<&str>) -> Option<&'static str> {
+    match closed_as {
+        Some("purged") => Some("purged"),
+        Some("erased") => Some("erased"),
+        _ => None,
+    }
 }
 
 /// Those of one type.
@@ -174,8 +248,7 @@ async fn authorize(
 /// Contacts have a trash of their own, and a command takes so many records.
 fn refuse_others(keys: &[RecordKey]) -> Result<(), StoreError> {
     if keys.iter().any(|key| key.object_type == CONTACT) {
-        let sentence =
-            "contacts are named by --contact, and not together with other records; nothing was done";
+        let sentence = "contacts are named by themselves (--contact, contactIds), and not together with other records; nothing was done";
         return Err(StoreError::Refused(sentence.to_owned()));
     }
     if keys.len() > MOST {

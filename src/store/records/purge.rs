@@ -11,6 +11,7 @@ use crate::domain::object_type::RecordKey;
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
 use crate::store::db::Tx;
+use crate::store::db::batch::Lists;
 use crate::store::db::values::{Arg, args};
 use crate::store::outbox::write_outbox;
 
@@ -20,13 +21,26 @@ pub(in crate::store) struct Due {
     pub account_id: i64,
     pub entry_id: i64,
     pub key: RecordKey,
+    is_activity: bool,
     deleted_at: Time,
 }
 
-/// What an activity on a purged record is, unless it is on something else or a task: a stub.
-const RELEASED: &str = "NOT stub AND type <> 'task' AND NOT EXISTS (SELECT 1 FROM activity_associations o \
-    WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id \
+/// Which activities on purged objects leave a stub: those that are on nothing else. Tasks stay on their page, and what is in the trash
+/// itself has its own time.
+const RELEASED: &str = "NOT stub AND deleted_at IS NULL AND type <> 'task' AND NOT EXISTS \
+    (SELECT 1 FROM activity_associations o WHERE o.account_id = activities.account_id \
+    AND o.activity_id = activities.activity_id \
     AND (o.object_type, o.object_id) NOT IN (SELECT b.object_type, b.record_id FROM {batch}))";
+
+/// What remains of an activity.
+const STUB: &str = "properties = '{}', stub = TRUE, deleted_at = NULL";
+
+/// Is the record of an entry `e` in the trash itself, since before `$1`? Of one that came back by an import, say, an entry may be left.
+const EXPIRED: &str = "CASE WHEN e.is_activity \
+    THEN EXISTS (SELECT 1 FROM activities v WHERE v.account_id = e.account_id AND v.activity_id = e.record_id \
+      AND v.type = e.object_type AND v.deleted_at < $1) \
+    ELSE EXISTS (SELECT 1 FROM objects o WHERE o.account_id = e.account_id AND o.object_type = e.object_type \
+      AND o.object_id = e.record_id AND o.deleted_at < $1) END";
 
 /// Is the record of an entry `e` on a contact under a legal hold? What such a contact shares stays whole (rule 9 of the matrix).
 const HELD: &str = "EXISTS (SELECT 1 FROM legal_holds h WHERE h.account_id = e.account_id AND ( \
@@ -46,6 +60,7 @@ const HELD: &str = "EXISTS (SELECT 1 FROM legal_holds h WHERE h.account_id = e.a
 pub(in crate::store) async fn purge(
     tx: &mut Tx,
     due: Vec<Due>,
+    cutoff: Time,
     now: Time,
 ) -> Result<BTreeMap<i64, Vec<Due>>, StoreError> {
     let mut gone = BTreeMap::new();
@@ -56,11 +71,14 @@ pub(in crate::store) async fn purge(
     for (account_id, mut due) in by_account {
         let keys: Vec<RecordKey> = due.iter().map(|due| due.key.clone()).collect();
         lock(tx, account_id, &keys).await?;
-        let open = open(tx, account_id, &keys).await?;
-        due.retain(|due| open.contains(&due.entry_id));
-        let keys: Vec<RecordKey> = due.iter().map(|due| due.key.clone()).collect();
-        remove(tx, account_id, &keys).await?;
-        close(tx, account_id, &keys, now).await?;
+        let expired = expired(tx, account_id, &keys, cutoff).await?;
+        due.retain(|due| expired.contains(&due.entry_id));
+        let of = |is_activity: bool| -> Vec<RecordKey> {
+            due.iter().filter(|due| due.is_activity == is_activity).map(|due| due.key.clone()).collect()
+        };
+        remove_activities(tx, account_id, &of(true)).await?;
+        remove_objects(tx, account_id, &of(false)).await?;
+        close(tx, account_id, &due, now).await?;
         let message = |due: &Due| -> (i64, &'static str, Value) {
             let mut data = event_data(account_id, &due.key, due.entry_id);
             data["deletedAt"] = json!(format_time(due.deleted_at));
@@ -88,7 +106,7 @@ pub(in crate::store) async fn backlog(tx: &mut Tx, cutoff: Time) -> Result<Recor
     let sql = format!(
         "SELECT count(CASE WHEN NOT t.is_held THEN 1 END) AS due, count(CASE WHEN t.is_held THEN 1 END) AS held, \
          min(CASE WHEN NOT t.is_held THEN t.deleted_at END) AS oldest FROM (SELECT e.deleted_at, {HELD} AS is_held \
-         FROM record_trash_entries e WHERE e.closed_at IS NULL AND e.deleted_at < $1) t"
+         FROM record_trash_entries e WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND {EXPIRED}) t"
     );
     let row = tx.row(&sql, args![cutoff]).await?;
     let row = row.ok_or_else(|| StoreError::Failed("a count gave no row".to_owned()))?;
@@ -104,8 +122,8 @@ pub(in crate::store) async fn due(
     limit: u32,
 ) -> Result<Vec<Due>, StoreError> {
     let sql = format!(
-        "SELECT e.account_id, e.entry_id, e.object_type, e.record_id, e.deleted_at FROM record_trash_entries e \
-         WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND NOT {HELD} AND {turn} ORDER BY e.deleted_at, e.entry_id LIMIT {limit}"
+        "SELECT e.account_id, e.entry_id, e.object_type, e.record_id, e.is_activity, e.deleted_at \
+         FROM record_trash_entries e WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND {EXPIRED} AND NOT {HELD} AND {turn} ORDER BY e.deleted_at, e.entry_id LIMIT {limit}"
     );
     let args: Vec<_> = std::iter::once(cutoff.into()).chain(parameters.iter().cloned()).collect();
     let rows = tx.rows(&sql, &args).await?;
@@ -115,13 +133,14 @@ pub(in crate::store) async fn due(
                 account_id: row.int("account_id")?,
                 entry_id: row.int("entry_id")?,
                 key: key(row)?,
+                is_activity: row.bool("is_activity")?,
                 deleted_at: row.time("deleted_at")?,
             })
         })
         .collect()
 }
 
-/// Which of these records were purged: they do not come back by an import.
+/// Which of these objects were purged: they do not come back by an import.
 pub(in crate::store) async fn purged(
     tx: &mut Tx,
     account_id: i64,
@@ -129,48 +148,57 @@ pub(in crate::store) async fn purged(
 ) -> Result<BTreeSet<RecordKey>, StoreError> {
     let sql = format!(
         "SELECT DISTINCT b.object_type, b.record_id FROM {} JOIN record_trash_entries e ON e.account_id = $2 \
-         AND e.object_type = b.object_type AND e.record_id = b.record_id WHERE e.closed_as = 'purged'",
+         AND e.object_type = b.object_type AND e.record_id = b.record_id \
+         WHERE NOT e.is_activity AND e.closed_as = 'purged'",
         tx.dialect().batch(1, &KEY)
     );
     let rows = tx.rows(&sql, args![batch(keys), account_id]).await?;
     rows.iter().map(key).collect()
 }
 
-/// The open entries of records that are locked, and that no legal hold keeps.
-async fn open(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<BTreeSet<i64>, StoreError> {
+/// Which of these records, which are locked, are past their time in the trash, and kept by no legal hold: their open entries.
+async fn expired(
+    tx: &mut Tx,
+    account_id: i64,
+    keys: &[RecordKey],
+    cutoff: Time,
+) -> Result<BTreeSet<i64>, StoreError> {
     let sql = format!(
         "SELECT e.entry_id FROM {} JOIN record_trash_entries e ON e.account_id = $2 \
          AND e.object_type = b.object_type AND e.record_id = b.record_id \
-         WHERE e.closed_at IS NULL AND NOT {HELD}",
-        tx.dialect().batch(1, &KEY)
+         WHERE e.closed_at IS NULL AND {EXPIRED} AND NOT {HELD}",
+        tx.dialect().batch(3, &KEY)
     );
-    let rows = tx.rows(&sql, args![batch(keys), account_id]).await?;
+    let rows = tx.rows(&sql, args![cutoff, account_id, batch(keys)]).await?;
     rows.iter().map(|row| row.int("entry_id")).collect()
 }
 
-async fn remove(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<(), StoreError> {
+/// Leaves stubs of activities, which are on nothing any more.
+async fn remove_activities(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<(), StoreError> {
+    let source = tx.dialect().batch(1, &KEY);
+    let ids = format!("activity_id IN (SELECT b.record_id FROM {source})");
+    for sql in [
+        format!("UPDATE activities SET {STUB} WHERE account_id = $2 AND {ids}"),
+        format!("DELETE FROM activity_associations WHERE account_id = $2 AND {ids}"),
+    ] {
+        tx.execute(&sql, args![batch(keys), account_id]).await?;
+    }
+    Ok(())
+}
+
+/// Deletes objects, with the links to them.
+async fn remove_objects(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<(), StoreError> {
     let source = tx.dialect().batch(1, &KEY);
     let of_batch = |object_type: &str, id: &str| {
         format!("({object_type}, {id}) IN (SELECT b.object_type, b.record_id FROM {source})")
     };
-    let linked = of_batch("l.object_type", "l.object_id");
-    let on_a_record = format!(
-        "activity_id IN (SELECT l.activity_id FROM activity_associations l WHERE l.account_id = $2 AND {linked})"
+    let on_one = format!(
+        "activity_id IN (SELECT l.activity_id FROM activity_associations l WHERE l.account_id = $2 AND {})",
+        of_batch("l.object_type", "l.object_id")
     );
-    let stub = "properties = '{}', stub = TRUE, deleted_at = NULL";
     let released = RELEASED.replace("{batch}", &source);
     for sql in [
-        // The records that are activities themselves, and those that were on nothing but these records.
-        format!("UPDATE activities SET {stub} WHERE account_id = $2 AND {}", of_batch("type", "activity_id")),
-        format!("UPDATE activities SET {stub} WHERE account_id = $2 AND {on_a_record} AND {released}"),
-        format!(
-            "DELETE FROM activity_associations WHERE account_id = $2 AND EXISTS (SELECT 1 FROM activities s \
-             WHERE s.account_id = activity_associations.account_id \
-             AND s.activity_id = activity_associations.activity_id AND s.stub \
-             AND ({} OR activity_associations.object_type || ':' || activity_associations.object_id IN \
-             (SELECT b.object_type || ':' || b.record_id FROM {source})))",
-            of_batch("s.type", "s.activity_id")
-        ),
+        format!("UPDATE activities SET {STUB} WHERE account_id = $2 AND {on_one} AND {released}"),
         format!(
             "DELETE FROM activity_associations WHERE account_id = $2 AND {}",
             of_batch("object_type", "object_id")
@@ -192,11 +220,12 @@ async fn remove(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<(), 
     Ok(())
 }
 
-async fn close(tx: &mut Tx, account_id: i64, keys: &[RecordKey], now: Time) -> Result<(), StoreError> {
+async fn close(tx: &mut Tx, account_id: i64, due: &[Due], now: Time) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE record_trash_entries SET closed_at = $3, closed_as = 'purged' WHERE account_id = $2 \
-         AND closed_at IS NULL AND (object_type, record_id) IN (SELECT b.object_type, b.record_id FROM {})",
-        tx.dialect().batch(1, &KEY)
+        "UPDATE record_trash_entries SET closed_at = $1, closed_as = 'purged' WHERE account_id = $2 \
+         AND entry_id IN (SELECT b.entry_id FROM {})",
+        tx.dialect().ids(3, &["account_id", "entry_id"])
     );
-    tx.execute(&sql, args![batch(keys), account_id, now]).await.map(drop)
+    let entries = Lists::ids(due.iter().map(|due| [account_id, due.entry_id]));
+    tx.execute(&sql, args![now, account_id, entries]).await.map(drop)
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    MOST, State, Told, authorize, batch, by_user, event_data, ids_of, key, lock, mark, refuse_others,
-    scope_of,
+    Home, MOST, State, Told, authorize, batch, by_user, event_data, gone_as, ids_of, key, living_in, lock,
+    mark, refuse_others, scope_of,
 };
 use crate::domain::effects::Transition;
 use crate::domain::object_type::RecordKey;
@@ -16,6 +16,7 @@ use crate::domain::time::{Time, format_time};
 use crate::store::access::audit::{self, Actor};
 use crate::store::contacts::lifecycle;
 use crate::store::db::Tx;
+use crate::store::db::batch::Lists;
 use crate::store::db::values::args;
 use crate::store::outbox::write_outbox;
 use crate::store::trash::restore::{Request, Run, run_of};
@@ -32,7 +33,7 @@ pub struct RestoredRecords {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRecord {
     pub key: RecordKey,
-    /// As programs know it: `expired`, `not_in_trash`, `purged`, `unknown`.
+    /// As programs know it: `expired`, `not_in_trash`, `purged`, `erased`, `unknown`.
     pub reason: &'static str,
     /// As people read it: what, and what to do.
     pub message: String,
@@ -148,15 +149,15 @@ async fn restore_all(
     let at = tx.now().await?;
     let (mut back, mut refused) = (Vec::new(), Vec::new());
     for key in records {
-        let standing = found.get(key).copied();
-        match (standing, entries.get(key)) {
-            (Some(State::InTrash(deleted_at)), Some(Entry { entry_id, is_purged: false }))
+        let (found, entry) = (found.get(key), entries.get(key));
+        match (found.map(|found| found.state), entry) {
+            (Some(State::InTrash(deleted_at)), Some(Entry { entry_id, ended: None }))
                 if deleted_at >= at - RESTORABLE =>
             {
                 back.push((key.clone(), *entry_id));
             }
-            (standing, entry) => {
-                refused.push(refusal(account_id, key, standing, entry.is_some_and(|entry| entry.is_purged)));
+            (state, entry) => {
+                refused.push(refusal(account_id, key, state, entry.and_then(|entry| entry.ended)));
             }
         }
     }
@@ -164,8 +165,11 @@ async fn restore_all(
         let keys: Vec<RecordKey> = back.iter().map(|(key, _)| key.clone()).collect();
         let deals: Vec<(i64, i64)> = ids_of(&keys, "deal").into_iter().map(|id| (account_id, id)).collect();
         lifecycle::recompute_by_deals(tx, Transition::Restore, &deals).await?;
-        mark(tx, account_id, &keys, None).await?;
-        close(tx, account_id, &keys, at).await?;
+        for home in Home::ALL {
+            let keys: Vec<RecordKey> = living_in(home, &keys, &found).cloned().collect();
+            mark(tx, account_id, home, &keys, None).await?;
+        }
+        close(tx, account_id, &back, at).await?;
         let message = |(key, entry_id): &(RecordKey, i64)| -> (i64, &'static str, Value) {
             let mut data = event_data(account_id, key, *entry_id);
             data["restoredAt"] = json!(format_time(at));
@@ -181,55 +185,61 @@ async fn restore_all(
 
 struct Entry {
     entry_id: i64,
-    is_purged: bool,
+    /// How it ended, where the record is gone for good.
+    ended: Option<&'static str>,
 }
 
-/// The open entries of records, and those of purged ones.
+/// The open entries of records, and those of records that are gone for good.
 async fn entries(
     tx: &mut Tx,
     account_id: i64,
     records: &[RecordKey],
 ) -> Result<BTreeMap<RecordKey, Entry>, StoreError> {
     let sql = format!(
-        "SELECT b.object_type, b.record_id, e.entry_id, e.closed_at IS NOT NULL AS is_purged \
+        "SELECT b.object_type, b.record_id, e.entry_id, e.closed_as \
          FROM {} JOIN record_trash_entries e ON e.account_id = $2 AND e.object_type = b.object_type \
-         AND e.record_id = b.record_id WHERE e.closed_at IS NULL OR e.closed_as = 'purged' ORDER BY e.closed_at IS NULL",
+         AND e.record_id = b.record_id WHERE e.closed_at IS NULL OR e.closed_as IN ('purged', 'erased') \
+         ORDER BY e.closed_at IS NULL, e.is_activity DESC",
         tx.dialect().batch(1, &super::KEY)
     );
     let mut entries = BTreeMap::new();
     for row in tx.rows(&sql, args![batch(records), account_id]).await? {
-        let entry = Entry { entry_id: row.int("entry_id")?, is_purged: row.bool("is_purged")? };
-        entries.insert(key(&row)?, entry);
+        let ended = gone_as(row.optional_text("closed_as")?.as_deref());
+        entries.insert(key(&row)?, Entry { entry_id: row.int("entry_id")?, ended });
     }
     Ok(entries)
 }
 
-async fn close(tx: &mut Tx, account_id: i64, records: &[RecordKey], at: Time) -> Result<(), StoreError> {
+async fn close(tx: &mut Tx, account_id: i64, back: &[(RecordKey, i64)], at: Time) -> Result<(), StoreError> {
     let sql = format!(
-        "UPDATE record_trash_entries SET closed_at = $3, closed_as = 'restored' WHERE account_id = $2 \
-         AND closed_at IS NULL AND (object_type, record_id) IN (SELECT b.object_type, b.record_id FROM {})",
-        tx.dialect().batch(1, &super::KEY)
+        "UPDATE record_trash_entries SET closed_at = $1, closed_as = 'restored' WHERE account_id = $2 \
+         AND entry_id IN (SELECT b.entry_id FROM {})",
+        tx.dialect().ids(3, &["account_id", "entry_id"])
     );
-    tx.execute(&sql, args![batch(records), account_id, at]).await.map(drop)
+    let entries = Lists::ids(back.iter().map(|(_, entry_id)| [account_id, *entry_id]));
+    tx.execute(&sql, args![at, account_id, entries]).await.map(drop)
 }
 
-/// Why a record that stands so does not come back.
-fn refusal(account_id: i64, key: &RecordKey, standing: Option<State>, is_purged: bool) -> RefusedRecord {
-    let (reason, message) = match standing {
-        Some(State::InTrash(deleted_at)) => (
+/// Why a record that stands so, or is gone for good, does not come back.
+fn refusal(
+    account_id: i64,
+    key: &RecordKey,
+    state: Option<State>,
+    ended: Option<&'static str>,
+) -> RefusedRecord {
+    let (reason, message) = match (state, ended) {
+        (Some(State::InTrash(deleted_at)), _) => (
             "expired",
             format!(
                 "{key} was deleted at {}, more than 90 days ago, and cannot be restored: the next purge deletes it for good",
                 format_time(deleted_at)
             ),
         ),
-        Some(State::Live) => {
+        (Some(State::Live), _) => {
             ("not_in_trash", format!("{key} is not in the trash: there is nothing to restore"))
         }
-        None if is_purged => {
-            ("purged", format!("{key} was purged 90 days after its deletion and cannot be restored"))
-        }
-        None => ("unknown", format!("account {account_id} has no {} {}", key.object_type, key.id)),
+        (None, Some(ended)) => (ended, format!("{key} was {ended}, is gone for good and cannot be restored")),
+        (None, None) => ("unknown", format!("account {account_id} has no {} {}", key.object_type, key.id)),
     };
     RefusedRecord { key: key.clone(), reason, message }
 }

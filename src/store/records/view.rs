@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{KEY, authorize, batch, by_user, purged, read, refuse_others, scope_of};
+use super::{KEY, authorize, batch, by_user, gone_as, read, refuse_others, scope_of};
 use crate::domain::object_type::RecordKey;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::time::format_time;
@@ -23,7 +23,7 @@ pub struct RecordView {
     pub account_id: String,
     pub object_type: String,
     pub id: String,
-    /// `live`, `in_trash`, `purged` or `unknown`.
+    /// `live`, `in_trash`, `erased`, `purged` or `unknown`.
     pub state: &'static str,
     pub properties: Option<BTreeMap<String, String>>,
     pub trash: Option<Value>,
@@ -104,7 +104,7 @@ async fn preview_delete(
                 continue;
             }
             "in_trash" => format!("{key} is in the trash already"),
-            "purged" => format!("{key} was purged and is gone for good"),
+            gone @ ("purged" | "erased") => format!("{key} was {gone} and is gone for good"),
             _ => format!("account {account_id} has no {} {}", key.object_type, key.id),
         };
         blockers.push(Blocker { record: key.to_string(), reason: view.state, message });
@@ -131,14 +131,19 @@ async fn record(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<RecordV
             });
             ("in_trash", Some(properties), entry)
         }
-        None if purged(tx, account_id, std::slice::from_ref(key)).await?.is_empty() => {
-            ("unknown", None, None)
-        }
-        None => ("purged", None, None),
+        None => (ended(tx, account_id, key).await?.unwrap_or("unknown"), None, None),
     };
     let visible = visible(tx, account_id, key, state == "live").await?;
     let (account_id, id) = (account_id.to_string(), key.id.to_string());
     Ok(RecordView { account_id, object_type: key.object_type.clone(), id, state, properties, trash, visible })
+}
+
+/// How a record that is not there went for good, by its last entry.
+async fn ended(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<Option<&'static str>, StoreError> {
+    let sql = "SELECT closed_as FROM record_trash_entries WHERE account_id = $1 AND object_type = $2 AND record_id = $3 \
+               AND closed_as IN ('purged', 'erased') ORDER BY entry_id DESC LIMIT 1";
+    let row = tx.row(sql, args![account_id, key.object_type.as_str(), key.id]).await?;
+    Ok(gone_as(row.map(|row| row.text("closed_as")).transpose()?.as_deref()))
 }
 
 /// What each category shows of the record in the batch, as `member`.

@@ -78,7 +78,7 @@ async fn purge_records(
 ) -> Result<BatchResult, StoreError> {
     let mut swept = BatchResult::default();
     let due = due_records(tx, sweep, cutoff, sweep.limit).await?;
-    let purged = records::purge(tx, due, now).await?;
+    let purged = records::purge(tx, due, cutoff, now).await?;
     let actor = Actor::Job(sweep.job.to_owned());
     let mut items = ByAccount::new();
     for (account_id, purged) in purged {

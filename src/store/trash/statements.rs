@@ -219,13 +219,14 @@ macro_rules! activities_of {
 /// counts, one that an erasure deleted does not. The links of a stub are deleted, and links to the contact from activities of the
 /// second types.
 macro_rules! release_activities {
-    ($leaving_a_stub:literal, $all:literal) => {
+    ($leaving_a_stub:literal, $all:literal, $which:literal) => {
         vec![
             mark(
                 "activities",
-                "properties = '{}', stub = TRUE",
+                "properties = '{}', stub = TRUE, deleted_at = NULL",
                 concat!(
                     "NOT stub AND ",
+                    $which,
                     activities_of!($leaving_a_stub),
                     " AND NOT EXISTS (SELECT 1 FROM activity_associations o ",
                     "WHERE o.account_id = activities.account_id AND o.activity_id = activities.activity_id ",
@@ -252,6 +253,16 @@ macro_rules! release_activities {
                 ),
             ),
         ]
+    };
+}
+
+/// As [`release_activities`]: an erasure takes what is in the trash too, a purge leaves it its own time.
+macro_rules! release {
+    ($transition:expr, $leaving_a_stub:literal, $all:literal) => {
+        match $transition {
+            Transition::Purge => release_activities!($leaving_a_stub, $all, "deleted_at IS NULL AND "),
+            _ => release_activities!($leaving_a_stub, $all, ""),
+        }
     };
 }
 
@@ -332,10 +343,10 @@ fn rows(transition: Transition, category: Category) -> Vec<RowSelector> {
         }
         (C::Activities, Fate::Deleted) => {
             // Of types that are not named here too: an activity such as a message by SMS is a note on its contact's timeline.
-            release_activities!("NOT IN ('task', 'call', 'email')", "NOT IN ('call', 'email')")
+            release!(transition, "NOT IN ('task', 'call', 'email')", "NOT IN ('call', 'email')")
         }
-        (C::Calls, Fate::Deleted) => release_activities!("= 'call'", "= 'call'"),
-        (C::Emails, Fate::Deleted) => release_activities!("= 'email'", "= 'email'"),
+        (C::Calls, Fate::Deleted) => release!(transition, "= 'call'", "= 'call'"),
+        (C::Emails, Fate::Deleted) => release!(transition, "= 'email'", "= 'email'"),
         (C::Analytics, Fate::Unlinked) => vec![unlink_own("analytics_events")],
         (C::Associations, Fate::Deleted) => vec![
             RowSelector {

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::support::records::{all_of, contact, event, manual_workflow, property, segment, workflow};
+use crate::support::records::{
+    all_of, contact, event, manual_workflow, property, seconds_ago, segment, user, workflow,
+};
 use crate::support::{Broker, DEADLINE, Database, on_both, wait_until};
 
 /// A workflow that deletes Adas, a segment, and decisions on four contacts.
@@ -222,4 +224,46 @@ on_both!(dead_letters_of_the_account_are_shown_replayed_and_discarded, async |db
     wait_until("it is set aside again", DEADLINE, async || listed().await == 1).await;
     assert_eq!(scene.get(&stranger, "/dead-letters").await.json().as_array().unwrap().len(), 1);
     assert_eq!(scene.db.count("audit", "actor = 'user:3' AND action = 'replay_dead_letters'").await, 1);
+});
+
+on_both!(records_are_deleted_restored_and_shown_by_their_type, async |db: Database| {
+    let deal =
+        |id: &str| json!({"kind": "deal", "accountId": "1", "id": id, "properties": {"dealname": "Engine"}});
+    let users = [user(1, 15, &["view:deal", "delete:deal"]), user(1, 16, &["view:contact"])];
+    let scene = Scene::new(db, &[&users[..], &[deal("30"), deal("31")]].concat()).await;
+    let (all, deals, contacts) = (scene.token("1").await, scene.token("15").await, scene.token("16").await);
+    let shown = scene.get(&deals, "/records/deals:30").await;
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    assert_eq!(shown.json(), scene.reaper.json(&["inspect", "record", "deal:30", "--account", "1"]).await);
+    assert_eq!(scene.get(&contacts, "/records/deal:30").await.status, 403);
+    assert_eq!(scene.get(&all, "/records/contact:1").await.status, 404);
+    assert_eq!(scene.get(&all, "/records/deal").await.status, 400);
+
+    let both = json!({"records": ["deal:30", "deal:31"], "confirm": 2});
+    assert_eq!(scene.post(&deals, "/delete", &both).await.status, 403);
+    let one = scene.post(&deals, "/delete", &json!({"records": ["deal:30"], "confirm": 1})).await;
+    assert_eq!((one.status, &one.json()["entries"][0]["record"]), (200, &json!("deal:30")), "{}", one.body);
+    assert_eq!(scene.post(&all, "/delete", &both).await.status, 409, "one of them is in the trash");
+    let mixed = json!({"records": ["deal:31"], "contactIds": ["1"], "confirm": 2});
+    assert_eq!(scene.post(&all, "/delete", &mixed).await.status, 400);
+    let back = scene.post(&deals, "/restore", &json!({"records": ["deal:30", "deal:30"]})).await;
+    assert_eq!(
+        (back.status, back.json()),
+        (200, json!({"restored": ["deal:30"], "refused": []})),
+        "{}",
+        back.body
+    );
+
+    let deletion = scene.post(&all, "/delete", &both).await.json()["deletionId"].clone();
+    let preview = scene.post(&all, "/restore/preview", &json!({ "deletionId": deletion })).await;
+    assert_eq!((preview.status, &preview.json()["records"]), (200, &json!(2)), "{}", preview.body);
+    assert_eq!(scene.post(&all, "/restore/preview", &json!({"records": ["deal:30"]})).await.status, 400);
+    let undone = scene.post(&all, "/restore", &json!({ "deletionId": deletion })).await.json();
+    assert_eq!(undone["records"]["restored"], json!(["deal:30", "deal:31"]));
+    assert_eq!(scene.post(&all, "/delete", &both).await.status, 200);
+    let run = json!({"deletedBy": "user1@account1.example", "since": seconds_ago(60)});
+    assert_eq!(
+        scene.post(&all, "/restore", &run).await.json()["records"]["restored"],
+        json!(["deal:30", "deal:31"])
+    );
 });

@@ -27,6 +27,7 @@ use crate::store::db::{Tx, locks};
 use crate::store::identity::{identifiers, suppressions};
 use crate::store::outbox::mail::{self, Confirmation, ConfirmedErasure};
 use crate::store::outbox::write_outbox;
+use crate::store::records;
 use crate::store::trash::DeletedBy;
 use crate::store::trash::statements::{self, RowEffect};
 use crate::store::{HashKeySource, Store, StoreError, count_by_user, transaction};
@@ -309,6 +310,7 @@ async fn erase_one(
         counts.deleted += deleted;
         counts.unlinked += unlinked;
     }
+    records::close_erased(tx, account_id, at).await?;
     erase_beside(tx, &by.actor, account_id, Some(contact_id), &person, at, &mut counts).await?;
     let redacted = redact::contact(tx, account_id, &person, &shared).await?;
     let mut survivors = 0;

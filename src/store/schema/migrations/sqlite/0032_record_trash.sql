@@ -3,13 +3,14 @@
 ALTER TABLE objects ADD COLUMN deleted_at TEXT;
 ALTER TABLE activities ADD COLUMN deleted_at TEXT;
 
--- Entries of their own: those of contacts are known by the contact alone. A closed one stays, with ids and times: a purged record
--- never comes back by an import.
+-- Entries of their own: those of contacts are known by the contact alone. An activity is known by its id, whatever its type, and an
+-- object by its type and id. A closed entry stays, with ids and times: a purged record never comes back by an import.
 CREATE TABLE record_trash_entries (
   account_id  INTEGER NOT NULL REFERENCES accounts DEFERRABLE INITIALLY DEFERRED,
   entry_id    INTEGER PRIMARY KEY AUTOINCREMENT,
   object_type TEXT NOT NULL,
   record_id   INTEGER NOT NULL,
+  is_activity BOOLEAN NOT NULL,
   deleted_at  TEXT NOT NULL,
   deleted_by  TEXT NOT NULL CHECK (deleted_by IN ('user', 'import')),
   user_id     INTEGER,
@@ -18,8 +19,10 @@ CREATE TABLE record_trash_entries (
   closed_as   TEXT,
   UNIQUE (account_id, entry_id)
 );
-CREATE UNIQUE INDEX record_trash_entries_open ON record_trash_entries (account_id, object_type, record_id)
-  WHERE closed_at IS NULL;
+CREATE UNIQUE INDEX record_trash_entries_object ON record_trash_entries (account_id, object_type, record_id)
+  WHERE closed_at IS NULL AND NOT is_activity;
+CREATE UNIQUE INDEX record_trash_entries_activity ON record_trash_entries (account_id, record_id)
+  WHERE closed_at IS NULL AND is_activity;
 CREATE INDEX record_trash_entries_due ON record_trash_entries (deleted_at) WHERE closed_at IS NULL;
 CREATE INDEX record_trash_entries_purged ON record_trash_entries (account_id, object_type, record_id)
   WHERE closed_as = 'purged';
