@@ -2,17 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::records::{ADMIN, contact, days_ago, entitled_account};
+use crate::support::records::{ADMIN, activity, contact, days_ago, entitled_account};
 use crate::support::{Database, Reaper, on_both};
-
-const AT: &str = "2026-01-03T10:00:00Z";
-
-fn activity(id: i64, kind: &str, ends: &[(&str, i64)]) -> Value {
-    let ends: Vec<Value> =
-        ends.iter().map(|(kind, id)| json!({"type": kind, "id": id.to_string()})).collect();
-    json!({"kind": "activity", "accountId": "1", "id": id.to_string(), "type": kind, "timestamp": AT,
-        "properties": {"body": "Something"}, "associations": ends})
-}
 
 /// The rows of a page, each as id and contact.
 async fn page(reaper: &Reaper, name: &str) -> Vec<(String, Value)> {

@@ -4,29 +4,15 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    ADMIN, all_of, contact, days_ago, entitled_account, event, segment, user, workflow,
+    ADMIN, activity, all_of, association, contact, days_ago, entitled_account, event, segment, user, workflow,
 };
 use crate::support::{Database, Reaper, on_both};
 
-const AT: &str = "2026-01-03T10:00:00Z";
 /// What a delete and a restore leave behind: who did what, and what is told of it.
 const TRACKS: [&str; 4] = ["audit", "deletions", "outbox", "record_trash_entries"];
 
 fn object(kind: &str, id: i64, properties: &Value) -> Value {
     json!({"kind": kind, "accountId": "1", "id": id.to_string(), "properties": properties})
-}
-
-fn end(object_type: &str, id: i64) -> Value {
-    json!({"type": object_type, "id": id.to_string()})
-}
-
-fn association(from: (&str, i64), to: (&str, i64)) -> Value {
-    json!({"kind": "association", "accountId": "1", "from": end(from.0, from.1), "to": end(to.0, to.1)})
-}
-
-fn activity(id: i64, object_type: &str, ends: &[Value]) -> Value {
-    json!({"kind": "activity", "accountId": "1", "id": id.to_string(), "type": object_type, "timestamp": AT,
-        "properties": {"body": "Something"}, "associations": ends})
 }
 
 fn car(id: i64) -> Value {
@@ -54,11 +40,11 @@ fn world() -> Vec<Value> {
         association(("contact", 1), ("2-134", 7)),
         json!({"kind": "conversation", "accountId": "1", "id": "40", "channel": "chat", "contactId": "1",
             "ticketIds": ["31"], "messages": []}),
-        activity(50, "note", &[end("deal", 30)]),
-        activity(51, "note", &[end("deal", 30), end("contact", 1)]),
-        activity(52, "task", &[end("deal", 30)]),
-        activity(53, "call", &[end("contact", 1), end("company", 10)]),
-        activity(54, "communication", &[end("2-134", 7)]),
+        activity(50, "note", &[("deal", 30)]),
+        activity(51, "note", &[("deal", 30), ("contact", 1)]),
+        activity(52, "task", &[("deal", 30)]),
+        activity(53, "call", &[("contact", 1), ("company", 10)]),
+        activity(54, "communication", &[("2-134", 7)]),
     ]);
     records
 }
@@ -517,7 +503,7 @@ on_both!(preview_of_a_delete_says_what_goes_and_what_is_in_the_way, async |db: D
 on_both!(purge_takes_only_what_is_in_the_trash_itself, async |db: Database| {
     let reaper = Reaper::new(&db);
     reaper.import(&world()).await;
-    let note = activity(51, "note", &[end("deal", 30), end("contact", 1)]);
+    let note = activity(51, "note", &[("deal", 30), ("contact", 1)]);
     let removal = json!({"kind": "remove", "of": "activity", "accountId": "1", "id": "51"});
     deleted(&reaper, &["note:51"]).await;
     reaper.import(&[removal]).await;
@@ -540,14 +526,14 @@ on_both!(activity_that_an_import_gives_another_type_stays_restorable, async |db:
     let reaper = Reaper::new(&db);
     reaper.import(&world()).await;
     deleted(&reaper, &["note:51"]).await;
-    reaper.import(&[activity(51, "meeting", &[end("deal", 30), end("contact", 1)])]).await;
+    reaper.import(&[activity(51, "meeting", &[("deal", 30), ("contact", 1)])]).await;
     let there = inspect(&reaper, "meeting:51").await;
     assert_eq!((&there["state"], &there["trash"]["entryId"]), (&json!("in_trash"), &json!("1")));
     assert_eq!(inspect(&reaper, "note:51").await["state"], "unknown");
     restored(&reaper, &["meeting:51"]).await;
     assert_eq!(reaper.contact(1, 1).await["visible"]["activities"], json!(["51"]));
     deleted(&reaper, &["meeting:51"]).await;
-    reaper.import(&[activity(51, "call", &[end("contact", 1)])]).await;
+    reaper.import(&[activity(51, "call", &[("contact", 1)])]).await;
     age(&db, 91).await;
     assert_eq!(purge(&reaper).await, 1);
     assert_eq!(db.rows("SELECT CAST(activity_id AS text) FROM activities WHERE stub").await, [["51"]]);
@@ -558,7 +544,7 @@ on_both!(object_and_activity_of_one_type_and_id_are_kept_apart, async |db: Datab
     let reaper = Reaper::new(&db);
     let mut object = car(9);
     object["objectTypeId"] = json!("sms");
-    reaper.import(&[&world()[..], &[object, activity(9, "sms", &[end("contact", 1)])]].concat()).await;
+    reaper.import(&[&world()[..], &[object, activity(9, "sms", &[("contact", 1)])]].concat()).await;
     deleted(&reaper, &["sms:9"]).await;
     assert_eq!(
         reaper.contact(1, 1).await["visible"]["activities"],
@@ -578,7 +564,7 @@ on_both!(object_and_activity_of_one_type_and_id_are_kept_apart, async |db: Datab
 
 on_both!(activity_in_the_trash_outlives_the_purge_of_what_it_is_on, async |db: Database| {
     let reaper = Reaper::new(&db);
-    let alone = activity(60, "note", &[end("contact", 1)]);
+    let alone = activity(60, "note", &[("contact", 1)]);
     reaper.import(&[&world()[..], &[alone]].concat()).await;
     deleted(&reaper, &["deal:30"]).await;
     reaper.delete(1, 1).await;
@@ -602,7 +588,7 @@ on_both!(activity_in_the_trash_outlives_the_purge_of_what_it_is_on, async |db: D
 
 on_both!(erasure_ends_the_trash_of_what_it_deletes, async |db: Database| {
     let reaper = Reaper::new(&db);
-    let own = [activity(60, "note", &[end("contact", 1)]), activity(61, "email", &[end("contact", 1)])];
+    let own = [activity(60, "note", &[("contact", 1)]), activity(61, "email", &[("contact", 1)])];
     reaper.import(&[&world()[..], &own].concat()).await;
     deleted(&reaper, &["note:60", "email:61", "ticket:31", "deal:30"]).await;
     reaper.json(&["erase", "--account", "1", "--as", "1", "--contact", "1", "--confirm", "1"]).await;

@@ -3,24 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    ADMIN, account, contact, days_ago, entitled_account, event, lines, manual_workflow, user,
+    ADMIN, account, activity, association, contact, days_ago, entitled_account, event, lines,
+    manual_workflow, user,
 };
 use crate::support::{Database, Reaper, on_both};
 
 const AT: &str = "2026-01-03T10:00:00Z";
-
-fn end(object_type: &str, id: i64) -> Value {
-    json!({"type": object_type, "id": id.to_string()})
-}
-
-fn association(from: (&str, i64), to: (&str, i64)) -> Value {
-    json!({"kind": "association", "accountId": "1", "from": end(from.0, from.1), "to": end(to.0, to.1)})
-}
-
-fn activity(id: i64, object_type: &str, ends: &[Value]) -> Value {
-    json!({"kind": "activity", "accountId": "1", "id": id.to_string(), "type": object_type, "timestamp": AT,
-        "properties": {"body": "Something"}, "associations": ends})
-}
 
 fn object(object_type: &str, id: i64, properties: &Value) -> Value {
     json!({"kind": "object", "accountId": "1", "objectTypeId": object_type, "id": id.to_string(), "properties": properties})
@@ -46,8 +34,8 @@ on_both!(types_channels_and_products_that_are_not_known_are_stored, async |db: D
         object("0-136", 8, &json!({"hs_lead_name": "New"})),
         association(("contact", 1), ("2-134", 7)),
         association(("contact", 1), ("p134_boats", 9)),
-        activity(20, "0-18", &[end("contact", 1), end("2-134", 7)]),
-        activity(21, "p_fax", &[end("contact", 1)]),
+        activity(20, "0-18", &[("contact", 1), ("2-134", 7)]),
+        activity(21, "p_fax", &[("contact", 1)]),
         with(json!({"kind": "conversation", "id": "30", "channel": "whatsapp", "messages": []})),
         with(json!({"kind": "analyticsEvent", "id": "31", "type": "page_view", "occurredAt": AT})),
     ];
@@ -83,7 +71,7 @@ on_both!(type_is_one_however_it_is_written, async |db: Database| {
             object("tickets", 5, &json!({"subject": "Help"})),
             association(("contacts", 1), ("0-2", 5)),
             association(("0-1", 1), ("COMPANY", 5)),
-            activity(20, "calls", &[end("0-1", 1), end("companies", 5)]),
+            activity(20, "calls", &[("0-1", 1), ("companies", 5)]),
         ],
     ]
     .concat();
@@ -145,8 +133,8 @@ on_both!(activity_of_a_type_without_a_name_goes_as_a_note_does, async |db: Datab
     let mut records = [&entitled_account(1)[..], &[contact(1, 1, json!({})), old]].concat();
     for contact_id in [1, 2] {
         records.extend([
-            activity(10 + contact_id, "communication", &[end("contact", contact_id)]),
-            activity(20 + contact_id, "p_fax", &[end("contact", contact_id), end("2-134", 7)]),
+            activity(10 + contact_id, "communication", &[("contact", contact_id)]),
+            activity(20 + contact_id, "p_fax", &[("contact", contact_id), ("2-134", 7)]),
         ]);
     }
     reaper.import(&records).await;

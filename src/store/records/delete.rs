@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Found, Home, State, Told, authorize, by_user, event_data, ids_of, living_in, lock, mark, refuse_others,
-    scope_of,
+    EventKind, RecordTable, State, StoredRecord, authorize, by_user, event_data, ids_of, lock, mark,
+    refuse_others, scope_of, stored_in,
 };
 use crate::domain::counted::counted;
 use crate::domain::effects::Transition;
@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     ///
     /// Refused: an unknown user, no permission, a wrong count, a record that is not there or in the trash already, contacts, more than
-    /// [`MOST`](super::MOST) records.
+    /// [`MAX_RECORDS`](super::MAX_RECORDS) records.
     pub async fn delete_records(&self, request: &DeleteRequest) -> Result<DeletedRecords, StoreError> {
         transaction!(self, tx => delete(tx, request))
     }
@@ -77,19 +77,19 @@ async fn delete(tx: &mut Tx, request: &DeleteRequest) -> Result<DeletedRecords, 
     for key in records {
         let problem = match found.get(key) {
             None => format!("account {account_id} has no {} {}", key.object_type, key.id),
-            Some(Found { state: State::InTrash(_), .. }) => format!("{key} is in the trash already"),
-            Some(Found { state: State::Live, .. }) => continue,
+            Some(StoredRecord { state: State::InTrash(_), .. }) => format!("{key} is in the trash already"),
+            Some(StoredRecord { state: State::Live, .. }) => continue,
         };
         return Err(StoreError::Refused(format!("{problem}; nothing was deleted")));
     }
     let at = tx.now().await?;
     let deletion_id = begin(tx, request, user_id, at).await?;
     let mut entries = BTreeMap::new();
-    for home in Home::ALL {
-        let arrivals: Vec<Arrival> = living_in(home, records, &found)
+    for table in RecordTable::ALL {
+        let arrivals: Vec<Arrival> = stored_in(table, records, &found)
             .map(|key| Arrival { key: key.clone(), deleted_at: at })
             .collect();
-        entries.extend(put_into_trash(tx, account_id, home, &arrivals, Some((user_id, deletion_id))).await?);
+        entries.extend(put_into_trash(tx, account_id, table, &arrivals, Some((user_id, deletion_id))).await?);
     }
     let deals: Vec<(i64, i64)> = ids_of(records, "deal").into_iter().map(|id| (account_id, id)).collect();
     lifecycle::recompute_by_deals(tx, Transition::Trash, &deals).await?;
@@ -97,7 +97,7 @@ async fn delete(tx: &mut Tx, request: &DeleteRequest) -> Result<DeletedRecords, 
         let mut data = event_data(account_id, key, *entry_id);
         data["deletedAt"] = json!(format_time(at));
         data["deletedBy"] = by_user(user_id);
-        (account_id, Told::Deletion.event(&key.object_type), data)
+        (account_id, EventKind::Deletion.event(&key.object_type), data)
     };
     write_outbox(tx, at, entries.iter().map(message).collect()).await?;
     let ids: Vec<String> = records.iter().map(ToString::to_string).collect();
@@ -121,14 +121,14 @@ pub(in crate::store) async fn bring_into_trash(
     account_id: i64,
     arrivals: &[Arrival],
 ) -> Result<(), StoreError> {
-    put_into_trash(tx, account_id, Home::Objects, arrivals, None).await.map(drop)
+    put_into_trash(tx, account_id, RecordTable::Objects, arrivals, None).await.map(drop)
 }
 
 /// Marks records that are live and locked, and gives each its entry: by a user within a deletion, or else by an import.
 async fn put_into_trash(
     tx: &mut Tx,
     account_id: i64,
-    home: Home,
+    table: RecordTable,
     arrivals: &[Arrival],
     by: Option<(i64, i64)>,
 ) -> Result<BTreeMap<RecordKey, i64>, StoreError> {
@@ -137,9 +137,9 @@ async fn put_into_trash(
         by_time.entry(*deleted_at).or_default().push(key.clone());
     }
     for (deleted_at, keys) in &by_time {
-        mark(tx, account_id, home, keys, Some(*deleted_at)).await?;
+        mark(tx, account_id, table, keys, Some(*deleted_at)).await?;
     }
-    let is_activity = home.is_activity();
+    let is_activity = table.is_activity();
     let sql = format!(
         "INSERT INTO record_trash_entries \
          (account_id, object_type, record_id, is_activity, deleted_at, deleted_by, user_id, deletion_id) \

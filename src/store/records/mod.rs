@@ -31,19 +31,19 @@ use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::Time;
 
 /// How many records a command takes at once.
-pub const MOST: usize = 1000;
+pub const MAX_RECORDS: usize = 1000;
 
 /// A record of a batch.
 const KEY: [Column; 2] = [("object_type", ColumnType::Text), ("record_id", ColumnType::Int)];
 
-/// Where records are rows.
+/// The tables of which records are rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Home {
+enum RecordTable {
     Objects,
     Activities,
 }
 
-impl Home {
+impl RecordTable {
     const ALL: [Self; 2] = [Self::Objects, Self::Activities];
 
     /// As entries say it, in SQL.
@@ -54,7 +54,7 @@ impl Home {
         }
     }
 
-    /// Table, and its columns for the type and the id.
+    /// Its name, and its columns for the type and the id.
     fn columns(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Objects => ("objects", "object_type", "object_id"),
@@ -75,8 +75,8 @@ impl Home {
 
 /// A record that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Found {
-    home: Home,
+struct StoredRecord {
+    table: RecordTable,
     state: State,
 }
 
@@ -94,17 +94,17 @@ async fn lock(
     tx: &mut Tx,
     account_id: i64,
     keys: &[RecordKey],
-) -> Result<BTreeMap<RecordKey, Found>, StoreError> {
+) -> Result<BTreeMap<RecordKey, StoredRecord>, StoreError> {
     let mut found = BTreeMap::new();
-    for home in Home::ALL {
+    for table in RecordTable::ALL {
         let sql = format!(
             "SELECT b.object_type, b.record_id, r.deleted_at FROM {} ORDER BY b.object_type, b.record_id{}",
-            home.rows(tx),
+            table.rows(tx),
             tx.dialect().for_update("r")
         );
         for row in tx.rows(&sql, args![batch(keys), account_id]).await? {
             let state = row.optional_time("deleted_at")?.map_or(State::Live, State::InTrash);
-            found.entry(key(&row)?).or_insert(Found { home, state });
+            found.entry(key(&row)?).or_insert(StoredRecord { table, state });
         }
     }
     Ok(found)
@@ -116,9 +116,9 @@ async fn read(
     account_id: i64,
     key: &RecordKey,
 ) -> Result<Option<(BTreeMap<String, String>, Option<Time>)>, StoreError> {
-    for home in Home::ALL {
+    for table in RecordTable::ALL {
         let sql =
-            format!("SELECT CAST(r.properties AS text) AS properties, r.deleted_at FROM {}", home.rows(tx));
+            format!("SELECT CAST(r.properties AS text) AS properties, r.deleted_at FROM {}", table.rows(tx));
         if let Some(row) = tx.row(&sql, args![batch(std::slice::from_ref(key)), account_id]).await? {
             return Ok(Some((row.json("properties")?, row.optional_time("deleted_at")?)));
         }
@@ -132,7 +132,7 @@ pub(super) async fn existing(
     account_id: i64,
     keys: &[RecordKey],
 ) -> Result<BTreeSet<RecordKey>, StoreError> {
-    let sql = format!("SELECT b.object_type, b.record_id FROM {}", Home::Objects.rows(tx));
+    let sql = format!("SELECT b.object_type, b.record_id FROM {}", RecordTable::Objects.rows(tx));
     tx.rows(&sql, args![batch(keys), account_id]).await?.iter().map(key).collect()
 }
 
@@ -182,26 +182,26 @@ pub(super) async fn close_erased(tx: &mut Tx, account_id: i64, now: Time) -> Res
 async fn mark(
     tx: &mut Tx,
     account_id: i64,
-    home: Home,
+    table: RecordTable,
     keys: &[RecordKey],
     deleted_at: Option<Time>,
 ) -> Result<(), StoreError> {
-    let (table, object_type, id) = home.columns();
+    let (name, object_type, id) = table.columns();
     let sql = format!(
-        "UPDATE {table} SET deleted_at = $3 WHERE account_id = $2 AND ({object_type}, {id}) IN \
+        "UPDATE {name} SET deleted_at = $3 WHERE account_id = $2 AND ({object_type}, {id}) IN \
          (SELECT b.object_type, b.record_id FROM {})",
         tx.dialect().batch(1, &KEY)
     );
     tx.execute(&sql, args![batch(keys), account_id, deleted_at]).await.map(drop)
 }
 
-/// Those of a home.
-fn living_in<'a>(
-    home: Home,
+/// Those that are rows of a table.
+fn stored_in<'a>(
+    table: RecordTable,
     keys: &'a [RecordKey],
-    found: &'a BTreeMap<RecordKey, Found>,
+    found: &'a BTreeMap<RecordKey, StoredRecord>,
 ) -> impl Iterator<Item = &'a RecordKey> {
-    keys.iter().filter(move |key| found.get(*key).is_some_and(|found| found.home == home))
+    keys.iter().filter(move |key| found.get(*key).is_some_and(|found| found.table == table))
 }
 
 fn batch(keys: &[RecordKey]) -> String {
@@ -251,24 +251,24 @@ fn refuse_others(keys: &[RecordKey]) -> Result<(), StoreError> {
         let sentence = "contacts are named by themselves (--contact, contactIds), and not together with other records; nothing was done";
         return Err(StoreError::Refused(sentence.to_owned()));
     }
-    if keys.len() > MOST {
+    if keys.len() > MAX_RECORDS {
         let sentence =
-            format!("{} records were named, at most {MOST} go at once; nothing was done", keys.len());
+            format!("{} records were named, at most {MAX_RECORDS} go at once; nothing was done", keys.len());
         return Err(StoreError::Refused(sentence));
     }
     Ok(())
 }
 
-/// What is told of a record.
+/// What an event tells of a record.
 #[derive(Clone, Copy, Debug)]
-enum Told {
+enum EventKind {
     Deletion,
     Restore,
     Purge,
 }
 
-impl Told {
-    /// The event's type: companies, deals and tickets have their own, all others are told of as objects.
+impl EventKind {
+    /// The event's type: companies, deals and tickets have their own, all others are objects.
     fn event(self, object_type: &str) -> &'static str {
         match (object_type, self) {
             ("company", Self::Deletion) => "company.deletion",

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{KEY, Told, batch, event_data, key, lock};
+use super::{EventKind, KEY, batch, event_data, key, lock};
 use crate::domain::object_type::RecordKey;
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
@@ -83,7 +83,7 @@ pub(in crate::store) async fn purge(
             let mut data = event_data(account_id, &due.key, due.entry_id);
             data["deletedAt"] = json!(format_time(due.deleted_at));
             data["purgedAt"] = json!(format_time(now));
-            (account_id, Told::Purge.event(&due.key.object_type), data)
+            (account_id, EventKind::Purge.event(&due.key.object_type), data)
         };
         write_outbox(tx, now, due.iter().map(message).collect()).await?;
         if !due.is_empty() {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    Home, MOST, State, Told, authorize, batch, by_user, event_data, gone_as, ids_of, key, living_in, lock,
-    mark, refuse_others, scope_of,
+    EventKind, MAX_RECORDS, RecordTable, State, authorize, batch, by_user, event_data, gone_as, ids_of, key,
+    lock, mark, refuse_others, scope_of, stored_in,
 };
 use crate::domain::effects::Transition;
 use crate::domain::object_type::RecordKey;
@@ -44,7 +44,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused as a whole: an unknown user, no permission, contacts, more than [`MOST`](super::MOST) records.
+    /// Refused as a whole: an unknown user, no permission, contacts, more than [`MAX_RECORDS`](super::MAX_RECORDS) records.
     pub async fn restore_records(
         &self,
         account_id: i64,
@@ -102,7 +102,7 @@ async fn restore_run(
         return Ok((RestoredRecords::default(), None));
     }
     let done = restore_all(tx, *account_id, user, &records, Scope::Many).await?;
-    Ok((done, Some(last).filter(|_| records.len() == MOST)))
+    Ok((done, Some(last).filter(|_| records.len() == MAX_RECORDS)))
 }
 
 /// The next records that are in the trash because of a run, by their entries; and the last entry.
@@ -114,7 +114,7 @@ async fn records_of(
 ) -> Result<(i64, Vec<RecordKey>), StoreError> {
     let sql = format!(
         "SELECT entry_id, object_type, record_id FROM record_trash_entries WHERE account_id = $1 AND closed_at IS NULL \
-         AND {} = $2 AND deleted_at >= $3 AND entry_id > $4 ORDER BY entry_id LIMIT {MOST}",
+         AND {} = $2 AND deleted_at >= $3 AND entry_id > $4 ORDER BY entry_id LIMIT {MAX_RECORDS}",
         run.column
     );
     let rows = tx.rows(&sql, args![account_id, run.id, run.since, after]).await?;
@@ -165,16 +165,16 @@ async fn restore_all(
         let keys: Vec<RecordKey> = back.iter().map(|(key, _)| key.clone()).collect();
         let deals: Vec<(i64, i64)> = ids_of(&keys, "deal").into_iter().map(|id| (account_id, id)).collect();
         lifecycle::recompute_by_deals(tx, Transition::Restore, &deals).await?;
-        for home in Home::ALL {
-            let keys: Vec<RecordKey> = living_in(home, &keys, &found).cloned().collect();
-            mark(tx, account_id, home, &keys, None).await?;
+        for table in RecordTable::ALL {
+            let keys: Vec<RecordKey> = stored_in(table, &keys, &found).cloned().collect();
+            mark(tx, account_id, table, &keys, None).await?;
         }
         close(tx, account_id, &back, at).await?;
         let message = |(key, entry_id): &(RecordKey, i64)| -> (i64, &'static str, Value) {
             let mut data = event_data(account_id, key, *entry_id);
             data["restoredAt"] = json!(format_time(at));
             data["restoredBy"] = by_user(user_id);
-            (account_id, Told::Restore.event(&key.object_type), data)
+            (account_id, EventKind::Restore.event(&key.object_type), data)
         };
         write_outbox(tx, at, back.iter().map(message).collect()).await?;
         let ids: Vec<String> = keys.iter().map(ToString::to_string).collect();

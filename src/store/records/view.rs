@@ -58,7 +58,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused: an unknown user, no permission, contacts, more than [`MOST`](super::MOST) records.
+    /// Refused: an unknown user, no permission, contacts, more than [`MAX_RECORDS`](super::MAX_RECORDS) records.
     pub async fn preview_delete_of_records(
         &self,
         account_id: i64,

@@ -2,8 +2,6 @@
 //!
 //! What the primary has confirmed is on the standby: replication is synchronous, and nothing may be lost.
 
-use std::time::Duration;
-
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use super::scene::{Scene, wait};
@@ -61,7 +59,7 @@ async fn wait_for_each_other(primary: &str) {
     run(primary, "SELECT pg_reload_conf()").await;
     let mut connection = PgConnection::connect(primary).await.expect("it takes connections");
     let sync = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'";
-    wait_until("the standby follows", Duration::from_secs(30), async || {
+    wait_until("the standby follows", LONG, async || {
         connection.fetch_optional(sync).await.expect("it answers").is_some()
     })
     .await;

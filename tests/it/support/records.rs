@@ -75,6 +75,23 @@ pub fn segment(account: i64, id: i64, members: &[i64]) -> Value {
         "name": format!("Segment {id}"), "processingType": "MANUAL", "members": members})
 }
 
+/// A record as an association names it.
+fn end((object_type, id): (&str, i64)) -> Value {
+    json!({"type": object_type, "id": id.to_string()})
+}
+
+/// An association of two records of account 1.
+pub fn association(from: (&str, i64), to: (&str, i64)) -> Value {
+    json!({"kind": "association", "accountId": "1", "from": end(from), "to": end(to)})
+}
+
+/// An activity of account 1 on these records.
+pub fn activity(id: i64, activity_type: &str, on: &[(&str, i64)]) -> Value {
+    let on: Vec<Value> = on.iter().copied().map(end).collect();
+    json!({"kind": "activity", "accountId": "1", "id": id.to_string(), "type": activity_type,
+        "timestamp": "2026-01-03T10:00:00Z", "properties": {"body": "Something"}, "associations": on})
+}
+
 pub fn notification(account: i64, id: i64, contact: i64, created_at: &str) -> Value {
     json!({"kind": "notification", "accountId": account.to_string(), "id": id.to_string(),
         "userId": ADMIN.to_string(), "contactId": contact.to_string(), "contactName": "A Contact",

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A private PostgreSQL and a private RabbitMQ, and more of them on demand; gone when dropped, or with the test's process.
@@ -107,12 +107,20 @@ impl Servers {
 
     /// Runs `rabbitmqctl`, which must succeed; what it prints.
     pub async fn rabbitmqctl(&self, args: &[&str]) -> String {
+        let answer = self.try_rabbitmqctl(args).await;
+        answer.unwrap_or_else(|output| panic!("{args:?}: {output:?}"))
+    }
+
+    /// As [`Self::rabbitmqctl`], of a node that may not answer.
+    pub async fn try_rabbitmqctl(&self, args: &[&str]) -> Result<String, Output> {
         let mut command = Command::new(self.exported("TEST_RABBITMQCTL"));
         command.args(args);
         let output = tokio::task::spawn_blocking(move || command.output()).await.expect("it runs");
         let output = output.expect("rabbitmqctl runs");
-        assert!(output.status.success(), "{args:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("text")
+        if !output.status.success() {
+            return Err(output);
+        }
+        Ok(String::from_utf8(output.stdout).expect("text"))
     }
 }
 
