@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::{Context, Failure, output};
 use crate::domain::counted::{counted, verb};
 use crate::domain::object_type::{CONTACT, RecordKey};
-use crate::operations::records::{DeletedRecords, RecordEntry, RestoredRecords};
+use crate::operations::records::{DeletedRecords, RecordEntry, Refused, RestoredRecords};
 use crate::store::records::DeleteRequest;
 use crate::store::trash::{Blocker, CategoryCount, DeletePreview};
 
@@ -45,7 +45,9 @@ pub async fn delete(
     let DeletedRecords { deletion_id, deleted, entries, .. } = deleted;
     output::line(&match &entries[..] {
         [RecordEntry { record, entry_id }] => {
-            format!("{record} is in the trash (entry {entry_id}), restorable for 90 days")
+            format!(
+                "{record} is in the trash (entry {entry_id}, deletion {deletion_id}), restorable for 90 days"
+            )
         }
         _ => format!(
             "{} {} in the trash (deletion {deletion_id}), restorable for 90 days",
@@ -86,6 +88,26 @@ pub fn print_preview(context: &Context, preview: &DeletePreview, noun: &str) -> 
     output::table(&["in the way", "reason", "why"], &rows, "")
 }
 
+/// What a restore of records would do.
+pub async fn preview_restore(
+    context: &Context,
+    account_id: i64,
+    user: &str,
+    records: Vec<RecordKey>,
+) -> Result<(), Failure> {
+    let operations = context.operations().await?;
+    let report = operations.preview_restore_of_records(account_id, user, &distinct(records)).await?;
+    if context.json {
+        return output::document(&report);
+    }
+    let [back, not] = [report.restored.len(), report.refused.len()];
+    output::line(&format!(
+        "{} would come back, {not} would not; nothing was changed",
+        counted(back as u64, "record")
+    ))?;
+    print_refused(&report.refused)
+}
+
 /// Brings records back.
 pub async fn restore(
     context: &Context,
@@ -120,13 +142,14 @@ pub fn print_restored(report: &RestoredRecords) -> Result<(), Failure> {
         [one] => output::line(&format!("{one} is back"))?,
         some => output::line(&format!("{} are back", counted(some.len() as u64, "record")))?,
     }
-    if report.refused.is_empty() || report.refused.len() + report.restored.len() == 1 {
+    if report.refused.len() + report.restored.len() == 1 { Ok(()) } else { print_refused(&report.refused) }
+}
+
+fn print_refused(refused: &[Refused]) -> Result<(), Failure> {
+    if refused.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Vec<String>> = report
-        .refused
-        .iter()
-        .map(|it| vec![it.record.clone(), it.reason.to_owned(), it.message.clone()])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        refused.iter().map(|it| vec![it.record.clone(), it.reason.to_owned(), it.message.clone()]).collect();
     output::table(&["refused", "reason", "why, and what to do"], &rows, "")
 }

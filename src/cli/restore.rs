@@ -14,7 +14,9 @@ use crate::domain::time::Time;
 use crate::operations::Operations;
 use crate::operations::restores::Report;
 use crate::store::StageChange;
-use crate::store::trash::restore::{Missing, Preview, Refused, Request, RestorePreview, RestoreSelection};
+use crate::store::trash::restore::{
+    Missing, Preview, RecordsOfRun, Refused, Request, RestorePreview, RestoreSelection,
+};
 
 /// What the progress counts.
 const LOOKED_AT: &str = "contacts looked at";
@@ -33,7 +35,7 @@ pub struct Restore {
     contacts: Vec<i64>,
     /// These records that are no contacts, each by its type and id, such as deal:30
     #[arg(long = "record", id = "record", value_name = "TYPE:ID", value_parser = record, num_args = 1..,
-        conflicts_with_all = ["workflow", "since", "preview", "deletion", "by"])]
+        conflicts_with_all = ["workflow", "since", "deletion", "by"])]
     records: Vec<RecordKey>,
     /// What went in this deletion of a user, contacts and other records
     #[arg(long, value_name = "ID", value_parser = id, conflicts_with_all = ["workflow", "since", "by"])]
@@ -58,7 +60,11 @@ impl Restore {
         if let Some(contacts) = records::only_contacts(&self.records) {
             self.contacts = contacts;
         } else if !self.records.is_empty() {
-            return records::restore(context, self.account, &self.user, self.records).await;
+            return if self.preview {
+                records::preview_restore(context, self.account, &self.user, self.records).await
+            } else {
+                records::restore(context, self.account, &self.user, self.records).await
+            };
         }
         let wanted = match (self.workflow, self.by, self.since, self.deletion) {
             (Some(workflow_id), _, Some(since), _) => RestoreSelection::DeletedBy { workflow_id, since },
@@ -145,8 +151,12 @@ fn print_preview(preview: &Preview) -> Result<(), Failure> {
         "{} would come back, {blocked} would not; nothing was changed",
         counted(preview.restorable as u64, "contact")
     ))?;
-    if let Some(records) = preview.records {
-        output::line(&format!("{} would come back too", counted(records, "other record")))?;
+    if let Some(RecordsOfRun { restorable, blocked }) = &preview.records {
+        let blocked: u64 = blocked.values().sum();
+        output::line(&format!(
+            "{} would come back, {blocked} would not",
+            counted(*restorable, "other record")
+        ))?;
     }
     if preview.truncated {
         output::line("(there are many: what follows is of the first ones)")?;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::server::Peer;
 use crate::domain::credential::{Credential, Kind};
+use crate::domain::object_type::CONTACT;
 use crate::domain::permission::{Over, Right};
 use crate::store::access::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
@@ -152,7 +153,11 @@ pub fn may_view(caller: &Caller, over: Over<'_>) -> Result<(), String> {
     if caller.may_view(over) {
         return Ok(());
     }
-    let what = if over == Over::Everything { "what the account has" } else { "contacts" };
+    let what = match over {
+        Over::Everything => "what the account has".to_owned(),
+        Over::Type(CONTACT) => "contacts".to_owned(),
+        Over::Type(object_type) => format!("records of the type {object_type}"),
+    };
     Err(format!(
         "user {} may not read {what}: that takes the permission {} or {}",
         caller.user_id,

@@ -75,6 +75,22 @@ impl Operations {
         })
     }
 
+    /// What a restore of records would do; writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::store::Store::restore_records`].
+    pub async fn preview_restore_of_records(
+        &self,
+        account_id: i64,
+        user: &str,
+        records: &[RecordKey],
+    ) -> Result<RestoredRecords, Error> {
+        let mut report = RestoredRecords::default();
+        report.add(self.store.preview_restore_of_records(account_id, user, records).await?);
+        Ok(report)
+    }
+
     /// Brings records back from the trash, as a user; each is restored or refused by itself.
     ///
     /// # Errors

@@ -7,9 +7,12 @@ use serde::Serialize;
 use super::records::RestoredRecords;
 use super::{Error, Operations};
 use crate::domain::counted::{counted, verb};
+use crate::domain::object_type::CONTACT;
 use crate::domain::time::format_time;
 use crate::store;
-use crate::store::trash::restore::{Preview, Refused, Request, RestoreCursor, RestoreSelection};
+use crate::store::trash::restore::{
+    NOT_RESTORED, Preview, Refused, Request, RestoreCursor, RestoreSelection,
+};
 
 /// What a restore did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -37,7 +40,10 @@ impl Operations {
         seen: &mut (dyn FnMut(usize) + Send),
     ) -> (Report, Result<(), Error>) {
         let mut report = Report::default();
-        let mut next = Some(RestoreCursor::default());
+        let mut next = match self.has_contacts(request).await {
+            Ok(has_contacts) => has_contacts.then(RestoreCursor::default),
+            Err(error) => return (report, Err(error)),
+        };
         while let Some(place) = next {
             let batch = match self.store.restore(request, place).await {
                 Ok(batch) => batch,
@@ -59,6 +65,14 @@ impl Operations {
         }
         let ended = self.restore_records_of(request, &mut report).await;
         (report, ended)
+    }
+
+    /// May contacts be among what is asked for? Of what a user deleted the permission is asked for all types before anything is changed.
+    async fn has_contacts(&self, request: &Request) -> Result<bool, Error> {
+        if !request.wanted.has_records() {
+            return Ok(true);
+        }
+        Ok(self.store.types_of_run(request).await?.contains(CONTACT))
     }
 
     /// Restores the records that are no contacts of what a user deleted.
@@ -87,13 +101,18 @@ impl Operations {
         request: &Request,
         seen: &(dyn Fn(usize) -> ControlFlow<()> + Sync),
     ) -> Result<Preview, Error> {
+        if !self.has_contacts(request).await? {
+            let records = Some(self.store.count_records_of_run(request).await?);
+            return Ok(Preview { records, not_restored: NOT_RESTORED, ..Preview::default() });
+        }
         let mut preview = self.store.preview_restore(request, seen).await?.ok_or_else(|| {
             let sentence = "the preview was given up, because it takes too long here: `contact-reaper restore --preview` \
                             takes the time it needs";
             Error::TooLong(sentence.to_owned())
         })?;
         if request.wanted.has_records() {
-            preview.records = Some(self.store.count_records_of_run(request).await?).filter(|it| *it > 0);
+            let records = self.store.count_records_of_run(request).await?;
+            preview.records = Some(records).filter(|it| it.restorable > 0 || !it.blocked.is_empty());
         }
         Ok(preview)
     }

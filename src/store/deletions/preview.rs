@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::pages::{Unfit, refuse_during_import, select_fit};
+use super::resume::refuse_unknown_segment;
 use super::{Request, scope};
 use crate::store::access::users::authorize_user;
 use crate::store::contacts::members::visible_members;
@@ -53,6 +54,7 @@ struct Look {
 
 async fn look(tx: &mut Tx, request: &Request, after: i64) -> Result<Look, StoreError> {
     authorize_user(tx, request.account_id, &request.user, "delete", scope(&request.selection)).await?;
+    refuse_unknown_segment(tx, request).await?;
     let (page, unfit) = select_fit(tx, request, after).await?;
     refuse_during_import(tx, request).await?;
     let mut counts = BTreeMap::new();

@@ -40,7 +40,8 @@ pub(super) async fn find(tx: &mut Tx, request: &Request) -> Result<Found, StoreE
     Ok(Found { user_id, resumable: None, others })
 }
 
-async fn refuse_unknown_segment(tx: &mut Tx, request: &Request) -> Result<(), StoreError> {
+/// Refuses a segment that the account does not have.
+pub(super) async fn refuse_unknown_segment(tx: &mut Tx, request: &Request) -> Result<(), StoreError> {
     let Some(segment_id) = request.selection.segment_id() else { return Ok(()) };
     let sql = "SELECT 1 AS one FROM segments WHERE account_id = $1 AND segment_id = $2";
     match tx.row(sql, args![request.account_id, segment_id]).await? {

@@ -1,6 +1,6 @@
 //! Records out of the trash.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,19 @@ use super::{
     lock, mark, refuse_others, scope_of, stored_in,
 };
 use crate::domain::effects::Transition;
-use crate::domain::object_type::RecordKey;
+use crate::domain::object_type::{CONTACT, RecordKey};
 use crate::domain::permission::Scope;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::time::{Time, format_time};
 use crate::store::access::audit::{self, Actor};
+use crate::store::access::users::user_who_may;
 use crate::store::contacts::lifecycle;
 use crate::store::db::Tx;
 use crate::store::db::batch::Lists;
 use crate::store::db::values::args;
 use crate::store::outbox::write_outbox;
-use crate::store::trash::restore::{Request, Run, run_of};
-use crate::store::{Store, StoreError, read_transaction, transaction};
+use crate::store::trash::restore::{RecordsOfRun, Request, Run, run_of};
+use crate::store::{Store, StoreError, dry_run, read_transaction, transaction};
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,29 @@ impl Store {
         transaction!(self, tx => restore(tx, account_id, user, records))
     }
 
+    /// What [`Store::restore_records`] would do now; writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::restore_records`].
+    pub async fn preview_restore_of_records(
+        &self,
+        account_id: i64,
+        user: &str,
+        records: &[RecordKey],
+    ) -> Result<RestoredRecords, StoreError> {
+        dry_run!(self, tx => restore(tx, account_id, user, records))
+    }
+
+    /// The types of what a restore of a user's deletes is about, contacts among them; the user may restore many of each.
+    ///
+    /// # Errors
+    ///
+    /// Refused: an unknown user, no permission for one of the types, a time that is yet to come.
+    pub async fn types_of_run(&self, request: &Request) -> Result<BTreeSet<String>, StoreError> {
+        read_transaction!(self, tx => types_of_run(tx, request))
+    }
+
     /// Brings the next records back that a user's deletes put into the trash, those after this entry; and after which entry it goes
     /// on.
     ///
@@ -68,12 +92,12 @@ impl Store {
         transaction!(self, tx => restore_run(tx, request, after))
     }
 
-    /// How many records a restore of what a user deleted would bring back.
+    /// How many records a restore of what a user deleted would bring back, and how many it would not.
     ///
     /// # Errors
     ///
     /// As [`Store::restore_run_of_records`].
-    pub async fn count_records_of_run(&self, request: &Request) -> Result<u64, StoreError> {
+    pub async fn count_records_of_run(&self, request: &Request) -> Result<RecordsOfRun, StoreError> {
         read_transaction!(self, tx => count_of_run(tx, request))
     }
 }
@@ -105,6 +129,23 @@ async fn restore_run(
     Ok((done, Some(last).filter(|_| records.len() == MAX_RECORDS)))
 }
 
+async fn types_of_run(tx: &mut Tx, request: &Request) -> Result<BTreeSet<String>, StoreError> {
+    let Request { account_id, user, wanted } = request;
+    let now = tx.now().await?;
+    let run = run_of(tx, *account_id, wanted, now).await?;
+    let of_run =
+        format!("account_id = $1 AND closed_at IS NULL AND {} = $2 AND deleted_at >= $3", run.column);
+    let sql = format!(
+        "SELECT DISTINCT object_type FROM record_trash_entries WHERE {of_run} \
+         UNION SELECT '{CONTACT}' FROM trash_entries WHERE {of_run}"
+    );
+    let rows = tx.rows(&sql, args![*account_id, run.id, run.since]).await?;
+    let types: BTreeSet<String> = rows.iter().map(|row| row.text("object_type")).collect::<Result<_, _>>()?;
+    let named = types.iter().map(String::as_str).collect();
+    user_who_may(tx, *account_id, user, "restore", Scope::Many, &named).await?;
+    Ok(types)
+}
+
 /// The next records that are in the trash because of a run, by their entries; and the last entry.
 async fn records_of(
     tx: &mut Tx,
@@ -122,17 +163,20 @@ async fn records_of(
     Ok((last, rows.iter().map(key).collect::<Result<_, _>>()?))
 }
 
-async fn count_of_run(tx: &mut Tx, request: &Request) -> Result<u64, StoreError> {
+async fn count_of_run(tx: &mut Tx, request: &Request) -> Result<RecordsOfRun, StoreError> {
     let now = tx.now().await?;
     let run = run_of(tx, request.account_id, &request.wanted, now).await?;
     let sql = format!(
-        "SELECT count(*) AS records FROM record_trash_entries WHERE account_id = $1 AND closed_at IS NULL \
-         AND {} = $2 AND deleted_at >= $3 AND deleted_at >= $4",
+        "SELECT count(CASE WHEN deleted_at >= $4 THEN 1 END) AS restorable, count(CASE WHEN deleted_at < $4 THEN 1 END) AS expired \
+         FROM record_trash_entries WHERE account_id = $1 AND closed_at IS NULL AND {} = $2 AND deleted_at >= $3",
         run.column
     );
     let row = tx.row(&sql, args![request.account_id, run.id, run.since, now - RESTORABLE]).await?;
     let row = row.ok_or_else(|| StoreError::Failed("a count gave no row".to_owned()))?;
-    Ok(row.int("records")?.unsigned_abs())
+    let [restorable, expired] = [row.int("restorable")?, row.int("expired")?].map(i64::unsigned_abs);
+    let blocked =
+        BTreeMap::from([("expired", expired)]).into_iter().filter(|(_, count)| *count > 0).collect();
+    Ok(RecordsOfRun { restorable, blocked })
 }
 
 async fn restore_all(

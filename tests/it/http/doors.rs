@@ -16,7 +16,7 @@ pub async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
     paths
         .flat_map(|(path, its)| methods(its).into_iter().map(|method| (method, path.clone())))
         .map(|(method, path)| {
-            let path = path.replace("{name}", "calls");
+            let path = path.replace("{name}", "calls").replace("{record}", "deal:1");
             let ids = ["{contactId}", "{deadLetterId}", "{enrollmentId}", "{erasureId}", "{workflowId}"];
             (method, ids.iter().fold(path, |path, id| path.replace(id, "1")))
         })
@@ -113,7 +113,7 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
         "/pages/calls?object=company:9",
         "/pages/calls?id=9",
         "/pages/timeline",
-        "/pages/timeline?object=nobody:9",
+        "/pages/timeline?object=nobody",
         "/pages/company",
         "/pages/segment?id=9&object=company:9",
         "/explain?workflow=1",

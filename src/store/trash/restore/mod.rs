@@ -21,7 +21,7 @@ use crate::store::db::values::args;
 use crate::store::outbox::write_outbox;
 use crate::store::{Store, StoreError, count_by_user, read_transaction, transaction};
 
-pub use preview::{Missing, Preview, RestorePreview};
+pub use preview::{Missing, NOT_RESTORED, Preview, RecordsOfRun, RestorePreview};
 
 /// How many contacts a transaction looks at.
 const BATCH_SIZE: usize = 500;

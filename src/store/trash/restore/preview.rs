@@ -28,12 +28,22 @@ pub struct Preview {
     /// Companies whose lifecycle stage would change with these contacts.
     pub companies: Vec<StageChange>,
     pub refused: Vec<Refused>,
-    /// How many records that are no contacts would come back; left out where there are none.
+    /// Records that are no contacts; left out where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub records: Option<u64>,
+    pub records: Option<RecordsOfRun>,
     /// What comes back with none of them: memberships of static segments, enrollments (rows 16 and 19 of the matrix).
     pub not_restored: [&'static str; 2],
 }
+
+/// How many records that are no contacts would come back, and how many would not, by reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordsOfRun {
+    pub restorable: u64,
+    pub blocked: BTreeMap<&'static str, u64>,
+}
+
+/// What never comes back with a contact.
+pub const NOT_RESTORED: [&str; 2] = ["staticSegments", "workflows"];
 
 /// A contact that would come back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -68,7 +78,7 @@ impl Store {
         request: &Request,
         seen: &(dyn Fn(usize) -> ControlFlow<()> + Sync),
     ) -> Result<Option<Preview>, StoreError> {
-        let mut preview = Preview { not_restored: ["staticSegments", "workflows"], ..Preview::default() };
+        let mut preview = Preview { not_restored: NOT_RESTORED, ..Preview::default() };
         // Batches that were taken back know nothing of each other: what they would have left is kept here.
         let mut holders = AddressOwners::new();
         let mut later = HashSet::new();
