@@ -48,10 +48,20 @@ impl From<RefusedRecord> for Refused {
     }
 }
 
+impl From<records::RestoredRecords> for RestoredRecords {
+    fn from(done: records::RestoredRecords) -> Self {
+        Self {
+            restored: done.restored.iter().map(ToString::to_string).collect(),
+            refused: done.refused.into_iter().map(Refused::from).collect(),
+        }
+    }
+}
+
 impl RestoredRecords {
-    pub(super) fn add(&mut self, done: records::RestoredRecords) {
-        self.restored.extend(done.restored.iter().map(ToString::to_string));
-        self.refused.extend(done.refused.into_iter().map(Refused::from));
+    /// Adds what a later batch did.
+    pub(super) fn add(&mut self, later: Self) {
+        self.restored.extend(later.restored);
+        self.refused.extend(later.refused);
     }
 }
 
@@ -86,9 +96,7 @@ impl Operations {
         user: &str,
         records: &[RecordKey],
     ) -> Result<RestoredRecords, Error> {
-        let mut report = RestoredRecords::default();
-        report.add(self.store.preview_restore_of_records(account_id, user, records).await?);
-        Ok(report)
+        Ok(self.store.preview_restore_of_records(account_id, user, records).await?.into())
     }
 
     /// Brings records back from the trash, as a user; each is restored or refused by itself.
@@ -102,8 +110,6 @@ impl Operations {
         user: &str,
         records: &[RecordKey],
     ) -> Result<RestoredRecords, Error> {
-        let mut report = RestoredRecords::default();
-        report.add(self.store.restore_records(account_id, user, records).await?);
-        Ok(report)
+        Ok(self.store.restore_records(account_id, user, records).await?.into())
     }
 }

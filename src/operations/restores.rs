@@ -84,7 +84,7 @@ impl Operations {
         while let Some(place) = after {
             let (done, next) = self.store.restore_run_of_records(request, place).await?;
             if done != store::records::RestoredRecords::default() {
-                report.records.get_or_insert_default().add(done);
+                report.records.get_or_insert_default().add(done.into());
             }
             after = next;
         }

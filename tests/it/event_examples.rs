@@ -103,7 +103,7 @@ async fn every_message_looks_as_the_page_says() {
     reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
 
     // Deleted, restored, deleted by a user, erased; deleted, stopped; refused; purged. Of the others: deleted, restored, purged.
-    wait_until("all is told", DEADLINE, async || broker.count(&heard).await == 11).await;
+    wait_until("all events have arrived", DEADLINE, async || broker.count(&heard).await == 11).await;
     let messages = broker.drain(&heard).await;
     let told: Vec<Value> =
         messages.iter().map(|message| serde_json::from_slice(&message.body).expect("JSON")).collect();

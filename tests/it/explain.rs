@@ -116,7 +116,7 @@ on_both!(a_held_or_deferred_enrollment_does_not_stand_before_itself, async |db: 
     assert_eq!(answer(&unguarded, "6", "2").await, [json!("delete"), Value::Null]);
     assert_eq!(answer(&unguarded, "8", "2").await, [json!("defer"), json!("outside_time_window")]);
     assert_eq!(answer(&unguarded, "6", "3").await, [json!("skip"), json!("re_enrollment_off")]);
-    // It is the enrollment that waits that is explained: this one was made by hand, and nobody asks for the criteria.
+    // `explain` answers for the waiting enrollment: this one was made by hand, and its criteria are not checked.
     assert_eq!(answer(&reaper, "6", "4").await, [json!("hold"), json!("volume_guard")]);
     assert_eq!(answer(&unguarded, "6", "4").await, [json!("delete"), Value::Null]);
     let checks = explain(&reaper, "1", "6", "4").await["checks"].clone();

@@ -8,7 +8,7 @@ use crate::support::records::{
 };
 use crate::support::{Database, Reaper, on_both};
 
-/// What a delete and a restore leave behind: who did what, and what is told of it.
+/// Tables that a delete and a restore add rows to: audit log, deletions, events, trash entries.
 const TRACKS: [&str; 4] = ["audit", "deletions", "outbox", "record_trash_entries"];
 
 fn object(kind: &str, id: i64, properties: &Value) -> Value {
@@ -395,7 +395,7 @@ on_both!(what_a_user_deleted_is_undone_as_one, async |db: Database| {
         let args = ["delete", "--account", "1", "--as", "7", "--confirm", &confirm, "--contact"];
         reaper.json(&[&args[..], ids].concat()).await["deletionId"].as_str().unwrap().to_owned()
     };
-    // A deletion by somebody else is none of it, and one from before either.
+    // The undo leaves deletions by other users, and earlier ones.
     deleted(&reaper, &["note:50"]).await;
     let output = delete(&reaper, 7, &["task:52"], 1).await;
     assert_eq!(output.code, 0, "{}", output.stderr);
@@ -422,7 +422,7 @@ on_both!(what_a_user_deleted_is_undone_as_one, async |db: Database| {
     let preview = reaper.json(&[&undo[..], &["--preview"]].concat()).await;
     let records = json!({"restorable": 2, "blocked": {}});
     assert_eq!((&preview["restorable"], &preview["records"]), (&json!(2), &records));
-    // Who may not restore one of the types changes nothing, and is told so beforehand.
+    // A user who may not restore one of the types is refused before anything changes.
     for (user, of_type) in [("5", "a company"), ("8", "a company"), ("9", "a contact")] {
         let undo = ["restore", "--account", "1", "--as", user, "--by", "7", "--since", "1h"];
         for more in [&[][..], &["--preview"]] {

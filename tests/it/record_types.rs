@@ -184,7 +184,7 @@ on_both!(erasure_reaches_former_values_of_objects_and_names_of_types, async |db:
         "plural": "Cars", "primaryDisplayProperty": "plate"});
     let records = [contact(1, 1, json!({"email": address})), car(address), named.clone()];
     reaper.import(&[&entitled_account(1)[..], &records].concat()).await;
-    reaper.import(&[car("nobody")]).await;
+    reaper.import(&[car("Otto")]).await;
     assert_eq!(db.count("objects", &format!("CAST(history AS text) LIKE '%{address}%'")).await, 1);
     let erase = ["erase", "--account", "1", "--as", "1", "--contact", "1", "--confirm", "1"];
     reaper.json(&erase).await;

@@ -53,9 +53,7 @@ pub async fn write_deletion(
     deletion_id: i64,
     ids: &[i64],
 ) -> Result<(), StoreError> {
-    let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
-    let what = json!({"ids": texts(ids), "deletion_id": deletion_id});
-    insert(tx, at, account_id, &Actor::User(user_id), "trash", count, what).await
+    write_record_deletion(tx, at, account_id, user_id, deletion_id, &texts(ids)).await
 }
 
 /// As [`write_deletion`], for records that are no contacts, each as `deal:30`.

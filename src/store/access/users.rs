@@ -143,11 +143,7 @@ pub(in crate::store) async fn user_who_may(
         Scope::One => format!("a {missing}"),
         Scope::Many => format!("several records at once, a {missing} among them"),
     };
-    Err(StoreError::Forbidden(format!(
-        "user {user_id} may not {action} {what}: that takes the permission {} or {}",
-        right.title(),
-        Right::SuperAdmin.title()
-    )))
+    Err(forbidden(user_id, &format!("{action} {what}"), right))
 }
 
 /// The id of a user, by id or address, who may erase contacts for good.
@@ -167,17 +163,18 @@ async fn user_with(
     right: Right,
 ) -> Result<i64, StoreError> {
     let (user_id, held) = known_user(tx, account_id, user).await?;
-    if held.may(right, Over::Type(CONTACT)) {
-        return Ok(user_id);
-    }
-    Err(StoreError::Forbidden(format!(
+    if held.may(right, Over::Type(CONTACT)) { Ok(user_id) } else { Err(forbidden(user_id, action, right)) }
+}
+
+fn forbidden(user_id: i64, action: &str, right: Right) -> StoreError {
+    StoreError::Forbidden(format!(
         "user {user_id} may not {action}: that takes the permission {} or {}",
         right.title(),
         Right::SuperAdmin.title()
-    )))
+    ))
 }
 
-/// The id of somebody who acted as a user: an id, of whomever it was, or the address of a user.
+/// The id of a user who did something before: any id, also of a user who was removed since, or the address of a present user.
 pub(in crate::store) async fn user_named(
     tx: &mut Tx,
     account_id: i64,

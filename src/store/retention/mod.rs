@@ -267,7 +267,8 @@ pub(super) fn lock_clause(tx: &Tx, locked: Locked, table: &str) -> String {
     }
 }
 
-/// Is it the turn of the rows of `table` whose `item` it is, as a condition? Whoever failed is tried apart from the others. `$n` is the job, the one after
+/// The condition that selects the rows of a batch from `table`; `item` is their id in `retention_failures`. Rows that failed are tried apart
+/// from the others. `$n` is the job, the one after
 /// it the time before which the last try must lie.
 fn failed_rows_condition(sweep: &Sweep<'_>, table: &str, item: &str, n: usize) -> String {
     let (not, before) = match sweep.failed_before {

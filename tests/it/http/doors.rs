@@ -113,7 +113,7 @@ async fn what_is_too_big_of_another_kind_or_not_understood_is_refused_with_a_sen
         "/pages/calls?object=company:9",
         "/pages/calls?id=9",
         "/pages/timeline",
-        "/pages/timeline?object=nobody",
+        "/pages/timeline?object=company",
         "/pages/company",
         "/pages/segment?id=9&object=company:9",
         "/explain?workflow=1",

@@ -207,7 +207,7 @@ pub(in crate::store) struct Run {
     pub since: Time,
 }
 
-/// What is asked for, where it is no list of contacts: there is none of a user whom the account does not know.
+/// The run that a selection names, as columns of trash entries. Fails for a list of contacts, and where no user has the address.
 pub(in crate::store) async fn run_of(
     tx: &mut Tx,
     account_id: i64,
@@ -220,7 +220,9 @@ pub(in crate::store) async fn run_of(
             ("user_id", user_named(tx, account_id, user).await?, *since)
         }
         RestoreSelection::Deletion(deletion_id) => ("deletion_id", *deletion_id, Time::UNIX_EPOCH),
-        RestoreSelection::Contacts(_) => ("contact_id", 0, now),
+        RestoreSelection::Contacts(_) => {
+            return Err(StoreError::Failed("contacts that are named by id are no run".to_owned()));
+        }
     };
     if since > now {
         return Err(StoreError::Refused(format!(
