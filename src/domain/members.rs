@@ -168,6 +168,10 @@ pub fn read_strictly(text: &[u8], place: &str) -> Result<Value, Unread> {
     read.map_err(|error| Unread { error, twice: twice.take().map(|path| format!("{place}{path}")) })
 }
 
+/// Numbers keep all their digits, for one with many may be a key, such as that of a SIM card: rounded it would be another one. The
+/// reader of JSON shows a number that is no 64-bit integer as an object with this one member, which has its text.
+const NUMBER: &str = "$serde_json::private::Number";
+
 /// With the path from here to a member that is there twice; each level that is left puts its own step before it.
 #[derive(Clone, Copy)]
 pub struct Strict<'a>(pub &'a Cell<Option<String>>);
@@ -217,10 +221,6 @@ impl<'de> Visitor<'de> for Strict<'_> {
         Ok(value.into())
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
         Ok(value.into())
     }
@@ -242,6 +242,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut read = serde_json::Map::new();
         while let Some(name) = members.next_key::<String>()? {
+            if name == NUMBER {
+                return members.next_value::<String>()?.parse().map(Value::Number).map_err(A::Error::custom);
+            }
             if read.contains_key(&name) {
                 self.0.set(Some(step(&name)));
                 return Err(A::Error::custom(format!("the member {name} is there twice")));

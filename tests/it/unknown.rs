@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow, property,
-    seconds_ago, workflow,
+    all_of, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow,
+    property, seconds_ago, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
 
@@ -578,4 +578,48 @@ on_both!(work_email_is_no_additional_address, async |db: Database| {
     let reaper = account_with(&db, &records).await;
     assert_eq!(decided(&reaper, event(1, 10, 1, 1)).await, "criteria_not_met");
     assert_eq!(decided(&reaper, event(1, 10, 2, 2)).await, "deleted");
+});
+
+on_both!(number_is_compared_digit_by_digit, async |db: Database| {
+    // The number of a SIM card has twenty digits: as a binary fraction two of them are one.
+    let (card, other) = ("89490200001234567890", "89490200001234567899");
+    let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let iccid = |operator| all_of(&[property("iccid", "NUMBER", operator, number(card))]);
+    let mut by_card = workflow(1, 12, &Value::Null);
+    let mut used = unified("6-1", "HAS_COMPLETED");
+    used["filters"] = json!([property("iccid", "NUMBER", "IS_EQUAL_TO", number(card))]);
+    by_card["flow"]["enrollmentCriteria"] = json!({"type": "EVENT_BASED", "eventFilterBranches": [used]});
+    let price = all_of(&[property("price", "NUMBER", "IS_EQUAL_TO", number("0.123456789012345678"))]);
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &iccid("IS_NOT_EQUAL_TO")),
+            workflow(1, 11, &iccid("IS_EQUAL_TO")),
+            by_card,
+            workflow(1, 13, &price),
+            person(1, json!({"iccid": card, "price": "0.12345678901234568"})),
+            person(2, json!({"iccid": other})),
+            custom_event(1, 1, "6-1", &json!({"iccid": number(other)})),
+            custom_event(2, 2, "6-1", &json!({"iccid": number(card)})),
+        ],
+    )
+    .await;
+    assert_eq!(
+        db.rows("SELECT properties ->> 'iccid' FROM contacts ORDER BY contact_id").await,
+        [[card], [other]]
+    );
+    assert_eq!(decided(&reaper, event(1, 10, 1, 1)).await, "criteria_not_met");
+    assert_eq!(decided(&reaper, event(1, 11, 2, 2)).await, "criteria_not_met");
+    assert_eq!(decided(&reaper, event(1, 13, 1, 3)).await, "criteria_not_met");
+    let properties = json!({"iccid": number(other)});
+    assert_eq!(decided(&reaper, by_event(event(1, 12, 1, 4), "6-1", &properties)).await, "criteria_not_met");
+    let dir = TempDir::new();
+    let file = dir.path().join("filter.json");
+    std::fs::write(&file, iccid("IS_NOT_EQUAL_TO").to_string()).unwrap();
+    let file = file.to_str().unwrap();
+    let answer =
+        reaper.json(&["delete", "--account", "1", "--as", "1", "--where", file, "--confirm", "1"]).await;
+    assert_eq!(answer["entries"][0]["contactId"], "2");
+    let properties = json!({"iccid": number(card)});
+    assert_eq!(decided(&reaper, by_event(event(1, 12, 1, 5), "6-1", &properties)).await, "deleted");
 });

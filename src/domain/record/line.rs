@@ -121,10 +121,6 @@ impl<'de> Visitor<'de> for LineVisitor<'_> {
         Ok(NO_OBJECT)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Line, E> {
-        Ok(NO_OBJECT)
-    }
-
     fn visit_unit<E>(self) -> Result<Line, E> {
         Ok(NO_OBJECT)
     }
@@ -182,10 +178,6 @@ impl<'de> Visitor<'de> for IdsVisitor {
         Ok(Ids::NoList)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Ids, E> {
-        Ok(Ids::NoList)
-    }
-
     fn visit_unit<E>(self) -> Result<Ids, E> {
         Ok(Ids::Missing)
     }
@@ -218,10 +210,6 @@ impl<'de> Visitor<'de> for IdVisitor {
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Option<i64>, E> {
-        Ok(None)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Option<i64>, E> {
         Ok(None)
     }
 
