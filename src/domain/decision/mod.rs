@@ -524,7 +524,11 @@ fn criteria_are_met(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(),
     let met = triggers
         .zip(facts.subject(enrollment))
         .map(|(triggers, subject)| triggers.met(enrollment.cause, subject));
-    unless(met.unwrap_or(Truth::Unknown).negate(), SkipReason::CriteriaNotMet)
+    // Where re-enrollment is off its triggers are ignored: none is met, whatever enrollment there was before.
+    let is_off =
+        enrollment.cause == Cause::ReEnrollment && !facts.workflow.is_some_and(|it| it.should_re_enroll);
+    let met = if is_off { Truth::False } else { met.unwrap_or(Truth::Unknown) };
+    unless(met.negate(), SkipReason::CriteriaNotMet)
 }
 
 /// Skips where it is so, and refuses where nobody can tell: never delete on a guess.
