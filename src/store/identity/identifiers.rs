@@ -68,6 +68,19 @@ pub(in crate::store) async fn shared_addresses(
     Ok(of_others.map(|((_, address), _)| address).collect::<BTreeSet<_>>().into_iter().collect())
 }
 
+/// Those of these addresses that no contact has.
+pub(in crate::store) async fn without_holders(
+    tx: &mut Tx,
+    account_id: i64,
+    mut addresses: BTreeSet<String>,
+) -> Result<BTreeSet<String>, StoreError> {
+    let asked: Vec<(i64, String)> = addresses.iter().map(|address| (account_id, address.clone())).collect();
+    for ((_, address), _) in holders(tx, CONTACTS, &asked).await? {
+        addresses.remove(&address);
+    }
+    Ok(addresses)
+}
+
 /// The names and phone numbers of contacts of an account, by id.
 pub(in crate::store) async fn of_others(
     tx: &mut Tx,

@@ -153,3 +153,59 @@ on_both!(a_purge_leaves_records_shared_with_a_held_contact, async |db: Database|
     );
     assert_eq!(db.count("objects", "object_type = 'ticket'").await, 3);
 });
+
+/// Contact 2 is erased while contact 1, with whom notes 1 and 2 are shared, is held. What the notes say of contact 2 is owed.
+async fn owing(db: &Database) -> Reaper {
+    let reaper = with(
+        db,
+        &[
+            contact(1, 1, json!({})),
+            contact(1, 2, json!({"email": "bob@gone.example", "firstname": "Bob", "lastname": "Ray"})),
+            note("1", "Met Bob Ray", &["1", "2"]),
+            note("2", "bob@gone.example called", &["1", "2"]),
+        ],
+    )
+    .await;
+    hold(&reaper, "set", "1").await;
+    let erase = ["erase", "--account", "1", "--as", "1", "--contact", "2", "--confirm", "1"];
+    assert_eq!(reaper.run(&erase).await.code, 0);
+    assert_eq!(db.count("owed_redactions", "TRUE").await, 2);
+    reaper
+}
+
+fn note(id: &str, text: &str, people: &[&str]) -> Value {
+    let on: Vec<Value> = people.iter().map(|id| json!({"type": "contact", "id": id})).collect();
+    let mut on_company = on.clone();
+    on_company.push(json!({"type": "company", "id": "9"}));
+    shared(
+        "activity",
+        id,
+        json!({"type": "note", "timestamp": days_ago(4), "properties": {"body": text}, "associations": on_company}),
+    )
+}
+
+async fn bodies(db: &Database) -> Vec<String> {
+    db.rows("SELECT properties ->> 'body' FROM activities ORDER BY activity_id").await.concat()
+}
+
+on_both!(lifted_hold_leaves_an_address_to_the_contact_that_has_it_by_then, async |db: Database| {
+    let reaper = owing(&db).await;
+    let other = contact(1, 5, json!({"email": "bob@gone.example"}));
+    reaper.import(&[other, note("2", "new: bob@gone.example", &["1", "5"])]).await;
+    hold(&reaper, "lift", "1").await;
+    assert_eq!(bodies(&db).await, ["Met [redacted]", "new: bob@gone.example"]);
+    assert_eq!(db.count("owed_redactions", "TRUE").await, 0);
+});
+
+on_both!(what_an_import_takes_off_a_held_contact_is_redacted_by_the_next_purge, async |db: Database| {
+    let reaper = owing(&db).await;
+    // Still on the held contact, off it, and gone.
+    reaper.import(&[note("1", "Met Bob Ray", &[])]).await;
+    assert_eq!(purge(&reaper, false).await["deleted"], 0);
+    assert_eq!(bodies(&db).await, ["Met [redacted]", "bob@gone.example called"]);
+    assert_eq!(db.count("owed_redactions", "row_id = 2").await, 1);
+    assert_eq!(db.count("owed_redactions", "TRUE").await, 1);
+    reaper.import(&[json!({"kind": "remove", "of": "activity", "accountId": "1", "id": "2"})]).await;
+    purge(&reaper, false).await;
+    assert_eq!(db.count("owed_redactions", "TRUE").await, 0);
+});

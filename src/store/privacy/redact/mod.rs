@@ -140,25 +140,57 @@ pub async fn owed(tx: &mut Tx, home: &HashKeySource, account_id: i64) -> Result<
     if tx.row(any, args![account_id]).await?.is_none() {
         return Ok(false);
     }
-    let mut people: BTreeMap<String, SharedRows> = BTreeMap::new();
-    let sql = "SELECT table_name, row_id, identifiers FROM owed_redactions WHERE account_id = $1";
-    for row in tx.rows(sql, args![account_id]).await? {
-        let (table, rows) = (row.text("table_name")?, people.entry(row.text("identifiers")?).or_default());
-        if let Some((words, _)) = shared().find(|(words, _)| words.table == table) {
-            rows.entry(words.table).or_default().insert(row.int("row_id")?);
-        }
-    }
-    tx.execute("DELETE FROM owed_redactions WHERE account_id = $1", args![account_id]).await?;
-    for (identifiers, rows) in people {
-        let person: Identifiers = serde_json::from_str(&identifiers)
-            .map_err(|_| StoreError::Failed("an owed redaction in the store is no JSON".to_owned()))?;
-        let mut work = Work::new(tx, account_id, &person).await?;
-        work.redact_rows(tx, &person, &rows).await?;
-        work.save_owed(tx).await?;
-    }
+    pay(tx, account_id).await?;
     let addresses = erased_addresses(tx, home, account_id).await?;
     let erased = Identifiers { addresses, ..Identifiers::default() };
     Work::new(tx, account_id, &erased).await?.redact_account(tx, None).await?;
+    Ok(true)
+}
+
+/// Redacts what erasures owe in rows that no legal hold keeps any more: an import took them off the contacts under one. Was there
+/// anything to redact?
+pub async fn released(tx: &mut Tx) -> Result<bool, StoreError> {
+    let mut any = false;
+    let accounts =
+        tx.rows("SELECT DISTINCT account_id FROM owed_redactions ORDER BY account_id", &[]).await?;
+    for row in accounts {
+        any |= pay(tx, row.int("account_id")?).await?;
+    }
+    Ok(any)
+}
+
+/// Redacts what an account owes in rows that are not held. An address that another contact has by now is that contact's.
+async fn pay(tx: &mut Tx, account_id: i64) -> Result<bool, StoreError> {
+    let held = held_rows(tx, account_id).await?;
+    let mut people: BTreeMap<String, SharedRows> = BTreeMap::new();
+    let mut paid = Vec::new();
+    let sql = "SELECT table_name, row_id, identifiers FROM owed_redactions WHERE account_id = $1";
+    for row in tx.rows(sql, args![account_id]).await? {
+        let (table, id, identifiers) =
+            (row.text("table_name")?, row.int("row_id")?, row.text("identifiers")?);
+        let Some((words, _)) = shared().find(|(words, _)| words.table == table) else { continue };
+        let key = JsonRow::from_iter([(words.id[0].to_owned(), id.into())]);
+        let is_held = |record| held.get(words.table).is_some_and(|held| held.contains(&record));
+        if !words.found(&key).is_some_and(is_held) {
+            people.entry(identifiers).or_default().entry(words.table).or_default().insert(id);
+            paid.push(batch_row(json!({"account_id": account_id, "table_name": table, "row_id": id})));
+        }
+    }
+    if people.is_empty() {
+        return Ok(false);
+    }
+    let sql = format!(
+        "DELETE FROM owed_redactions WHERE (account_id, table_name, row_id) IN \
+         (SELECT b.account_id, b.table_name, b.row_id FROM {})",
+        tx.dialect().batch(1, &OWED[..3])
+    );
+    tx.execute(&sql, args![batch_text(paid)]).await?;
+    for (identifiers, rows) in people {
+        let mut person: Identifiers = serde_json::from_str(&identifiers)
+            .map_err(|_| StoreError::Failed("an owed redaction in the store is no JSON".to_owned()))?;
+        person.addresses = identifiers::without_holders(tx, account_id, person.addresses).await?;
+        Work::new(tx, account_id, &person).await?.redact_rows(tx, &person, &rows).await?;
+    }
     Ok(true)
 }
 
