@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow,
+    all_of, before_year, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow,
     property, seconds_ago, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
@@ -622,4 +622,49 @@ on_both!(number_is_compared_digit_by_digit, async |db: Database| {
     assert_eq!(answer["entries"][0]["contactId"], "2");
     let properties = json!({"iccid": number(card)});
     assert_eq!(decided(&reaper, by_event(event(1, 12, 1, 5), "6-1", &properties)).await, "deleted");
+});
+
+on_both!(property_that_was_exported_once_is_not_newer_than_the_record, async |db: Database| {
+    let year = |name: &str| all_of(&[before_year(name, 2025)]);
+    let stale = json!({"lastmodifieddate": "2024-01-01T00:00:00Z", "hs_lifecyclestage_lead_date": "2024-01-01T00:00:00Z",
+        "lifecyclestage": "lead"});
+    let address =
+        |operator| all_of(&[property("hs_additional_emails", "STRING", operator, json!("new@x.example"))]);
+    let mut two = person(5, json!({"email": "five@x.example", "hs_additional_emails": "old@x.example"}));
+    two["additionalEmails"] = json!(["old@x.example", "new@x.example"]);
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &year("lastmodifieddate")),
+            workflow(1, 11, &year("hs_lifecyclestage_lead_date")),
+            workflow(1, 12, &address("DOES_NOT_CONTAIN")),
+            person(1, stale.clone()),
+            person(2, stale.clone()),
+            person(3, stale.clone()),
+            person(4, stale),
+            two,
+            json!({"kind": "lifecycleTransition", "accountId": "1", "contactId": "3", "stage": "lead", "at": days_ago(1)}),
+        ],
+    )
+    .await;
+    let mut changed = person(1, json!({"city": "Here"}));
+    changed["partial"] = json!(true);
+    changed["updatedAt"] = json!(days_ago(1));
+    reaper.import(&[changed]).await;
+    reaper.delete(1, 2).await;
+    reaper.restore(1, 2).await;
+    let verdict = async |workflow: &str, contact: &str| {
+        let explained = ["explain", "--account", "1", "--workflow", workflow, "--contact", contact];
+        reaper.json(&explained).await["verdict"].as_str().unwrap().to_owned()
+    };
+    for (workflow, contact, expected) in [
+        ("10", "1", "skip"),
+        ("10", "2", "skip"),
+        ("10", "4", "delete"),
+        ("11", "3", "skip"),
+        ("11", "4", "delete"),
+        ("12", "5", "skip"),
+    ] {
+        assert_eq!(verdict(workflow, contact).await, expected, "workflow {workflow}, contact {contact}");
+    }
 });

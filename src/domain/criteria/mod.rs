@@ -21,6 +21,7 @@ mod unkept;
 use event::Refinements;
 pub use filter::Filter;
 use operation::Operation;
+pub use moment::instant_of;
 pub use parse::{Finding, Severity};
 use subject::{
     AssociatedObject, CustomEvent, DataRequirements, RecordType, RelatedData, Subject, Submission,

@@ -239,7 +239,7 @@ pub struct DataRequirements {
 }
 
 impl DataRequirements {
-    /// Does the record of a contact have all of it? The date of a stage stands in a record of its own.
+    /// Does the record of a contact have all of it?
     pub fn are_met_by(&self, record: &Record) -> bool {
         let Self { segments, workflows, neighbours, events, forms, history, properties } = self;
         let own = RecordType::contact();
@@ -250,10 +250,15 @@ impl DataRequirements {
             && forms.is_empty()
             && !history
             && properties.iter().all(|(records, names)| {
-                let has = |name: &String| record.properties.contains_key(name) && stage_of(name).is_none();
+                let has = |name: &String| record.properties.contains_key(name) && !may_be_outdated(name);
                 *records == own && names.iter().all(has)
             })
     }
+}
+
+/// May the store know better than an export what this property of a contact is?
+pub fn may_be_outdated(property: &str) -> bool {
+    matches!(property, "lastmodifieddate" | "hs_object_id" | "hs_additional_emails") || stage_of(property).is_some()
 }
 
 /// The contact as it is now.

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::json;
 
-use crate::domain::criteria::subject::{DataRequirements, PropertyVersion, Record, RecordType};
+use crate::domain::address::address_key;
+use crate::domain::criteria::instant_of;
+use crate::domain::criteria::subject::{
+    DataRequirements, PropertyVersion, Record, RecordType, may_be_outdated,
+};
 use crate::domain::identifiers::additional_emails;
 use crate::domain::lifecycle::stage_of;
 use crate::domain::record::{Column, ColumnType};
@@ -92,7 +96,9 @@ pub async fn complete(
     for (index, ((account_id, _), record)) in records.iter().enumerate() {
         let Some(asks) = asked.get(account_id) else { continue };
         for name in asks.properties.get(&contact).into_iter().flatten() {
-            if let (Some(property), None) = (Served::of(name), record.value(name)) {
+            if let Some(property) = Served::of(name)
+                && (may_be_outdated(name) || record.value(name).is_none())
+            {
                 served.push((index, name, property));
             }
             if asks.history && name == STAGE {
@@ -111,7 +117,14 @@ pub async fn complete(
             source.add_stages(*key, record);
             continue;
         }
-        match source.value(property, *key, record) {
+        let own = match record.value(name) {
+            Some(exported) => match source.newer(property, *key, record, exported) {
+                None => continue,
+                own => own,
+            },
+            None => source.value(property, *key, record),
+        };
+        match own {
             Some((value, at)) => {
                 let past = at.map(|at| PropertyVersion { value: value.clone(), at });
                 record.history.entry(name.clone()).or_default().extend(past);
@@ -146,8 +159,8 @@ fn stages(record: &Record) -> impl Iterator<Item = &str> {
 /// What properties are served from.
 #[derive(Default)]
 struct Sources {
-    /// The last change of each contact.
-    changed: HashMap<Key, Time>,
+    /// When each contact was created, and when it was changed or restored last, as far as that is known.
+    changed: HashMap<Key, (Time, Option<Time>)>,
     emails: HashMap<Key, Vec<(String, String)>>,
     /// The transitions of each contact, in their order.
     stages: HashMap<Key, Vec<(String, Time)>>,
@@ -177,14 +190,9 @@ impl Sources {
                  JOIN contacts c ON c.account_id = b.account_id AND c.contact_id = b.contact_id"
             );
             for row in tx.rows(&sql, args![ids(&changed)]).await? {
-                let times = [
-                    Some(row.time("created_at")?),
-                    row.optional_time("updated_at")?,
-                    row.optional_time("restored_at")?,
-                ];
-                if let Some(last) = times.into_iter().flatten().max() {
-                    sources.changed.insert((row.int("account_id")?, row.int("contact_id")?), last);
-                }
+                let changed = row.optional_time("updated_at")?.max(row.optional_time("restored_at")?);
+                let key = (row.int("account_id")?, row.int("contact_id")?);
+                sources.changed.insert(key, (row.time("created_at")?, changed));
             }
         }
         let emails = those(|property| property == Served::AdditionalEmails);
@@ -228,20 +236,53 @@ impl Sources {
             Served::CreateDate => record.created_at.map(since),
             Served::LastModifiedDate => {
                 let in_history = record.history.values().flatten().map(|past| past.at).max();
-                self.changed.get(&key).copied().max(in_history).map(since)
+                let (created, changed) = self.changed.get(&key).copied().unzip();
+                created.max(changed.flatten()).max(in_history).map(since)
             }
             Served::ObjectId => Some((key.1.to_string(), None)),
             Served::AdditionalEmails => {
-                let all = self.emails.get(&key).map_or(&[][..], Vec::as_slice);
-                let all = all.iter().map(|(key, email)| (key.as_str(), email.as_str()));
+                let all = self.emails_of(key).map(|(key, email)| (key.as_str(), email.as_str()));
                 additional_emails(record.value("email"), all).map(|emails| (emails, None))
             }
-            Served::StageDate(stage) => {
-                let last = self.stages.get(&key)?.iter().rfind(|(to, _)| to == stage);
-                last.map(|(_, at)| since(*at))
-            }
+            Served::StageDate(stage) => self.last_transition(key, stage).map(since),
             Served::Stages => None,
         }
+    }
+
+    /// The value, where the store knows better than what the export brought. What an export brought may be years old.
+    fn newer(
+        &self,
+        property: Served<'_>,
+        key: Key,
+        record: &Record,
+        exported: &str,
+    ) -> Option<(String, Option<Time>)> {
+        let later = |at: Time| {
+            let is_later = instant_of(exported).is_some_and(|exported| at > exported);
+            is_later.then(|| (format_time(at), Some(at)))
+        };
+        match property {
+            Served::LastModifiedDate => self.changed.get(&key)?.1.and_then(later),
+            Served::StageDate(stage) => self.last_transition(key, stage).and_then(later),
+            Served::ObjectId => Some((key.1.to_string(), None)),
+            Served::AdditionalEmails => {
+                let known = exported.split(';').map(address_key).chain(record.value("email").map(address_key));
+                let known: BTreeSet<String> = known.collect();
+                let missing = self.emails_of(key).filter(|(key, _)| !known.contains(key));
+                let all = [exported].into_iter().chain(missing.map(|(_, email)| email.as_str()));
+                Some((all.collect::<Vec<_>>().join(";"), None))
+            }
+            Served::CreateDate | Served::Stages => None,
+        }
+    }
+
+    /// The additional addresses of a contact, by key.
+    fn emails_of(&self, key: Key) -> impl Iterator<Item = &(String, String)> {
+        self.emails.get(&key).into_iter().flatten()
+    }
+
+    fn last_transition(&self, key: Key, stage: &str) -> Option<Time> {
+        self.stages.get(&key)?.iter().rfind(|(to, _)| to == stage).map(|(_, at)| *at)
     }
 
     /// Would the store have the value if there were one?

@@ -153,6 +153,14 @@ pub fn property(name: &str, operation_type: &str, operator: &str, compared_with:
     json!({"filterType": "PROPERTY", "property": name, "operation": operation})
 }
 
+/// A filter on a property that is a time: before this year.
+pub fn before_year(name: &str, year: i32) -> Value {
+    let mut before = property(name, "TIME_POINT", "IS_BEFORE", Value::Null);
+    before["operation"]["timePoint"] =
+        json!({"timeType": "DATE", "zoneId": "UTC", "year": year, "month": 1, "day": 1});
+    before
+}
+
 /// A filter on the membership of a segment: `IN_LIST` or `NOT_IN_LIST`.
 pub fn in_list(segment: i64, operator: &str) -> Value {
     json!({"filterType": "IN_LIST", "listId": segment.to_string(), "operator": operator})
