@@ -4,7 +4,10 @@ use serde_json::json;
 
 use super::{Context, Failure, output};
 use crate::domain::counted::{counted, verb};
-use crate::domain::effects::{Category, Transition, effect, to_markdown};
+use crate::domain::effects::{
+    Category, RecordCategory, RecordTransition, Transition, effect, record_effect, record_matrix_to_markdown,
+    to_markdown,
+};
 use crate::service;
 use crate::store::Migrated;
 use crate::telemetry::Telemetry;
@@ -54,15 +57,19 @@ pub fn check_config(context: &Context) -> Result<(), Failure> {
 
 pub fn effects(json: bool) -> Result<(), Failure> {
     if !json {
-        return output::lines(to_markdown().trim_end());
+        return output::lines(format!("{}\n{}", to_markdown(), record_matrix_to_markdown()).trim_end());
     }
-    let cells: Vec<serde_json::Value> = Category::ALL
-        .into_iter()
-        .flat_map(|category| Transition::ALL.map(|transition| (category, transition)))
-        .map(|(category, transition)| {
-            let cell = effect(transition, category);
-            json!({"category": category.title(), "transition": transition.as_str(), "effect": cell.says})
+    let of_contacts = Category::ALL.into_iter().flat_map(|category| {
+        Transition::ALL.map(|transition| {
+            let says = effect(transition, category).says;
+            json!({"records": "contacts", "category": category.title(), "transition": transition.as_str(), "effect": says})
         })
-        .collect();
-    output::document(&cells)
+    });
+    let of_others = RecordCategory::ALL.into_iter().flat_map(|category| {
+        RecordTransition::ALL.map(|transition| {
+            let says = record_effect(transition, category).says;
+            json!({"records": "others", "category": category.title(), "transition": transition.as_str(), "effect": says})
+        })
+    });
+    output::document(&of_contacts.chain(of_others).collect::<Vec<_>>())
 }

@@ -1,8 +1,9 @@
-//! THE MATRIX: what each way of deleting a contact does to every category of data around it.
+//! THE MATRIX: what each way of deleting a contact does to every category of data around it; and a second one for the records that
+//! are no contacts.
 //!
 //! One line a cell, no wildcard: a new category or transition does not compile until every fate is decided.
-//! The statements (`store::plan`), the printed documentation (`effects`) and the tests read this table. The
-//! source is the vendor's articles "Delete CRM records" and "Understand restorable and permanent contact
+//! The statements (`store::trash::statements`, `store::records::statements`), the printed documentation (`effects`)
+//! and the tests read these tables. The source is the vendor's articles "Delete CRM records" and "Understand restorable and permanent contact
 //! deletions"; **D** in the wording marks a decision of ours where they are silent or disagree.
 
 use std::fmt::Write;
@@ -228,17 +229,142 @@ pub const fn effect(transition: Transition, category: Category) -> Effect {
     }
 }
 
-/// The matrix as Markdown, one row a category.
-pub fn to_markdown() -> String {
-    let mut page =
-        String::from("| # | category | trash | restore | erase | purge |\n|---|---|---|---|---|---|\n");
-    for (index, category) in Category::ALL.into_iter().enumerate() {
-        // Writing into a string cannot fail.
-        let _ = write!(page, "| {} | {} |", index + 1, category.title());
-        for transition in Transition::ALL {
-            let _ = write!(page, " {} |", effect(transition, category).says);
+/// A kind of data around a record that is no contact: a company, a deal, a ticket, an object of any other type, an activity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordCategory {
+    RecordData,
+    Associations,
+    Activities,
+    DeletedActivity,
+    Segments,
+    Conversations,
+    QuotesAndNotifications,
+    CompanyStage,
+    PrimaryCompany,
+}
+
+impl RecordCategory {
+    pub const ALL: [Self; 9] = [
+        Self::RecordData,
+        Self::Associations,
+        Self::Activities,
+        Self::DeletedActivity,
+        Self::Segments,
+        Self::Conversations,
+        Self::QuotesAndNotifications,
+        Self::CompanyStage,
+        Self::PrimaryCompany,
+    ];
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::RecordData => "the record's properties and their history",
+            Self::Associations => "associations",
+            Self::Activities => "activities on it",
+            Self::DeletedActivity => "a deleted activity itself",
+            Self::Segments => "segment memberships",
+            Self::Conversations => "conversations of a ticket",
+            Self::QuotesAndNotifications => "quotes and notifications of it",
+            Self::CompanyStage => "stage of a company whose deal it is",
+            Self::PrimaryCompany => "a contact whose primary company it is",
         }
-        page.push('\n');
+    }
+}
+
+/// A way of deleting a record that is no contact, or of taking it back. Only a person is erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordTransition {
+    Trash,
+    Restore,
+    Purge,
+}
+
+impl RecordTransition {
+    pub const ALL: [Self; 3] = [Self::Trash, Self::Restore, Self::Purge];
+
+    /// As it stands in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trash => Transition::Trash.as_str(),
+            Self::Restore => Transition::Restore.as_str(),
+            Self::Purge => Transition::Purge.as_str(),
+        }
+    }
+}
+
+/// What `transition` of a record that is no contact does to `category`.
+#[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "one line a cell, whatever it says")]
+pub const fn record_effect(transition: RecordTransition, category: RecordCategory) -> Effect {
+    use Fate::{Back, Deleted, Hidden, Kept, Removed, StaysRemoved, Unlinked};
+    use RecordCategory as C;
+    use RecordTransition::{Purge, Restore, Trash};
+    match (transition, category) {
+        (Trash,   C::RecordData)             => does(Hidden,       "hidden"),
+        (Trash,   C::Associations)           => does(Hidden,       "removed: an association shows if and only if both its ends live **D**"),
+        (Trash,   C::Activities)             => does(Hidden,       "off its timeline; stay on other records' timelines; calls and tasks stay on their pages, unlinked"),
+        (Trash,   C::DeletedActivity)        => does(Hidden,       "off every timeline and page; reports go on counting it"),
+        (Trash,   C::Segments)               => does(Removed,      "of static segments (`MANUAL`, `SNAPSHOT`) removed, of dynamic ones hidden"),
+        (Trash,   C::Conversations)          => does(Hidden,       "stay in the inbox, without the ticket"),
+        (Trash,   C::QuotesAndNotifications) => does(Kept,         "kept; notifications until 30 days after they were created"),
+        (Trash,   C::CompanyStage)           => does(Hidden,       "the deal no longer counts; computed again"),
+        (Trash,   C::PrimaryCompany)         => does(Hidden,       "loses the association"),
+
+        (Restore, C::RecordData)             => does(Back,         "back"),
+        (Restore, C::Associations)           => does(Back,         "back, for those whose other end still lives"),
+        (Restore, C::Activities)             => does(Back,         "back"),
+        (Restore, C::DeletedActivity)        => does(Back,         "back"),
+        (Restore, C::Segments)               => does(StaysRemoved, "dynamic ones back, static ones not"),
+        (Restore, C::Conversations)          => does(Back,         "linked again"),
+        (Restore, C::QuotesAndNotifications) => does(Kept,         "kept"),
+        (Restore, C::CompanyStage)           => does(Back,         "the deal counts again; computed again"),
+        (Restore, C::PrimaryCompany)         => does(Back,         "back"),
+
+        (Purge,   C::RecordData)             => does(Deleted,      "deleted"),
+        (Purge,   C::Associations)           => does(Deleted,      "deleted"),
+        (Purge,   C::Activities)             => does(Deleted,      "the link goes; a note, meeting, call or e-mail with no other association deleted, leaving the stub; tasks stay, unlinked"),
+        (Purge,   C::DeletedActivity)        => does(Deleted,      "deleted, leaving the stub"),
+        (Purge,   C::Segments)               => does(Deleted,      "deleted"),
+        (Purge,   C::Conversations)          => does(Unlinked,     "stay, unlinked"),
+        (Purge,   C::QuotesAndNotifications) => does(Unlinked,     "kept, unlinked"),
+        (Purge,   C::CompanyStage)           => does(Kept,         "as it is"),
+        (Purge,   C::PrimaryCompany)         => does(Deleted,      "the association goes"),
+    }
+}
+
+/// The matrix of contacts as Markdown, one row a category.
+pub fn to_markdown() -> String {
+    table(
+        Transition::ALL.map(Transition::as_str),
+        Category::ALL.map(|category| {
+            (category.title(), Transition::ALL.map(|transition| effect(transition, category).says))
+        }),
+    )
+}
+
+/// The matrix of other records.
+pub fn record_matrix_to_markdown() -> String {
+    table(
+        RecordTransition::ALL.map(RecordTransition::as_str),
+        RecordCategory::ALL.map(|category| {
+            (
+                category.title(),
+                RecordTransition::ALL.map(|transition| record_effect(transition, category).says),
+            )
+        }),
+    )
+}
+
+fn table<const COLUMNS: usize, const ROWS: usize>(
+    transitions: [&str; COLUMNS],
+    rows: [(&str, [&str; COLUMNS]); ROWS],
+) -> String {
+    let mut page =
+        format!("| # | category | {} |\n|---|---{}|\n", transitions.join(" | "), "|---".repeat(COLUMNS));
+    for (number, (category, cells)) in (1..).zip(rows) {
+        // Writing into a string cannot fail.
+        let _ = writeln!(page, "| {number} | {category} | {} |", cells.join(" | "));
     }
     page
 }
@@ -250,6 +376,11 @@ mod tests {
     #[test]
     fn the_printed_copy_in_the_docs_is_this_table() {
         let printed = include_str!("../../docs/MATRIX.md");
-        assert!(printed.ends_with(&to_markdown()), "run: contact-reaper effects, and paste it at the end");
+        for matrix in [to_markdown(), record_matrix_to_markdown()] {
+            assert!(
+                printed.contains(&format!("\n\n{matrix}")),
+                "run: contact-reaper effects, and paste it in"
+            );
+        }
     }
 }
