@@ -238,6 +238,7 @@ fn criteria(args: &Args) -> Table {
     let record = Record { properties, history: HashMap::new(), created_at: None, is_partial: false };
     let now = chrono::Utc::now();
     let subject = Subject {
+        own_type: "contact",
         now,
         zone: None,
         record: &record,

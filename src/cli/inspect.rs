@@ -6,10 +6,10 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::pages::PageArgs;
-use super::records::record;
+use super::records::{object_type, record};
 use super::{Context, Failure, ListArgs, id, output, past};
 use crate::domain::decision::OUTCOMES;
-use crate::domain::object_type::{CONTACT, RecordKey, is_type, name_of};
+use crate::domain::object_type::{CONTACT, RecordKey};
 use crate::domain::search::Search;
 use crate::domain::time::Time;
 use crate::store::db::query::Filter;
@@ -283,14 +283,6 @@ fn print_record_trash(rows: &[RecordTrashRow]) -> Result<(), Failure> {
         &rows,
         "no such record is in the trash",
     )
-}
-
-fn object_type(text: &str) -> Result<String, String> {
-    if is_type(text) {
-        Ok(name_of(text).to_owned())
-    } else {
-        Err("must be a type of records, such as deal or 2-134".to_owned())
-    }
 }
 
 impl Audit {

@@ -6,14 +6,22 @@ use anyhow::anyhow;
 
 use super::{Context, Failure, output};
 use crate::domain::counted::{counted, verb};
-use crate::domain::object_type::{CONTACT, RecordKey};
-use crate::operations::records::{DeletedRecords, RecordEntry, Refused, RestoredRecords};
-use crate::store::records::DeleteRequest;
+use crate::domain::object_type::{CONTACT, RecordKey, is_type, name_of};
+use crate::operations::records::{Refused, RestoredRecords};
 use crate::store::trash::{Blocker, CategoryCount, DeletePreview};
 
 /// Reads a record as it is named on the command line.
 pub fn record(text: &str) -> Result<RecordKey, String> {
     RecordKey::parse(text).ok_or_else(|| "must be a type and an id, such as deal:30 or 2-134:7".to_owned())
+}
+
+/// Reads a type as it is named on the command line.
+pub fn object_type(text: &str) -> Result<String, String> {
+    if is_type(text) {
+        Ok(name_of(text).to_owned())
+    } else {
+        Err("must be a type of records, such as deal or 2-134".to_owned())
+    }
 }
 
 /// The ids of records that are all contacts: what is done with them is done as if they had been named by `--contact`.
@@ -24,37 +32,9 @@ pub fn only_contacts(records: &[RecordKey]) -> Option<Vec<i64>> {
 }
 
 /// Each record once, in the order in which they were named.
-fn distinct(records: Vec<RecordKey>) -> Vec<RecordKey> {
+pub fn distinct(records: Vec<RecordKey>) -> Vec<RecordKey> {
     let mut seen = BTreeSet::new();
     records.into_iter().filter(|key| seen.insert(key.clone())).collect()
-}
-
-/// Puts records into the trash.
-pub async fn delete(
-    context: &Context,
-    account_id: i64,
-    user: String,
-    records: Vec<RecordKey>,
-    confirm: u64,
-) -> Result<(), Failure> {
-    let request = DeleteRequest { account_id, user, records: distinct(records), confirm };
-    let deleted = context.operations().await?.delete_records(&request).await?;
-    if context.json {
-        return output::document(&deleted);
-    }
-    let DeletedRecords { deletion_id, deleted, entries, .. } = deleted;
-    output::line(&match &entries[..] {
-        [RecordEntry { record, entry_id }] => {
-            format!(
-                "{record} is in the trash (entry {entry_id}, deletion {deletion_id}), restorable for 90 days"
-            )
-        }
-        _ => format!(
-            "{} {} in the trash (deletion {deletion_id}), restorable for 90 days",
-            counted(deleted, "record"),
-            verb(deleted, "is", "are")
-        ),
-    })
 }
 
 /// What a delete of records would do.
@@ -66,15 +46,18 @@ pub async fn preview_delete(
 ) -> Result<(), Failure> {
     let store = &context.operations().await?.store;
     let preview = store.preview_delete_of_records(account_id, user, &distinct(records)).await?;
-    print_preview(context, &preview, "record")
+    print_preview(context, &preview)
 }
 
 /// What a delete would do, in words or as JSON.
-pub fn print_preview(context: &Context, preview: &DeletePreview, noun: &str) -> Result<(), Failure> {
+pub fn print_preview(context: &Context, preview: &DeletePreview) -> Result<(), Failure> {
     if context.json {
         return output::document(preview);
     }
-    output::line(&format!("{} would be deleted; nothing was changed", counted(preview.records, noun)))?;
+    output::line(&format!(
+        "{} would be deleted; nothing was changed",
+        counted(preview.records, preview.noun)
+    ))?;
     if !preview.categories.is_empty() {
         let row = |it: &CategoryCount| vec![it.category.to_owned(), it.count.to_string()];
         let rows: Vec<Vec<String>> = preview.categories.iter().map(row).collect();

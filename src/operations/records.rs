@@ -1,30 +1,10 @@
-//! Deletes and restores of records that are no contacts.
+//! Restores of records that are no contacts.
 
 use serde::Serialize;
 
 use super::{Error, Operations};
 use crate::domain::object_type::RecordKey;
-use crate::store::records::{self, DeleteRequest, RefusedRecord};
-
-/// What a delete of records did.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeletedRecords {
-    pub deletion_id: String,
-    pub deleted: u64,
-    pub skipped: u64,
-    /// Each record with its trash entry.
-    pub entries: Vec<RecordEntry>,
-}
-
-/// A record that is in the trash now.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RecordEntry {
-    /// As it is named: `deal:30`.
-    pub record: String,
-    pub entry_id: String,
-}
+use crate::store::records::{self, RefusedRecord};
 
 /// What a restore of records did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -66,25 +46,6 @@ impl RestoredRecords {
 }
 
 impl Operations {
-    /// Puts records into the trash, as a user: all of them, or none.
-    ///
-    /// # Errors
-    ///
-    /// As [`crate::store::Store::delete_records`].
-    pub async fn delete_records(&self, request: &DeleteRequest) -> Result<DeletedRecords, Error> {
-        let done = self.store.delete_records(request).await?;
-        let entry = |(key, entry_id): (RecordKey, i64)| RecordEntry {
-            record: key.to_string(),
-            entry_id: entry_id.to_string(),
-        };
-        Ok(DeletedRecords {
-            deletion_id: done.deletion_id.to_string(),
-            deleted: done.entries.len() as u64,
-            skipped: 0,
-            entries: done.entries.into_iter().map(entry).collect(),
-        })
-    }
-
     /// What a restore of records would do; writes nothing.
     ///
     /// # Errors

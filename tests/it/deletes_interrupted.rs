@@ -317,7 +317,7 @@ on_both!(a_selection_that_was_never_confirmed_is_never_carried_out, async |db: D
     let at = db.in_its_words("now() - interval '2 hours'", "'2020-01-01T00:00:00.000000Z'");
     db.execute(&format!("INSERT INTO deletions (account_id, user_id, kind, segment_id, confirmed, deleted, skipped, \
         started_at, active_at) VALUES (1, 2, 'segment', 4, 3, 0, 0, {at}, {at}); \
-        INSERT INTO deletion_items (account_id, deletion_id, contact_id) SELECT 1, max(deletion_id), 1 FROM deletions")).await;
+        INSERT INTO deletion_items (account_id, deletion_id, record_id) SELECT 1, max(deletion_id), 1 FROM deletions")).await;
     reaper.refused(&delete(&["--segment", "4"], "2")).await;
     let answer = reaper.json(&delete(&["--segment", "4"], "3")).await;
     assert_deleted_once(&db, &answer["deletionId"], 3).await;

@@ -53,6 +53,7 @@ mod pages;
 mod pause;
 mod people;
 mod purge;
+mod record_selections;
 mod record_trash;
 mod record_types;
 mod repetition;

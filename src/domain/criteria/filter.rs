@@ -11,17 +11,17 @@ use super::{Criteria, Kind, Severity, Truth, parse};
 pub struct Filter(Criteria);
 
 impl Filter {
-    /// Reads one filter branch of the vendor's shape.
+    /// Reads one filter branch of the vendor's shape, about records of this type.
     ///
     /// # Errors
     ///
     /// The place of the first part that selects whom nobody asked for, or might, and what is wrong there.
-    pub fn parse(branch: &Value) -> Result<Self, String> {
+    pub fn parse(branch: &Value, object_type: &str) -> Result<Self, String> {
         let mut findings = Vec::new();
-        let criteria = parse::criteria(branch, "$", &mut findings);
+        let criteria = parse::criteria_about(object_type, branch, "$", &mut findings);
         match findings.iter().find(|finding| finding.concern != Severity::Ambiguous) {
             None if criteria.constant_value() == Truth::True => {
-                Err("$: this accepts every contact".to_owned())
+                Err(format!("$: this accepts every {object_type}"))
             }
             None => Ok(Self(criteria)),
             Some(finding) => Err(format!("{}: {}", finding.at, finding.says)),
@@ -33,11 +33,11 @@ impl Filter {
         &self.0
     }
 
-    /// Does it accept this contact?
+    /// Does it accept this record?
     ///
     /// # Errors
     ///
-    /// The part that leaves it open, in words without any value of the contact's.
+    /// The part that leaves it open, in words without any value of the record's.
     pub fn accepts(&self, subject: Subject<'_>) -> Result<bool, String> {
         match self.0.evaluate(subject) {
             Truth::True => Ok(true),
@@ -63,7 +63,7 @@ fn open_part(part: &Criteria, subject: Subject<'_>) -> String {
         }
         _ => String::new(),
     };
-    format!("{}: nobody can tell whether the contact {}{why}", part.at, part.says)
+    format!("{}: nobody can tell whether the {} {}{why}", part.at, subject.own_type, part.says)
 }
 
 #[cfg(test)]
@@ -71,6 +71,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::object_type::CONTACT;
 
     fn known(property: &str) -> Value {
         json!({"filterType": "PROPERTY", "property": property,
@@ -92,7 +93,7 @@ mod tests {
             or(&[], &[and(&[known("a")], &[]), and(&[known("b"), known("c")], &[])]),
         ] {
             assert_eq!(
-                Filter::parse(&branch).map(|filter| filter.criteria().clone()),
+                Filter::parse(&branch, CONTACT).map(|filter| filter.criteria().clone()),
                 Ok(Criteria::parse(&branch, "$"))
             );
         }
@@ -108,7 +109,7 @@ mod tests {
             (or(&[known("a")], &[and(&[known("a")], &[]), and(&[], &[])]), "$.filterBranches[1]:"),
             (and(&[known("a")], &[or(&[], &[])]), "$.filterBranches[0]:"),
         ] {
-            let said = Filter::parse(&branch).expect_err("refused");
+            let said = Filter::parse(&branch, CONTACT).expect_err("refused");
             assert!(said.starts_with(place) && said.contains("without a condition"), "{branch}: {said}");
         }
     }
@@ -130,7 +131,7 @@ mod tests {
             (or(&[], &[json!({"filterBranchType": "RESTRICTED"})]), "$.filterBranches[0]:", "RESTRICTED"),
             (or(&[], &[misspelt]), "$.filterBranches[0]:", "the member filter"),
         ] {
-            let said = Filter::parse(&branch).expect_err("refused");
+            let said = Filter::parse(&branch, CONTACT).expect_err("refused");
             assert!(said.starts_with(place) && said.contains(what), "{branch}: {said}");
         }
     }

@@ -20,8 +20,8 @@ mod unkept;
 
 use event::Refinements;
 pub use filter::Filter;
-use operation::Operation;
 pub use moment::instant_of;
+use operation::Operation;
 pub use parse::{Finding, Severity};
 use subject::{
     AssociatedObject, CustomEvent, DataRequirements, RecordType, RelatedData, Subject, Submission,
@@ -204,12 +204,13 @@ impl Criteria {
         }
     }
 
-    /// Adds what the store has to know before these criteria can be evaluated.
+    /// Adds what the store has to know before these criteria can be evaluated for contacts.
     pub fn asks(&self, asks: &mut DataRequirements) {
         self.asks_of(&RecordType::contact(), asks);
     }
 
-    fn asks_of(&self, records: &RecordType, asks: &mut DataRequirements) {
+    /// The same, for such records.
+    pub fn asks_of(&self, records: &RecordType, asks: &mut DataRequirements) {
         match &self.kind {
             Kind::Branch { parts, .. } => parts.iter().for_each(|part| part.asks_of(records, asks)),
             Kind::Associated { object_type, filters, .. } => {
@@ -231,6 +232,13 @@ impl Criteria {
             }
             Kind::Constant(_) | Kind::Unsupported => {}
         }
+    }
+
+    /// Do they ask what properties of the record were before, or of what surrounds it?
+    pub fn asks_history(&self) -> bool {
+        let mut asks = DataRequirements::default();
+        self.asks(&mut asks);
+        asks.history
     }
 
     /// With `trace` every part of a branch is evaluated, without it only as many as decide: the verdict is the same.
@@ -297,9 +305,9 @@ impl Criteria {
         let count = |number: usize, what: &str| Some(format!("{number} {what}"));
         match &self.kind {
             Kind::Branch { .. } | Kind::Constant(_) | Kind::Unsupported => None,
-            Kind::Associated { object_type, .. } if !is_association_kept(subject, object_type) => {
-                Some(format!("none associated ({object_type}), as with every contact of the account"))
-            }
+            Kind::Associated { object_type, .. } if !is_association_kept(subject, object_type) => Some(
+                format!("none associated ({object_type}), as with every {} of the account", subject.own_type),
+            ),
             Kind::Associated { object_type, association_type, .. } => {
                 let neighbours = || neighbours(subject, object_type, association_type.as_ref());
                 let unclear = neighbours().filter(|(_, is_of_type)| *is_of_type == Truth::Unknown).count();
@@ -397,7 +405,7 @@ fn neighbours<'a>(
     let is_of_type = move |neighbour: &AssociatedObject| match (asked, neighbour.association_type.as_deref())
     {
         (Some(asked), Some(carried)) => {
-            let ends = Ends { own: "contact", other: object_type, is_outward: neighbour.is_outward };
+            let ends = Ends { own: subject.own_type, other: object_type, is_outward: neighbour.is_outward };
             asked.is_met_by(carried, ends).map_or(Truth::Unknown, Truth::from_bool)
         }
         _ => Truth::True,

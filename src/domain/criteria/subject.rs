@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use serde_json::Value;
 
 use crate::domain::lifecycle::stage_of;
+use crate::domain::object_type::CONTACT;
 use crate::domain::time::Time;
 
 /// A contact, or whatever else filters look at: an associated object, an event.
@@ -258,7 +259,8 @@ impl DataRequirements {
 
 /// May the store know better than an export what this property of a contact is?
 pub fn may_be_outdated(property: &str) -> bool {
-    matches!(property, "lastmodifieddate" | "hs_object_id" | "hs_additional_emails") || stage_of(property).is_some()
+    matches!(property, "lastmodifieddate" | "hs_object_id" | "hs_additional_emails")
+        || stage_of(property).is_some()
 }
 
 /// The contact as it is now.
@@ -269,7 +271,9 @@ pub struct Subject<'a> {
     /// The account's time zone; `None` where its name is not known.
     pub zone: Option<Tz>,
     pub record: &'a Record,
-    /// `None` where the record is no contact: nobody asked for what surrounds an event or a company.
+    /// The type of the record that associations are seen from.
+    pub own_type: &'a str,
+    /// `None` where the record is itself around another one: nobody asked for what surrounds an event or an associated company.
     pub around: Option<&'a RelatedData>,
     /// The properties of such records that the account does not know; `None`: it knows all that are asked about.
     pub unknown_properties: Option<&'a BTreeSet<String>>,
@@ -282,8 +286,19 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// A contact with this record, without an enrollment.
     pub fn contact(now: Time, zone: Option<Tz>, record: &'a Record, around: &'a RelatedData) -> Self {
-        let unknown_properties = around.unknown_properties_of(|records| records.is_of_object("contact"));
-        Self { now, zone, record, around: Some(around), unknown_properties, event: None, own: None }
+        Self::of_type(CONTACT, now, zone, record, around)
+    }
+
+    /// A record of this type, without an enrollment.
+    pub fn of_type(
+        own_type: &'a str,
+        now: Time,
+        zone: Option<Tz>,
+        record: &'a Record,
+        around: &'a RelatedData,
+    ) -> Self {
+        let unknown_properties = around.unknown_properties_of(|records| records.is_of_object(own_type));
+        Self { now, zone, record, own_type, around: Some(around), unknown_properties, event: None, own: None }
     }
 
     /// Is it a property that the account never kept, or that no part of a partial record named? Then a missing value is unknown.

@@ -9,16 +9,16 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::input::{Count, Id, Record, StrictJson, StrictPath, Text, Timestamp, present};
+use super::input::{Count, Id, ObjectType, Record, StrictJson, StrictPath, Text, Timestamp, present};
 use super::problem::Problem;
 use super::resources::require_super_admin;
 use crate::domain::criteria::Filter;
 use crate::domain::dead_letter::Selection;
-use crate::domain::object_type::RecordKey;
+use crate::domain::object_type::{CONTACT, RecordKey};
 use crate::http::auth::operator;
 use crate::http::limits::{JOB_TIMEOUT, time_limit};
-use crate::operations::Operations;
 use crate::operations::retention::Stop;
+use crate::operations::{Error, Operations};
 use crate::store::access::tokens::Caller;
 use crate::store::decisions::holds::HoldResolution;
 use crate::store::decisions::pauses::Scope;
@@ -44,7 +44,24 @@ pub struct Delete {
     filter: Option<Value>,
     #[serde(default, deserialize_with = "present")]
     records: Option<BTreeSet<Record>>,
+    #[serde(default, deserialize_with = "present")]
+    object_type: Option<ObjectType>,
     confirm: Count,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct PreviewDelete {
+    #[serde(default, deserialize_with = "present")]
+    contact_ids: Option<BTreeSet<Id>>,
+    #[serde(default, deserialize_with = "present")]
+    segment_id: Option<Id>,
+    #[serde(default, deserialize_with = "present")]
+    filter: Option<Value>,
+    #[serde(default, deserialize_with = "present")]
+    object_type: Option<ObjectType>,
+    #[serde(default, deserialize_with = "present")]
+    records: Option<BTreeSet<Record>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -150,35 +167,82 @@ pub async fn delete(
     Extension(caller): Extension<Caller>,
     StrictJson(wish): StrictJson<Delete>,
 ) -> HandlerResult {
-    let user = caller.user_id.to_string();
-    let selection = match (wish.contact_ids, wish.segment_id, wish.filter, wish.records) {
-        (None, None, None, Some(records)) if !records.is_empty() => {
-            let records = records.into_iter().map(|record| record.0).collect();
-            let request =
-                DeleteRequest { account_id: caller.account_id, user, records, confirm: wish.confirm.0 };
-            return Ok(Json(operations.delete_records(&request).await?).into_response());
-        }
-        (Some(ids), segment, None, None) if !ids.is_empty() => {
-            let contacts = ids.into_iter().map(|id| id.0).collect();
-            deletions::Selection::Picked { contacts, segment_id: segment.map(|id| id.0) }
-        }
-        (None, Some(Id(segment)), None, None) => deletions::Selection::Segment(segment),
-        (None, None, Some(branch), None) => deletions::Selection::Filter(Box::new(filter(&branch)?)),
-        _ => {
-            return Err(Problem::malformed(
-                "name contactIds (one at least), segmentId, both of them, filter alone, or records alone",
-            ));
-        }
-    };
-    let request =
-        deletions::Request { account_id: caller.account_id, user, selection, confirm: wish.confirm.0 };
-    Ok(Json(operations.delete(&request, &mut |_| {}).await?).into_response())
+    let (account_id, user, confirm) = (caller.account_id, caller.user_id.to_string(), wish.confirm.0);
+    let deleted =
+        match selected(wish.contact_ids, wish.segment_id, wish.filter, wish.object_type, wish.records)? {
+            Selected::Named(records) => {
+                operations.delete_records(&DeleteRequest { account_id, user, records, confirm }).await?
+            }
+            Selected::Many { object_type, selection } => {
+                let request = deletions::Request { account_id, user, object_type, selection, confirm };
+                operations.delete(&request, &mut |_| {}).await?
+            }
+        };
+    Ok(Json(deleted).into_response())
 }
 
-/// A filter that says whom to delete; one that takes everybody, or that is not understood, is none.
-fn filter(branch: &Value) -> Result<Filter, Problem> {
-    Filter::parse(branch).map_err(|complaint| {
-        let detail = format!("nobody is deleted by this filter: {complaint}");
+pub async fn preview_delete(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    StrictJson(wish): StrictJson<PreviewDelete>,
+) -> HandlerResult {
+    let (account_id, user) = (caller.account_id, caller.user_id.to_string());
+    let store = &operations.store;
+    let preview =
+        match selected(wish.contact_ids, wish.segment_id, wish.filter, wish.object_type, wish.records)? {
+            Selected::Named(records) => store.preview_delete_of_records(account_id, &user, &records).await,
+            Selected::Many { object_type, selection } => {
+                let request = deletions::Request { account_id, user, object_type, selection, confirm: 0 };
+                store.preview_delete(&request, &mut |_| {}).await
+            }
+        };
+    Ok(Json(preview.map_err(Error::from)?).into_response())
+}
+
+/// What a delete is about.
+enum Selected {
+    /// Records that are no contacts, each by itself.
+    Named(Vec<RecordKey>),
+    Many {
+        object_type: String,
+        selection: deletions::Selection,
+    },
+}
+
+fn selected(
+    contact_ids: Option<BTreeSet<Id>>,
+    segment_id: Option<Id>,
+    filter: Option<Value>,
+    object_type: Option<ObjectType>,
+    records: Option<BTreeSet<Record>>,
+) -> Result<Selected, Problem> {
+    let contacts = |selection| Selected::Many { object_type: CONTACT.to_owned(), selection };
+    Ok(match (contact_ids, segment_id, (filter, object_type), records) {
+        (None, None, (None, None), Some(records)) if !records.is_empty() => {
+            Selected::Named(records.into_iter().map(|record| record.0).collect())
+        }
+        (Some(ids), segment, (None, None), None) if !ids.is_empty() => {
+            let ids = ids.into_iter().map(|id| id.0).collect();
+            contacts(deletions::Selection::Picked { contacts: ids, segment_id: segment.map(|id| id.0) })
+        }
+        (None, Some(Id(segment)), (None, None), None) => contacts(deletions::Selection::Segment(segment)),
+        (None, None, (Some(branch), object_type), None) => {
+            let object_type = object_type.map_or_else(|| CONTACT.to_owned(), |it| it.0);
+            let selection = deletions::Selection::Filter(Box::new(read_filter(&branch, &object_type)?));
+            Selected::Many { object_type, selection }
+        }
+        _ => {
+            return Err(Problem::malformed(
+                "name contactIds (one at least), segmentId, both of them, filter with or without objectType, or records alone",
+            ));
+        }
+    })
+}
+
+/// A filter that says what to delete; one that takes everything, or that is not understood, is none.
+fn read_filter(branch: &Value, object_type: &str) -> Result<Filter, Problem> {
+    Filter::parse(branch, object_type).map_err(|complaint| {
+        let detail = format!("nothing is deleted by this filter: {complaint}");
         Problem::new(StatusCode::CONFLICT, "refused", detail)
     })
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
 use crate::domain::members::{parse_id_text, parse_strictly};
-use crate::domain::object_type::RecordKey;
+use crate::domain::object_type::{RecordKey, is_type, name_of};
 use crate::domain::time::{Time, parse_time};
 use crate::http::limits;
 use crate::store::db::query::ListCursor;
@@ -90,6 +90,20 @@ impl TryFrom<String> for Record {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         RecordKey::parse(&text).map(Self).ok_or("a record is a type and an id, such as deal:30")
+    }
+}
+
+/// A type of records, such as `deal`, `0-3` or `2-134`, by its one name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ObjectType(pub String);
+
+impl TryFrom<String> for ObjectType {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let named = is_type(&text).then(|| Self(name_of(&text).to_owned()));
+        named.ok_or("a type of records is such as deal, 0-3 or 2-134")
     }
 }
 

@@ -6,12 +6,17 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Json;
-use super::input::{Cursor, HeldCursor, Id, Limit, StrictPath, StrictQuery, Text, cursor, held_cursor};
+use super::input::{
+    Cursor, HeldCursor, Id, Limit, ObjectType, StrictPath, StrictQuery, Text, Timestamp, cursor, held_cursor,
+};
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
 use crate::domain::decision::OUTCOMES;
+use crate::domain::object_type::CONTACT;
+use crate::domain::permission::Over;
 use crate::domain::search::Search;
-use crate::operations::{Operations, dead_letters};
+use crate::http::auth::may_view;
+use crate::operations::{Error, Operations, dead_letters};
 use crate::store::access::tokens::Caller;
 use crate::store::db::query::Filter;
 use crate::store::views::read::TrashRow;
@@ -34,6 +39,21 @@ pub struct TrashQuery {
     workflow: Option<Id>,
     contact: Option<Id>,
     search: Option<Text>,
+    by: Option<Text>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordTrashQuery {
+    object: ObjectType,
+    #[serde(default)]
+    limit: Limit,
+    cursor: Option<Cursor>,
+    by: Option<Text>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,10 +204,31 @@ pub async fn trash(
         workflow_id: asked.workflow.map(|id| id.0),
         contact_id: asked.contact.map(|id| id.0),
         search,
+        deleted_by: asked.by.map(|by| by.0),
+        deleted: (asked.since.map(|it| it.0), asked.until.map(|it| it.0)),
         ..filter(&caller, asked.limit.0, asked.cursor)
     };
     let page = operations.store.trash(&filter).await?;
     Ok(going_on(&uri, page.rows, page.next.map(cursor)))
+}
+
+pub async fn record_trash(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    OriginalUri(uri): OriginalUri,
+    StrictQuery(asked): StrictQuery<RecordTrashQuery>,
+) -> Result<Response, Problem> {
+    may_view(&caller, Over::Type(&asked.object.0)).map_err(Problem::forbidden)?;
+    if asked.object.0 == CONTACT {
+        return Err(Problem::malformed("contacts in the trash are listed by /trash"));
+    }
+    let filter = Filter {
+        deleted_by: asked.by.map(|by| by.0),
+        deleted: (asked.since.map(|it| it.0), asked.until.map(|it| it.0)),
+        ..filter(&caller, asked.limit.and_one(), asked.cursor)
+    };
+    let rows = operations.store.record_trash(caller.account_id, &asked.object.0, &filter).await;
+    Ok(page(&uri, asked.limit, rows.map_err(Error::from)?, |row| cursor(row.place)))
 }
 
 pub async fn enrollments(

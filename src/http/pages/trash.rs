@@ -7,6 +7,7 @@ use super::layout::{self, PageResult};
 use super::legal_holds;
 use super::session::{PageContext, PageQuery, VerifiedForm};
 use crate::domain::members::parse_id_text;
+use crate::domain::object_type::CONTACT;
 use crate::domain::permission::Scope;
 use crate::domain::search::Search;
 use crate::http::api::input::cursor;
@@ -174,6 +175,7 @@ pub async fn delete(
     let request = Request {
         account_id: ctx.account(),
         user: ctx.user(),
+        object_type: CONTACT.to_owned(),
         selection: Selection::Picked { contacts: [contact].into(), segment_id: None },
         confirm: fields.confirm().map_err(mistake)?,
     };

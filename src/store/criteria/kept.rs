@@ -10,11 +10,12 @@ use crate::domain::criteria::subject::{
     CustomEvent, DataRequirements, PropertyNames, Record, RecordType, RelatedData,
 };
 use crate::domain::lifecycle::stage_of;
+use crate::domain::object_type::CONTACT;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::workflow::Workflow;
 use crate::store::db::Tx;
 use crate::store::db::batch::{Lists, batch_row, batch_text};
-use crate::store::db::values::args;
+use crate::store::db::values::{Arg, args};
 use crate::store::{Store, StoreError, read_transaction};
 
 /// Rows `l` by which a contact counts as enrolled; word for word the condition of the index that finds them.
@@ -39,11 +40,13 @@ fn rows_of(properties: &BTreeSet<Property<'_>>) -> String {
     }))
 }
 
-/// Adds which of the properties asked about the account does not know. Those that the records have are not looked up.
+/// Adds which of the properties asked about the account does not know. Those that the records, all of one type, have are not looked
+/// up.
 pub async fn properties(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
-    contacts: &[Completed<'_>],
+    own_type: &RecordType,
+    records: &[Completed<'_>],
     told: &[(i64, &CustomEvent)],
     found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
@@ -53,8 +56,8 @@ pub async fn properties(
         let lacking = names.into_iter().flatten().filter(|name| !record.properties.contains_key(*name));
         missing.extend(lacking.map(|name| (account_id, records.clone(), name.as_str())));
     };
-    for ((account_id, _), record) in contacts {
-        look_at(*account_id, RecordType::contact(), record);
+    for ((account_id, _), record) in records {
+        look_at(*account_id, own_type.clone(), record);
     }
     for ((account_id, _), around) in found.iter() {
         for neighbour in &around.neighbours {
@@ -144,7 +147,7 @@ async fn of_account(
     let key = (account_id, 0);
     let mut found =
         RelatedDataByContact::from([(key, RelatedData { unknown_properties, ..RelatedData::default() })]);
-    segments(tx, &asked, &mut found).await?;
+    segments(tx, &asked, CONTACT, &mut found).await?;
     workflows(tx, &asked, &mut found).await?;
     associations(tx, &asked, &mut found).await?;
     events(tx, &asked, &mut found).await?;
@@ -177,15 +180,16 @@ pub async fn learn_properties(tx: &mut Tx, properties: &BTreeSet<Property<'_>>) 
     Ok(())
 }
 
-/// Adds which of the segments asked about the account has.
+/// Adds which of the segments asked about the account has, of those whose members are records of this type.
 pub async fn segments(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
+    object_type: &str,
     found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
-    let exists =
-        "EXISTS (SELECT 1 FROM segments s WHERE s.account_id = b.account_id AND s.segment_id = b.id)";
-    let known = ids_where(tx, asked, |asks| &asks.segments, exists).await?;
+    let exists = "EXISTS (SELECT 1 FROM segments s WHERE s.account_id = b.account_id AND s.segment_id = b.id \
+                  AND s.object_type = $1)";
+    let known = ids_where(tx, asked, |asks| &asks.segments, exists, &[object_type.into()]).await?;
     for ((account_id, _), around) in found.iter_mut() {
         around.known_segments = known.get(account_id).cloned().unwrap_or_default();
     }
@@ -204,24 +208,27 @@ pub async fn workflows(
          OR EXISTS (SELECT 1 FROM ledger l \
          WHERE l.account_id = b.account_id AND l.workflow_id = b.id AND {COUNTS_AS_ENROLLED})"
     );
-    let kept = ids_where(tx, asked, |asks| &asks.workflows, &kept).await?;
+    let kept = ids_where(tx, asked, |asks| &asks.workflows, &kept, &[]).await?;
     for ((account_id, _), around) in found.iter_mut() {
         around.kept_workflows = kept.get(account_id).cloned().unwrap_or_default();
     }
     Ok(())
 }
 
-/// Those of the ids asked about, as `b`, that meet a condition, by account.
+/// Those of the ids asked about, as `b`, that meet a condition with these parameters, by account.
 async fn ids_where(
     tx: &mut Tx,
     asked: &BTreeMap<i64, DataRequirements>,
     of: fn(&DataRequirements) -> &BTreeSet<i64>,
     condition: &str,
+    parameters: &[Arg],
 ) -> Result<HashMap<i64, BTreeSet<i64>>, StoreError> {
     let pairs = asked.iter().flat_map(|(account, asks)| of(asks).iter().map(|id| [*account, *id]));
-    let sql = format!("SELECT b.account_id, b.id FROM {} WHERE {condition}", tx.dialect().ids(1, &NAMED));
+    let ids = tx.dialect().ids(parameters.len() + 1, &NAMED);
+    let sql = format!("SELECT b.account_id, b.id FROM {ids} WHERE {condition}");
+    let args: Vec<Arg> = parameters.iter().cloned().chain([Lists::ids(pairs).into()]).collect();
     let mut ids: HashMap<i64, BTreeSet<i64>> = HashMap::new();
-    for row in tx.rows(&sql, args![Lists::ids(pairs)]).await? {
+    for row in tx.rows(&sql, &args).await? {
         ids.entry(row.int("account_id")?).or_default().insert(row.int("id")?);
     }
     Ok(ids)

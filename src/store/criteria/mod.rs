@@ -3,28 +3,26 @@
 
 pub(super) mod cache;
 pub(super) mod kept;
+mod neighbours;
 pub(super) mod properties;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::StoreError;
 use super::db::Tx;
-use super::db::batch::{CONTACT, ENROLLED, Lists};
+use super::db::batch::{CONTACT, ENROLLED, Lists, RECORD};
 use super::db::values::{Row, args};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{
-    AssociatedObject, CustomEvent, DataRequirements, PropertyVersion, Record, RecordType, RelatedData,
-    Subject, Submission, texts,
+    CustomEvent, DataRequirements, PropertyVersion, Record, RecordType, RelatedData, Subject, Submission,
+    texts,
 };
+use crate::domain::object_type::CONTACT as CONTACT_TYPE;
 use crate::domain::time::{Time, parse_time};
 use crate::domain::wall::zone_of_account;
 use chrono_tz::Tz;
 use kept::{COUNTS_AS_ENROLLED, RelatedDataByContact};
-use properties::{Completed, complete};
-
-/// The types of associated objects that are rows of `objects`, and those that are activities.
-const OBJECTS: [&str; 3] = ["company", "deal", "ticket"];
-const ACTIVITIES: [&str; 5] = ["note", "task", "meeting", "call", "email"];
+use properties::{Completed, always_has_value, complete};
 
 /// What each of these contacts has of what is asked about in its account; the records of those that are live are completed.
 /// `told` are the events of messages, each with its account.
@@ -50,7 +48,10 @@ pub async fn load(
         enrollments(tx, asked, &concerned, &mut found).await?;
     }
     if asked.values().any(|asks| !asks.neighbours.is_empty()) {
-        neighbours(tx, asked, &those_who(|asks| !asks.neighbours.is_empty()), &mut found).await?;
+        kept::associations(tx, asked, &mut found).await?;
+        let types = asked.values().flat_map(|asks| asks.neighbours.iter().copied()).collect();
+        let contacts = those_who(|asks| !asks.neighbours.is_empty());
+        neighbours::add(tx, CONTACT_TYPE, &types, &contacts, &mut found).await?;
     }
     if asked.values().any(|asks| !asks.events.is_empty()) {
         events(tx, asked, &those_who(|asks| !asks.events.is_empty()), &mut found).await?;
@@ -59,7 +60,7 @@ pub async fn load(
         submissions(tx, asked, &those_who(|asks| !asks.forms.is_empty()), &mut found).await?;
     }
     let unknown = complete(tx, asked, records).await?;
-    kept::properties(tx, asked, records, told, &mut found).await?;
+    kept::properties(tx, asked, &RecordType::contact(), records, told, &mut found).await?;
     for (contact, name) in unknown {
         let names = &mut found.entry(contact).or_default().unknown_properties;
         names.entry(RecordType::contact()).or_default().insert(name);
@@ -67,39 +68,95 @@ pub async fn load(
     Ok(found)
 }
 
-/// Contacts of one account, ready to be looked at by a person's filter.
-pub struct EvaluationContext {
+/// What each of these records, which are no contacts, has of what is asked about. Events, forms and enrollments are of contacts alone:
+/// nothing of them is ever kept, and conditions on them are left open. So are those on times that every record has, where the store
+/// was not told of them.
+async fn load_others(
+    tx: &mut Tx,
+    account_id: i64,
+    object_type: &str,
+    asks: DataRequirements,
+    records: &mut [Completed<'_>],
+) -> Result<RelatedDataByContact, StoreError> {
+    let mut found: RelatedDataByContact =
+        records.iter().map(|(key, _)| (*key, RelatedData::default())).collect();
+    let batch = Lists::ids(found.keys().map(|(account_id, record_id)| [*account_id, *record_id]));
+    let asked = BTreeMap::from([(account_id, asks)]);
+    let asks = &asked[&account_id];
+    if !asks.segments.is_empty() {
+        kept::segments(tx, &asked, object_type, &mut found).await?;
+        let sql = format!(
+            "SELECT m.account_id, m.record_id, m.segment_id FROM {} JOIN crm_record_segment_members m \
+             ON m.account_id = b.account_id AND m.record_id = b.record_id AND m.object_type = $1",
+            tx.dialect().ids(2, &RECORD)
+        );
+        for row in tx.rows(&sql, args![object_type, &batch]).await? {
+            if let Some(around) = found.get_mut(&(account_id, row.int("record_id")?)) {
+                around.segments.insert(row.int("segment_id")?);
+            }
+        }
+    }
+    if !asks.neighbours.is_empty() {
+        let kept = neighbours::kept(tx, account_id, object_type, &asks.neighbours).await?;
+        for around in found.values_mut() {
+            around.kept_associations.clone_from(&kept);
+        }
+        neighbours::add(tx, object_type, &asks.neighbours, &batch, &mut found).await?;
+    }
+    let own = RecordType::object(object_type);
+    kept::properties(tx, &asked, &own, records, &[], &mut found).await?;
+    let served: BTreeSet<&String> =
+        asks.properties.get(&own).into_iter().flatten().filter(|name| always_has_value(name)).collect();
+    for (key, record) in records.iter() {
+        let missing = served.iter().filter(|name| record.value(name).is_none());
+        if let Some(around) = found.get_mut(key) {
+            let missing = missing.map(|name| (*name).clone());
+            around.unknown_properties.entry(own.clone()).or_default().extend(missing);
+        }
+    }
+    Ok(found)
+}
+
+/// Records of one type in one account, ready to be looked at by a person's filter.
+pub struct EvaluationContext<'a> {
+    object_type: &'a str,
     now: Time,
     zone: Option<Tz>,
     found: RelatedDataByContact,
     nothing: RelatedData,
 }
 
-impl EvaluationContext {
-    /// Loads what is asked about these contacts, and completes their records.
+impl<'a> EvaluationContext<'a> {
+    /// Loads what is asked about these records, and completes them where they are contacts.
     pub async fn load(
         tx: &mut Tx,
         account_id: i64,
+        object_type: &'a str,
         criteria: &Criteria,
         records: &mut HashMap<i64, Record>,
     ) -> Result<Self, StoreError> {
         let mut asks = DataRequirements::default();
-        criteria.asks(&mut asks);
+        criteria.asks_of(&RecordType::object(object_type), &mut asks);
         let now = tx.now().await?;
         let sql = "SELECT time_zone FROM accounts WHERE account_id = $1";
         let account = tx.row(sql, args![account_id]).await?;
         let name = account.map(|row| row.optional_text("time_zone")).transpose()?.flatten();
-        let contacts = records.keys().map(|contact_id| (account_id, *contact_id)).collect();
+        let keys = records.keys().map(|record_id| (account_id, *record_id)).collect();
         let mut records: Vec<Completed<'_>> =
-            records.iter_mut().map(|(contact_id, record)| ((account_id, *contact_id), record)).collect();
-        let found = load(tx, &[(account_id, asks)].into(), &contacts, &mut records, &[]).await?;
-        Ok(Self { now, zone: zone_of_account(name.as_deref()), found, nothing: RelatedData::default() })
+            records.iter_mut().map(|(record_id, record)| ((account_id, *record_id), record)).collect();
+        let found = if object_type == CONTACT_TYPE {
+            load(tx, &[(account_id, asks)].into(), &keys, &mut records, &[]).await?
+        } else {
+            load_others(tx, account_id, object_type, asks, &mut records).await?
+        };
+        let zone = zone_of_account(name.as_deref());
+        Ok(Self { object_type, now, zone, found, nothing: RelatedData::default() })
     }
 
-    /// A contact with this record.
-    pub fn subject<'a>(&'a self, contact: (i64, i64), record: &'a Record) -> Subject<'a> {
-        let around = self.found.get(&contact).unwrap_or(&self.nothing);
-        Subject::contact(self.now, self.zone, record, around)
+    /// One of the records.
+    pub fn subject<'s>(&'s self, key: (i64, i64), record: &'s Record) -> Subject<'s> {
+        let around = self.found.get(&key).unwrap_or(&self.nothing);
+        Subject::of_type(self.object_type, self.now, self.zone, record, around)
     }
 }
 
@@ -134,7 +191,7 @@ async fn segments(
     contacts: &Lists,
     found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
-    kept::segments(tx, asked, found).await?;
+    kept::segments(tx, asked, CONTACT_TYPE, found).await?;
     let sql = format!(
         "SELECT m.account_id, m.contact_id, m.segment_id FROM {} JOIN crm_segment_members m \
          ON m.account_id = b.account_id AND m.contact_id = b.contact_id",
@@ -184,99 +241,6 @@ async fn enrollments(
                 (true, None) => enrolled.active = true,
                 (false, None) => enrolled.completed = true,
             }
-        }
-    }
-    Ok(())
-}
-
-/// Objects at the other end of an association, whichever end the contact is, but those that are in the trash.
-async fn neighbours(
-    tx: &mut Tx,
-    asked: &BTreeMap<i64, DataRequirements>,
-    contacts: &Lists,
-    found: &mut RelatedDataByContact,
-) -> Result<(), StoreError> {
-    kept::associations(tx, asked, found).await?;
-    let types: BTreeSet<&'static str> =
-        asked.values().flat_map(|asks| asks.neighbours.iter().copied()).collect();
-    let source = tx.dialect().ids(1, &CONTACT);
-    let named = |of: &[&str]| {
-        let of: Vec<&str> = of.iter().copied().filter(|it| types.contains(it)).collect();
-        (!of.is_empty()).then(|| format!("('{}')", of.join("', '")))
-    };
-    let ends = [("from", "to"), ("to", "from")];
-    let is_outward = |own: &str| if own == "from" { "TRUE" } else { "FALSE" };
-    let mut selects = Vec::new();
-    if let Some(objects) = named(&OBJECTS) {
-        selects.extend(ends.iter().map(|(own, other)| {
-            format!(
-                "SELECT b.account_id, b.contact_id, a.{other}_type AS object_type, a.{other}_id AS object_id, a.association_type_id, \
-                 {} AS is_outward, CAST(o.properties AS text) AS properties, NULL AS history, o.is_partial \
-                 FROM {source} JOIN associations a ON a.account_id = b.account_id \
-                 AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type IN {objects} \
-                 LEFT JOIN objects o ON o.account_id = a.account_id AND o.object_type = a.{other}_type \
-                 AND o.object_id = a.{other}_id WHERE o.deleted_at IS NULL",
-                is_outward(own)
-            )
-        }));
-    }
-    let of_object = |_: &Row| Ok(None);
-    for sql in &selects {
-        add_associated_objects(tx, sql, contacts, of_object, &types, found).await?;
-    }
-    if types.contains("contact") {
-        for (own, other) in ends {
-            let sql = format!(
-                "SELECT b.account_id, b.contact_id, 'contact' AS object_type, a.{other}_id AS object_id, a.association_type_id, \
-                 {} AS is_outward, CAST(c.properties AS text) AS properties, \
-                 CAST(c.history AS text) AS history, c.created_at, c.is_partial \
-                 FROM {source} JOIN associations a ON a.account_id = b.account_id \
-                 AND a.{own}_type = 'contact' AND a.{own}_id = b.contact_id AND a.{other}_type = 'contact' \
-                 LEFT JOIN contacts c ON c.account_id = a.account_id AND c.contact_id = a.{other}_id \
-                 WHERE c.deleted_at IS NULL",
-                is_outward(own)
-            );
-            add_associated_objects(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found)
-                .await?;
-        }
-    }
-    if let Some(activities) = named(&ACTIVITIES) {
-        let sql = format!(
-            "SELECT b.account_id, b.contact_id, v.type AS object_type, v.activity_id AS object_id, NULL AS association_type_id, \
-             TRUE AS is_outward, CAST(v.properties AS text) AS properties, NULL AS history, v.occurred_at AS created_at, \
-             FALSE AS is_partial \
-             FROM {source} JOIN activity_associations l ON l.account_id = b.account_id \
-             AND l.object_type = 'contact' AND l.object_id = b.contact_id \
-             JOIN activities v ON v.account_id = l.account_id AND v.activity_id = l.activity_id \
-             AND NOT v.stub AND v.deleted_at IS NULL AND v.type IN {activities}"
-        );
-        add_associated_objects(tx, &sql, contacts, |row| row.optional_time("created_at"), &types, found)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Adds the neighbours that a query finds.
-async fn add_associated_objects(
-    tx: &mut Tx,
-    sql: &str,
-    contacts: &Lists,
-    created_at: impl Fn(&Row) -> Result<Option<Time>, StoreError>,
-    types: &BTreeSet<&'static str>,
-    found: &mut RelatedDataByContact,
-) -> Result<(), StoreError> {
-    for row in tx.rows(sql, args![contacts]).await? {
-        let object_type = row.text("object_type")?;
-        let object_type = types.iter().copied().find(|it| *it == object_type);
-        if let (Some(around), Some(object_type)) = (found.get_mut(&key(&row)?), object_type) {
-            let association_type = row.optional_text("association_type_id")?;
-            let is_known = row.optional_text("properties")?.is_some();
-            let mut record = if is_known { Some(record(&row, created_at(&row)?)?) } else { None };
-            if let Some(Record { properties, .. }) = &mut record {
-                properties.entry("hs_object_id".to_owned()).or_insert(row.int("object_id")?.to_string());
-            }
-            let is_outward = row.bool("is_outward")?;
-            around.neighbours.push(AssociatedObject { object_type, association_type, is_outward, record });
         }
     }
     Ok(())

@@ -36,6 +36,15 @@ enum Served<'a> {
     Stages,
 }
 
+/// When a record that is no contact was created, and when it was changed last.
+pub const CREATED: [&str; 2] = ["createdate", "hs_createdate"];
+pub const LAST_MODIFIED: &str = "hs_lastmodifieddate";
+
+/// Does every record that is no contact have a value of this property, whether the store knows it or not?
+pub fn always_has_value(property: &str) -> bool {
+    property == LAST_MODIFIED || CREATED.contains(&property)
+}
+
 /// The property whose changes are kept as transitions too.
 const STAGE: &str = "lifecyclestage";
 
@@ -266,7 +275,8 @@ impl Sources {
             Served::StageDate(stage) => self.last_transition(key, stage).and_then(later),
             Served::ObjectId => Some((key.1.to_string(), None)),
             Served::AdditionalEmails => {
-                let known = exported.split(';').map(address_key).chain(record.value("email").map(address_key));
+                let known =
+                    exported.split(';').map(address_key).chain(record.value("email").map(address_key));
                 let known: BTreeSet<String> = known.collect();
                 let missing = self.emails_of(key).filter(|(key, _)| !known.contains(key));
                 let all = [exported].into_iter().chain(missing.map(|(_, email)| email.as_str()));

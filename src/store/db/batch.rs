@@ -12,6 +12,8 @@ use crate::domain::time::{Time, format_time};
 /// The columns of ids that batches are made of.
 pub const ACCOUNT: [&str; 1] = ["account_id"];
 pub const CONTACT: [&str; 2] = ["account_id", "contact_id"];
+/// A record of any type.
+pub const RECORD: [&str; 2] = ["account_id", "record_id"];
 pub const WORKFLOW: [&str; 2] = ["account_id", "workflow_id"];
 pub const ENROLLED: [&str; 3] = ["account_id", "workflow_id", "contact_id"];
 pub const ENROLLMENT: [&str; 3] = ["account_id", "enrollment_id", "action_id"];

@@ -1,32 +1,23 @@
 //! A frozen selection, carried out. Every batch is one transaction, in which the deletion's row is locked first, so that
-//! two processes take turns, and then its contacts: nothing is deleted that is not selected at that moment.
+//! two processes take turns, and then its records: nothing is deleted that is not selected at that moment.
 
-use std::collections::{BTreeSet, HashMap};
-
+use super::of_type::Live;
 use super::pages::refuse_during_import;
 use super::select::given_up;
-use super::{Progress, Request, Selection, scope};
+use super::{Progress, Request, Selection, of_type};
 use crate::domain::criteria::Filter;
-use crate::domain::criteria::subject::Record;
-use crate::domain::decision::Contact;
 use crate::domain::effects::Transition;
+use crate::domain::object_type::CONTACT;
 use crate::domain::time::Time;
-use crate::store::access::audit;
-use crate::store::access::users::authorize_user;
-use crate::store::contacts::{counts, lifecycle, load_contacts};
 use crate::store::criteria::EvaluationContext;
 use crate::store::db::Tx;
-use crate::store::db::batch::{CONTACT, Lists};
 use crate::store::db::values::args;
 use crate::store::decisions::pauses;
-use crate::store::trash::{DeletedBy, Deletion, announce, put_into_trash};
+use crate::store::records::ByUser;
 use crate::store::{Store, StoreError, count_by_user, transaction};
 
-/// How many contacts one transaction takes.
+/// How many records one transaction takes.
 const BATCH: usize = 500;
-
-/// The contacts of a batch that are live, as they are now.
-type Live = HashMap<i64, Record>;
 
 /// How far a deletion is.
 struct Totals {
@@ -36,7 +27,7 @@ struct Totals {
 }
 
 impl Store {
-    /// Deletes what is left of a frozen selection; how many contacts were deleted and skipped in all.
+    /// Deletes what is left of a frozen selection; how many records were deleted and skipped in all.
     pub(super) async fn carry_out(
         &self,
         request: &Request,
@@ -46,7 +37,9 @@ impl Store {
     ) -> Result<(u64, u64), StoreError> {
         loop {
             let (totals, moved) = transaction!(self, tx => delete_batch(tx, request, user_id, deletion_id))?;
-            count_by_user(Transition::Trash, moved);
+            if request.object_type == CONTACT {
+                count_by_user(Transition::Trash, moved);
+            }
             progress(Progress::Done(totals.deleted + totals.skipped));
             if totals.finished {
                 return Ok((totals.deleted, totals.skipped));
@@ -55,7 +48,7 @@ impl Store {
     }
 }
 
-/// How far the deletion is now, and how many contacts this batch deleted.
+/// How far the deletion is now, and how many records this batch deleted.
 async fn delete_batch(
     tx: &mut Tx,
     request: &Request,
@@ -68,28 +61,13 @@ async fn delete_batch(
     if before.finished {
         return Ok((before, 0));
     }
-    authorize_user(tx, account_id, &user_id.to_string(), "delete", scope(&request.selection)).await?;
+    of_type::authorize(tx, request, &user_id.to_string()).await?;
     let items = take(tx, account_id, deletion_id).await?;
     let to_go = still_selected(tx, request, &items).await?;
     refuse_during_import(tx, request).await?;
     let at = tx.now().await?;
-    let by = DeletedBy::User { user_id };
-    let deletion = |contact_id: &i64| Deletion {
-        account_id,
-        contact_id: *contact_id,
-        by,
-        deletion_id: Some(deletion_id),
-        at,
-        trace: None,
-    };
-    let trashed = put_into_trash(tx, &to_go.iter().map(deletion).collect::<Vec<_>>()).await?;
-    let contacts: Vec<_> = to_go.iter().map(|contact_id| (account_id, *contact_id)).collect();
-    lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
-    counts::record_change(tx, to_go.iter().map(|_| account_id), -1).await?;
-    announce(tx, &trashed).await?;
-    if !to_go.is_empty() {
-        audit::write_deletion(tx, at, account_id, user_id, deletion_id, &to_go).await?;
-    }
+    let by = ByUser { account_id, user_id, deletion_id, at };
+    of_type::put_into_trash(tx, &request.object_type, by, &to_go).await?;
     let totals = Totals {
         deleted: before.deleted + to_go.len() as u64,
         skipped: before.skipped + (items.len() - to_go.len()) as u64,
@@ -131,70 +109,45 @@ async fn lock(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Totals, 
     Ok(Totals { deleted: count("deleted")?, skipped: count("skipped")?, finished })
 }
 
-/// Takes the next contacts off the list. They have had their turn once this transaction commits.
+/// Takes the next records off the list. They have had their turn once this transaction commits.
 async fn take(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Vec<i64>, StoreError> {
     let sql = format!(
-        "SELECT contact_id FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 \
-         ORDER BY contact_id LIMIT {BATCH}"
+        "SELECT record_id FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 \
+         ORDER BY record_id LIMIT {BATCH}"
     );
     let rows = tx.rows(&sql, args![account_id, deletion_id]).await?;
-    let items: Vec<i64> = rows.iter().map(|row| row.int("contact_id")).collect::<Result<_, _>>()?;
+    let items: Vec<i64> = rows.iter().map(|row| row.int("record_id")).collect::<Result<_, _>>()?;
     if let Some(last) = items.last() {
-        let sql =
-            "DELETE FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 AND contact_id <= $3";
+        let sql = "DELETE FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 AND record_id <= $3";
         tx.execute(sql, args![account_id, deletion_id, *last]).await?;
     }
     Ok(items)
 }
 
-/// Locks the contacts and looks at each as it is now: which of them are live, and still selected.
+/// Locks the records and looks at each as it is now: which of them are live, and still selected.
 async fn still_selected(tx: &mut Tx, request: &Request, items: &[i64]) -> Result<Vec<i64>, StoreError> {
-    let account_id = request.account_id;
-    let keys: BTreeSet<(i64, i64)> = items.iter().map(|contact_id| (account_id, *contact_id)).collect();
-    let mut live = Live::new();
-    for ((_, contact_id), contact) in load_contacts(tx, &keys).await? {
-        if let Contact::Live { record, .. } = contact {
-            live.insert(contact_id, record);
-        }
-    }
+    let mut live = of_type::lock_live(tx, request, items).await?;
     if let Some(segment_id) = request.selection.segment_id() {
-        let members = members(tx, account_id, segment_id, &live).await?;
-        live.retain(|contact_id, _| members.contains(contact_id));
+        let members = of_type::members_among(tx, request, segment_id, &live).await?;
+        live.retain(|id, _| members.contains(id));
     }
     match &request.selection {
         Selection::Picked { contacts, .. } => live.retain(|contact_id, _| contacts.contains(contact_id)),
         Selection::Segment(_) => {}
-        Selection::Filter(filter) => retain_accepted(tx, account_id, filter, &mut live).await?,
+        Selection::Filter(filter) => retain_accepted(tx, request, filter, &mut live).await?,
     }
-    Ok(items.iter().copied().filter(|contact_id| live.contains_key(contact_id)).collect())
+    Ok(items.iter().copied().filter(|id| live.contains_key(id)).collect())
 }
 
-async fn members(
-    tx: &mut Tx,
-    account_id: i64,
-    segment_id: i64,
-    live: &Live,
-) -> Result<BTreeSet<i64>, StoreError> {
-    let sql = format!(
-        "SELECT m.contact_id FROM {} JOIN crm_segment_members m ON m.account_id = b.account_id \
-         AND m.contact_id = b.contact_id AND m.segment_id = $1",
-        tx.dialect().ids(2, &CONTACT)
-    );
-    let batch = Lists::ids(live.keys().map(|contact_id| [account_id, *contact_id]));
-    let rows = tx.rows(&sql, args![segment_id, batch]).await?;
-    rows.iter().map(|row| row.int("contact_id")).collect()
-}
-
-/// A contact that the filter leaves open now stays: nobody is deleted on a guess.
+/// A record that the filter leaves open now stays: nothing is deleted on a guess.
 async fn retain_accepted(
     tx: &mut Tx,
-    account_id: i64,
+    request: &Request,
     filter: &Filter,
     live: &mut Live,
 ) -> Result<(), StoreError> {
-    let scene = EvaluationContext::load(tx, account_id, filter.criteria(), live).await?;
-    live.retain(|contact_id, record| {
-        filter.accepts(scene.subject((account_id, *contact_id), record)) == Ok(true)
-    });
+    let (account_id, object_type) = (request.account_id, request.object_type.as_str());
+    let scene = EvaluationContext::load(tx, account_id, object_type, filter.criteria(), live).await?;
+    live.retain(|id, record| filter.accepts(scene.subject((account_id, *id), record)) == Ok(true));
     Ok(())
 }

@@ -1,9 +1,11 @@
-//! Deletes by people. One contact goes in one transaction. Many are selected first: their ids are frozen under the id
-//! of the deletion ([`select`]), and nothing is deleted unless they are as many as the person confirmed. Then they go
-//! in batches, each in a transaction that looks at every contact once more ([`batches`]). Whatever ends the process in
-//! between, the same command goes on where it stopped.
+//! Deletes by people. One contact goes in one transaction. Many, and records of other types by a segment or a filter, are
+//! selected first: their ids are frozen under the id of the deletion ([`select`]), and nothing is deleted unless they are as
+//! many as the person confirmed. Then they go in batches, each in a transaction that looks at every record once more
+//! ([`batches`]). Whatever ends the process in between, the same command goes on where it stopped. [`of_type`] is what
+//! contacts and other records do not have in common.
 
 mod batches;
+mod of_type;
 mod one;
 mod pages;
 mod preview;
@@ -17,10 +19,11 @@ use super::db::values::args;
 use super::{Store, StoreError, count_by_user, read_transaction, transaction};
 use crate::domain::criteria::Filter;
 use crate::domain::effects::Transition;
+use crate::domain::object_type::CONTACT;
 use crate::domain::permission::Scope;
 use crate::domain::time::Time;
 
-/// Up to so many contacts an answer lists each with its trash entry.
+/// Up to so many records an answer lists each with its trash entry.
 pub const LISTED: u64 = 1000;
 
 /// What a person wants deleted.
@@ -29,19 +32,21 @@ pub struct Request {
     pub account_id: i64,
     /// Who deletes, by id or address.
     pub user: String,
+    /// The one name of the type of the records. Where a segment is deleted, the type of its members takes its place.
+    pub object_type: String,
     pub selection: Selection,
-    /// How many contacts that person expects to lose.
+    /// How many records that person expects to lose.
     pub confirm: u64,
 }
 
-/// Which contacts.
+/// Which records.
 #[derive(Clone, Debug)]
 pub enum Selection {
-    /// Picked by id; with a segment they must be its members.
+    /// Contacts picked by id; with a segment they must be its members.
     Picked { contacts: BTreeSet<i64>, segment_id: Option<i64> },
     /// The members of a segment.
     Segment(i64),
-    /// Whoever a filter accepts.
+    /// What a filter accepts.
     Filter(Box<Filter>),
 }
 
@@ -77,29 +82,31 @@ impl Selection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deleted {
     pub deletion_id: i64,
+    /// The type of the records.
+    pub object_type: String,
     pub deleted: u64,
-    /// Contacts that were selected, and no longer were when their turn came.
+    /// Records that were selected, and no longer were when their turn came.
     pub skipped: u64,
-    /// Each contact with its trash entry; `None` where more than [`LISTED`] were confirmed.
+    /// Each record with its trash entry; `None` where more than [`LISTED`] were confirmed.
     pub entries: Option<Vec<(i64, i64)>>,
 }
 
 /// How far a delete of many is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// So many contacts are selected by now.
+    /// So many records are selected by now.
     Selected(u64),
     /// So many had their turn.
     Done(u64),
 }
 
 impl Store {
-    /// Puts contacts into the trash, as a user. A delete of many that was interrupted goes on where it stopped.
+    /// Puts records into the trash, as a user. A delete of many that was interrupted goes on where it stopped.
     ///
     /// # Errors
     ///
     /// Refused: an unknown user, no permission, a wrong count, a picked contact that is not live, a filter that leaves
-    /// a contact open. Then nothing was deleted. Where the database fails half-way the rest is still to be deleted.
+    /// a record open. Then nothing was deleted. Where the database fails half-way the rest is still to be deleted.
     pub async fn delete(
         &self,
         request: &Request,
@@ -110,13 +117,25 @@ impl Store {
             count_by_user(Transition::Trash, 1);
             return Ok(deleted);
         }
+        let request = &self.with_type(request).await?;
         let (user_id, deletion_id) = self.select(request, progress).await?;
         let (deleted, skipped) = self.carry_out(request, user_id, deletion_id, progress).await?;
         let entries = match request.confirm {
-            ..=LISTED => Some(read_transaction!(self, tx => entries(tx, request.account_id, deletion_id))?),
+            ..=LISTED => Some(read_transaction!(self, tx => of_type::entries(tx, request, deletion_id))?),
             _ => None,
         };
-        Ok(Deleted { deletion_id, deleted, skipped, entries })
+        Ok(Deleted { deletion_id, object_type: request.object_type.clone(), deleted, skipped, entries })
+    }
+
+    /// The request about records of the type that the members of its segment have.
+    async fn with_type(&self, request: &Request) -> Result<Request, StoreError> {
+        let mut request = request.clone();
+        if let Selection::Segment(segment_id) = request.selection {
+            let of_members =
+                read_transaction!(self, tx => of_type::type_of_segment(tx, request.account_id, segment_id))?;
+            request.object_type = of_members.unwrap_or(request.object_type);
+        }
+        Ok(request)
     }
 
     /// Puts one live contact into the trash, as a user.
@@ -131,9 +150,15 @@ impl Store {
         contact_id: i64,
     ) -> Result<Deleted, StoreError> {
         let selection = Selection::Picked { contacts: [contact_id].into(), segment_id: None };
-        let request = Request { account_id, user: user.to_owned(), selection, confirm: 1 };
+        let (user, object_type) = (user.to_owned(), CONTACT.to_owned());
+        let request = Request { account_id, user, object_type, selection, confirm: 1 };
         self.delete(&request, &mut |_| ()).await
     }
+}
+
+/// What a record of this type is called in a sentence.
+pub fn noun(object_type: &str) -> &'static str {
+    if object_type == CONTACT { "contact" } else { "record" }
 }
 
 /// The permission that a selection takes.
@@ -147,11 +172,12 @@ async fn begin(tx: &mut Tx, request: &Request, user_id: i64, at: Time) -> Result
     let row = tx
         .row(
             "INSERT INTO deletions \
-             (account_id, user_id, kind, segment_id, confirmed, deleted, skipped, started_at, active_at) \
-             VALUES ($1, $2, $3, $4, $5, 0, 0, $6, $6) RETURNING deletion_id",
+             (account_id, user_id, object_type, kind, segment_id, confirmed, deleted, skipped, started_at, active_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, 0, 0, $7, $7) RETURNING deletion_id",
             args![
                 request.account_id,
                 user_id,
+                request.object_type.as_str(),
                 request.selection.kind(),
                 request.selection.segment_id(),
                 confirmed,
@@ -160,11 +186,4 @@ async fn begin(tx: &mut Tx, request: &Request, user_id: i64, at: Time) -> Result
         )
         .await?;
     row.ok_or_else(|| StoreError::Failed("a deletion got no id".to_owned()))?.int("deletion_id")
-}
-
-async fn entries(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Vec<(i64, i64)>, StoreError> {
-    let sql = "SELECT contact_id, entry_id FROM trash_entries WHERE account_id = $1 AND deletion_id = $2 \
-               ORDER BY contact_id";
-    let rows = tx.rows(sql, args![account_id, deletion_id]).await?;
-    rows.iter().map(|row| Ok((row.int("contact_id")?, row.int("entry_id")?))).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::{Deleted, Request, begin, scope};
 use crate::domain::effects::Transition;
+use crate::domain::object_type::CONTACT;
 use crate::domain::time::Time;
 use crate::store::StoreError;
 use crate::store::access::audit;
@@ -36,7 +37,8 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     finish(tx, account_id, deletion_id, at).await?;
     match trashed[..] {
         [Trashed { entry_id, .. }] => {
-            Ok(Deleted { deletion_id, deleted: 1, skipped: 0, entries: Some(vec![(contact_id, entry_id)]) })
+            let (object_type, entries) = (CONTACT.to_owned(), Some(vec![(contact_id, entry_id)]));
+            Ok(Deleted { deletion_id, object_type, deleted: 1, skipped: 0, entries })
         }
         _ => Err(StoreError::Failed("a deletion got no trash entry".to_owned())),
     }

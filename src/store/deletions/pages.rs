@@ -1,31 +1,33 @@
-//! A selection of contacts as it is now, in bounded pages by the order of the ids.
+//! A selection of records as it is now, in bounded pages by the order of the ids.
 
 use std::collections::HashMap;
 
-use super::{Request, Selection};
+use super::{Request, Selection, of_type};
 use crate::domain::criteria::Filter;
+use crate::domain::criteria::subject::Record;
+use crate::domain::object_type::CONTACT;
 use crate::store::StoreError;
-use crate::store::criteria::{EvaluationContext, record};
+use crate::store::criteria::EvaluationContext;
 use crate::store::db::Tx;
-use crate::store::db::batch::{CONTACT, Lists};
+use crate::store::db::batch::{CONTACT as CONTACT_KEY, Lists};
 use crate::store::db::values::{Row, args};
 use crate::store::decisions::pauses;
 use crate::store::decisions::unfinished_imports::unfinished_accounts;
 
-/// How many contacts one page looks at.
+/// How many records one page looks at.
 const PAGE: usize = 1000;
 
 /// How many contacts a refusal names.
 const NAMED: usize = 10;
 
-/// Contacts of a selection, all of them live.
+/// Records of a selection, all of them live.
 pub(super) struct Page {
     pub selected: Vec<i64>,
-    /// The last contact that was looked at, unless it was the last of all.
+    /// The last record that was looked at, unless it was the last of all.
     pub next: Option<i64>,
 }
 
-/// The page after this contact.
+/// The page after this record.
 ///
 /// # Errors
 ///
@@ -57,13 +59,14 @@ pub(super) async fn refuse_during_import(tx: &mut Tx, request: &Request) -> Resu
         return Ok(());
     }
     Err(StoreError::Refused(format!(
-        "an import into account {} has not finished, and may still bring what protects contacts: run it again, or end it with \
+        "an import into account {} has not finished, and may still bring what protects {}: run it again, or end it with \
          --end-unfinished, and then repeat this delete",
-        request.account_id
+        request.account_id,
+        if request.object_type == CONTACT { "contacts" } else { "records" }
     )))
 }
 
-/// The page after this contact, and the picked ones of it that cannot be deleted.
+/// The page after this record, and the picked ones of it that cannot be deleted.
 pub(super) async fn select_fit(
     tx: &mut Tx,
     request: &Request,
@@ -79,15 +82,10 @@ pub(super) async fn select_fit(
             return Ok((Page { next, selected: picked }, unfit));
         }
         Selection::Segment(segment_id) => {
-            let sql = format!(
-                "SELECT contact_id FROM crm_segment_members WHERE account_id = $1 AND segment_id = $2 \
-                 AND contact_id > $3 ORDER BY contact_id LIMIT {PAGE}"
-            );
-            let rows = tx.rows(&sql, args![account_id, *segment_id, after]).await?;
-            let selected = rows.iter().map(|row| row.int("contact_id")).collect::<Result<Vec<_>, _>>()?;
+            let selected = of_type::members_after(tx, request, *segment_id, after, PAGE).await?;
             Page { next: next(&selected), selected }
         }
-        Selection::Filter(filter) => accepted(tx, account_id, filter, after).await?,
+        Selection::Filter(filter) => accepted(tx, request, filter, after).await?,
     };
     Ok((page, Vec::new()))
 }
@@ -96,28 +94,21 @@ fn next(looked_at: &[i64]) -> Option<i64> {
     looked_at.last().copied().filter(|_| looked_at.len() == PAGE)
 }
 
-async fn accepted(tx: &mut Tx, account_id: i64, filter: &Filter, after: i64) -> Result<Page, StoreError> {
-    let sql = format!(
-        "SELECT contact_id, CAST(properties AS text) AS properties, CAST(history AS text) AS history, created_at, is_partial \
-         FROM contacts WHERE account_id = $1 AND contact_id > $2 AND deleted_at IS NULL \
-         ORDER BY contact_id LIMIT {PAGE}"
-    );
-    let rows = tx.rows(&sql, args![account_id, after]).await?;
-    let looked_at = rows.iter().map(|row| row.int("contact_id")).collect::<Result<Vec<_>, _>>()?;
-    let mut records = HashMap::with_capacity(rows.len());
-    for (row, contact_id) in rows.iter().zip(&looked_at) {
-        records.insert(*contact_id, record(row, row.optional_time("created_at")?)?);
-    }
-    let scene = EvaluationContext::load(tx, account_id, filter.criteria(), &mut records).await?;
+async fn accepted(tx: &mut Tx, request: &Request, filter: &Filter, after: i64) -> Result<Page, StoreError> {
+    let (account_id, object_type) = (request.account_id, request.object_type.as_str());
+    let read = of_type::live_after(tx, request, filter.criteria(), after, PAGE).await?;
+    let looked_at: Vec<i64> = read.iter().map(|(id, _)| *id).collect();
+    let mut records: HashMap<i64, Record> = read.into_iter().collect();
+    let scene = EvaluationContext::load(tx, account_id, object_type, filter.criteria(), &mut records).await?;
     let mut selected = Vec::new();
-    for contact_id in &looked_at {
-        let Some(record) = records.get(contact_id) else { continue };
-        match filter.accepts(scene.subject((account_id, *contact_id), record)) {
-            Ok(true) => selected.push(*contact_id),
+    for id in &looked_at {
+        let Some(record) = records.get(id) else { continue };
+        match filter.accepts(scene.subject((account_id, *id), record)) {
+            Ok(true) => selected.push(*id),
             Ok(false) => {}
             Err(open) => {
                 return Err(StoreError::Refused(format!(
-                    "the filter leaves open whether contact {contact_id} is meant: {open}; nothing was deleted"
+                    "the filter leaves open whether {object_type} {id} is meant: {open}; nothing was deleted"
                 )));
             }
         }
@@ -139,7 +130,7 @@ async fn unfit(
          LEFT JOIN crm_segment_members m ON m.account_id = b.account_id AND m.segment_id = $1 \
                                     AND m.contact_id = b.contact_id \
          ORDER BY b.contact_id",
-        tx.dialect().ids(2, &CONTACT)
+        tx.dialect().ids(2, &CONTACT_KEY)
     );
     let batch = Lists::ids(picked.iter().map(|contact_id| [account_id, *contact_id]));
     let mut unfit = Vec::new();

@@ -1,28 +1,27 @@
-//! What a delete would do now: how many contacts would go, what of them would be hidden, and which could not be deleted.
+//! What a delete would do now: how many records would go, what of them would be hidden, and which could not be deleted.
 
 use std::collections::BTreeMap;
 
 use super::pages::{Unfit, refuse_during_import, select_fit};
 use super::resume::refuse_unknown_segment;
-use super::{Request, scope};
-use crate::store::access::users::authorize_user;
-use crate::store::contacts::members::visible_members;
+use super::{Request, noun, of_type};
 use crate::store::db::Tx;
 use crate::store::trash::{Blocker, DeletePreview};
 use crate::store::{Store, StoreError, dry_run};
 
 impl Store {
-    /// What a delete of contacts would do now; writes nothing. Tells `seen` how many were looked at so far.
+    /// What a delete would do now; writes nothing. Tells `seen` how many were looked at so far.
     ///
     /// # Errors
     ///
-    /// Refused: an unknown user, no permission, a filter that leaves a contact open, a segment or a filter while an import into the
+    /// Refused: an unknown user, no permission, a filter that leaves a record open, a segment or a filter while an import into the
     /// account has not finished.
     pub async fn preview_delete(
         &self,
         request: &Request,
         seen: &mut (dyn FnMut(u64) + Send),
     ) -> Result<DeletePreview, StoreError> {
+        let request = &self.with_type(request).await?;
         let (mut records, mut counts, mut blockers) = (0, BTreeMap::new(), Vec::new());
         let mut after = Some(0);
         while let Some(place) = after {
@@ -35,7 +34,7 @@ impl Store {
             after = page.next;
             seen(records);
         }
-        Ok(DeletePreview::new(records, counts, blockers))
+        Ok(DeletePreview::new(noun(&request.object_type), records, counts, blockers))
     }
 }
 
@@ -53,15 +52,10 @@ struct Look {
 }
 
 async fn look(tx: &mut Tx, request: &Request, after: i64) -> Result<Look, StoreError> {
-    authorize_user(tx, request.account_id, &request.user, "delete", scope(&request.selection)).await?;
+    of_type::authorize(tx, request, &request.user).await?;
     refuse_unknown_segment(tx, request).await?;
     let (page, unfit) = select_fit(tx, request, after).await?;
     refuse_during_import(tx, request).await?;
-    let mut counts = BTreeMap::new();
-    for (category, members) in
-        visible_members(tx, request.account_id, &page.selected).await?.into_values().flatten()
-    {
-        *counts.entry(category).or_default() += members.len() as u64;
-    }
+    let counts = of_type::count_members(tx, request, &page.selected).await?;
     Ok(Look { records: page.selected.len() as u64, counts, unfit, next: page.next })
 }

@@ -1,22 +1,21 @@
-//! Whom a delete of many is about: what is selected is frozen, and counts from the moment its number was confirmed.
+//! What a delete of many is about: what is selected is frozen, and counts from the moment its number was confirmed.
 //!
 //! Locks are taken in one order: the user's row, by which confirmations wait for each other, then deletions.
 
 use super::pages::{Page, page};
 use super::resume::{Found, UnfinishedDeletion, find, kind_args, open};
-use super::{Progress, Request, begin, scope};
+use super::{Progress, Request, begin, noun, of_type};
 use crate::domain::counted::{counted, verb};
 use crate::domain::time::Time;
-use crate::store::access::users::authorize_user;
 use crate::store::db::Tx;
-use crate::store::db::batch::{CONTACT, Lists};
+use crate::store::db::batch::{Lists, RECORD};
 use crate::store::db::values::args;
 use crate::store::{Store, StoreError, read_transaction, transaction};
 
 /// A deletion that was quiet for so long is nobody's any more.
 const ABANDONED_AFTER: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
-/// How many frozen contacts one transaction drops.
+/// How many frozen records one transaction drops.
 const DELETE_CHUNK: u64 = 10_000;
 
 /// What became of a frozen selection.
@@ -64,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Writes down what is selected, page by page; how many contacts that is.
+    /// Writes down what is selected, page by page; how many records that is.
     async fn freeze(
         &self,
         request: &Request,
@@ -112,12 +111,12 @@ async fn freeze_page(
     // What exceeds the number that was typed is counted for the answer; it will never be deleted.
     if selected + page.selected.len() as u64 <= request.confirm {
         let sql = format!(
-            "INSERT INTO deletion_items (account_id, deletion_id, contact_id) \
-             SELECT b.account_id, $1, b.contact_id FROM {}",
-            tx.dialect().ids(2, &CONTACT)
+            "INSERT INTO deletion_items (account_id, deletion_id, record_id) \
+             SELECT b.account_id, $1, b.record_id FROM {}",
+            tx.dialect().ids(2, &RECORD)
         );
-        let contacts = page.selected.iter().map(|contact_id| [request.account_id, *contact_id]);
-        tx.execute(&sql, args![own, Lists::ids(contacts)]).await?;
+        let records = page.selected.iter().map(|id| [request.account_id, *id]);
+        tx.execute(&sql, args![own, Lists::ids(records)]).await?;
     }
     Ok(page)
 }
@@ -131,8 +130,7 @@ async fn confirm(
     looked_at: &[i64],
 ) -> Result<Verdict, StoreError> {
     let account_id = request.account_id;
-    let scope = scope(&request.selection);
-    let user_id = authorize_user(tx, account_id, &request.user, "delete", scope).await?;
+    let user_id = of_type::authorize(tx, request, &request.user).await?;
     let lock = format!(
         "SELECT u.user_id FROM users u WHERE u.account_id = $1 AND u.user_id = $2{}",
         tx.dialect().for_update("u")
@@ -164,14 +162,14 @@ async fn abandon_superseded(
     now: Time,
 ) -> Result<Vec<i64>, StoreError> {
     // What was killed while it was selected or dropped, whoever began it. Of this user's own of this kind those whose
-    // contacts this one takes over, and those that nobody has worked on for long.
-    let sql = "UPDATE deletions SET given_up_at = $5 \
-               WHERE account_id = $1 AND finished_at IS NULL AND deletion_id <> $6 \
-                 AND (active_at < $7 AND (frozen_at IS NULL OR given_up_at IS NOT NULL) \
-                   OR user_id = $2 AND kind = $3 AND segment_id IS NOT DISTINCT FROM $4 \
-                     AND (active_at < $7 OR frozen_at IS NOT NULL AND EXISTS (SELECT 1 FROM deletion_items i \
-                       JOIN deletion_items o ON o.account_id = i.account_id AND o.deletion_id = $6 \
-                                            AND o.contact_id = i.contact_id \
+    // records this one takes over, and those that nobody has worked on for long.
+    let sql = "UPDATE deletions SET given_up_at = $6 \
+               WHERE account_id = $1 AND finished_at IS NULL AND deletion_id <> $7 \
+                 AND (active_at < $8 AND (frozen_at IS NULL OR given_up_at IS NOT NULL) \
+                   OR user_id = $2 AND object_type = $3 AND kind = $4 AND segment_id IS NOT DISTINCT FROM $5 \
+                     AND (active_at < $8 OR frozen_at IS NOT NULL AND EXISTS (SELECT 1 FROM deletion_items i \
+                       JOIN deletion_items o ON o.account_id = i.account_id AND o.deletion_id = $7 \
+                                            AND o.record_id = i.record_id \
                        WHERE i.account_id = deletions.account_id AND i.deletion_id = deletions.deletion_id))) \
                RETURNING deletion_id";
     let mut args = kind_args(request, user_id).to_vec();
@@ -180,7 +178,7 @@ async fn abandon_superseded(
 }
 
 fn wrong_count(request: &Request, selected: u64, interrupted: Option<&UnfinishedDeletion>) -> StoreError {
-    let confirm = request.confirm;
+    let (confirm, noun) = (request.confirm, noun(&request.object_type));
     let unfinished =
         interrupted.map_or_else(String::new, |UnfinishedDeletion { deletion_id, confirmed, left }| {
             let what = if *confirmed == confirm {
@@ -190,20 +188,20 @@ fn wrong_count(request: &Request, selected: u64, interrupted: Option<&Unfinished
             };
             format!(
                 "; deletion {deletion_id} of {} is not finished, {left} {} left: {what}",
-                counted(*confirmed, "contact"),
+                counted(*confirmed, noun),
                 verb(*left, "is", "are")
             )
         });
     StoreError::CountMismatch(format!(
         "the confirmation says {confirm} where {} would be deleted; nothing was deleted{unfinished}",
-        counted(selected, "contact")
+        counted(selected, noun)
     ))
 }
 
 /// Why a deletion cannot go on.
 pub(super) fn given_up(deletion_id: i64) -> StoreError {
     StoreError::Refused(format!(
-        "deletion {deletion_id} was given up for a newer one of the same user, which took its contacts over"
+        "deletion {deletion_id} was given up for a newer one of the same user, which took over what it had left"
     ))
 }
 
@@ -211,9 +209,9 @@ async fn delete_items_chunk(tx: &mut Tx, account_id: i64, deletion_id: i64) -> R
     let limit = i64::try_from(DELETE_CHUNK).unwrap_or(i64::MAX);
     let dropped = tx
         .execute(
-            "DELETE FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 AND contact_id IN \
-             (SELECT contact_id FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 \
-              ORDER BY contact_id LIMIT $3)",
+            "DELETE FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 AND record_id IN \
+             (SELECT record_id FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 \
+              ORDER BY record_id LIMIT $3)",
             args![account_id, deletion_id, limit],
         )
         .await?;

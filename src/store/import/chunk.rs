@@ -123,8 +123,12 @@ impl Chunk {
             Piece::Records { entries, members_done } => {
                 let (removals, mut records): (Vec<_>, Vec<_>) =
                     records.into_iter().partition(|(_, record)| record.action == Action::Remove);
-                if let Some((_, first)) = removals.first() {
-                    self.remove(first.kind, &removals, &mut records).await?;
+                // Members of segments are in one of two tables.
+                for removals in removals.chunk_by(|one, next| one.1.kind.table.name == next.1.kind.table.name)
+                {
+                    if let Some((_, first)) = removals.first() {
+                        self.remove(first.kind, removals, &mut records).await?;
+                    }
                 }
                 let mut rest = None;
                 if let Some((_, first)) = records.first() {

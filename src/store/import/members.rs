@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Numbered;
 use super::chunk::Chunk;
+use crate::domain::object_type::CONTACT;
 use crate::domain::record::{Column, ColumnType};
 use crate::store::StoreError;
 use crate::store::db::batch::{Lists, batch_row, batch_text};
@@ -19,7 +20,9 @@ const MEMBERS: usize = 5_000;
 #[derive(Debug, Default)]
 struct Members {
     /// Account, segment, contact.
-    members: Vec<[i64; 3]>,
+    contacts: Vec<[i64; 3]>,
+    /// Account, segment, record, which is no contact.
+    others: Vec<[i64; 3]>,
     /// Account, segment, and the ids above the one and up to the other.
     ranges: Vec<[i64; 4]>,
 }
@@ -29,15 +32,17 @@ fn pieces(records: &[Numbered]) -> Vec<Members> {
     let mut pieces = vec![Members::default()];
     for (_, record) in records {
         let Some(segment_id) = record.row.get("segment_id").and_then(Value::as_i64) else { continue };
+        let is_of_contacts = record.row.get("object_type").is_none_or(|object_type| object_type == CONTACT);
         let (mut low, mut rest) = (0, &record.members[..]);
         loop {
-            if pieces.last().is_none_or(|last| last.members.len() >= MEMBERS) {
+            if pieces.last().is_none_or(|last| last.len() >= MEMBERS) {
                 pieces.push(Members::default());
             }
             let Some(piece) = pieces.last_mut() else { break };
-            let (taken, left) = rest.split_at(rest.len().min(MEMBERS - piece.members.len()));
+            let (taken, left) = rest.split_at(rest.len().min(MEMBERS - piece.len()));
             let high = if left.is_empty() { i64::MAX } else { taken.last().copied().unwrap_or(low) };
-            piece.members.extend(taken.iter().map(|id| [record.account_id, segment_id, *id]));
+            let members = if is_of_contacts { &mut piece.contacts } else { &mut piece.others };
+            members.extend(taken.iter().map(|id| [record.account_id, segment_id, *id]));
             piece.ranges.push([record.account_id, segment_id, low, high]);
             (low, rest) = (high, left);
             if rest.is_empty() {
@@ -47,6 +52,27 @@ fn pieces(records: &[Numbered]) -> Vec<Members> {
     }
     pieces
 }
+
+impl Members {
+    fn len(&self) -> usize {
+        self.contacts.len() + self.others.len()
+    }
+
+    /// The ids that `contacts` and `others` are all members of.
+    fn ranges(&self) -> String {
+        let range = |[account_id, segment_id, low, high]: &[i64; 4]| {
+            batch_row(json!({"account_id": account_id, "segment_id": segment_id, "low": low, "high": high}))
+        };
+        batch_text(self.ranges.iter().map(range))
+    }
+}
+
+const RANGE: [Column; 4] = [
+    ("account_id", ColumnType::Int),
+    ("segment_id", ColumnType::Int),
+    ("low", ColumnType::Int),
+    ("high", ColumnType::Int),
+];
 
 impl Chunk {
     /// Makes the members of segments those of the records, from a piece on, as long as there is time. The piece to go on with,
@@ -62,23 +88,18 @@ impl Chunk {
             if done > from && self.is_full() {
                 return Ok(Some(done));
             }
-            self.replace_members(piece).await?;
+            self.replace_contacts(piece).await?;
+            self.replace_others(piece).await?;
         }
         Ok(None)
     }
 
     /// A contact in the trash is in no static segment, whatever a record says. The CRM does not name it as a member of a dynamic
     /// one, and a restore brings it back as one: there it stays, hidden.
-    async fn replace_members(&mut self, piece: &Members) -> Result<(), StoreError> {
+    async fn replace_contacts(&mut self, piece: &Members) -> Result<(), StoreError> {
         const MEMBER: [&str; 3] = ["account_id", "segment_id", "contact_id"];
-        const RANGE: [Column; 4] = [
-            ("account_id", ColumnType::Int),
-            ("segment_id", ColumnType::Int),
-            ("low", ColumnType::Int),
-            ("high", ColumnType::Int),
-        ];
         let dialect = self.tx.dialect();
-        let members = Lists::ids(piece.members.iter().copied());
+        let members = Lists::ids(piece.contacts.iter().copied());
         let of = |contact: &str| {
             format!("c.account_id = {contact}.account_id AND c.contact_id = {contact}.contact_id")
         };
@@ -92,9 +113,6 @@ impl Chunk {
         if dialect == Dialect::Postgres {
             self.tx.rows(&lock, args![&members]).await?;
         }
-        let range = |[account_id, segment_id, low, high]: &[i64; 4]| {
-            batch_row(json!({"account_id": account_id, "segment_id": segment_id, "low": low, "high": high}))
-        };
         let leaving = format!(
             "SELECT m.account_id, m.segment_id, m.contact_id FROM {} CROSS JOIN segment_members m \
              WHERE m.account_id = b.account_id AND m.segment_id = b.segment_id \
@@ -106,7 +124,7 @@ impl Chunk {
             of("m"),
             dialect.ids(2, &MEMBER)
         );
-        let ranges = batch_text(piece.ranges.iter().map(range));
+        let ranges = piece.ranges();
         let mut left = BTreeSet::new();
         for row in self.tx.rows(&leaving, args![ranges.as_str(), &members]).await? {
             left.insert((row.int("account_id")?, row.int("contact_id")?));
@@ -133,6 +151,63 @@ impl Chunk {
         );
         self.tx.execute(&sql, args![members]).await.map(drop)
     }
+
+    /// The same for records of other types.
+    async fn replace_others(&mut self, piece: &Members) -> Result<(), StoreError> {
+        const MEMBER: [&str; 3] = ["account_id", "segment_id", "record_id"];
+        let dialect = self.tx.dialect();
+        let members = Lists::ids(piece.others.iter().copied());
+        // Is the record of a row in the trash, and was it purged? By the type of the row's segment, `s`.
+        let is_in = |row: &str, table: &str, condition: &str| {
+            format!(
+                "EXISTS (SELECT 1 FROM segments s JOIN {table} r ON r.account_id = s.account_id \
+                 AND r.object_type = s.object_type AND r.record_id = {row}.record_id AND {condition} \
+                 WHERE s.account_id = {row}.account_id AND s.segment_id = {row}.segment_id)"
+            )
+        };
+        let in_trash = |row: &str| is_in(row, "stored_records", "r.deleted_at IS NOT NULL");
+        for (table, object_type, id) in
+            [("objects", "object_type", "object_id"), ("activities", "type", "activity_id")]
+        {
+            let lock = format!(
+                "SELECT count(*) AS locked FROM (SELECT r.{id} FROM {} \
+                 JOIN segments s ON s.account_id = b.account_id AND s.segment_id = b.segment_id \
+                 JOIN {table} r ON r.account_id = b.account_id AND r.{object_type} = s.object_type AND r.{id} = b.record_id \
+                 ORDER BY r.account_id, r.{object_type}, r.{id}{}) r",
+                dialect.ids(1, &MEMBER),
+                dialect.for_share("r")
+            );
+            if dialect == Dialect::Postgres && !piece.others.is_empty() {
+                self.tx.rows(&lock, args![&members]).await?;
+            }
+        }
+        let leave = format!(
+            "DELETE FROM record_segment_members WHERE (account_id, segment_id, record_id) IN \
+             (SELECT m.account_id, m.segment_id, m.record_id FROM {} CROSS JOIN record_segment_members m \
+             WHERE m.account_id = b.account_id AND m.segment_id = b.segment_id \
+             AND m.record_id > b.low AND m.record_id <= b.high AND NOT {} \
+             AND (m.account_id, m.segment_id, m.record_id) NOT IN \
+             (SELECT b.account_id, b.segment_id, b.record_id FROM {}))",
+            dialect.batch(1, &RANGE),
+            in_trash("m"),
+            dialect.ids(2, &MEMBER)
+        );
+        self.tx.execute(&leave, args![piece.ranges(), &members]).await?;
+        if piece.others.is_empty() {
+            return Ok(());
+        }
+        let enter = format!(
+            "INSERT INTO record_segment_members (account_id, segment_id, record_id) \
+             SELECT b.account_id, b.segment_id, b.record_id FROM {} WHERE NOT {} \
+             AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.account_id = b.account_id AND s.segment_id = b.segment_id \
+             AND s.processing_type IN ('MANUAL', 'SNAPSHOT') AND {}) \
+             ORDER BY b.account_id, b.segment_id, b.record_id ON CONFLICT DO NOTHING",
+            dialect.ids(1, &MEMBER),
+            is_in("b", "record_trash_entries", "r.closed_as IN ('purged', 'erased')"),
+            in_trash("b")
+        );
+        self.tx.execute(&enter, args![members]).await.map(drop)
+    }
 }
 
 #[cfg(test)]
@@ -151,7 +226,7 @@ mod tests {
     #[test]
     fn members_are_cut_into_pieces_whose_ranges_cover_every_id_once() {
         let pieces = pieces(&[segment(1, 3), segment(2, 0), segment(3, 12_000), segment(4, 1)]);
-        let members: Vec<usize> = pieces.iter().map(|piece| piece.members.len()).collect();
+        let members: Vec<usize> = pieces.iter().map(|piece| piece.contacts.len()).collect();
         assert_eq!(members, [5_000, 5_000, 2_004]);
         let ranges: Vec<&[i64]> = pieces.iter().flat_map(|piece| &piece.ranges).map(|it| &it[1..]).collect();
         let end = i64::MAX;

@@ -86,7 +86,7 @@ impl Chunk {
         self.tables.extend([kind.table.name].into_iter().chain(kind.links.as_ref().map(|links| links.name)));
         match kind.name {
             "contact" => self.tables.extend(["trash_entries"]),
-            "segment" => self.tables.extend(["segment_members"]),
+            "segment" => self.tables.extend(["segment_members", "record_segment_members"]),
             _ => {}
         }
         Ok(())

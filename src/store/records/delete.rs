@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    EventKind, RecordTable, State, StoredRecord, authorize, by_user, event_data, ids_of, lock, mark,
+    EventKind, RecordTable, State, StoredRecord, apply, authorize, by_user, event_data, ids_of, lock, mark,
     refuse_others, scope_of, stored_in,
 };
 use crate::domain::counted::counted;
-use crate::domain::effects::Transition;
+use crate::domain::effects::{RecordTransition, Transition};
 use crate::domain::object_type::RecordKey;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
@@ -42,6 +42,15 @@ pub struct DeletedRecords {
     pub deletion_id: i64,
     /// Each record with its trash entry.
     pub entries: Vec<(RecordKey, i64)>,
+}
+
+/// A delete by a user, as every record of it is told of it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct ByUser {
+    pub account_id: i64,
+    pub user_id: i64,
+    pub deletion_id: i64,
+    pub at: Time,
 }
 
 /// A record that an import brings into the trash.
@@ -84,9 +93,22 @@ async fn delete(tx: &mut Tx, request: &DeleteRequest) -> Result<DeletedRecords, 
     }
     let at = tx.now().await?;
     let deletion_id = begin(tx, request, user_id, at).await?;
+    let by = ByUser { account_id, user_id, deletion_id, at };
+    let entries = put_live_into_trash(tx, by, records, &found).await?;
+    Ok(DeletedRecords { deletion_id, entries: entries.into_iter().collect() })
+}
+
+/// Puts records that are live and locked into the trash, as a user; each with its entry.
+pub(super) async fn put_live_into_trash(
+    tx: &mut Tx,
+    by: ByUser,
+    records: &[RecordKey],
+    found: &BTreeMap<RecordKey, StoredRecord>,
+) -> Result<BTreeMap<RecordKey, i64>, StoreError> {
+    let ByUser { account_id, user_id, deletion_id, at } = by;
     let mut entries = BTreeMap::new();
     for table in RecordTable::ALL {
-        let arrivals: Vec<Arrival> = stored_in(table, records, &found)
+        let arrivals: Vec<Arrival> = stored_in(table, records, found)
             .map(|key| Arrival { key: key.clone(), deleted_at: at })
             .collect();
         entries.extend(put_into_trash(tx, account_id, table, &arrivals, Some((user_id, deletion_id))).await?);
@@ -102,7 +124,7 @@ async fn delete(tx: &mut Tx, request: &DeleteRequest) -> Result<DeletedRecords, 
     write_outbox(tx, at, entries.iter().map(message).collect()).await?;
     let ids: Vec<String> = records.iter().map(ToString::to_string).collect();
     audit::write_record_deletion(tx, at, account_id, user_id, deletion_id, &ids).await?;
-    Ok(DeletedRecords { deletion_id, entries: entries.into_iter().collect() })
+    Ok(entries)
 }
 
 /// The record of a deletion that ends with its transaction; its id.
@@ -138,6 +160,7 @@ async fn put_into_trash(
     }
     for (deleted_at, keys) in &by_time {
         mark(tx, account_id, table, keys, Some(*deleted_at)).await?;
+        apply(tx, account_id, RecordTransition::Trash, table, keys).await?;
     }
     let is_activity = table.is_activity();
     let sql = format!(

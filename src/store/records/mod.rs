@@ -8,16 +8,19 @@
 mod delete;
 mod purge;
 mod restore;
+pub(super) mod selection;
+mod statements;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-pub(super) use delete::{Arrival, bring_into_trash};
+pub(super) use delete::{Arrival, ByUser, bring_into_trash};
 pub use delete::{DeleteRequest, DeletedRecords};
 pub(super) use purge::{Due, backlog, due, purge, purged};
 pub use restore::{RefusedRecord, RestoredRecords};
+pub(super) use view::count_visible;
 pub use view::{RecordTrashRow, RecordView};
 
 use super::StoreError;
@@ -25,6 +28,7 @@ use super::access::users::user_who_may;
 use super::db::Tx;
 use super::db::batch::{Lists, batch_row, batch_text};
 use super::db::values::{Row, args};
+use crate::domain::effects::RecordTransition;
 use crate::domain::object_type::{CONTACT, RecordKey, id_of};
 use crate::domain::permission::Scope;
 use crate::domain::record::{Column, ColumnType};
@@ -65,11 +69,19 @@ impl RecordTable {
     /// The rows of the batch in `$1` of the account in `$2`, as `r`. A stub is no record any more.
     fn rows(self, tx: &Tx) -> String {
         let (table, object_type, id) = self.columns();
-        let no_stub = if self == Self::Activities { " AND NOT r.stub" } else { "" };
         format!(
-            "{} JOIN {table} r ON r.account_id = $2 AND r.{object_type} = b.object_type AND r.{id} = b.record_id{no_stub}",
-            tx.dialect().batch(1, &KEY)
+            "{} JOIN {table} r ON r.account_id = $2 AND r.{object_type} = b.object_type AND r.{id} = b.record_id{}",
+            tx.dialect().batch(1, &KEY),
+            self.no_stub()
         )
+    }
+
+    /// The condition that a row `r` is no stub.
+    fn no_stub(self) -> &'static str {
+        match self {
+            Self::Objects => "",
+            Self::Activities => " AND NOT r.stub",
+        }
     }
 }
 
@@ -176,6 +188,23 @@ pub(super) async fn close_erased(tx: &mut Tx, account_id: i64, now: Time) -> Res
                  AND o.object_type = record_trash_entries.object_type \
                  AND o.object_id = record_trash_entries.record_id) END";
     tx.execute(sql, args![account_id, now]).await.map(drop)
+}
+
+/// Does to the rows around records what the matrix says.
+async fn apply(
+    tx: &mut Tx,
+    account_id: i64,
+    transition: RecordTransition,
+    of: RecordTable,
+    keys: &[RecordKey],
+) -> Result<(), StoreError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    for step in statements::steps(transition, of, tx.dialect()) {
+        tx.execute(&step.sql, args![batch(keys), account_id]).await?;
+    }
+    Ok(())
 }
 
 /// Sets the mark of the trash, or takes it away.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{EventKind, KEY, batch, event_data, key, lock};
+use super::{EventKind, KEY, RecordTable, apply, batch, event_data, key, lock};
+use crate::domain::effects::RecordTransition;
 use crate::domain::object_type::RecordKey;
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
@@ -24,16 +25,6 @@ pub(in crate::store) struct Due {
     is_activity: bool,
     deleted_at: Time,
 }
-
-/// Which activities on purged objects leave a stub: those that are on nothing else. Tasks stay on their page, and what is in the trash
-/// itself has its own time.
-const RELEASED: &str = "NOT stub AND deleted_at IS NULL AND type <> 'task' AND NOT EXISTS \
-    (SELECT 1 FROM activity_associations o WHERE o.account_id = activities.account_id \
-    AND o.activity_id = activities.activity_id \
-    AND (o.object_type, o.object_id) NOT IN (SELECT b.object_type, b.record_id FROM {batch}))";
-
-/// What remains of an activity.
-const STUB: &str = "properties = '{}', stub = TRUE, deleted_at = NULL";
 
 /// Is the record of an entry `e` in the trash itself, since before `$1`? Of one that came back by an import, say, an entry may be left.
 const EXPIRED: &str = "CASE WHEN e.is_activity \
@@ -73,11 +64,11 @@ pub(in crate::store) async fn purge(
         lock(tx, account_id, &keys).await?;
         let expired = expired(tx, account_id, &keys, cutoff).await?;
         due.retain(|due| expired.contains(&due.entry_id));
-        let of = |is_activity: bool| -> Vec<RecordKey> {
-            due.iter().filter(|due| due.is_activity == is_activity).map(|due| due.key.clone()).collect()
-        };
-        remove_activities(tx, account_id, &of(true)).await?;
-        remove_objects(tx, account_id, &of(false)).await?;
+        for of in RecordTable::ALL {
+            let its = due.iter().filter(|due| due.is_activity == (of == RecordTable::Activities));
+            let keys: Vec<RecordKey> = its.map(|due| due.key.clone()).collect();
+            apply(tx, account_id, RecordTransition::Purge, of, &keys).await?;
+        }
         close(tx, account_id, &due, now).await?;
         let message = |due: &Due| -> (i64, &'static str, Value) {
             let mut data = event_data(account_id, &due.key, due.entry_id);
@@ -171,53 +162,6 @@ async fn expired(
     );
     let rows = tx.rows(&sql, args![cutoff, account_id, batch(keys)]).await?;
     rows.iter().map(|row| row.int("entry_id")).collect()
-}
-
-/// Leaves stubs of activities, which are on nothing any more.
-async fn remove_activities(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<(), StoreError> {
-    let source = tx.dialect().batch(1, &KEY);
-    let ids = format!("activity_id IN (SELECT b.record_id FROM {source})");
-    for sql in [
-        format!("UPDATE activities SET {STUB} WHERE account_id = $2 AND {ids}"),
-        format!("DELETE FROM activity_associations WHERE account_id = $2 AND {ids}"),
-    ] {
-        tx.execute(&sql, args![batch(keys), account_id]).await?;
-    }
-    Ok(())
-}
-
-/// Deletes objects, with the links to them.
-async fn remove_objects(tx: &mut Tx, account_id: i64, keys: &[RecordKey]) -> Result<(), StoreError> {
-    let source = tx.dialect().batch(1, &KEY);
-    let of_batch = |object_type: &str, id: &str| {
-        format!("({object_type}, {id}) IN (SELECT b.object_type, b.record_id FROM {source})")
-    };
-    let on_one = format!(
-        "activity_id IN (SELECT l.activity_id FROM activity_associations l WHERE l.account_id = $2 AND {})",
-        of_batch("l.object_type", "l.object_id")
-    );
-    let released = RELEASED.replace("{batch}", &source);
-    for sql in [
-        format!("UPDATE activities SET {STUB} WHERE account_id = $2 AND {on_one} AND {released}"),
-        format!(
-            "DELETE FROM activity_associations WHERE account_id = $2 AND {}",
-            of_batch("object_type", "object_id")
-        ),
-        format!("DELETE FROM associations WHERE account_id = $2 AND {}", of_batch("from_type", "from_id")),
-        format!("DELETE FROM associations WHERE account_id = $2 AND {}", of_batch("to_type", "to_id")),
-        format!(
-            "DELETE FROM manual_stages WHERE account_id = $2 AND company_id IN \
-             (SELECT b.record_id FROM {source} WHERE b.object_type = 'company')"
-        ),
-        format!(
-            "DELETE FROM conversation_tickets WHERE account_id = $2 AND ticket_id IN \
-             (SELECT b.record_id FROM {source} WHERE b.object_type = 'ticket')"
-        ),
-        format!("DELETE FROM objects WHERE account_id = $2 AND {}", of_batch("object_type", "object_id")),
-    ] {
-        tx.execute(&sql, args![batch(keys), account_id]).await?;
-    }
-    Ok(())
 }
 
 async fn close(tx: &mut Tx, account_id: i64, due: &[Due], now: Time) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use crate::domain::restore::RESTORABLE;
 use crate::domain::time::format_time;
 use crate::store::access::users::user_named;
 use crate::store::db::Tx;
-use crate::store::db::query::{Filter, WhereClause};
+use crate::store::db::query::{Filter, ListCursor, WhereClause};
 use crate::store::db::values::{Arg, Row, args};
 use crate::store::trash::{Blocker, DeletePreview};
 use crate::store::{Store, StoreError, read_transaction};
@@ -42,6 +42,8 @@ pub struct RecordTrashRow {
     /// From when on a purge may take it.
     pub purge_at: String,
     pub deleted_by: Value,
+    #[serde(skip)]
+    pub place: ListCursor,
 }
 
 impl Store {
@@ -109,7 +111,7 @@ async fn preview_delete(
         };
         blockers.push(Blocker { record: key.to_string(), reason: view.state, message });
     }
-    Ok(DeletePreview::new(live, counts, blockers))
+    Ok(DeletePreview::new("record", live, counts, blockers))
 }
 
 async fn record(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<RecordView, StoreError> {
@@ -146,28 +148,44 @@ async fn ended(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<Option<&
     Ok(gone_as(row.map(|row| row.text("closed_as")).transpose()?.as_deref()))
 }
 
-/// What each category shows of the record in the batch, as `member`.
-const VISIBLE: [(&str, &str); 3] = [
+/// What each category shows of the records of the batch `{b}`, as `member`: the parts of a union, which name the record first.
+const VISIBLE: [(&str, &[&str]); 4] = [
     (
         "associations",
-        "SELECT a.to_type || ':' || a.to_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END AS member \
-         FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.from_type = b.object_type AND a.from_id = b.record_id \
-         UNION SELECT a.from_type || ':' || a.from_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END \
-         FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.to_type = b.object_type AND a.to_id = b.record_id \
-         UNION SELECT l.object_type || ':' || l.object_id FROM {b} JOIN crm_activity_associations l \
-         ON l.account_id = $2 AND l.type = b.object_type AND l.activity_id = b.record_id",
+        &[
+            "a.to_type || ':' || a.to_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END AS member \
+             FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.from_type = b.object_type AND a.from_id = b.record_id",
+            "a.from_type || ':' || a.from_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END \
+             FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.to_type = b.object_type AND a.to_id = b.record_id",
+            "l.object_type || ':' || l.object_id FROM {b} JOIN crm_activity_associations l \
+             ON l.account_id = $2 AND l.type = b.object_type AND l.activity_id = b.record_id",
+        ],
     ),
     (
         "activities",
-        "SELECT CAST(l.activity_id AS text) AS member FROM {b} JOIN crm_activity_associations l \
-         ON l.account_id = $2 AND l.object_type = b.object_type AND l.object_id = b.record_id",
+        &["CAST(l.activity_id AS text) AS member FROM {b} JOIN crm_activity_associations l \
+           ON l.account_id = $2 AND l.object_type = b.object_type AND l.object_id = b.record_id"],
     ),
     (
         "conversations",
-        "SELECT CAST(t.conversation_id AS text) AS member FROM {b} JOIN conversation_tickets t \
-         ON t.account_id = $2 AND b.object_type = 'ticket' AND t.ticket_id = b.record_id",
+        &["CAST(t.conversation_id AS text) AS member FROM {b} JOIN conversation_tickets t \
+           ON t.account_id = $2 AND b.object_type = 'ticket' AND t.ticket_id = b.record_id"],
+    ),
+    (
+        "segments",
+        &["CAST(m.segment_id AS text) AS member FROM {b} JOIN crm_record_segment_members m \
+           ON m.account_id = $2 AND m.object_type = b.object_type AND m.record_id = b.record_id"],
     ),
 ];
+
+/// The question what a category shows of each record of the batch `$1` in the account `$2`, each thing once.
+fn members_of(tx: &Tx, selects: &[&str]) -> String {
+    let batch = tx.dialect().batch(1, &KEY);
+    let selects = selects
+        .iter()
+        .map(|select| format!("SELECT b.object_type, b.record_id, {}", select.replace("{b}", &batch)));
+    selects.collect::<Vec<_>>().join(" UNION ")
+}
 
 async fn visible(
     tx: &mut Tx,
@@ -175,12 +193,12 @@ async fn visible(
     key: &RecordKey,
     is_live: bool,
 ) -> Result<BTreeMap<&'static str, Vec<String>>, StoreError> {
-    // Segments have contacts alone, and quotes are on contacts.
-    let mut visible = BTreeMap::from([("segments", Vec::new()), ("quotes", Vec::new())]);
-    for (category, sql) in VISIBLE {
+    // Quotes are on contacts.
+    let mut visible = BTreeMap::from([("quotes", Vec::new())]);
+    for (category, selects) in VISIBLE {
         let mut members = Vec::new();
         if is_live {
-            let sql = format!("{} ORDER BY member", sql.replace("{b}", &tx.dialect().batch(1, &KEY)));
+            let sql = format!("{} ORDER BY member", members_of(tx, selects));
             for row in tx.rows(&sql, args![batch(std::slice::from_ref(key)), account_id]).await? {
                 members.push(row.text("member")?);
             }
@@ -188,6 +206,26 @@ async fn visible(
         visible.insert(category, members);
     }
     Ok(visible)
+}
+
+/// How much each category shows of these records, which are live.
+pub(in crate::store) async fn count_visible(
+    tx: &mut Tx,
+    account_id: i64,
+    object_type: &str,
+    ids: &[i64],
+) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+    let keys: Vec<RecordKey> =
+        ids.iter().map(|id| RecordKey { object_type: object_type.to_owned(), id: *id }).collect();
+    let keys = batch(&keys);
+    let mut counts = BTreeMap::new();
+    for (category, selects) in VISIBLE {
+        let sql = format!("SELECT count(*) AS members FROM ({}) m", members_of(tx, selects));
+        let row = tx.row(&sql, args![keys.as_str(), account_id]).await?;
+        let members = row.map(|row| row.int("members")).transpose()?.unwrap_or_default();
+        counts.insert(category, members.unsigned_abs());
+    }
+    Ok(counts)
 }
 
 async fn trash(
@@ -205,6 +243,7 @@ async fn trash(
         conditions.equal("user_id", Some(user_named(tx, account_id, user).await?.into()));
     }
     conditions.between("deleted_at", filter.deleted);
+    conditions.after(["deleted_at", "entry_id", "0"], filter.after);
     conditions.also("closed_at IS NULL");
     let columns = "entry_id, object_type, record_id, deleted_at, deleted_by, user_id";
     let order = "ORDER BY deleted_at DESC, entry_id DESC";
@@ -213,13 +252,14 @@ async fn trash(
 }
 
 fn trash_row(row: &Row) -> Result<RecordTrashRow, StoreError> {
-    let deleted_at = row.time("deleted_at")?;
+    let (deleted_at, entry_id) = (row.time("deleted_at")?, row.int("entry_id")?);
     Ok(RecordTrashRow {
-        entry_id: row.int("entry_id")?.to_string(),
+        entry_id: entry_id.to_string(),
         object_type: row.text("object_type")?,
         record_id: row.int("record_id")?.to_string(),
         deleted_at: format_time(deleted_at),
         purge_at: format_time(deleted_at + RESTORABLE),
         deleted_by: row.optional_int("user_id")?.map_or_else(|| json!({"kind": "import"}), by_user),
+        place: ListCursor { at: deleted_at, id: entry_id, part: 0 },
     })
 }

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 32] = [
+const MIGRATIONS: [Migration; 33] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -175,6 +175,11 @@ const MIGRATIONS: [Migration; 32] = [
         name: "0032_record_trash",
         postgres: include_str!("migrations/postgres/0032_record_trash.sql"),
         sqlite: include_str!("migrations/sqlite/0032_record_trash.sql"),
+    },
+    Migration {
+        name: "0033_record_selections",
+        postgres: include_str!("migrations/postgres/0033_record_selections.sql"),
+        sqlite: include_str!("migrations/sqlite/0033_record_selections.sql"),
     },
 ];
 

@@ -16,6 +16,9 @@ pub struct DeletePreview {
     pub categories: Vec<CategoryCount>,
     /// What is named and could not be deleted, the first ones: a delete that names it deletes nothing.
     pub blockers: Vec<Blocker>,
+    /// What one of the records is called in a sentence.
+    #[serde(skip)]
+    pub noun: &'static str,
 }
 
 /// How many members a category has.
@@ -39,6 +42,7 @@ pub struct Blocker {
 impl DeletePreview {
     /// Adds what shows under records.
     pub(in crate::store) fn new(
+        noun: &'static str,
         records: u64,
         counts: BTreeMap<&'static str, u64>,
         mut blockers: Vec<Blocker>,
@@ -46,6 +50,6 @@ impl DeletePreview {
         blockers.truncate(NAMED);
         let categories = counts.into_iter().filter(|(_, count)| *count > 0);
         let categories = categories.map(|(category, count)| CategoryCount { category, count }).collect();
-        Self { records, categories, blockers }
+        Self { records, categories, blockers, noun }
     }
 }

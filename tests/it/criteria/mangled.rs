@@ -106,7 +106,7 @@ fn a_member_that_nobody_reads_changes_nothing_or_leaves_the_verdict_open() {
         for place in places(&case.branch) {
             let with = place.beside(&case.branch, "zzzzzzzzzzzzzzzzzzzz", json!(["x"]));
             keeps_its_verdict(&case, &with, &scene);
-            assert!(Filter::parse(&with).is_err(), "{with}");
+            assert!(Filter::parse(&with, "contact").is_err(), "{with}");
         }
     }
 }
@@ -161,7 +161,7 @@ fn nothing_that_is_made_up_panics() {
         let verdict = criteria.evaluate(scene.subject());
         assert_eq!(criteria.explain(scene.subject()).verdict, verdict, "{branch}");
         criteria.asks(&mut DataRequirements::default());
-        if let Ok(filter) = Filter::parse(&branch) {
+        if let Ok(filter) = Filter::parse(&branch, "contact") {
             assert_eq!(filter.accepts(scene.subject()).ok(), known(verdict), "{branch}");
         }
         for flow in definitions(&branch) {

@@ -17,6 +17,7 @@ pub async fn operations(scene: &Scene, token: &str) -> Vec<(String, String)> {
         .flat_map(|(path, its)| methods(its).into_iter().map(|method| (method, path.clone())))
         .map(|(method, path)| {
             let path = path.replace("{name}", "calls").replace("{record}", "deal:1");
+            let path = path.replace("/trash/records", "/trash/records?object=deal");
             let ids = ["{contactId}", "{deadLetterId}", "{enrollmentId}", "{erasureId}", "{workflowId}"];
             (method, ids.iter().fold(path, |path, id| path.replace(id, "1")))
         })

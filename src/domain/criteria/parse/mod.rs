@@ -12,7 +12,7 @@ use super::event::{Coalesce, Refinements};
 use super::{Criteria, Kind, Stage, Truth};
 use crate::domain::associations::AssociationType;
 use crate::domain::members::parse_id;
-use crate::domain::object_type::name_of_id;
+use crate::domain::object_type::{CONTACT, is_activity, name_of_id};
 use crate::domain::redaction::REDACTED;
 
 /// The types of associated objects that conditions may ask about.
@@ -55,15 +55,22 @@ impl Severity {
     }
 }
 
-/// Reads the branch that stands at this place, and adds what is to be said about it.
+/// Reads the branch about contacts that stands at this place, and adds what is to be said about it.
 pub fn criteria(branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
-    Reader { findings }.branch(branch, at, false)
+    criteria_about(CONTACT, branch, at, findings)
+}
+
+/// The same, about records of this type.
+pub fn criteria_about(own_type: &str, branch: &Value, at: &str, findings: &mut Vec<Finding>) -> Criteria {
+    Reader { own_type, findings }.branch(branch, at, false)
 }
 
 /// Why a part is not understood.
 type Unread = String;
 
 struct Reader<'a> {
+    /// The type of the records that the criteria are about.
+    own_type: &'a str,
     findings: &'a mut Vec<Finding>,
 }
 
@@ -139,10 +146,19 @@ impl Reader<'_> {
             .filter(|name| ASSOCIATED.contains(name))
             .ok_or_else(|| format!("associated objects of the type {type_id} are not supported"))?;
         let association_type = association_type(value)?;
-        if association_type.as_ref().is_some_and(|asked| asked.is_between_others("contact", object_type)) {
-            return Err(format!("its associationTypeId is none between a contact and a {object_type}"));
+        if association_type.as_ref().is_some_and(|asked| asked.is_between_others(self.own_type, object_type))
+        {
+            return Err(format!(
+                "its associationTypeId is none between a {} and a {object_type}",
+                self.own_type
+            ));
         }
         let filters = Criteria::all(self.parts(value, at, true)?, at);
+        if is_activity(object_type) && filters.asks_history() {
+            return Err(format!(
+                "it asks what a {object_type} was before or when it changed, which is not kept"
+            ));
+        }
         let says = format!("{} associated {object_type} with", if negated { "no" } else { "an" });
         Ok((Kind::Associated { object_type, association_type, negated, filters: Box::new(filters) }, says))
     }
