@@ -42,6 +42,9 @@ fn deed(number: usize, enrolled: &mut Vec<Step>, dice: &mut Dice) -> Step {
         66..=68 => Step::Purge,
         69 => Step::ExpireNotifications,
         70..=71 => Step::DeleteQuotes,
+        72..=77 => Step::DeleteRecord(account, graph::deletable(dice)),
+        78..=82 => Step::RestoreRecord(account, graph::deletable(dice)),
+        83..=84 => Step::AgeRecord(account, graph::deletable(dice)),
         _ => Step::Import(account, (0..=dice.roll(3)).map(|_| graph::record(account, dice)).collect()),
     }
 }

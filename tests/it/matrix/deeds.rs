@@ -24,7 +24,7 @@ impl Account {
         }
         let before = self.stages();
         self.put_into_trash(contact, by, false);
-        self.stages_follow(&before, contact);
+        self.stages_follow(&before, &("contact".to_owned(), contact));
         self.told.push(("contact.deletion", contact));
         Ok(())
     }
@@ -97,7 +97,7 @@ impl Account {
         let it = self.contacts.get_mut(&contact).expect("found above");
         it.trash = None;
         it.restored = true;
-        self.stages_follow(&before, contact);
+        self.stages_follow(&before, &("contact".to_owned(), contact));
         self.close(contact, "restored");
         self.told.push(("contact.restore", contact));
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::model::{Account, Contact, Conversation, File, Notification, Object, Words};
+use super::records::ACTIVITY;
 
 const REDACTED: &str = "[redacted]";
 
@@ -58,6 +59,7 @@ impl Account {
             self.notifications_go(&traces.addresses);
             self.redact_addresses(&traces.addresses);
             self.hash(traces.addresses, how);
+            self.close_erased_records();
         } else {
             self.conversations_go(people, way);
             self.leave(people, way, how);
@@ -190,14 +192,18 @@ impl Account {
     /// Rows 1, 6 and 10: what nobody else is associated with leaves its stub, but tasks stay.
     fn activities_go(&mut self, people: &BTreeSet<i64>, way: Way) {
         let mut activities = std::mem::take(&mut self.activities);
-        for activity in activities.values_mut().filter(|it| it.ends.iter().any(|end| is_one(people, end))) {
+        let of_people = activities.iter_mut().filter(|(_, it)| it.ends.iter().any(|end| is_one(people, end)));
+        for (id, activity) in of_people {
             activity.ends.retain(|end| !is_one(people, end));
             let held = activity.ends.iter().any(|(kind, id)| kind == "contact" && self.is_held(*id));
             if way == Way::Erase && !held {
                 redact_headers(&mut activity.properties);
             }
             // One that is named counts, imported or not, unless it was erased.
-            if activity.kind != "task" && activity.ends.iter().all(|end| self.forgotten.contains(end)) {
+            // What a user deleted has its own time, but for an erasure.
+            let in_trash = self.record_trash.contains_key(&(ACTIVITY.to_owned(), *id));
+            let goes = activity.kind != "task" && (way == Way::Erase || !in_trash);
+            if goes && activity.ends.iter().all(|end| self.forgotten.contains(end)) {
                 activity.stub = true;
                 activity.ends.clear();
                 activity.properties.clear();

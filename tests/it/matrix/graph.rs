@@ -31,6 +31,9 @@ pub const COMPANIES: usize = 3;
 pub const DEALS: usize = 3;
 pub const TICKETS: usize = 4;
 pub const SEGMENTS: usize = 3;
+/// Segments of deals have ids of their own.
+pub const FIRST_DEAL_SEGMENT: usize = 11;
+pub const ACTIVITIES: usize = 12;
 
 /// Takes its contacts again, and takes each only once.
 pub const AGAIN: i64 = 6;
@@ -68,6 +71,11 @@ pub fn record(account: i64, dice: &mut Dice) -> Value {
         9..=14 => activity(dice),
         15 => json!({"kind": "deliverability", "email": pick(dice, &ADDRESSES), "at": pick(dice, &AT),
             "status": pick(dice, &["bounced", "unsubscribed", "spam_reported", "quarantined"])}),
+        16 if dice.roll(3) == 0 => {
+            json!({"kind": "segment", "id": (FIRST_DEAL_SEGMENT + dice.roll(2)).to_string(), "name": "Deals",
+            "objectTypeId": "0-3", "processingType": pick(dice, &["DYNAMIC", "MANUAL", "SNAPSHOT"]),
+            "members": some(dice, DEALS)})
+        }
         16 => {
             json!({"kind": "segment", "id": id(dice, SEGMENTS), "name": "A segment",
             "processingType": pick(dice, &["DYNAMIC", "DYNAMIC", "MANUAL", "SNAPSHOT"]),
@@ -119,6 +127,15 @@ fn contact(account: i64, contact: i64, dice: &mut Dice) -> Value {
 }
 
 fn object(dice: &mut Dice) -> Value {
+    let mut object = live_object(dice);
+    if dice.roll(8) == 0 {
+        object["archived"] = json!(true);
+        object["archivedAt"] = json!(days_ago([3, 100][dice.roll(2)]));
+    }
+    object
+}
+
+fn live_object(dice: &mut Dice) -> Value {
     match dice.roll(3) {
         0 => {
             let mut company =
@@ -164,7 +181,7 @@ fn activity(dice: &mut Dice) -> Value {
         properties["hs_email_sender_firstname"] = json!(pick(dice, &FIRST));
     }
     let ends: Vec<Value> = (0..dice.roll(4)).map(|_| any_end(dice)).collect();
-    json!({"kind": "activity", "id": id(dice, 12), "type": kind, "timestamp": pick(dice, &AT),
+    json!({"kind": "activity", "id": id(dice, ACTIVITIES), "type": kind, "timestamp": pick(dice, &AT),
         "properties": properties, "associations": ends})
 }
 
@@ -217,6 +234,14 @@ fn text(dice: &mut Dice) -> String {
     };
     let phrases: Vec<String> = (0..=dice.roll(3)).map(|_| phrase(dice)).collect();
     phrases.join(" / ")
+}
+
+/// An object or an activity, there or not.
+pub fn deletable(dice: &mut Dice) -> (String, i64) {
+    let (kind, count) =
+        [("company", COMPANIES), ("deal", DEALS), ("ticket", TICKETS), ("activity", ACTIVITIES)]
+            [dice.roll(4)];
+    (kind.to_owned(), number(dice, count))
 }
 
 fn number(dice: &mut Dice, count: usize) -> i64 {

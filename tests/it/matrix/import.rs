@@ -61,8 +61,28 @@ impl Account {
         match kind.as_str() {
             "contact" => self.take_contact(record),
             "company" | "deal" | "ticket" => {
+                let object = (kind, id(record, "id"));
+                if self.is_purged(&object) {
+                    return;
+                }
                 let words = self.incoming_words(&record["properties"]);
-                self.objects.insert((kind, id(record, "id")), words);
+                let is_new = self.objects.insert(object.clone(), words).is_none();
+                if is_new && record["archived"] == true {
+                    let archived_at = record["archivedAt"].as_str().expect("a time");
+                    let old = archived_at < super::graph::ninety_days_ago().as_str();
+                    self.put_record_into_trash(&object, "import", old);
+                }
+            }
+            "segment" if record["objectTypeId"] == "0-3" => {
+                let dynamic = text(record, "processingType") == "DYNAMIC";
+                let deal = |id: &i64| ("deal".to_owned(), *id);
+                let in_trash = |id: &i64| self.record_trash.contains_key(&deal(id));
+                let hidden = self.deal_segments.get(&id(record, "id")).into_iter().flat_map(|it| &it.members);
+                let hidden: BTreeSet<i64> = hidden.copied().filter(in_trash).collect();
+                let named = ids(record, "members").into_iter().chain(hidden);
+                let members =
+                    named.filter(|it| !self.is_purged(&deal(it)) && (dynamic || !in_trash(it))).collect();
+                self.deal_segments.insert(id(record, "id"), Segment { dynamic, members });
             }
             "association" => {
                 let (from, to) = (end(&record["from"]), end(&record["to"]));

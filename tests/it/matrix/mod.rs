@@ -15,6 +15,7 @@ mod import;
 mod model;
 mod play;
 mod races;
+mod records;
 mod rows;
 mod shown;
 mod stages;

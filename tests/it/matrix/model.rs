@@ -46,9 +46,14 @@ pub struct Account {
     /// (workflow, contact, time) and whether it is under way.
     pub enrollments: BTreeMap<(i64, i64, String), bool>,
     pub ledger: BTreeMap<i64, Decision>,
+    /// Objects and activities in the trash, and whether they are there for more than 90 days.
+    pub record_trash: BTreeMap<Object, bool>,
+    pub record_entries: Vec<RecordEntry>,
+    /// Segments of deals.
+    pub deal_segments: BTreeMap<i64, Segment>,
     /// Contact, who deleted, and how it ended.
     pub entries: Vec<(i64, &'static str, Option<&'static str>)>,
-    /// What others were told, in order: the event and the contact.
+    /// What others were told, in order: the event and the contact or record.
     pub told: Vec<(&'static str, i64)>,
     /// Erasures that the user who asked is to hear of by e-mail: the contacts of each. There is no mail server.
     pub confirmed: Vec<Vec<i64>>,
@@ -64,6 +69,14 @@ pub struct Contact {
     pub trash: Option<Trash>,
     pub restored: bool,
     pub held: bool,
+}
+
+/// One stay of a record in the trash, and how it ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordEntry {
+    pub object: Object,
+    pub by: &'static str,
+    pub closed: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -170,7 +183,10 @@ impl Account {
 
     /// Does the object show?
     pub fn shows(&self, object: &Object) -> bool {
-        if object.0 == "contact" { self.is_live(object.1) } else { self.exists(object) }
+        if object.0 == "contact" {
+            return self.is_live(object.1);
+        }
+        self.exists(object) && !self.record_trash.contains_key(object)
     }
 
     /// What an object is associated with, in either direction.

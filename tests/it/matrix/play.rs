@@ -5,15 +5,18 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use contact_reaper::domain::enrollment::parse_event;
+use contact_reaper::domain::object_type::RecordKey;
 use contact_reaper::store::privacy::erase::ErasureTarget;
+use contact_reaper::store::records::DeleteRequest;
 use contact_reaper::store::retention::{Locked, Sweep, Target};
 use contact_reaper::store::views::pages::{Page, Subject};
 use contact_reaper::store::{Operator, Store, StoreError};
 use serde_json::{Value, json};
 
 use super::deeds::Refusal;
-use super::graph::{self, COMPANIES, CONTACTS, DEALS, ONCE, SEGMENTS, TICKETS};
+use super::graph::{self, ACTIVITIES, COMPANIES, CONTACTS, DEALS, ONCE, SEGMENTS, TICKETS};
 use super::model::{Account, Object};
+use super::records::ACTIVITY;
 use super::rows::stored;
 use crate::support::records::{ADMIN, event, seconds_ago};
 use crate::support::{Database, import};
@@ -42,6 +45,10 @@ pub enum Step {
     Lift(i64, i64),
     /// More than 90 days pass for a contact in the trash.
     Age(i64, i64),
+    DeleteRecord(i64, Object),
+    RestoreRecord(i64, Object),
+    /// More than 90 days pass for a record in the trash.
+    AgeRecord(i64, Object),
     Purge,
     ExpireNotifications,
     /// More than 30 days pass for all quotes of erased people, and the job runs.
@@ -126,8 +133,17 @@ impl Scene {
                 }
                 Ok(())
             }
+            Step::DeleteRecord(id, object) => self.account(*id).trash_record(object),
+            Step::RestoreRecord(id, object) => self.account(*id).restore_record(object),
+            Step::AgeRecord(id, object) => {
+                if let Some(old) = self.account(*id).record_trash.get_mut(object) {
+                    *old = true;
+                }
+                Ok(())
+            }
             Step::Purge => {
                 self.model.values_mut().for_each(Account::purge);
+                self.model.values_mut().for_each(Account::purge_records);
                 Ok(())
             }
             Step::ExpireNotifications => {
@@ -182,7 +198,25 @@ impl Scene {
                 store.lift_legal_hold(*account, *contact, &me).await
             }
             Step::Age(account, contact) => self.age(*account, *contact).await,
-            Step::Purge => self.sweep(Target::Trash, 90).await,
+            Step::DeleteRecord(account, object) => {
+                let (account_id, user) = (*account, user.to_owned());
+                let records = vec![self.key(*account, object)];
+                store.delete_records(&DeleteRequest { account_id, user, records, confirm: 1 }).await.map(drop)
+            }
+            Step::RestoreRecord(account, object) => {
+                let records = [self.key(*account, object)];
+                let mut done = store.restore_records(*account, user, &records).await?;
+                done.refused.pop().map_or(Ok(()), |it| Err(StoreError::Refused(it.message)))
+            }
+            Step::AgeRecord(account, (kind, id)) => {
+                self.age_record(*account, kind, *id).await;
+                Ok(())
+            }
+            // The first sweep takes contacts, the second one what is left.
+            Step::Purge => {
+                self.sweep(Target::Trash, 90).await?;
+                self.sweep(Target::Trash, 90).await
+            }
             Step::ExpireNotifications => self.sweep(Target::Notifications, 30).await,
             Step::DeleteQuotes => {
                 let old = "UPDATE quotes SET orphaned_at = '2020-01-01T00:00:00.000000Z' WHERE orphaned_at IS NOT NULL";
@@ -199,6 +233,29 @@ impl Scene {
         let entries = format!("UPDATE trash_entries SET {old} WHERE {of} AND closed_at IS NULL");
         self.db.execute(&format!("{contacts}; {entries}")).await;
         Ok(())
+    }
+
+    /// A record as commands name it. One that is not there is named all the same.
+    fn key(&self, account: i64, object: &Object) -> RecordKey {
+        let name = self.model[&account].name(object).unwrap_or_else(|| format!("note:{}", object.1));
+        RecordKey::parse(&name).expect("a record")
+    }
+
+    async fn age_record(&self, account: i64, kind: &str, id: i64) {
+        let old = "deleted_at = '2020-01-01T00:00:00.000000Z'";
+        let (table, of, is_activity) = match kind {
+            ACTIVITY => ("activities", format!("activity_id = {id}"), "is_activity"),
+            _ => ("objects", format!("object_type = '{kind}' AND object_id = {id}"), "NOT is_activity"),
+        };
+        let rows = format!(
+            "UPDATE {table} SET {old} WHERE account_id = {account} AND {of} AND deleted_at IS NOT NULL"
+        );
+        let is_of = if kind == ACTIVITY { String::new() } else { format!(" AND object_type = '{kind}'") };
+        let entries = format!(
+            "UPDATE record_trash_entries SET {old} WHERE account_id = {account} AND record_id = {id} AND {is_activity}{is_of} \
+             AND closed_at IS NULL"
+        );
+        self.db.execute(&format!("{rows}; {entries}")).await;
     }
 
     async fn sweep(&self, target: Target, days: u32) -> Result<(), StoreError> {
@@ -235,6 +292,17 @@ impl Scene {
                     &[account.contact_view(contact)],
                 )?;
             }
+            for object in records() {
+                let Some(name) = account.name(&object) else { continue };
+                let shown = self.store.record(*id, &RecordKey::parse(&name).expect("a record")).await;
+                let shown = shown.expect("a record");
+                let mut visible = json!(shown.visible);
+                for members in visible.as_object_mut().expect("categories").values_mut() {
+                    members.as_array_mut().expect("members").sort_by_key(ToString::to_string);
+                }
+                let shown = json!({"state": shown.state, "visible": visible});
+                same(&format!("account {id}, {name}"), &[shown], &[account.record_view(&object)])?;
+            }
             for (page, subject, expected) in pages(account) {
                 let shown = self.store.page(*id, Page::named(page).expect(page), &subject).await;
                 let shown = shown.expect("a page").rows.into_iter().map(Value::Object).collect();
@@ -244,6 +312,16 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// Every record that is no contact.
+fn records() -> Vec<Object> {
+    let kinds = [("company", COMPANIES), ("deal", DEALS), ("ticket", TICKETS), (ACTIVITY, ACTIVITIES)];
+    let of_kind = |(kind, count): (&str, usize)| {
+        let kind = kind.to_owned();
+        (1..=i64::try_from(count).expect("few")).map(move |id| (kind.clone(), id))
+    };
+    kinds.into_iter().flat_map(of_kind).collect()
 }
 
 /// Every page, with what the model shows on it.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::model::Account;
+use super::model::{Account, RecordEntry};
+use super::records::ACTIVITY;
 use crate::support::Database;
 
 /// Table, its columns to look at, and where they are booleans.
-const TABLES: [(&str, &[&str]); 29] = [
+const TABLES: [(&str, &[&str]); 31] = [
     ("contacts", &["contact_id", "properties", "?deleted_at IS NOT NULL", "?restored_at IS NOT NULL"]),
     ("contact_emails", &["contact_id", "email_key", HOLDS_IT]),
     // How many are live, told by the volume guard's sum.
@@ -16,9 +17,18 @@ const TABLES: [(&str, &[&str]); 29] = [
     ("gone_contacts", &["contact_id", "state"]),
     ("legal_holds", &["contact_id"]),
     ("trash_entries", &["contact_id", "deleted_by", "closed_as"]),
-    ("objects", &["object_type", "object_id", "properties"]),
+    ("objects", &["object_type", "object_id", "properties", "?deleted_at IS NOT NULL"]),
+    (
+        "record_trash_entries",
+        &[
+            "CASE WHEN is_activity THEN 'activity' ELSE object_type END",
+            "record_id",
+            "deleted_by",
+            "closed_as",
+        ],
+    ),
     ("associations", &["from_type", "from_id", "to_type", "to_id", "label"]),
-    ("activities", &["activity_id", "type", "properties", "?stub"]),
+    ("activities", &["activity_id", "type", "properties", "?stub", "?deleted_at IS NOT NULL"]),
     ("activity_associations", &["activity_id", "object_type", "object_id"]),
     ("conversations", &["conversation_id", "contact_id", "channel", "messages -> 0 ->> 'text'"]),
     ("conversation_tickets", &["conversation_id", "ticket_id"]),
@@ -34,6 +44,7 @@ const TABLES: [(&str, &[&str]); 29] = [
     ("integrations", &["contact_id", "source", "payload ->> 'about'"]),
     ("lifecycle_transitions", &["contact_id", "stage"]),
     ("segment_members", &["segment_id", "contact_id"]),
+    ("record_segment_members", &["segment_id", "record_id"]),
     ("notifications", &["notification_id", "contact_id", "contact_name", "contact_email", "title"]),
     ("quote_contacts", &["quote_id", "contact_id"]),
     ("workflow_enrollments", &["workflow_id", "contact_id", "?active"]),
@@ -81,6 +92,7 @@ fn sorted(mut rows: Rows) -> Rows {
 fn same_json(row: &str) -> String {
     let cell = |cell: &str| match serde_json::from_str::<Value>(cell) {
         Ok(Value::Object(event)) if event.contains_key("contactId") => event["contactId"].to_string(),
+        Ok(Value::Object(event)) if event.contains_key("objectId") => event["objectId"].to_string(),
         Ok(Value::Object(mail)) if mail.contains_key("erasures") => {
             let erasures = mail["erasures"].as_array().into_iter().flatten();
             erasures.filter_map(|it| it["contactId"].as_str()).collect::<Vec<_>>().join(" ")
@@ -152,14 +164,25 @@ impl Account {
 
     fn rows_of_others(&self, rows: &mut Rows) {
         let mut add = |table, row| rows.get_mut(table).expect("a table of ours").push(row);
-        for ((kind, id), properties) in &self.objects {
-            add("objects", format!("{kind} | {id} | {}", json!(properties)));
+        for (object, properties) in &self.objects {
+            let in_trash = yes(self.record_trash.contains_key(object));
+            add("objects", format!("{} | {} | {} | {in_trash}", object.0, object.1, json!(properties)));
+        }
+        for RecordEntry { object: (kind, id), by, closed } in &self.record_entries {
+            add("record_trash_entries", format!("{kind} | {id} | {by} | {}", closed.unwrap_or("none")));
+        }
+        for (id, segment) in &self.deal_segments {
+            for deal in &segment.members {
+                add("record_segment_members", format!("{id} | {deal}"));
+            }
         }
         for (from, to, label) in &self.associations {
             add("associations", format!("{} | {} | {} | {} | {label}", from.0, from.1, to.0, to.1));
         }
         for (id, it) in &self.activities {
-            add("activities", format!("{id} | {} | {} | {}", it.kind, json!(it.properties), yes(it.stub)));
+            let in_trash = yes(self.record_trash.contains_key(&(ACTIVITY.to_owned(), *id)));
+            let stub = yes(it.stub);
+            add("activities", format!("{id} | {} | {} | {stub} | {in_trash}", it.kind, json!(it.properties)));
             for (kind, end) in &it.ends {
                 add("activity_associations", format!("{id} | {kind} | {end}"));
             }

@@ -25,7 +25,8 @@ impl Account {
         let live = self.is_live(contact);
         let own = ("contact".to_owned(), contact);
         let of = |kinds: &[&str]| -> Vec<String> {
-            let on = self.activities.iter().filter(|(_, it)| it.ends.contains(&own) && !it.stub);
+            let on =
+                self.activities.iter().filter(|(id, it)| it.ends.contains(&own) && self.activity_shows(**id));
             on.filter(|(_, it)| kinds.contains(&it.kind.as_str())).map(|(id, _)| id.to_string()).collect()
         };
         let mut visible = Visible::from([
@@ -69,7 +70,7 @@ impl Account {
     }
 
     fn association_members(&self, own: &Object) -> Vec<String> {
-        let on = self.activities.iter().filter(|(_, it)| it.ends.contains(own) && !it.stub);
+        let on = self.activities.iter().filter(|(id, it)| it.ends.contains(own) && self.activity_shows(**id));
         let mut members: Vec<String> = on.map(|(id, _)| format!("activity:{id}")).collect();
         for (from, to, label) in &self.associations {
             for (one, other) in [(from, to), (to, from)] {
@@ -106,7 +107,7 @@ impl Account {
     pub fn page(&self, page: &str) -> Vec<Value> {
         let row = |id: &i64, contact: Option<String>| json!({"id": id.to_string(), "contact": contact});
         let activities = |kind: &str| -> Vec<_> {
-            self.activities.iter().filter(|(_, it)| it.kind == kind && !it.stub).collect()
+            self.activities.iter().filter(|(id, it)| it.kind == kind && self.activity_shows(**id)).collect()
         };
         let one = |contact: i64| self.lowest_live([&contact]);
         match page {
@@ -160,7 +161,8 @@ impl Account {
             json!({"id": ticket.1.to_string(), "subject": properties.get("subject"),
                 "contact": self.lowest_live(people)})
         };
-        self.objects.iter().filter(|((kind, _), _)| kind == "ticket").map(row).collect()
+        let tickets = self.objects.iter().filter(|(object, _)| object.0 == "ticket" && self.shows(object));
+        tickets.map(row).collect()
     }
 
     fn engagement_report(&self) -> Vec<Value> {
@@ -189,7 +191,8 @@ impl Account {
     }
 
     pub fn timeline(&self, object: &Object) -> Vec<Value> {
-        let on = self.activities.iter().filter(|(_, it)| !it.stub && it.ends.contains(object));
+        let on =
+            self.activities.iter().filter(|(id, it)| self.activity_shows(**id) && it.ends.contains(object));
         let row = |(id, it): (&i64, &Activity)| json!({"id": id.to_string(), "type": it.kind, "occurredAt": it.at, "contact": self.contact_of(it)});
         if self.shows(object) { on.map(row).collect() } else { vec![] }
     }
@@ -199,7 +202,8 @@ impl Account {
             json!({"id": company.to_string(), "name": properties.get("name"),
                 "lifecycleStage": properties.get("lifecyclestage")})
         };
-        self.objects.get(&("company".to_owned(), company)).into_iter().map(row).collect()
+        let company = ("company".to_owned(), company);
+        self.objects.get(&company).filter(|_| self.shows(&company)).into_iter().map(row).collect()
     }
 
     pub fn segment(&self, segment: i64) -> Vec<Value> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::model::{Account, Object};
 
 impl Account {
-    /// Each company's furthest stage among its live contacts and its deals.
+    /// Each company's furthest stage among its live contacts and deals, its own trash aside.
     pub fn stages(&self) -> BTreeMap<i64, Option<String>> {
         let companies = self.objects.keys().filter(|(kind, _)| kind == "company");
         companies.map(|company| (company.1, self.furthest_stage(company))).collect()
@@ -25,6 +25,7 @@ impl Account {
             "contact" if self.is_live(other.1) => {
                 self.contacts[&other.1].properties.get("lifecyclestage").cloned()
             }
+            "deal" if !self.shows(other) => None,
             "deal" => match self.objects.get(other)?.get("dealstage")?.as_str() {
                 "open" => Some("opportunity".to_owned()),
                 "closedwon" => Some("customer".to_owned()),
@@ -39,8 +40,8 @@ impl Account {
 
     /// Where the stage in place was the one derived before, it becomes the one derived now. Otherwise it was set by hand, and
     /// stays until it is changed by an import: trash and restore give back what was there (rule 1).
-    pub fn stages_follow(&mut self, before: &BTreeMap<i64, Option<String>>, contact: i64) {
-        let (now, own) = (self.stages(), self.partners(&("contact".to_owned(), contact)));
+    pub fn stages_follow(&mut self, before: &BTreeMap<i64, Option<String>>, of: &Object) {
+        let (now, own) = (self.stages(), self.partners(of));
         for (company, derived) in before {
             let company = ("company".to_owned(), *company);
             let stage = self.objects[&company].get("lifecyclestage").filter(|it| !it.is_empty()).cloned();
