@@ -327,11 +327,17 @@ on_both!(members_of_segments_of_deals_are_replaced_and_removed_by_imports, async
     reaper.import(&[deals(6, "DYNAMIC", &[3])]).await;
     assert_eq!(db.count("segment_members", "segment_id = 6").await, 0);
     assert_eq!(rows().await.last().unwrap(), &["6", "3"]);
-    // What was purged is a member of nothing, and never becomes one.
+    // In the trash it is hidden in the dynamic segment, and in none that became static.
     reaper.json(&["delete", "--account", "1", "--as", "1", "--record", "deal:3", "--confirm", "1"]).await;
+    assert_eq!(rows().await.last().unwrap(), &["6", "3"]);
+    reaper.import(&[deals(6, "SNAPSHOT", &[3])]).await;
+    assert_eq!(db.count("record_segment_members", "segment_id = 6").await, 0);
+    // What was purged is a member of nothing, and never becomes one.
     let long_ago = "UPDATE record_trash_entries SET deleted_at = '2026-01-01T00:00:00Z'; \
                     UPDATE objects SET deleted_at = '2026-01-01T00:00:00Z' WHERE deleted_at IS NOT NULL";
     db.execute(long_ago).await;
+    let status = reaper.json(&["retention", "status"]).await["jobs"][0].clone();
+    assert_eq!((&status["backlog"], &status["recordBacklog"]), (&json!(1), &json!({"deal": 1})));
     reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
     assert_eq!(db.count("record_segment_members", "segment_id = 6").await, 0);
     reaper.import(&[deals(6, "DYNAMIC", &[3, 4])]).await;

@@ -98,8 +98,8 @@ impl Chunk {
         Ok(())
     }
 
-    /// Whatever the record said, a contact in the trash is in none of these segments where they are static. Memberships of
-    /// dynamic ones stay and are hidden, in whatever order a file names contacts and segments.
+    /// Whatever the record said, a contact or a record in the trash is in none of these segments where they are static. Memberships
+    /// of dynamic ones stay and are hidden, in whatever order a file names records and segments.
     pub(super) async fn empty_static_segments_of_trash(
         &mut self,
         records: &[Numbered],
@@ -112,8 +112,20 @@ impl Chunk {
                AND c.contact_id = segment_members.contact_id AND c.deleted_at IS NOT NULL)",
             self.tx.dialect().batch(1, &SEGMENT)
         );
+        let of_records = format!(
+            "DELETE FROM record_segment_members WHERE (account_id, segment_id) IN \
+             (SELECT b.account_id, b.segment_id FROM {}) AND EXISTS (SELECT 1 FROM segments s \
+             JOIN stored_records r ON r.account_id = s.account_id AND r.object_type = s.object_type \
+               AND r.record_id = record_segment_members.record_id AND r.deleted_at IS NOT NULL \
+             WHERE s.account_id = record_segment_members.account_id \
+               AND s.segment_id = record_segment_members.segment_id AND s.processing_type IN ('MANUAL', 'SNAPSHOT'))",
+            self.tx.dialect().batch(1, &SEGMENT)
+        );
         let segments = batch_text(records.iter().map(|(_, record)| &record.row));
-        self.tx.execute(&sql, args![segments]).await.map(drop)
+        for sql in [sql, of_records] {
+            self.tx.execute(&sql, args![segments.as_str()]).await?;
+        }
+        Ok(())
     }
 
     /// A contact in the trash is in no workflow, whatever a record says; and one that was restored is in none that enrolled it
