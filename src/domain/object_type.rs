@@ -107,6 +107,11 @@ pub fn is_vendors(name: &str) -> bool {
     TYPES.iter().any(|(_, known, _)| *known == name)
 }
 
+/// The name under which a type is counted: an account may have any number of types of its own.
+pub fn counted_as(name: &str) -> &'static str {
+    TYPES.iter().find(|(_, known, _)| *known == name).map_or("custom", |(_, known, _)| known)
+}
+
 /// Are records of the type, by its one name, activities?
 pub fn is_activity(name: &str) -> bool {
     ACTIVITIES.contains(&name)

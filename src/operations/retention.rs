@@ -9,8 +9,8 @@ use crate::domain::time::{Time, format_time};
 pub use crate::ports::Stop;
 pub use crate::scheduler::jobs::Report;
 use crate::scheduler::jobs::{Job, RunContext, RunOutcome};
-use crate::store::retention::LastRun;
 use crate::store::retention::clock::Looker;
+use crate::store::retention::{LastRun, Target};
 use crate::store::{Operator, StoreError};
 
 impl Operations {
@@ -45,6 +45,12 @@ impl Operations {
             "oldestOverdueSeconds": backlog.oldest_overdue.as_secs(), "run": last.map(record)});
         if let Some(until) = waits_until {
             status["waitsUntil"] = json!(format_time(until));
+        }
+        if job.target == Target::Trash {
+            let of_records = self.store.record_backlog(job.after).await?;
+            if !of_records.is_empty() {
+                status["recordBacklog"] = json!(of_records);
+            }
         }
         Ok(status)
     }

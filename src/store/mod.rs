@@ -55,6 +55,7 @@ pub use decisions::Rules;
 pub use decisions::decider::StoreDecider;
 pub use decisions::explain::Preview;
 pub use error::StoreError;
+pub use records::tables_reached as tables_reached_by_records;
 pub use retention::lag::ReplicationLag;
 pub use schema::{Migrated, Schema};
 pub use trash::statements::tables as tables_reached_by;
@@ -65,6 +66,7 @@ use error::Conflict;
 use metrics::counter;
 
 use crate::domain::effects::Transition;
+use crate::domain::object_type::counted_as;
 use crate::telemetry;
 
 /// How often a transaction that met another one is tried again before its caller hears of it.
@@ -146,6 +148,16 @@ fn count_by_user(transition: Transition, contacts: usize) {
     let transition = transition.as_str();
     counter!(telemetry::TRANSITIONS_TOTAL, "transition" => transition, "origin" => "user")
         .increment(contacts as u64);
+}
+
+/// The same for records of other types.
+fn count_records_by_user<'a>(transition: Transition, object_types: impl Iterator<Item = &'a str>) {
+    let transition = transition.as_str();
+    for object_type in object_types {
+        let labels =
+            [("object_type", counted_as(object_type)), ("transition", transition), ("origin", "user")];
+        counter!(telemetry::RECORD_TRANSITIONS_TOTAL, &labels).increment(1);
+    }
 }
 
 /// Waits a little longer each time, so that two transactions in each other's way do not meet again.

@@ -196,6 +196,8 @@ metrics! {
         "Pauses in force: of everything, of accounts, of workflows."
     TRANSITIONS_TOTAL Counter "transitions_total"
         "Contacts that changed state, by transition and by who caused it."
+    RECORD_TRANSITIONS_TOTAL Counter "record_transitions_total"
+        "Records that are no contacts and changed state, by type, transition and who caused it; types of an account's own are `custom`."
     RETENTION_DELETED_TOTAL Counter "retention_deleted_total"
         "Rows removed for good, by job."
     RETENTION_BACKLOG Gauge "retention_backlog"

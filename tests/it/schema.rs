@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use contact_reaper::domain::effects::Transition;
+use contact_reaper::domain::effects::{RecordTransition, Transition};
 use contact_reaper::store::privacy::redact::{KEY_WORDS, NO_WORDS, WORDS};
-use contact_reaper::store::tables_reached_by;
+use contact_reaper::store::{tables_reached_by, tables_reached_by_records};
 
 use crate::support::{Database, Reaper, on_both};
 
@@ -79,6 +79,26 @@ on_both!(every_table_that_names_contacts_is_reached_by_the_matrix, async |db: Da
         if names_contacts && !WHAT_IS_LEFT.contains(&table.as_str()) {
             assert!(erase.contains(table.as_str()), "{table}: no cell of the matrix erases it");
             assert!(purge.contains(table.as_str()), "{table}: no cell of the matrix purges it");
+        }
+    }
+});
+
+/// Tables that name other records and keep ids, times and reasons only; a decision names what it was asked about.
+const WHAT_IS_LEFT_OF_RECORDS: [&str; 4] =
+    ["deletion_items", "erased_records", "ledger", "record_trash_entries"];
+
+on_both!(every_table_that_names_other_records_is_reached_by_their_matrix, async |db: Database| {
+    let db = migrated(db).await;
+    let purge = tables_reached_by_records(RecordTransition::Purge);
+    for table in db.tables().await {
+        let columns = db.columns(&table).await;
+        let names_records = ["object_id", "record_id", "ticket_id", "company_id", "from_id", "activity_id"];
+        let names_records = names_records.iter().any(|column| columns.iter().any(|it| it == column));
+        if names_records && !WHAT_IS_LEFT_OF_RECORDS.contains(&table.as_str()) {
+            assert!(
+                purge.contains(table.as_str()),
+                "{table}: no cell of the matrix of other records purges it"
+            );
         }
     }
 });

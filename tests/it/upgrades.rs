@@ -123,7 +123,9 @@ async fn a_store_in_use(db: &Database) -> Reaper {
     let reaper = Reaper::new(db).unguarded();
     let mut records = every_category(1);
     records.extend((71..=74).map(|id| contact(1, id, json!({}))));
+    records.push(json!({"kind": "deal", "accountId": "1", "id": "75", "properties": {"dealname": "Engine"}}));
     reaper.import(&records).await;
+    reaper.json(&["delete", "--account", "1", "--as", "1", "--record", "deal:75", "--confirm", "1"]).await;
     let events: Vec<Value> = [1, 71, 72, 99].into_iter().map(|id| event(1, 6, id, 9000 + id)).collect();
     reaper.decide(&events).await;
     reaper.restore(1, 72).await;
@@ -159,7 +161,42 @@ on_both!(a_store_of_any_earlier_version_is_brought_up_to_date_and_keeps_its_rows
             reaper.decide(&[event(1, 6, 74, 9074)]).await;
             assert_eq!(reaper.state(1, 74).await, "in_trash", "from version {version}");
         }
+        if tables.iter().any(|(table, _)| table == "record_trash_entries") {
+            let restored =
+                reaper.json(&["restore", "--account", "1", "--as", "1", "--record", "deal:75"]).await;
+            assert_eq!(restored, json!({"restored": ["deal:75"], "refused": []}), "from version {version}");
+        }
     }
+});
+
+on_both!(interrupted_deletion_of_an_earlier_version_goes_on, async |db: Database| {
+    // The version before deletions of other records than contacts.
+    store_of(32, &migrations(&db), &db).await;
+    let at = "'2026-11-01T00:00:00.000000Z'";
+    let given = db.in_its_words("OVERRIDING SYSTEM VALUE", "");
+    let mut script = format!(
+        "INSERT INTO accounts (account_id, name) VALUES (1, 'One'); \
+         INSERT INTO users VALUES (1, 1, 'a@b.example', 'a@b.example', '[\"super_admin\"]'); \
+         INSERT INTO segments (account_id, segment_id, name, processing_type) VALUES (1, 4, 'S', 'MANUAL'); \
+         INSERT INTO deletions (account_id, deletion_id, user_id, kind, segment_id, confirmed, deleted, skipped, \
+           started_at, frozen_at, active_at) {given} VALUES (1, 9, 1, 'segment', 4, 2, 0, 0, {at}, {at}, {at});"
+    );
+    for id in [1, 2] {
+        write!(
+            script,
+            "INSERT INTO contacts (account_id, contact_id, properties, history, created_at) \
+             VALUES (1, {id}, '{{}}', '{{}}', {at}); \
+             INSERT INTO segment_members VALUES (1, 4, {id}); INSERT INTO deletion_items VALUES (1, 9, {id});"
+        )
+        .unwrap();
+    }
+    db.execute(&script).await;
+    let reaper = Reaper::new(&db);
+    reaper.json(&["migrate"]).await;
+    let command = ["delete", "--account", "1", "--as", "1", "--segment", "4", "--confirm", "2"];
+    let answer = reaper.json(&command).await;
+    assert_eq!((&answer["deletionId"], &answer["deleted"]), (&json!("9"), &json!(2)));
+    assert_eq!(db.count("deletions", "object_type = 'contact' AND finished_at IS NOT NULL").await, 1);
 });
 
 on_both!(users_go_on_doing_what_they_did_when_permissions_become_finer, async |db: Database| {

@@ -201,7 +201,7 @@ impl<'a> Execution<'a> {
                 self.batch_size.adjust(swept.deleted == u64::from(limit), worked);
                 let removed = swept.deleted;
                 self.run.done = self.run.done.and(&swept);
-                self.job.count_deleted(removed);
+                self.job.count_deleted(&swept);
                 for (enrollment, Decided { decision, .. }) in &swept.decided {
                     telemetry::decided(enrollment, decision);
                 }

@@ -18,10 +18,11 @@ use serde::Serialize;
 use tracing::warn;
 
 use crate::domain::effects::Transition;
+use crate::domain::object_type::counted_as;
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Time;
 use crate::ports::{Backpressure, Stop};
-use crate::store::retention::{Backlog, Run, Started, Target};
+use crate::store::retention::{Backlog, BatchResult, Run, Started, Target};
 use crate::store::{Store, StoreError};
 use crate::telemetry;
 use execution::Execution;
@@ -134,15 +135,19 @@ impl Job {
         for result in RESULTS {
             counter!(telemetry::JOB_RUNS_TOTAL, "job" => self.name, "result" => result).increment(0);
         }
-        self.count_deleted(0);
+        self.count_deleted(&BatchResult::default());
     }
 
-    fn count_deleted(&self, deleted: u64) {
-        counter!(telemetry::RETENTION_DELETED_TOTAL, "job" => self.name).increment(deleted);
+    fn count_deleted(&self, swept: &BatchResult) {
+        counter!(telemetry::RETENTION_DELETED_TOTAL, "job" => self.name).increment(swept.deleted);
         if self.target == Target::Trash {
-            let purge = Transition::Purge.as_str();
-            counter!(telemetry::TRANSITIONS_TOTAL, "transition" => purge, "origin" => "schedule")
-                .increment(deleted);
+            let (purge, origin) = (("transition", Transition::Purge.as_str()), ("origin", "schedule"));
+            let contacts = swept.deleted - swept.records.values().sum::<u64>();
+            counter!(telemetry::TRANSITIONS_TOTAL, &[purge, origin]).increment(contacts);
+            for (object_type, deleted) in &swept.records {
+                let labels = [("object_type", counted_as(object_type)), purge, origin];
+                counter!(telemetry::RECORD_TRANSITIONS_TOTAL, &labels).increment(*deleted);
+            }
         }
     }
 

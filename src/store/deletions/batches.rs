@@ -14,7 +14,7 @@ use crate::store::db::Tx;
 use crate::store::db::values::args;
 use crate::store::decisions::pauses;
 use crate::store::records::ByUser;
-use crate::store::{Store, StoreError, count_by_user, transaction};
+use crate::store::{Store, StoreError, count_by_user, count_records_by_user, transaction};
 
 /// How many records one transaction takes.
 const BATCH: usize = 500;
@@ -37,8 +37,9 @@ impl Store {
     ) -> Result<(u64, u64), StoreError> {
         loop {
             let (totals, moved) = transaction!(self, tx => delete_batch(tx, request, user_id, deletion_id))?;
-            if request.object_type == CONTACT {
-                count_by_user(Transition::Trash, moved);
+            match request.object_type.as_str() {
+                CONTACT => count_by_user(Transition::Trash, moved),
+                other => count_records_by_user(Transition::Trash, std::iter::repeat_n(other, moved)),
             }
             progress(Progress::Done(totals.deleted + totals.skipped));
             if totals.finished {

@@ -19,7 +19,7 @@ use crate::store::db::Tx;
 use crate::store::db::batch::{batch_row, batch_text};
 use crate::store::db::values::args;
 use crate::store::outbox::write_outbox;
-use crate::store::{Store, StoreError, transaction};
+use crate::store::{Store, StoreError, count_records_by_user, transaction};
 
 const ENTRY: [Column; 3] =
     [("object_type", ColumnType::Text), ("record_id", ColumnType::Int), ("deleted_at", ColumnType::Time)];
@@ -67,7 +67,10 @@ impl Store {
     /// Refused: an unknown user, no permission, a wrong count, a record that is not there or in the trash already, contacts, more than
     /// [`MAX_RECORDS`](super::MAX_RECORDS) records.
     pub async fn delete_records(&self, request: &DeleteRequest) -> Result<DeletedRecords, StoreError> {
-        transaction!(self, tx => delete(tx, request))
+        let deleted = transaction!(self, tx => delete(tx, request))?;
+        let types = deleted.entries.iter().map(|(key, _)| key.object_type.as_str());
+        count_records_by_user(Transition::Trash, types);
+        Ok(deleted)
     }
 }
 

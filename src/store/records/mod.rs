@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 
 pub(super) use delete::{Arrival, ByUser, bring_into_trash};
 pub use delete::{DeleteRequest, DeletedRecords};
-pub(super) use purge::{Due, backlog, due, purge, purged};
+pub(super) use purge::{Due, backlog, backlog_by_type, due, purge, purged};
 pub use restore::{RefusedRecord, RestoredRecords};
+pub use statements::tables as tables_reached;
 pub(super) use view::count_visible;
 pub use view::{RecordTrashRow, RecordView};
 

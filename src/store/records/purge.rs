@@ -104,6 +104,19 @@ pub(in crate::store) async fn backlog(tx: &mut Tx, cutoff: Time) -> Result<Recor
     Ok(RecordBacklog { due: row.int("due")?, held: row.int("held")?, oldest: row.optional_time("oldest")? })
 }
 
+/// How many records are due by this time, by type.
+pub(in crate::store) async fn backlog_by_type(
+    tx: &mut Tx,
+    cutoff: Time,
+) -> Result<BTreeMap<String, u64>, StoreError> {
+    let sql = format!(
+        "SELECT e.object_type, count(*) AS due FROM record_trash_entries e \
+         WHERE e.closed_at IS NULL AND e.deleted_at < $1 AND {EXPIRED} AND NOT {HELD} GROUP BY e.object_type"
+    );
+    let rows = tx.rows(&sql, args![cutoff]).await?;
+    rows.iter().map(|row| Ok((row.text("object_type")?, row.int("due")?.unsigned_abs()))).collect()
+}
+
 /// Entries that are due by this time, the oldest first; `turn` is a condition on `e`, for which `parameters` begin at `$2`.
 pub(in crate::store) async fn due(
     tx: &mut Tx,

@@ -21,7 +21,7 @@ use crate::store::db::batch::Lists;
 use crate::store::db::values::args;
 use crate::store::outbox::write_outbox;
 use crate::store::trash::restore::{RecordsOfRun, Request, Run, run_of};
-use crate::store::{Store, StoreError, dry_run, read_transaction, transaction};
+use crate::store::{Store, StoreError, count_records_by_user, dry_run, read_transaction, transaction};
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,9 @@ impl Store {
         user: &str,
         records: &[RecordKey],
     ) -> Result<RestoredRecords, StoreError> {
-        transaction!(self, tx => restore(tx, account_id, user, records))
+        let done = transaction!(self, tx => restore(tx, account_id, user, records))?;
+        count(&done);
+        Ok(done)
     }
 
     /// What [`Store::restore_records`] would do now; writes nothing.
@@ -89,7 +91,9 @@ impl Store {
         request: &Request,
         after: i64,
     ) -> Result<(RestoredRecords, Option<i64>), StoreError> {
-        transaction!(self, tx => restore_run(tx, request, after))
+        let (done, next) = transaction!(self, tx => restore_run(tx, request, after))?;
+        count(&done);
+        Ok((done, next))
     }
 
     /// How many records a restore of what a user deleted would bring back, and how many it would not.
@@ -100,6 +104,10 @@ impl Store {
     pub async fn count_records_of_run(&self, request: &Request) -> Result<RecordsOfRun, StoreError> {
         read_transaction!(self, tx => count_of_run(tx, request))
     }
+}
+
+fn count(done: &RestoredRecords) {
+    count_records_by_user(Transition::Restore, done.restored.iter().map(|key| key.object_type.as_str()));
 }
 
 async fn restore(

@@ -1,6 +1,8 @@
 //! From the second matrix to SQL: what a transition of records that are no contacts does to the rows around them. What only shows or
 //! hides follows from the mark of the record itself, and needs no statement.
 
+use std::collections::BTreeSet;
+
 use super::{KEY, RecordTable};
 use crate::domain::effects::{Fate, RecordCategory, RecordTransition, record_effect};
 use crate::store::db::dialect::Dialect;
@@ -16,9 +18,15 @@ pub struct RecordStep {
 const STUB: &str = "properties = '{}', stub = TRUE, deleted_at = NULL";
 
 /// The statements of a transition over records that are rows of `of`, in their order.
-pub fn steps(transition: RecordTransition, of: RecordTable, dialect: Dialect) -> Vec<RecordStep> {
+pub(super) fn steps(transition: RecordTransition, of: RecordTable, dialect: Dialect) -> Vec<RecordStep> {
     let batch = dialect.batch(1, &KEY);
     RecordCategory::ALL.into_iter().flat_map(|category| rows(transition, category, of, &batch)).collect()
+}
+
+/// The tables that a transition of objects and of activities reaches.
+pub fn tables(transition: RecordTransition) -> BTreeSet<&'static str> {
+    let steps = RecordTable::ALL.into_iter().flat_map(|of| steps(transition, of, Dialect::Sqlite));
+    steps.map(|step| step.table).collect()
 }
 
 /// What the fate of a category means for its tables.
@@ -106,7 +114,7 @@ mod tests {
     use super::*;
 
     /// The tables that a transition reaches, in their order, each once.
-    fn tables(transition: RecordTransition, of: RecordTable) -> Vec<&'static str> {
+    fn reached(transition: RecordTransition, of: RecordTable) -> Vec<&'static str> {
         let mut tables: Vec<_> =
             steps(transition, of, Dialect::Sqlite).into_iter().map(|step| step.table).collect();
         tables.dedup();
@@ -118,11 +126,11 @@ mod tests {
         use RecordTable::{Activities, Objects};
         use RecordTransition::{Purge, Restore, Trash};
         for of in RecordTable::ALL {
-            assert_eq!(tables(Trash, of), ["record_segment_members"]);
-            assert!(tables(Restore, of).is_empty());
+            assert_eq!(reached(Trash, of), ["record_segment_members"]);
+            assert!(reached(Restore, of).is_empty());
         }
         assert_eq!(
-            tables(Purge, Objects),
+            reached(Purge, Objects),
             [
                 "manual_stages",
                 "objects",
@@ -134,7 +142,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            tables(Purge, Activities),
+            reached(Purge, Activities),
             ["activities", "activity_associations", "record_segment_members"]
         );
     }

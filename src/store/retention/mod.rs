@@ -129,6 +129,8 @@ pub struct BatchResult {
     pub deleted: u64,
     /// By category.
     pub counts: RunCounts,
+    /// How many of them were records that are no contacts, by type.
+    pub records: BTreeMap<String, u64>,
     /// What became of enrollments that waited.
     pub decided: Vec<(NewEnrollment, Decided)>,
     trips: Vec<Trip>,
@@ -175,6 +177,15 @@ impl Store {
     /// Where the database does not answer.
     pub async fn backlog(&self, job: &str, target: Target, after: Duration) -> Result<Backlog, StoreError> {
         read_transaction!(self, tx => backlog(tx, job, target, after))
+    }
+
+    /// How many records that are no contacts are due, by type, of those that are in the trash for longer than `after`.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer.
+    pub async fn record_backlog(&self, after: Duration) -> Result<BTreeMap<String, u64>, StoreError> {
+        read_transaction!(self, tx => record_backlog(tx, after))
     }
 }
 
@@ -306,6 +317,13 @@ async fn backlog(tx: &mut Tx, job: &str, target: Target, after: Duration) -> Res
         held,
         oldest_overdue: oldest.and_then(|oldest| (cutoff - oldest).to_std().ok()).unwrap_or_default(),
     })
+}
+
+async fn record_backlog(tx: &mut Tx, after: Duration) -> Result<BTreeMap<String, u64>, StoreError> {
+    match cutoff(tx.now().await?, after) {
+        Some(cutoff) => records::backlog_by_type(tx, cutoff).await,
+        None => Ok(BTreeMap::new()),
+    }
 }
 
 /// Ids by account.

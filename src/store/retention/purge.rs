@@ -87,6 +87,7 @@ async fn purge_records(
         for due in purged {
             swept.deleted += 1;
             items.entry(account_id).or_default().push(item(&due));
+            *swept.records.entry(due.key.object_type.clone()).or_default() += 1;
             swept.counts.entry(due.key.object_type).or_default().deleted += 1;
         }
     }

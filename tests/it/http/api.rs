@@ -246,6 +246,17 @@ on_both!(records_are_deleted_restored_and_shown_by_their_type, async |db: Databa
     assert_eq!(scene.post(&all, "/delete", &both).await.status, 409, "one of them is in the trash");
     let mixed = json!({"records": ["deal:31"], "contactIds": ["1"], "confirm": 2});
     assert_eq!(scene.post(&all, "/delete", &mixed).await.status, 400);
+    let trash = scene.get(&deals, "/trash/records?object=0-3&by=15").await;
+    assert_eq!(trash.json().as_array().unwrap().len(), 1, "{}", trash.body);
+    assert_eq!(
+        (&trash.json()[0]["recordId"], &trash.json()[0]["objectType"]),
+        (&json!("30"), &json!("deal"))
+    );
+    assert_eq!(scene.get(&contacts, "/trash/records?object=deal").await.status, 403);
+    assert_eq!(scene.get(&all, "/trash/records?object=contact").await.status, 400);
+    assert_eq!(scene.get(&all, "/trash/records?object=deal&by=16").await.json(), json!([]));
+    let counted = r#"record_transitions_total{object_type="deal",transition="trash",origin="user"} 1"#;
+    assert!(scene.worker.metrics().await.contains(counted), "{}", scene.worker.metrics().await);
     let back = scene.post(&deals, "/restore", &json!({"records": ["deal:30", "deal:30"]})).await;
     assert_eq!(
         (back.status, back.json()),
@@ -267,4 +278,32 @@ on_both!(records_are_deleted_restored_and_shown_by_their_type, async |db: Databa
         scene.post(&all, "/restore", &run).await.json()["records"]["restored"],
         json!(["deal:30", "deal:31"])
     );
+
+    let engines = all_of(&[property("dealname", "STRING", "IS_EQUAL_TO", json!("Engine"))]);
+    let engines = json!({"filter": engines, "objectType": "deals"});
+    let preview = scene.post(&all, "/delete/preview", &engines).await;
+    let nothing: &[Value] = &[];
+    assert_eq!(
+        preview.json(),
+        json!({"records": 2, "categories": nothing, "blockers": nothing}),
+        "{}",
+        preview.body
+    );
+    for (token, status) in [(&deals, 403), (&contacts, 403)] {
+        assert_eq!(scene.post(token, "/delete/preview", &engines).await.status, status);
+    }
+    let confirmed = |count: u64| {
+        let mut confirmed = engines.clone();
+        confirmed["confirm"] = json!(count);
+        confirmed
+    };
+    assert_eq!(scene.post(&all, "/delete", &confirmed(1)).await.status, 409);
+    let deleted = scene.post(&all, "/delete", &confirmed(2)).await;
+    assert_eq!(deleted.json()["entries"][1]["record"], "deal:31", "{}", deleted.body);
+    let named = json!({"records": ["deal:30", "deal:99"]});
+    let preview = scene.post(&all, "/delete/preview", &named).await.json();
+    assert_eq!(preview["records"], 0);
+    let reasons: Vec<&Value> =
+        preview["blockers"].as_array().unwrap().iter().map(|it| &it["reason"]).collect();
+    assert_eq!(reasons, ["in_trash", "unknown"]);
 });
