@@ -9,7 +9,7 @@ use crate::support::records::{
 use crate::support::{DEADLINE, Database, Output, Reaper, TempDir, on_both, wait_until};
 
 /// Contacts, companies and deals 1 to 6. Of the deals 2, 4 and 6 are lost, 5 and 6 were won before, 1 was created in 2024 and 3 in 2026;
-/// nothing tells when the others were. Deals 1 and 2 are of contact 1, deal 3 is of contact 2, whose tier is gold; call 701 is on deal 1.
+/// nothing tells when the others were, though the account knows the property. Deals 1 and 2 are of contact 1, deal 3 is of contact 2, whose tier is gold; call 701 is on deal 1.
 /// Segment 4 is one of contacts, 5 and 6 are of deals. Users 2 and 3 may bulk delete deals, and contacts.
 fn world() -> Vec<Value> {
     let mut records = entitled_account(1);
@@ -25,7 +25,11 @@ fn world() -> Vec<Value> {
         let mut deal = record("deal", id, &json!({"dealstage": stage, "amount": (id * 100).to_string()}));
         match id {
             1 => deal["createdAt"] = json!("2024-03-01T00:00:00Z"),
-            3 => deal["createdAt"] = json!("2026-03-01T00:00:00Z"),
+            3 => {
+                for name in ["createdate", "hs_lastmodifieddate"] {
+                    deal["properties"][name] = json!("2026-03-01T00:00:00Z");
+                }
+            }
             5 | 6 => {
                 deal["propertiesWithHistory"] = json!({"dealstage": [
                     {"value": stage, "timestamp": "2026-02-01T00:00:00Z"},
@@ -342,20 +346,22 @@ on_both!(members_of_segments_of_deals_are_replaced_and_removed_by_imports, async
     assert_eq!(db.count("record_segment_members", "segment_id = 6").await, 0);
     reaper.import(&[deals(6, "DYNAMIC", &[3, 4])]).await;
     assert_eq!(rows().await.last().unwrap(), &["6", "4"]);
+    assert_eq!(db.count("record_segment_members", "segment_id = 6").await, 1);
 });
 
 on_both!(killed_in_the_middle_of_deals_the_same_command_finishes_the_same_deletion, async |db: Database| {
     let reaper = Reaper::new(&db);
     let mut records = entitled_account(1);
     records.extend((1..=1100).map(|id| record("deal", id, &json!({"dealstage": "lost"}))));
-    records.extend((1..=1100).map(|id| contact(1, id, json!({"dealstage": "lost"}))));
+    // Contacts with the ids of what will be left of the deals.
+    records.extend((501..=1100).map(|id| contact(1, id, json!({"dealstage": "lost"}))));
     reaper.import(&records).await;
     let dir = TempDir::new();
     let file = dir.path().join("filter.json");
     std::fs::write(&file, all_of(&[equals("dealstage", "lost")]).to_string()).unwrap();
     let file = file.to_str().unwrap();
-    let contacts = ["delete", "--account", "1", "--as", "1", "--where", file, "--confirm", "1100"];
-    let command = [&contacts[..], &["--object", "deal"]].concat();
+    let contacts = |confirm| ["delete", "--account", "1", "--as", "1", "--where", file, "--confirm", confirm];
+    let command = [&contacts("1100")[..], &["--object", "deal"]].concat();
     db.execute(db.in_its_words(
         "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$; \
          CREATE TRIGGER meddle BEFORE INSERT ON record_trash_entries FOR EACH ROW WHEN (NEW.record_id = 700) \
@@ -384,9 +390,11 @@ on_both!(killed_in_the_middle_of_deals_the_same_command_finishes_the_same_deleti
     ))
     .await;
     assert_eq!(db.count("record_trash_entries", "TRUE").await, 500, "half-way");
-    // The same filter and number for contacts is another deletion: it takes nothing over.
-    let other = reaper.json(&contacts).await;
-    assert_eq!((&other["deleted"], &other["skipped"]), (&json!(1100), &json!(0)));
+    // The same filter and number for contacts does not go on with it, and a deletion of contacts takes nothing of it over.
+    let refused = reaper.run(&contacts("1100")).await;
+    assert!(refused.stderr.contains("says 1100 where 600 contacts would be deleted"), "{refused:?}");
+    let other = reaper.json(&contacts("600")).await;
+    assert_eq!((&other["deleted"], &other["skipped"]), (&json!(600), &json!(0)));
     let answer = reaper.json(&command).await;
     assert_eq!((&answer["deleted"], &answer["skipped"]), (&json!(1100), &json!(0)));
     assert_ne!(answer["deletionId"], other["deletionId"]);
@@ -394,6 +402,6 @@ on_both!(killed_in_the_middle_of_deals_the_same_command_finishes_the_same_deleti
     let deletion = answer["deletionId"].as_str().unwrap();
     assert_eq!(db.count("record_trash_entries", &format!("deletion_id = {deletion}")).await, 1100);
     assert_eq!(db.count("outbox", "type = 'deal.deletion'").await, 1100);
-    assert_eq!(db.count("deletions", "finished_at IS NOT NULL AND deleted = 1100").await, 2);
+    assert_eq!(db.count("deletions", "finished_at IS NOT NULL AND deleted = confirmed").await, 2);
     assert_eq!(db.count("deletions", "TRUE").await, 2);
 });

@@ -177,11 +177,11 @@ pub(super) async fn count_members(
     Ok(counts)
 }
 
-/// The trash entries of a deletion, its table, and the condition under which a row `e` of it is of the type `$3`.
-fn entries_table(object_type: &str) -> (&'static str, &'static str, &'static str) {
+/// The table of trash entries, and its column for the record. All entries of a deletion are of its type.
+fn entries_table(object_type: &str) -> (&'static str, &'static str) {
     match object_type {
-        CONTACT => ("trash_entries", "contact_id", "$3 = 'contact'"),
-        _ => ("record_trash_entries", "record_id", "e.object_type = $3"),
+        CONTACT => ("trash_entries", "contact_id"),
+        _ => ("record_trash_entries", "record_id"),
     }
 }
 
@@ -191,12 +191,11 @@ pub(super) async fn entries(
     request: &Request,
     deletion_id: i64,
 ) -> Result<Vec<(i64, i64)>, StoreError> {
-    let (table, id, is_of_type) = entries_table(&request.object_type);
+    let (table, id) = entries_table(&request.object_type);
     let sql = format!(
-        "SELECT e.{id} AS id, e.entry_id FROM {table} e WHERE e.account_id = $1 AND e.deletion_id = $2 AND {is_of_type} \
-         ORDER BY e.{id}"
+        "SELECT e.{id} AS id, e.entry_id FROM {table} e WHERE e.account_id = $1 AND e.deletion_id = $2 ORDER BY e.{id}"
     );
-    let rows = tx.rows(&sql, args![request.account_id, deletion_id, request.object_type.as_str()]).await?;
+    let rows = tx.rows(&sql, args![request.account_id, deletion_id]).await?;
     rows.iter().map(|row| Ok((row.int("id")?, row.int("entry_id")?))).collect()
 }
 
@@ -207,10 +206,11 @@ pub(super) async fn any_outside(
     deletion_id: i64,
     ids: &[i64],
 ) -> Result<bool, StoreError> {
-    let (table, id, is_of_type) = entries_table(&request.object_type);
+    let (table, id) = entries_table(&request.object_type);
     let is_live = match request.object_type.as_str() {
         CONTACT => {
-            "SELECT 1 FROM crm_contacts c WHERE c.account_id = b.account_id AND c.contact_id = b.record_id"
+            "SELECT 1 FROM crm_contacts c WHERE $3 = 'contact' AND c.account_id = b.account_id \
+             AND c.contact_id = b.record_id"
         }
         _ => {
             "SELECT 1 FROM stored_records r WHERE r.account_id = b.account_id AND r.object_type = $3 \
@@ -221,7 +221,7 @@ pub(super) async fn any_outside(
         "SELECT 1 AS one FROM {} WHERE b.account_id = $1 AND NOT EXISTS (SELECT 1 FROM deletion_items i \
            WHERE i.account_id = b.account_id AND i.deletion_id = $2 AND i.record_id = b.record_id) \
          AND NOT (EXISTS (SELECT 1 FROM {table} e \
-             WHERE e.account_id = b.account_id AND e.deletion_id = $2 AND {is_of_type} AND e.{id} = b.record_id) \
+             WHERE e.account_id = b.account_id AND e.deletion_id = $2 AND e.{id} = b.record_id) \
            AND NOT EXISTS ({is_live})) LIMIT 1",
         tx.dialect().ids(4, &RECORD)
     );
