@@ -84,14 +84,7 @@ on_both!(killed_in_the_middle_the_same_command_finishes_the_same_deletion, async
     wait_until("the first batch is done", DEADLINE, async || db.count("trash_entries", "TRUE").await == 500)
         .await;
     first.kill9();
-    if !db.is_sqlite() {
-        // The server has not noticed yet that nobody waits for its answer.
-        db.rows(
-            "SELECT CAST(pg_terminate_backend(pid) AS text) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND application_name = 'contact-reaper'",
-        )
-        .await;
-    }
+    db.end_sessions_of_the_service().await;
     meddle_no_more(&db, "trash_entries").await;
     assert_eq!(db.count("trash_entries", "TRUE").await, 500, "half-way");
     let answer = reaper.json(&command).await;

@@ -238,6 +238,11 @@ on_both!(times_that_the_store_was_told_decide, async |db: Database| {
         deal["createdAt"] = json!(created);
         records.push(deal);
     }
+    // An old export, and an update since.
+    let mut updated =
+        record("deal", 4, &json!({"hs_lastmodifieddate": "2024-03-01T00:00:00Z", "hs_object_id": "1"}));
+    updated["updatedAt"] = json!("2026-03-01T00:00:00Z");
+    records.push(updated);
     reaper.import(&records).await;
     let old = all_of(&[before_year("hs_lastmodifieddate", 2025)]);
     assert_eq!(delete_where(&reaper, ADMIN, "deal", &old, "2").await.code, 0);
@@ -245,6 +250,10 @@ on_both!(times_that_the_store_was_told_decide, async |db: Database| {
     // A restore changes a record, but not when it was created.
     reaper.json(&["restore", "--account", "1", "--as", "1", "--record", "deal:1"]).await;
     assert_eq!(delete_where(&reaper, ADMIN, "deal", &old, "0").await.code, 0);
+    let first = all_of(&[equals("hs_object_id", "1")]);
+    let preview = delete_where(&reaper, ADMIN, "deal", &first, "--preview").await;
+    assert_eq!(serde_json::from_str::<Value>(&preview.stdout).unwrap()["records"], 1);
+    db.execute("DELETE FROM objects WHERE object_id = 4").await;
     let created = all_of(&[before_year("createdate", 2025)]);
     assert_eq!(delete_where(&reaper, ADMIN, "deal", &created, "1").await.code, 0);
     assert_eq!(in_trash(&db).await, ["deal:1", "deal:2"]);
@@ -377,13 +386,7 @@ on_both!(killed_in_the_middle_of_deals_the_same_command_finishes_the_same_deleti
     })
     .await;
     first.kill9();
-    if !db.is_sqlite() {
-        db.rows(
-            "SELECT CAST(pg_terminate_backend(pid) AS text) FROM pg_stat_activity \
-                 WHERE datname = current_database() AND application_name = 'contact-reaper'",
-        )
-        .await;
-    }
+    db.end_sessions_of_the_service().await;
     db.execute(db.in_its_words(
         "DROP TRIGGER meddle ON record_trash_entries; DROP FUNCTION meddle()",
         "DROP TRIGGER meddle",

@@ -45,6 +45,11 @@ pub fn always_has_value(property: &str) -> bool {
     property == LAST_MODIFIED || CREATED.contains(&property)
 }
 
+/// Is this later than a time that an export brought? Where that is no time, conditions on it are unknown.
+pub fn is_later(at: Time, exported: &str) -> bool {
+    instant_of(exported).is_some_and(|exported| at > exported)
+}
+
 /// The property whose changes are kept as transitions too.
 const STAGE: &str = "lifecyclestage";
 
@@ -266,10 +271,7 @@ impl Sources {
         record: &Record,
         exported: &str,
     ) -> Option<(String, Option<Time>)> {
-        let later = |at: Time| {
-            let is_later = instant_of(exported).is_some_and(|exported| at > exported);
-            is_later.then(|| (format_time(at), Some(at)))
-        };
+        let later = |at: Time| is_later(at, exported).then(|| (format_time(at), Some(at)));
         match property {
             Served::LastModifiedDate => self.changed.get(&key)?.1.and_then(later),
             Served::StageDate(stage) => self.last_transition(key, stage).and_then(later),

@@ -9,7 +9,7 @@ use crate::domain::criteria::subject::{DataRequirements, Record, RecordType};
 use crate::domain::object_type::{self, RecordKey};
 use crate::domain::time::format_time;
 use crate::store::StoreError;
-use crate::store::criteria::properties::{CREATED, LAST_MODIFIED};
+use crate::store::criteria::properties::{CREATED, LAST_MODIFIED, is_later};
 use crate::store::criteria::record;
 use crate::store::db::Tx;
 use crate::store::db::batch::Lists;
@@ -112,23 +112,24 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A record with what the vendor serves from it. What the store does not know of that is left out, and so unknown.
+    /// A record with what the vendor serves from it. What the store does not know of that is left out, and so unknown; what an export
+    /// brought may be older than the last update or restore.
     fn read(row: &Row) -> Result<(i64, Record), StoreError> {
         let (id, created_at) = (row.int("record_id")?, row.optional_time("created_at")?);
         let mut record = record(row, created_at)?;
         let in_history = record.history.values().flatten().map(|past| past.at).max();
-        let changed =
-            [created_at, row.optional_time("updated_at")?, row.optional_time("restored_at")?, in_history];
-        let mut serve = |name: &str, value: Option<String>| {
-            if let (Some(value), None) = (value, record.value(name)) {
-                record.properties.insert(name.to_owned(), value);
-            }
+        let changed = row.optional_time("updated_at")?.max(row.optional_time("restored_at")?);
+        let last_modified = match record.value(LAST_MODIFIED) {
+            Some(exported) => changed.filter(|at| is_later(*at, exported)),
+            None => changed.max(created_at).max(in_history),
         };
-        serve("hs_object_id", Some(id.to_string()));
-        for name in CREATED {
-            serve(name, created_at.map(format_time));
-        }
-        serve(LAST_MODIFIED, changed.into_iter().flatten().max().map(format_time));
+        let created = |name: &&str| record.value(name).is_none();
+        let created: Vec<&str> = CREATED.into_iter().filter(created).collect();
+        let served =
+            created.into_iter().zip(std::iter::repeat(created_at)).chain([(LAST_MODIFIED, last_modified)]);
+        let served = served.filter_map(|(name, at)| Some((name.to_owned(), format_time(at?))));
+        record.properties.extend(served);
+        record.properties.insert("hs_object_id".to_owned(), id.to_string());
         Ok((id, record))
     }
 

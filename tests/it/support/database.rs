@@ -176,6 +176,17 @@ impl Database {
         })
     }
 
+    /// PostgreSQL notices now that a process was killed, and not only when it answers the process.
+    pub async fn end_sessions_of_the_service(&self) {
+        if !self.is_sqlite() {
+            self.rows(
+                "SELECT CAST(pg_terminate_backend(pid) AS text) FROM pg_stat_activity \
+                 WHERE datname = current_database() AND application_name = 'contact-reaper'",
+            )
+            .await;
+        }
+    }
+
     /// A connection to the SQLite file in the midst of reading, until it is dropped.
     pub async fn open_reader(&self) -> SqliteConnection {
         let mut connection = self.connect_sqlite().await;

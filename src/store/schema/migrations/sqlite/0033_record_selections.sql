@@ -8,6 +8,9 @@ WHERE NOT EXISTS (SELECT 1 FROM record_trash_entries e
 ALTER TABLE deletion_items RENAME COLUMN contact_id TO record_id;
 CREATE INDEX record_trash_entries_deletion ON record_trash_entries (account_id, deletion_id, record_id)
   WHERE deletion_id IS NOT NULL;
+-- When a record came back: a restore changes it.
+CREATE INDEX record_trash_entries_restored ON record_trash_entries (account_id, object_type, record_id)
+  WHERE closed_as = 'restored';
 
 -- The type of its members, and those that are no contacts.
 ALTER TABLE segments ADD COLUMN object_type TEXT NOT NULL DEFAULT 'contact';
