@@ -53,7 +53,8 @@ pub struct Delete {
     #[arg(long = "where", id = "filter", value_name = "FILTERFILE", conflicts_with_all = ["contact", "segment"])]
     filter: Option<PathBuf>,
     /// The type of the records that the filter is about, such as deal, 0-3 or 2-134
-    #[arg(long, value_name = "TYPE", value_parser = object_type, requires = "filter", default_value = CONTACT)]
+    #[arg(long, value_name = "TYPE", value_parser = object_type, requires = "filter", default_value = CONTACT,
+        conflicts_with_all = ["contact", "segment", "record"])]
     object: String,
     /// How many contacts, or records, this will delete, typed to be sure
     #[arg(long, value_name = "COUNT", required_unless_present = "preview", conflicts_with = "preview")]

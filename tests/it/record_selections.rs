@@ -64,6 +64,13 @@ fn deals(id: i64, processing_type: &str, members: &[i64]) -> Value {
     deals
 }
 
+/// A dynamic segment of contacts.
+fn dynamic(id: i64, members: &[i64]) -> Value {
+    let mut segment = segment(1, id, members);
+    segment["processingType"] = json!("DYNAMIC");
+    segment
+}
+
 fn equals(name: &str, value: &str) -> Value {
     property(name, "STRING", "IS_EQUAL_TO", json!(value))
 }
@@ -286,6 +293,16 @@ on_both!(segment_of_deals_is_one_of_deals, async |db: Database| {
     );
     let delete =
         |selection: &[&'static str]| [&["delete", "--account", "1", "--as", "2"], selection].concat();
+    // A type is said of a filter alone.
+    for selection in [["--segment", "4"], ["--contact", "1"], ["--record", "deal:1"]] {
+        let usage = [
+            &["delete", "--account", "1", "--as", "1", "--object", "deal"],
+            &selection[..],
+            &["--confirm", "1"],
+        ]
+        .concat();
+        assert_eq!(reaper.run(&usage).await.code, 2, "{selection:?}");
+    }
     let preview = reaper.json(&delete(&["--segment", "6", "--preview"])).await;
     assert_eq!((&preview["records"], &preview["blockers"]), (&json!(2), &json!([])));
     let categories = json!([{"category": "associations", "count": 2}, {"category": "segments", "count": 4}]);
@@ -337,6 +354,9 @@ on_both!(members_of_segments_of_deals_are_replaced_and_removed_by_imports, async
     reaper.import(&[segment(1, 6, &[2])]).await;
     assert_eq!(rows().await, [["5", "4"], ["5", "5"], ["5", "77"]]);
     assert_eq!(db.count("segment_members", "segment_id = 6").await, 1);
+    // Contact 2 is hidden in it while it changes.
+    reaper.import(&[dynamic(6, &[2])]).await;
+    reaper.delete(1, 2).await;
     reaper.import(&[deals(6, "DYNAMIC", &[3])]).await;
     assert_eq!(db.count("segment_members", "segment_id = 6").await, 0);
     assert_eq!(rows().await.last().unwrap(), &["6", "3"]);

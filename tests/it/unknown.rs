@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, before_year, branch, contact, days_ago, enrollment, entitled_account, event, manual_workflow,
-    property, seconds_ago, workflow,
+    all_of, association, before_year, branch, contact, days_ago, enrollment, entitled_account, event,
+    manual_workflow, property, seconds_ago, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
 
@@ -666,5 +666,117 @@ on_both!(property_that_was_exported_once_is_not_newer_than_the_record, async |db
         ("12", "5", "skip"),
     ] {
         assert_eq!(verdict(workflow, contact).await, expected, "workflow {workflow}, contact {contact}");
+    }
+});
+
+on_both!(associated_record_is_as_new_as_it_is_when_it_is_asked_itself, async |db: Database| {
+    let deal = |id: i64, properties: &Value| json!({"kind": "deal", "accountId": "1", "id": id.to_string(), "properties": properties});
+    let mut old = person(
+        1,
+        json!({"lastmodifieddate": "2024-01-01T00:00:00Z", "hs_object_id": "77", "lifecyclestage": "lead",
+        "hs_lifecyclestage_lead_date": "2024-01-01T00:00:00Z", "hs_additional_emails": "x@x.example", "city": "Here"}),
+    );
+    old["updatedAt"] = json!(days_ago(1));
+    let mut changed = deal(30, &json!({"hs_lastmodifieddate": "2024-01-01T00:00:00Z"}));
+    changed["updatedAt"] = json!(days_ago(1));
+    // Nothing tells when it was created or changed, though the account knows both properties.
+    let silent = deal(31, &json!({"dealname": "D"}));
+    let known = deal(
+        32,
+        &json!({"createdate": "2024-01-01T00:00:00Z", "hs_lastmodifieddate": "2024-01-01T00:00:00Z"}),
+    );
+    let link = |contact: i64, other: (&str, i64)| association(("contact", contact), other);
+    let asking = |id: i64, type_id: &str, operator: &str, filter: Value| {
+        let associated = json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": type_id,
+            "operator": operator, "filterBranches": [], "filters": [filter]});
+        workflow(1, id, &within(associated))
+    };
+    let after = |name: &str| {
+        let mut after = before_year(name, 2025);
+        after["operation"]["operator"] = json!("IS_AFTER");
+        after
+    };
+    let ever = property("lifecyclestage", "STRING", "HAS_NEVER_BEEN_EQUAL_TO", json!("customer"));
+    let reaper = account_with(
+        &db,
+        &[
+            old,
+            person(8, json!({})),
+            person(9, json!({})),
+            changed,
+            silent,
+            known,
+            link(8, ("contact", 1)),
+            link(8, ("deal", 30)),
+            link(9, ("deal", 31)),
+            asking(10, "0-1", "IN_LIST", before_year("lastmodifieddate", 2025)),
+            asking(11, "0-1", "IN_LIST", property("hs_object_id", "STRING", "IS_EQUAL_TO", json!("77"))),
+            asking(
+                12,
+                "0-1",
+                "IN_LIST",
+                property("hs_additional_emails", "STRING", "DOES_NOT_CONTAIN", json!("add@x.example")),
+            ),
+            asking(13, "0-1", "IN_LIST", before_year("hs_lifecyclestage_lead_date", 2025)),
+            asking(14, "0-1", "IN_LIST", ever),
+            asking(15, "0-3", "IN_LIST", before_year("hs_lastmodifieddate", 2025)),
+            asking(16, "0-3", "NOT_IN_LIST", after("hs_lastmodifieddate")),
+            asking(17, "0-3", "NOT_IN_LIST", after("createdate")),
+        ],
+    )
+    .await;
+    for (workflow, contact, expected) in [
+        ("10", "8", "criteria_not_met"),
+        ("11", "8", "criteria_not_met"),
+        ("12", "8", UNKNOWN),
+        ("13", "8", UNKNOWN),
+        ("14", "8", UNKNOWN),
+        ("15", "8", "criteria_not_met"),
+        ("16", "9", UNKNOWN),
+        ("17", "9", UNKNOWN),
+    ] {
+        let explained = ["explain", "--account", "1", "--workflow", workflow, "--contact", contact];
+        assert_eq!(reaper.json(&explained).await["reason"], expected, "workflow {workflow}");
+    }
+});
+
+on_both!(date_of_the_last_change_changed_last_when_it_says, async |db: Database| {
+    let quiet = json!({"filterType": "PROPERTY", "property": "lastmodifieddate", "operation": {
+        "operationType": "ROLLING_PROPERTY_UPDATED", "operator": "NOT_UPDATED_IN_LAST_X_DAYS", "numberOfDays": 30,
+        "includeObjectsWithNoValueSet": false}});
+    let mut told = person(2, json!({}));
+    told["updatedAt"] = json!(days_ago(2));
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &all_of(&[quiet])),
+            person(1, json!({"lastmodifieddate": days_ago(2)})),
+            told,
+            person(3, json!({"lastmodifieddate": "2024-01-01T00:00:00Z"})),
+        ],
+    )
+    .await;
+    for (contact, expected) in [("1", "skip"), ("2", "skip"), ("3", "delete")] {
+        let explained = ["explain", "--account", "1", "--workflow", "10", "--contact", contact];
+        assert_eq!(reaper.json(&explained).await["verdict"], expected, "contact {contact}");
+    }
+});
+
+on_both!(number_of_an_event_has_one_text_however_it_is_written, async |db: Database| {
+    let number = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+    let mut other = workflow(1, 10, &Value::Null);
+    let mut said = unified("6-1", "HAS_COMPLETED");
+    said["filters"] = json!([property("n", "STRING", "IS_NOT_EQUAL_TO", json!("100"))]);
+    other["flow"]["enrollmentCriteria"] = json!({"type": "EVENT_BASED", "eventFilterBranches": [said]});
+    let texts = ["1e2", "100.0", "1E+2", "100", "-0", "0.50"];
+    let mut records = vec![other];
+    for (id, text) in (1..).zip(texts) {
+        records.push(person(id, json!({})));
+        records.push(custom_event(id, id, "6-1", &json!({"n": number(text)})));
+    }
+    let reaper = account_with(&db, &records).await;
+    for (id, text) in (1..).zip(texts) {
+        let expected = if id <= 4 { "criteria_not_met" } else { "deleted" };
+        assert_eq!(decided(&reaper, event(1, 10, id, id)).await, expected, "{text}");
     }
 });

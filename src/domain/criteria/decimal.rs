@@ -14,6 +14,28 @@ pub struct Decimal<'a> {
     digits: [Cow<'a, str>; 2],
 }
 
+/// A number without exponent, superfluous zeros or a minus before zero: one text for each number. What is no number, or has more
+/// zeros than anybody writes, stays as it is.
+pub fn plain(text: &str) -> String {
+    const ZEROS: i64 = 400;
+    let Some(Decimal { negative, magnitude, digits }) = Decimal::parse(text) else { return text.to_owned() };
+    let digits = digits.concat();
+    let digits = digits.trim_end_matches('0');
+    let (Ok(count), false) = (i64::try_from(digits.len()), magnitude.abs() > ZEROS) else {
+        return text.to_owned();
+    };
+    let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or_default());
+    let sign = if negative { "-" } else { "" };
+    match usize::try_from(magnitude) {
+        _ if digits.is_empty() => "0".to_owned(),
+        Ok(before) if magnitude > 0 && magnitude < count => {
+            format!("{sign}{}.{}", &digits[..before], &digits[before..])
+        }
+        Ok(_) if magnitude > 0 => format!("{sign}{digits}{}", zeros(magnitude - count)),
+        _ => format!("{sign}0.{}{digits}", zeros(-magnitude)),
+    }
+}
+
 impl<'a> Decimal<'a> {
     /// Reads `-12.5`, `.5`, `5.`, `007`, `1e3`; blanks around it are ignored. `None`: no number.
     pub fn parse(text: &'a str) -> Option<Self> {

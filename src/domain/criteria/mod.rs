@@ -11,6 +11,7 @@ mod constant;
 mod decimal;
 mod event;
 mod filter;
+mod instant;
 mod moment;
 mod operation;
 pub mod parse;
@@ -18,9 +19,10 @@ pub mod subject;
 mod trace;
 mod unkept;
 
+pub use decimal::plain;
 use event::Refinements;
 pub use filter::Filter;
-pub use moment::instant_of;
+pub use instant::instant_of;
 use operation::Operation;
 pub use parse::{Finding, Severity};
 use subject::{
@@ -29,6 +31,7 @@ use subject::{
 pub use trace::EvaluationTrace;
 
 use super::associations::{AssociationType, Ends};
+use super::lifecycle::stage_of;
 
 /// What is known of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,6 +235,18 @@ impl Criteria {
             }
             Kind::Constant(_) | Kind::Unsupported => {}
         }
+    }
+
+    /// Do they ask of contacts what stands elsewhere in the store than in their records?
+    pub fn asks_beyond_record(&self) -> bool {
+        let mut asks = DataRequirements::default();
+        self.asks(&mut asks);
+        let names = asks.properties.remove(&RecordType::contact()).unwrap_or_default();
+        names.iter().any(|name| {
+            name == "hs_additional_emails"
+                || stage_of(name).is_some()
+                || asks.history && name == "lifecyclestage"
+        })
     }
 
     /// Do they ask what properties of the record were before, or of what surrounds it?

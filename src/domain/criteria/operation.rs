@@ -4,7 +4,8 @@ use caseless::{Caseless, default_case_fold_str};
 
 use super::Truth;
 use super::decimal::Decimal;
-use super::moment::{When, instant_of};
+use super::instant::instant_of;
+use super::moment::When;
 use super::subject::Subject;
 use crate::domain::redaction::REDACTED;
 use crate::domain::time::format_time;

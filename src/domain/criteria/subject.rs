@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono_tz::Tz;
 use serde_json::Value;
 
+use super::decimal::plain;
+use super::instant::instant_of;
 use crate::domain::lifecycle::stage_of;
 use crate::domain::object_type::CONTACT;
 use crate::domain::time::Time;
@@ -30,11 +32,12 @@ pub struct PropertyVersion {
     pub at: Time,
 }
 
-/// Property values as texts, which is how they are compared; null is no value.
+/// Property values as texts, which is how they are compared; null is no value, and a number has one text however it was written.
 pub fn texts<'a>(members: impl IntoIterator<Item = (&'a String, &'a Value)>) -> HashMap<String, String> {
     let text = |value: &Value| match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(plain(&number.to_string())),
         other => Some(other.to_string()),
     };
     members.into_iter().filter_map(|(name, value)| Some((name.clone(), text(value)?))).collect()
@@ -52,9 +55,12 @@ impl Record {
         past.iter().map(|past| past.value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// The time of a property's last change. A property without history changed when the record was created. `None`: unknown,
+    /// The time of a property's last change. The property that says when the record changed last changed then. A property without history changed when the record was created. `None`: unknown,
     /// because the history does not end with the current value.
     pub fn updated_at(&self, property: &str) -> Option<Time> {
+        if LAST_CHANGE.contains(&property) {
+            return self.value(property).and_then(instant_of);
+        }
         let past = self.history.get(property).map_or(&[][..], Vec::as_slice);
         let Some(last) = past.iter().map(|past| past.at).max() else { return self.created_at };
         let value = self.value(property).unwrap_or_default();
@@ -102,6 +108,9 @@ impl CustomEvent {
                 .all(|(name, value)| theirs.get(name).is_none_or(|it| it == value))
     }
 }
+
+/// The properties that say when a record changed last: of contacts, and of other records.
+const LAST_CHANGE: [&str; 2] = ["lastmodifieddate", "hs_lastmodifieddate"];
 
 /// How the type of custom events begins among those of records.
 const EVENTS: &str = "event:";

@@ -174,7 +174,7 @@ fn segments_that_do_not_exist_are_unknown_both_ways() {
 
 #[test]
 fn times_written_without_signs_are_no_milliseconds() {
-    use super::moment::instant_of;
+    use super::instant::instant_of;
     for no_date in ["20301231235900", "203012312359", "301231235900", "1766234", "20261128"] {
         assert_eq!(instant_of(no_date), None, "{no_date}");
     }

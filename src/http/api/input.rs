@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::problem::Problem;
+use crate::domain::criteria::plain;
 use crate::domain::members::{parse_id_text, parse_strictly};
 use crate::domain::object_type::{RecordKey, is_type, name_of};
 use crate::domain::time::{Time, parse_time};
@@ -209,14 +210,13 @@ pub fn held_cursor((enrollment, action): (i64, i64)) -> String {
 pub struct Count(pub u64);
 
 /// Up to here JSON's numbers are exact.
-const EXACT: f64 = 9_007_199_254_740_991.0;
+const EXACT: u64 = 9_007_199_254_740_991;
 
 impl TryFrom<serde_json::Number> for Count {
     type Error = &'static str;
 
     fn try_from(number: serde_json::Number) -> Result<Self, Self::Error> {
-        let whole = number.as_f64().filter(|it| it.fract() == 0.0 && (0.0..=EXACT).contains(it));
-        let count = whole.and_then(|whole| format!("{whole:.0}").parse().ok());
+        let count = plain(&number.to_string()).parse().ok().filter(|it| *it <= EXACT);
         count.map(Self).ok_or("a count is a whole number that is not negative")
     }
 }

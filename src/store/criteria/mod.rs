@@ -49,9 +49,8 @@ pub async fn load(
     }
     if asked.values().any(|asks| !asks.neighbours.is_empty()) {
         kept::associations(tx, asked, &mut found).await?;
-        let types = asked.values().flat_map(|asks| asks.neighbours.iter().copied()).collect();
         let contacts = those_who(|asks| !asks.neighbours.is_empty());
-        neighbours::add(tx, CONTACT_TYPE, &types, &contacts, &mut found).await?;
+        neighbours::add(tx, CONTACT_TYPE, asked, &contacts, &mut found).await?;
     }
     if asked.values().any(|asks| !asks.events.is_empty()) {
         events(tx, asked, &those_who(|asks| !asks.events.is_empty()), &mut found).await?;
@@ -101,7 +100,7 @@ async fn load_others(
         for around in found.values_mut() {
             around.kept_associations.clone_from(&kept);
         }
-        neighbours::add(tx, object_type, &asks.neighbours, &batch, &mut found).await?;
+        neighbours::add(tx, object_type, &asked, &batch, &mut found).await?;
     }
     let own = RecordType::object(object_type);
     kept::properties(tx, &asked, &own, records, &[], &mut found).await?;

@@ -1,13 +1,14 @@
 //! What records are associated with: objects, contacts and activities at the other end, whichever end the record is, but those that
 //! are in the trash.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
 use super::kept::RelatedDataByContact;
+use super::properties::{always_has_value, serve};
 use super::record;
-use crate::domain::criteria::subject::{AssociatedObject, Record};
+use crate::domain::criteria::subject::{AssociatedObject, DataRequirements, RecordType};
 use crate::domain::object_type::CONTACT;
 use crate::domain::record::{Column, ColumnType};
 use crate::store::StoreError;
@@ -25,28 +26,42 @@ const OBJECT_TYPE: [Column; 1] = [("object_type", ColumnType::Text)];
 const ENDS: [(&str, &str, &str); 2] = [("from", "to", "TRUE"), ("to", "from", "FALSE")];
 
 /// The associated object, as `o`, and the associated contact, as `c`.
-const OBJECT: &str = "CAST(o.properties AS text) AS properties, CAST(o.history AS text) AS history, o.created_at, o.is_partial";
-const ASSOCIATED_CONTACT: &str = "CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.created_at, c.is_partial";
+const OBJECT: &str = "CAST(o.properties AS text) AS properties, CAST(o.history AS text) AS history, o.created_at, o.is_partial, \
+     o.updated_at, (SELECT max(e.closed_at) FROM record_trash_entries e WHERE e.account_id = o.account_id \
+     AND e.object_type = o.object_type AND e.record_id = o.object_id AND e.closed_as = 'restored') AS restored_at";
+const ASSOCIATED_CONTACT: &str = "CAST(c.properties AS text) AS properties, CAST(c.history AS text) AS history, c.created_at, \
+     c.is_partial, c.updated_at, c.restored_at";
 
-/// Adds what the records of a batch, all of one type, are associated with, as far as it is of these types.
+/// Adds what the records of a batch, all of one type, are associated with, as far as the accounts ask for it.
 pub async fn add(
     tx: &mut Tx,
     own_type: &str,
-    types: &BTreeSet<&'static str>,
+    asked: &BTreeMap<i64, DataRequirements>,
     records: &Lists,
     found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
+    let types: BTreeSet<&'static str> =
+        asked.values().flat_map(|asks| asks.neighbours.iter().copied()).collect();
+    let types = &types;
     for sql in statements(own_type, types, &tx.dialect().ids(2, &RECORD)) {
         for row in tx.rows(&sql, args![own_type, records]).await? {
             let object_type = row.text("object_type")?;
             let object_type = types.iter().copied().find(|it| *it == object_type);
-            let around = found.get_mut(&(row.int("account_id")?, row.int("record_id")?));
+            let account_id = row.int("account_id")?;
+            let around = found.get_mut(&(account_id, row.int("record_id")?));
             let (Some(around), Some(object_type)) = (around, object_type) else { continue };
             let is_known = row.optional_text("properties")?.is_some();
             let mut record =
                 if is_known { Some(record(&row, row.optional_time("created_at")?)?) } else { None };
-            if let Some(Record { properties, .. }) = &mut record {
-                properties.entry("hs_object_id".to_owned()).or_insert(row.int("object_id")?.to_string());
+            if let Some(record) = &mut record {
+                let changed = row.optional_time("updated_at")?.max(row.optional_time("restored_at")?);
+                serve(record, object_type, row.int("object_id")?, changed);
+                let asks = asked
+                    .get(&account_id)
+                    .and_then(|asks| asks.properties.get(&RecordType::object(object_type)));
+                let mut asks = asks.into_iter().flatten();
+                // It has a time that nobody told the store of. Then nothing is known of what it does not have.
+                record.is_partial |= asks.any(|name| always_has_value(name) && record.value(name).is_none());
             }
             around.neighbours.push(AssociatedObject {
                 object_type,
@@ -102,7 +117,8 @@ fn statements(own_type: &str, types: &BTreeSet<&'static str>, source: &str) -> V
         statements.push(format!(
             "SELECT b.account_id, b.record_id, v.type AS object_type, v.activity_id AS object_id, \
              NULL AS association_type_id, TRUE AS is_outward, CAST(v.properties AS text) AS properties, NULL AS history, \
-             v.occurred_at AS created_at, FALSE AS is_partial \
+             v.occurred_at AS created_at, FALSE AS is_partial, CAST(NULL AS timestamptz) AS updated_at, \
+             CAST(NULL AS timestamptz) AS restored_at \
              FROM {source} JOIN activity_associations l ON l.account_id = b.account_id \
              AND l.object_type = $1 AND l.object_id = b.record_id \
              JOIN activities v ON v.account_id = l.account_id AND v.activity_id = l.activity_id \

@@ -12,6 +12,7 @@ use crate::domain::criteria::subject::{
 };
 use crate::domain::identifiers::additional_emails;
 use crate::domain::lifecycle::stage_of;
+use crate::domain::object_type::{CONTACT as CONTACT_TYPE, is_activity};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
@@ -36,13 +37,35 @@ enum Served<'a> {
     Stages,
 }
 
-/// When a record that is no contact was created, and when it was changed last.
-pub const CREATED: [&str; 2] = ["createdate", "hs_createdate"];
+/// When a record was created, and when it was changed last: a contact, and another record.
+const CREATED: [&str; 2] = ["createdate", "hs_createdate"];
+const LAST_MODIFIED_CONTACT: &str = "lastmodifieddate";
 pub const LAST_MODIFIED: &str = "hs_lastmodifieddate";
 
-/// Does every record that is no contact have a value of this property, whether the store knows it or not?
+/// Does every record have a value of this property, whether the store knows it or not?
 pub fn always_has_value(property: &str) -> bool {
-    property == LAST_MODIFIED || CREATED.contains(&property)
+    [LAST_MODIFIED_CONTACT, LAST_MODIFIED].contains(&property) || CREATED.contains(&property)
+}
+
+/// Serves what the vendor serves from a record that is no contact whose turn it is, or from an associated one: its id, when it was
+/// created, when it was changed last. What the store does not know of that is left out; what an export brought may be older than the
+/// last update or restore. Nothing is known of an activity but its id.
+pub fn serve(record: &mut Record, object_type: &str, id: i64, changed: Option<Time>) {
+    record.properties.insert("hs_object_id".to_owned(), id.to_string());
+    if is_activity(object_type) {
+        return;
+    }
+    let last = if object_type == CONTACT_TYPE { LAST_MODIFIED_CONTACT } else { LAST_MODIFIED };
+    let in_history = record.history.values().flatten().map(|past| past.at).max();
+    let last_modified = match record.value(last) {
+        Some(exported) => changed.filter(|at| is_later(*at, exported)),
+        None => changed.max(record.created_at).max(in_history),
+    };
+    let created = CREATED.into_iter().filter(|name| record.value(name).is_none());
+    let created: Vec<_> = created.map(|name| (name, record.created_at)).collect();
+    let served = created.into_iter().chain([(last, last_modified)]);
+    let served = served.filter_map(|(name, at)| Some((name.to_owned(), format_time(at?))));
+    record.properties.extend(served);
 }
 
 /// Is this later than a time that an export brought? Where that is no time, conditions on it are unknown.

@@ -99,7 +99,8 @@ impl Chunk {
     }
 
     /// Whatever the record said, a contact or a record in the trash is in none of these segments where they are static. Memberships
-    /// of dynamic ones stay and are hidden, in whatever order a file names records and segments.
+    /// of dynamic ones stay and are hidden, in whatever order a file names records and segments, unless the segment is one of other
+    /// records by now.
     pub(super) async fn empty_static_segments_of_trash(
         &mut self,
         records: &[Numbered],
@@ -107,7 +108,9 @@ impl Chunk {
         const SEGMENT: [Column; 2] = [("account_id", ColumnType::Int), ("segment_id", ColumnType::Int)];
         let sql = format!(
             "DELETE FROM segment_members WHERE (account_id, segment_id) IN \
-             (SELECT b.account_id, b.segment_id FROM {}) AND {STATIC_SEGMENT} \
+             (SELECT b.account_id, b.segment_id FROM {}) AND ({STATIC_SEGMENT} OR EXISTS (SELECT 1 FROM segments s \
+               WHERE s.account_id = segment_members.account_id AND s.segment_id = segment_members.segment_id \
+                 AND s.object_type <> 'contact')) \
              AND EXISTS (SELECT 1 FROM contacts c WHERE c.account_id = segment_members.account_id \
                AND c.contact_id = segment_members.contact_id AND c.deleted_at IS NOT NULL)",
             self.tx.dialect().batch(1, &SEGMENT)

@@ -7,9 +7,8 @@ use super::{RecordTable, State, StoredRecord};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::{DataRequirements, Record, RecordType};
 use crate::domain::object_type::{self, RecordKey};
-use crate::domain::time::format_time;
 use crate::store::StoreError;
-use crate::store::criteria::properties::{CREATED, LAST_MODIFIED, is_later};
+use crate::store::criteria::properties::{LAST_MODIFIED, serve};
 use crate::store::criteria::record;
 use crate::store::db::Tx;
 use crate::store::db::batch::Lists;
@@ -72,7 +71,7 @@ impl<'a> Source<'a> {
             self.table.no_stub()
         );
         let rows = tx.rows(&sql, args![self.account_id, self.object_type, after]).await?;
-        rows.iter().map(Self::read).collect()
+        rows.iter().map(|row| self.read(row)).collect()
     }
 
     /// Those of these records that are live, locked until the transaction ends.
@@ -88,7 +87,7 @@ impl<'a> Source<'a> {
         );
         let batch = Lists::ids(ids.iter().map(|id| [*id]));
         let rows = tx.rows(&sql, args![self.account_id, self.object_type, batch]).await?;
-        rows.iter().map(Self::read).collect()
+        rows.iter().map(|row| self.read(row)).collect()
     }
 
     fn columns(&self) -> String {
@@ -112,24 +111,12 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A record with what the vendor serves from it. What the store does not know of that is left out, and so unknown; what an export
-    /// brought may be older than the last update or restore.
-    fn read(row: &Row) -> Result<(i64, Record), StoreError> {
-        let (id, created_at) = (row.int("record_id")?, row.optional_time("created_at")?);
-        let mut record = record(row, created_at)?;
-        let in_history = record.history.values().flatten().map(|past| past.at).max();
+    /// A record with what the vendor serves from it.
+    fn read(&self, row: &Row) -> Result<(i64, Record), StoreError> {
+        let id = row.int("record_id")?;
+        let mut record = record(row, row.optional_time("created_at")?)?;
         let changed = row.optional_time("updated_at")?.max(row.optional_time("restored_at")?);
-        let last_modified = match record.value(LAST_MODIFIED) {
-            Some(exported) => changed.filter(|at| is_later(*at, exported)),
-            None => changed.max(created_at).max(in_history),
-        };
-        let created = |name: &&str| record.value(name).is_none();
-        let created: Vec<&str> = CREATED.into_iter().filter(created).collect();
-        let served =
-            created.into_iter().zip(std::iter::repeat(created_at)).chain([(LAST_MODIFIED, last_modified)]);
-        let served = served.filter_map(|(name, at)| Some((name.to_owned(), format_time(at?))));
-        record.properties.extend(served);
-        record.properties.insert("hs_object_id".to_owned(), id.to_string());
+        serve(&mut record, self.object_type, id, changed);
         Ok((id, record))
     }
 

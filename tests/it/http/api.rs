@@ -298,6 +298,9 @@ on_both!(records_are_deleted_restored_and_shown_by_their_type, async |db: Databa
         confirmed
     };
     assert_eq!(scene.post(&all, "/delete", &confirmed(1)).await.status, 409);
+    let mut almost = confirmed(2);
+    almost["confirm"] = serde_json::from_str("1.9999999999999999999999").unwrap();
+    assert_eq!(scene.post(&all, "/delete", &almost).await.status, 400);
     let deleted = scene.post(&all, "/delete", &confirmed(2)).await;
     assert_eq!(deleted.json()["entries"][1]["record"], "deal:31", "{}", deleted.body);
     let named = json!({"records": ["deal:30", "deal:99"]});

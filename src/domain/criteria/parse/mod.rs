@@ -159,6 +159,10 @@ impl Reader<'_> {
                 "it asks what a {object_type} was before or when it changed, which is not kept"
             ));
         }
+        if object_type == CONTACT && filters.asks_beyond_record() {
+            return Err("it asks for addresses, dates of stages or former stages of an associated contact, which are looked up \
+                        of the contact itself alone".to_owned());
+        }
         let says = format!("{} associated {object_type} with", if negated { "no" } else { "an" });
         Ok((Kind::Associated { object_type, association_type, negated, filters: Box::new(filters) }, says))
     }

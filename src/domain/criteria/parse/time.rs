@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::{Reader, Severity, Unread, members, text};
 use crate::domain::criteria::event::{Coalesce, Moment, SetType};
-use crate::domain::criteria::moment::{
-    Bound, Indexed, Offset, Point, ResolvedPoint, Set, When, Zone, instant_of_millis,
-};
+use crate::domain::criteria::instant::instant_of_millis;
+use crate::domain::criteria::moment::{Bound, Indexed, Offset, Point, ResolvedPoint, Set, When, Zone};
 use crate::domain::time::Time;
 use crate::domain::wall::Unit;
 
