@@ -744,15 +744,20 @@ on_both!(date_of_the_last_change_changed_last_when_it_says, async |db: Database|
     let quiet = json!({"filterType": "PROPERTY", "property": "lastmodifieddate", "operation": {
         "operationType": "ROLLING_PROPERTY_UPDATED", "operator": "NOT_UPDATED_IN_LAST_X_DAYS", "numberOfDays": 30,
         "includeObjectsWithNoValueSet": false}});
-    let mut told = person(2, json!({}));
+    let of_2020 = |id: i64, properties: Value| {
+        let mut contact = person(id, properties);
+        contact["createdAt"] = json!("2020-01-01T00:00:00Z");
+        contact
+    };
+    let mut told = of_2020(2, json!({}));
     told["updatedAt"] = json!(days_ago(2));
     let reaper = account_with(
         &db,
         &[
             workflow(1, 10, &all_of(&[quiet])),
-            person(1, json!({"lastmodifieddate": days_ago(2)})),
+            of_2020(1, json!({"lastmodifieddate": days_ago(2)})),
             told,
-            person(3, json!({"lastmodifieddate": "2024-01-01T00:00:00Z"})),
+            of_2020(3, json!({"lastmodifieddate": "2024-01-01T00:00:00Z"})),
         ],
     )
     .await;
