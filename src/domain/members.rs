@@ -172,6 +172,42 @@ pub fn read_strictly(text: &[u8], place: &str) -> Result<Value, Unread> {
 /// reader of JSON shows a number that is no 64-bit integer as an object with this one member, which has its text.
 const NUMBER: &str = "$serde_json::private::Number";
 
+/// The longest number, in bytes: both databases take it.
+const MAX_NUMBER_BYTES: usize = 1000;
+
+/// The text of a number, as the reader of JSON shows it. It hands the text over; that of a member of such a name in a document it lends.
+struct Digits;
+
+impl<'de> DeserializeSeed<'de> for Digits {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Digits {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a number")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<Value, E> {
+        Err(E::custom("an object is no number, whatever its member is called"))
+    }
+
+    fn visit_string<E: serde::de::Error>(self, text: String) -> Result<Value, E> {
+        let size = text.parse::<f64>().map_err(E::custom)?.abs();
+        let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+        let is_zero = !mantissa.bytes().any(|byte| (b'1'..=b'9').contains(&byte));
+        if text.len() > MAX_NUMBER_BYTES || size.is_infinite() || (size == 0.0 && !is_zero) {
+            return Err(E::custom("a number is too large, too small or too long"));
+        }
+        text.parse().map(Value::Number).map_err(E::custom)
+    }
+}
+
 /// With the path from here to a member that is there twice; each level that is left puts its own step before it.
 #[derive(Clone, Copy)]
 pub struct Strict<'a>(pub &'a Cell<Option<String>>);
@@ -243,7 +279,7 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut read = serde_json::Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if name == NUMBER {
-                return members.next_value::<String>()?.parse().map(Value::Number).map_err(A::Error::custom);
+                return members.next_value_seed(Digits);
             }
             if read.contains_key(&name) {
                 self.0.set(Some(step(&name)));

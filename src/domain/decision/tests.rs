@@ -307,7 +307,7 @@ fn re_enrollment_needs_a_trigger_as_well_as_the_criteria() {
     criteria["reEnrollmentTriggersFilterBranches"] = json!([criteria["listFilterBranch"].clone()]);
     world.workflow = Some(Workflow::parse(&re_enrolling));
     assert_eq!(world.decide(), Decision::Delete);
-    // Nobody told of the enrollment before.
+    // The store does not know of an earlier enrollment.
     world.enrolled.clear();
     assert_eq!(world.decide(), Decision::Delete);
     re_enrolling["enrollmentCriteria"]["shouldReEnroll"] = json!(false);

@@ -60,7 +60,7 @@ pub async fn add(
                     .get(&account_id)
                     .and_then(|asks| asks.properties.get(&RecordType::object(object_type)));
                 let mut asks = asks.into_iter().flatten();
-                // It has a time that nobody told the store of. Then nothing is known of what it does not have.
+                // Every record has these times. Where the store lacks one, what else the record lacks is unknown too.
                 record.is_partial |= asks.any(|name| always_has_value(name) && record.value(name).is_none());
             }
             around.neighbours.push(AssociatedObject {

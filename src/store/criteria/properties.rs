@@ -47,9 +47,9 @@ pub fn always_has_value(property: &str) -> bool {
     [LAST_MODIFIED_CONTACT, LAST_MODIFIED].contains(&property) || CREATED.contains(&property)
 }
 
-/// Serves what the vendor serves from a record that is no contact whose turn it is, or from an associated one: its id, when it was
-/// created, when it was changed last. What the store does not know of that is left out; what an export brought may be older than the
-/// last update or restore. Nothing is known of an activity but its id.
+/// Adds what the vendor serves from the record itself: its id, when it was created and when it was changed last. It is for records
+/// that are no contacts, and for associated ones. What the store does not know is left out. An exported date of the last change may be
+/// older than `changed`, the last update or restore. Of an activity only the id is known.
 pub fn serve(record: &mut Record, object_type: &str, id: i64, changed: Option<Time>) {
     record.properties.insert("hs_object_id".to_owned(), id.to_string());
     if is_activity(object_type) {

@@ -110,7 +110,7 @@ async fn lock(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Totals, 
     Ok(Totals { deleted: count("deleted")?, skipped: count("skipped")?, finished })
 }
 
-/// Takes the next records off the list. They have had their turn once this transaction commits.
+/// Takes the next records off the list; they are done once this transaction commits.
 async fn take(tx: &mut Tx, account_id: i64, deletion_id: i64) -> Result<Vec<i64>, StoreError> {
     let sql = format!(
         "SELECT record_id FROM deletion_items WHERE account_id = $1 AND deletion_id = $2 \

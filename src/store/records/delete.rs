@@ -44,7 +44,7 @@ pub struct DeletedRecords {
     pub entries: Vec<(RecordKey, i64)>,
 }
 
-/// A delete by a user, as every record of it is told of it.
+/// A delete by a user: what every record of it gets.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct ByUser {
     pub account_id: i64,
