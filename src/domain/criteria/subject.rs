@@ -282,7 +282,7 @@ pub struct Subject<'a> {
     pub record: &'a Record,
     /// The type of the record that associations are seen from.
     pub own_type: &'a str,
-    /// `None` where the record is itself around another one: nobody asked for what surrounds an event or an associated company.
+    /// `None` for an event or an associated record: what surrounds it is not loaded.
     pub around: Option<&'a RelatedData>,
     /// The properties of such records that the account does not know; `None`: it knows all that are asked about.
     pub unknown_properties: Option<&'a BTreeSet<String>>,

@@ -106,7 +106,7 @@ impl Store {
     /// # Errors
     ///
     /// Refused: an unknown user, no permission, a wrong count, a picked contact that is not live, a filter that leaves
-    /// a record open. Then nothing was deleted. Where the database fails half-way the rest is still to be deleted.
+    /// a record open. Then nothing was deleted. Where the database fails during the batches, the rest is still to be deleted.
     pub async fn delete(
         &self,
         request: &Request,

@@ -162,7 +162,7 @@ async fn abandon_superseded(
     now: Time,
 ) -> Result<Vec<i64>, StoreError> {
     // What was killed while it was selected or dropped, whoever began it. Of this user's own of this kind those whose
-    // records this one takes over, and those that nobody has worked on for long.
+    // records this one takes over, and those that were idle for long.
     let sql = "UPDATE deletions SET given_up_at = $6 \
                WHERE account_id = $1 AND finished_at IS NULL AND deletion_id <> $7 \
                  AND (active_at < $8 AND (frozen_at IS NULL OR given_up_at IS NOT NULL) \

@@ -88,7 +88,7 @@ impl Account {
         }
     }
 
-    /// What is in the trash for more than 90 days, and on nobody who is held.
+    /// Purges what is in the trash for more than 90 days and on no contact under a legal hold.
     pub fn purge_records(&mut self) {
         let due: BTreeSet<Object> = self
             .record_trash
@@ -242,7 +242,7 @@ impl Account {
     }
 }
 
-/// What others are told of a record.
+/// The type of the event about a record.
 fn event(kind: &str, what: &str) -> &'static str {
     match (kind, what) {
         ("company", "deletion") => "company.deletion",
