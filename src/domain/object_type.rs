@@ -107,9 +107,17 @@ pub fn is_vendors(name: &str) -> bool {
     TYPES.iter().any(|(_, known, _)| *known == name)
 }
 
-/// The name under which a type is counted: an account may have any number of types of its own.
+/// How every type of an account's own is counted, for an account may have any number of them.
+const CUSTOM: &str = "custom";
+
+/// The name under which a type is counted.
 pub fn counted_as(name: &str) -> &'static str {
-    TYPES.iter().find(|(_, known, _)| *known == name).map_or("custom", |(_, known, _)| known)
+    TYPES.iter().find(|(_, known, _)| *known == name).map_or(CUSTOM, |(_, known, _)| known)
+}
+
+/// Every name under which records that are no contacts are counted.
+pub fn counted() -> impl Iterator<Item = &'static str> {
+    TYPES.iter().map(|(_, name, _)| *name).filter(|name| *name != CONTACT).chain([CUSTOM])
 }
 
 /// Are records of the type, by its one name, activities?

@@ -202,6 +202,8 @@ metrics! {
         "Rows removed for good, by job."
     RETENTION_BACKLOG Gauge "retention_backlog"
         "Rows due for removal and still there, by job."
+    RETENTION_RECORD_BACKLOG Gauge "retention_record_backlog"
+        "Records that are no contacts, due for removal and still there, by type; types of an account's own are `custom`."
     RETENTION_OLDEST_OVERDUE_SECONDS Gauge "retention_oldest_overdue_seconds"
         "How long the oldest row due for removal has been due, in seconds, by job."
     JOB_LAST_SUCCESS_TIMESTAMP_SECONDS Gauge "job_last_success_timestamp_seconds"

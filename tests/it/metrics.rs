@@ -1,7 +1,10 @@
 //! The metrics before anything has happened: what the contract names is there from the start, so that no first step is
 //! missed and no alert waits for a series that is not born.
 
-use crate::support::{Broker, Database, Reaper, metrics_complaints};
+use serde_json::json;
+
+use crate::support::records::{days_ago, entitled_account};
+use crate::support::{Broker, DEADLINE, Database, Reaper, metrics_complaints, on_both, wait_until};
 
 /// What a worker shows that is ready and has done nothing, by hand from the contract; 0 where nothing is said.
 const BORN: &str = r#"
@@ -76,6 +79,8 @@ retention_deleted_total{job="purge_trash"}
 retention_deleted_total{job="expire_notifications"}
 retention_deleted_total{job="prune_ledger"}
 retention_backlog{job="purge_trash"}
+retention_record_backlog{object_type="deal"}
+retention_record_backlog{object_type="custom"}
 retention_oldest_overdue_seconds{job="purge_trash"}
 job_runs_total{job="purge_trash",result="done"} _
 job_runs_total{job="purge_trash",result="failed"}
@@ -117,3 +122,26 @@ async fn a_worker_without_its_store_says_that_its_feed_is_not_connected() {
         );
     }
 }
+
+on_both!(records_that_are_due_are_counted_by_type, async |db: Database| {
+    let broker = Broker::new().await;
+    let reaper = Reaper::new(&db).fed_by(&broker).setting("retention.purge_trash.schedule", "0 0 1 1 *");
+    let old = |kind: &str, id: i64| {
+        json!({"kind": kind, "accountId": "1", "id": id.to_string(), "objectTypeId": "2-134", "properties": {},
+            "archived": true, "archivedAt": days_ago(91)})
+    };
+    let records = [old("deal", 30), old("deal", 31), old("object", 7)];
+    reaper.import(&[&entitled_account(1)[..], &records].concat()).await;
+    let mut worker = reaper.spawn(&["run"]);
+    worker.wait_ready().await;
+    for (deals, custom) in [(2, 1), (0, 0)] {
+        let shown = [("deal", deals), ("custom", custom), ("company", 0)]
+            .map(|(name, due)| format!("retention_record_backlog{{object_type=\"{name}\"}} {due}\n"));
+        wait_until("they are counted", DEADLINE, async || {
+            let metrics = worker.metrics().await;
+            shown.iter().all(|line| metrics.contains(line))
+        })
+        .await;
+        reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    }
+});

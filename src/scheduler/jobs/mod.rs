@@ -11,6 +11,7 @@ pub mod prune_outbox;
 pub mod purge_trash;
 pub mod wake_deferred;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -18,7 +19,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use crate::domain::effects::Transition;
-use crate::domain::object_type::counted_as;
+use crate::domain::object_type::{self, counted_as};
 use crate::domain::schedule::Schedule;
 use crate::domain::time::Time;
 use crate::ports::{Backpressure, Stop};
@@ -248,6 +249,9 @@ impl Job {
         gauge!(telemetry::RETENTION_BACKLOG, "job" => self.name).set(backlog.count as f64);
         gauge!(telemetry::RETENTION_OLDEST_OVERDUE_SECONDS, "job" => self.name)
             .set(backlog.oldest_overdue.as_secs_f64());
+        if self.target == Target::Trash {
+            set_record_backlog(&store.record_backlog(self.after).await?);
+        }
         if let Some(succeeded_at) = store.last_run(self.name).await?.0.and_then(|run| run.succeeded_at) {
             gauge!(telemetry::JOB_LAST_SUCCESS_TIMESTAMP_SECONDS, "job" => self.name)
                 .set(succeeded_at.timestamp_micros() as f64 / 1e6);
@@ -259,5 +263,19 @@ impl Job {
     pub fn reset_gauges(&self) {
         gauge!(telemetry::RETENTION_BACKLOG, "job" => self.name).set(0.0);
         gauge!(telemetry::RETENTION_OLDEST_OVERDUE_SECONDS, "job" => self.name).set(0.0);
+        if self.target == Target::Trash {
+            set_record_backlog(&BTreeMap::new());
+        }
+    }
+}
+
+/// Shows of each type how many records are due: of one that is not in `due`, none.
+fn set_record_backlog(due: &BTreeMap<String, u64>) {
+    let mut counts: BTreeMap<_, u64> = object_type::counted().map(|name| (name, 0)).collect();
+    for (object_type, count) in due {
+        *counts.entry(counted_as(object_type)).or_default() += count;
+    }
+    for (name, count) in counts {
+        gauge!(telemetry::RETENTION_RECORD_BACKLOG, "object_type" => name).set(count as f64);
     }
 }
