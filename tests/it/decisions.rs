@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    account, all_of, contact, days_ago, enrollment, entitled_account, event, in_list, manual_workflow,
-    property, segment, subscription, workflow,
+    account, activity, all_of, contact, days_ago, enrollment, entitled_account, event, in_list,
+    manual_workflow, property, segment, subscription, workflow,
 };
 use crate::support::{Database, Reaper, on_both};
 
@@ -243,4 +243,52 @@ on_both!(membership_of_a_segment_decides_and_a_segment_nobody_knows_deletes_nobo
         let decision = reaper.decision(1, enrollment).await;
         assert_eq!((&decision["outcome"], &decision["reason"]), (&json!(outcome), &reason), "{enrollment}");
     }
+});
+
+/// The types of records of the vendor's but contacts, by hand, and how else a type may be written.
+const OTHER_TYPES: &str = "0-2 0-3 0-5 0-7 0-8 0-14 0-18 0-19 0-27 0-46 0-47 0-48 0-49 0-53 0-54 0-69 0-74 0-84 0-85 0-86 \
+    0-101 0-115 0-116 0-123 0-136 0-142 0-162 0-410 0-420 0-421 0-970 2-134 0-99999 deal companies contact contacts 0-01 0-10";
+
+on_both!(workflows_delete_no_record_but_contacts, async |db: Database| {
+    let mut records = vec![ada(1, 7), ada(1, 8)];
+    let (mut events, mut expected) = (Vec::new(), Vec::new());
+    for (n, object_type) in (1..).zip(OTHER_TYPES.split_whitespace()) {
+        // A record of the type, with the id of a contact.
+        if object_type != "0-01" && !object_type.starts_with("contact") {
+            records.push(match object_type {
+                "0-18" | "0-27" | "0-46" | "0-47" | "0-48" | "0-49" | "0-116" => {
+                    activity(100 + n, object_type, &[("contact", 8)])
+                }
+                _ => json!({"kind": "object", "accountId": "1", "objectTypeId": object_type, "id": "7",
+                    "properties": {"firstname": "Ada"}}),
+            });
+        }
+        // A workflow about the type, and one that says both.
+        for (workflow_id, flow_type) in [(100 + n, "PLATFORM_FLOW"), (200 + n, "CONTACT_FLOW")] {
+            let mut about_type = deletes_ada(1, workflow_id);
+            about_type["flow"]["objectTypeId"] = json!(object_type);
+            about_type["flow"]["type"] = json!(flow_type);
+            records.push(about_type);
+            events.push(event(1, workflow_id, 7, 1000 + workflow_id));
+            expected.push([(1000 + workflow_id).to_string(), "workflow_type_not_supported".to_owned()]);
+        }
+        for workflow_id in [6, 100 + n] {
+            let enrollment_id = 2000 + 10 * n + i64::from(workflow_id == 6);
+            events.push(event_with(1, workflow_id, 7, enrollment_id, json!({"objectTypeId": object_type})));
+            expected.push([enrollment_id.to_string(), "object_type_not_supported".to_owned()]);
+        }
+    }
+    let reaper = with(&db, &records).await;
+    let before = db.dump(&["ledger", "outbox", "job_runs", "clock", "leases"]).await;
+    reaper.decide(&events).await;
+    let decided = "SELECT CAST(enrollment_id AS text), reason FROM ledger WHERE outcome = 'refused' ORDER BY enrollment_id";
+    expected.sort();
+    assert_eq!(db.rows(decided).await, expected);
+    db.assert_unchanged_since(&before).await;
+    // A workflow about contacts deletes the contact, and no record that is called as it is.
+    let records = db.count("objects", "deleted_at IS NULL").await;
+    reaper.decide(&[event(1, 6, 7, 1)]).await;
+    assert_eq!((reaper.state(1, 7).await, reaper.state(1, 8).await), ("in_trash".into(), "live".into()));
+    assert_eq!(db.count("objects", "deleted_at IS NULL").await, records);
+    assert_eq!(db.count("record_trash_entries", "TRUE").await, 0);
 });
