@@ -31,7 +31,7 @@ pub fn delete_actions(flow: &Value, findings: &mut Vec<Finding>) -> BTreeSet<i64
     ids
 }
 
-/// The id of a *Delete contact* action, or why nobody can tell what it does.
+/// The id of a *Delete contact* action, or why it is unknown what it does.
 fn delete_action(
     action: &Value,
     holders: &BTreeMap<i64, usize>,
@@ -53,7 +53,7 @@ fn delete_action(
     let id = id_of(action).ok_or("this Delete contact has no actionId: it deletes nothing")?;
     if holders.get(&id).is_some_and(|count| *count > 1) {
         return Err(
-            "two actions have this actionId, and nobody can tell which is reached: it deletes nothing",
+            "two actions have this actionId, so it is unknown which is reached: it deletes nothing",
         );
     }
     if never_run.contains(&id) {

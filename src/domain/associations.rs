@@ -112,7 +112,7 @@ pub struct Ends<'a> {
 }
 
 impl AssociationType {
-    /// Is an association that carries this type id of the type asked for? `None`: nobody can tell.
+    /// Is an association that carries this type id of the type asked for? `None`: unknown.
     pub fn is_met_by(&self, carried: &str, ends: Ends<'_>) -> Option<bool> {
         let asked = if self.is_the_vendors { Reading::of(&self.id, ends, true) } else { None };
         match (asked, Reading::of(carried, ends, ends.is_outward)) {

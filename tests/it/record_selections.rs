@@ -188,8 +188,8 @@ on_both!(what_a_filter_leaves_open_deletes_no_record, async |db: Database| {
         ("deal", all_of(&[equals("dealstag", "lost")]), "the account does not know the property"),
         ("deal", associated("0-5", "NOT_IN_LIST", &[]), "as with every deal of the account"),
         // A segment of contacts, one that there is not, and enrollments, which are of contacts.
-        ("deal", all_of(&[in_list(4, "NOT_IN_LIST")]), "nobody can tell whether the deal"),
-        ("deal", all_of(&[in_list(99, "NOT_IN_LIST")]), "nobody can tell whether the deal"),
+        ("deal", all_of(&[in_list(4, "NOT_IN_LIST")]), "it is unknown whether the deal"),
+        ("deal", all_of(&[in_list(99, "NOT_IN_LIST")]), "it is unknown whether the deal"),
         ("deal", all_of(&[json!({"filterType": "FORM_SUBMISSION", "operator": "NOT_FILLED_OUT"})]), ""),
         // Two of them were created at a time that is known.
         (
@@ -225,7 +225,7 @@ on_both!(what_a_filter_leaves_open_deletes_no_record, async |db: Database| {
         ["delete", "--account", "1", "--as", "1", "--where", file.to_str().unwrap(), "--confirm", "6"];
     let output = reaper.run(&contacts).await;
     assert_eq!(output.code, 1);
-    assert!(output.stderr.contains("nobody can tell whether the contact"), "{}", output.stderr);
+    assert!(output.stderr.contains("it is unknown whether the contact"), "{}", output.stderr);
     let flow = workflow(1, 7, &all_of(&[in_list(5, "NOT_IN_LIST")]));
     reaper.import(&[flow]).await;
     let explained = reaper.json(&["explain", "--account", "1", "--workflow", "7", "--contact", "1"]).await;

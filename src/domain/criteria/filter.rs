@@ -63,7 +63,7 @@ fn open_part(part: &Criteria, subject: Subject<'_>) -> String {
         }
         _ => String::new(),
     };
-    format!("{}: nobody can tell whether the {} {}{why}", part.at, subject.own_type, part.says)
+    format!("{}: it is unknown whether the {} {}{why}", part.at, subject.own_type, part.says)
 }
 
 #[cfg(test)]

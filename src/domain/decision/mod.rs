@@ -531,7 +531,7 @@ fn criteria_are_met(enrollment: &NewEnrollment, facts: &Facts<'_>) -> Result<(),
     unless(met.negate(), SkipReason::CriteriaNotMet)
 }
 
-/// Skips where it is so, and refuses where nobody can tell: never delete on a guess.
+/// Skips where it is so, and refuses where that is unknown: never delete on a guess.
 fn unless(truth: Truth, reason: SkipReason) -> Result<(), Decision> {
     match truth {
         Truth::False => Ok(()),
