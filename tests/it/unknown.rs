@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, association, before_year, branch, contact, days_ago, enrollment, entitled_account, event,
-    manual_workflow, property, seconds_ago, workflow,
+    all_of, association, before_year, branch, contact, days_ago, enrollment, entitled_account,
+    event, lines, manual_workflow, property, seconds_ago, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
 
@@ -783,5 +783,77 @@ on_both!(number_of_an_event_has_one_text_however_it_is_written, async |db: Datab
     for (id, text) in (1..).zip(texts) {
         let expected = if id <= 4 { "criteria_not_met" } else { "deleted" };
         assert_eq!(decided(&reaper, event(1, 10, id, id)).await, expected, "{text}");
+    }
+});
+
+on_both!(change_that_an_import_saw_is_newer_than_an_exported_date, async |db: Database| {
+    let year = |name: &str| all_of(&[before_year(name, 2025)]);
+    let stale = |city: &str| json!({"lastmodifieddate": "2024-01-01T00:00:00Z", "city": city});
+    let lead =
+        |stage: &str| json!({"lifecyclestage": stage, "hs_lifecyclestage_lead_date": "2024-01-01T00:00:00Z"});
+    let transition = |contact: i64, stage: &str, at: &str| json!({"kind": "lifecycleTransition", "accountId": "1", "contactId": contact.to_string(), "stage": stage, "at": at});
+    let deal = |id: i64, city: &str| {
+        json!({"kind": "deal", "accountId": "1", "id": id.to_string(),
+            "properties": {"hs_lastmodifieddate": "2024-01-01T00:00:00Z", "city": city}})
+    };
+    let associated = json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": "0-3",
+        "operator": "IN_LIST", "filterBranches": [], "filters": [before_year("hs_lastmodifieddate", 2025)]});
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &year("lastmodifieddate")),
+            workflow(1, 11, &year("hs_lifecyclestage_lead_date")),
+            workflow(1, 12, &within(associated)),
+            person(1, stale("a")),
+            person(2, stale("a")),
+            person(3, stale("a")),
+            person(4, stale("a")),
+            person(5, lead("customer")),
+            person(6, lead("lead")),
+            person(7, json!({"lifecyclestage": "lead"})),
+            transition(7, "lead", "2024-01-01T00:00:00Z"),
+            transition(7, "customer", "2024-03-01T00:00:00Z"),
+            person(8, json!({})),
+            person(9, json!({})),
+            deal(30, "a"),
+            deal(31, "a"),
+            association(("contact", 8), ("deal", 30)),
+            association(("contact", 9), ("deal", 31)),
+        ],
+    )
+    .await;
+    let partial = |mut record: Value, properties: Value| {
+        (record["partial"], record["properties"]) = (json!(true), properties);
+        record
+    };
+    // A whole record that brings another date of the change brings the change itself.
+    let mut told = stale("b");
+    told["lastmodifieddate"] = json!("2024-02-01T00:00:00Z");
+    reaper
+        .import(&[
+            partial(person(1, json!({})), json!({"city": "b"})),
+            person(2, stale("b")),
+            person(3, told),
+            partial(person(5, json!({})), json!({"lifecyclestage": "lead"})),
+            partial(deal(30, "a"), json!({"city": "b"})),
+        ])
+        .await;
+    let verdict = async |workflow: &str, contact: &str| {
+        let explained = ["explain", "--account", "1", "--workflow", workflow, "--contact", contact];
+        reaper.json(&explained).await["reason"].as_str().unwrap_or("delete").to_owned()
+    };
+    for (workflow, contact, expected) in [
+        ("10", "1", "criteria_not_met"),
+        ("10", "2", "criteria_not_met"),
+        ("10", "3", "delete"),
+        ("10", "4", "delete"),
+        // They are leads again, and nothing says since when.
+        ("11", "5", UNKNOWN),
+        ("11", "7", UNKNOWN),
+        ("11", "6", "delete"),
+        ("12", "8", "criteria_not_met"),
+        ("12", "9", "delete"),
+    ] {
+        assert_eq!(verdict(workflow, contact).await, expected, "workflow {workflow}, contact {contact}");
     }
 });

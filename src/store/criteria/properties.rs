@@ -56,16 +56,31 @@ pub fn serve(record: &mut Record, object_type: &str, id: i64, changed: Option<Ti
         return;
     }
     let last = if object_type == CONTACT_TYPE { LAST_MODIFIED_CONTACT } else { LAST_MODIFIED };
-    let in_history = record.history.values().flatten().map(|past| past.at).max();
     let last_modified = match record.value(last) {
-        Some(exported) => changed.filter(|at| is_later(*at, exported)),
-        None => changed.max(record.created_at).max(in_history),
+        Some(exported) => changed.max(changed_since(record, last)).filter(|at| is_later(*at, exported)),
+        None => changed.max(record.created_at).max(changed_since(record, last)),
     };
     let created = CREATED.into_iter().filter(|name| record.value(name).is_none());
     let created: Vec<_> = created.map(|name| (name, record.created_at)).collect();
     let served = created.into_iter().chain([(last, last_modified)]);
     let served = served.filter_map(|(name, at)| Some((name.to_owned(), format_time(at?))));
     record.properties.extend(served);
+}
+
+/// When a property changed last since the export brought the value that `date` has, by the history of the record. What came together
+/// with that value is no later change than the value tells.
+fn changed_since(record: &Record, date: &str) -> Option<Time> {
+    let is_date = |name: &str| [LAST_MODIFIED_CONTACT, LAST_MODIFIED].contains(&name);
+    let changes = record.history.iter().filter(|(name, _)| !is_date(name)).flat_map(|(_, versions)| versions);
+    let last = changes.map(|past| past.at).max();
+    last.filter(|at| arrived(record, date).is_none_or(|arrived| *at > arrived))
+}
+
+/// When the value of a property came, by its history.
+fn arrived(record: &Record, name: &str) -> Option<Time> {
+    let value = record.value(name)?;
+    let versions = record.history.get(name).into_iter().flatten();
+    versions.filter(|past| past.value == value).map(|past| past.at).max()
 }
 
 /// Is this later than a time that an export brought? Where that is no time, conditions on it are unknown.
@@ -154,6 +169,13 @@ pub async fn complete(
             source.add_stages(*key, record);
             continue;
         }
+        if let Served::StageDate(stage) = property
+            && source.is_stage_date_outdated(*key, record, (name, stage))
+        {
+            record.properties.remove(name);
+            unknown.push((*key, name.clone()));
+            continue;
+        }
         let own = match record.value(name) {
             Some(exported) => match source.newer(property, *key, record, exported) {
                 None => continue,
@@ -186,6 +208,12 @@ pub async fn complete(
 /// Does a contact's own record say that it has or had a stage?
 fn had_stage(record: &Record, stage: &str) -> bool {
     stages(record).any(|had| had == stage)
+}
+
+/// Since when a contact had a stage last, by the history of its stage.
+fn seen_at_stage(record: &Record, stage: &str) -> Option<Time> {
+    let versions = record.history.get(STAGE).into_iter().flatten();
+    versions.filter(|past| past.value == stage).map(|past| past.at).max()
 }
 
 fn stages(record: &Record) -> impl Iterator<Item = &str> {
@@ -272,9 +300,8 @@ impl Sources {
         match property {
             Served::CreateDate => record.created_at.map(since),
             Served::LastModifiedDate => {
-                let in_history = record.history.values().flatten().map(|past| past.at).max();
                 let (created, changed) = self.changed.get(&key).copied().unzip();
-                created.max(changed.flatten()).max(in_history).map(since)
+                created.max(changed.flatten()).max(changed_since(record, LAST_MODIFIED_CONTACT)).map(since)
             }
             Served::ObjectId => Some((key.1.to_string(), None)),
             Served::AdditionalEmails => {
@@ -296,7 +323,10 @@ impl Sources {
     ) -> Option<(String, Option<Time>)> {
         let later = |at: Time| is_later(at, exported).then(|| (format_time(at), Some(at)));
         match property {
-            Served::LastModifiedDate => self.changed.get(&key)?.1.and_then(later),
+            Served::LastModifiedDate => {
+                let changed = self.changed.get(&key).and_then(|(_, changed)| *changed);
+                changed.max(changed_since(record, LAST_MODIFIED_CONTACT)).and_then(later)
+            }
             Served::StageDate(stage) => self.last_transition(key, stage).and_then(later),
             Served::ObjectId => Some((key.1.to_string(), None)),
             Served::AdditionalEmails => {
@@ -314,6 +344,25 @@ impl Sources {
     /// The additional addresses of a contact, by key.
     fn emails_of(&self, key: Key) -> impl Iterator<Item = &(String, String)> {
         self.emails.get(&key).into_iter().flatten()
+    }
+
+    /// Has a contact come to a stage again since the date of it that is known? When it did is not: an import sees only that the stage
+    /// has changed.
+    fn is_stage_date_outdated(&self, key: Key, record: &Record, (date, stage): (&str, &str)) -> bool {
+        // The vendor sets the date with the stage.
+        const TOGETHER: chrono::TimeDelta = chrono::TimeDelta::hours(1);
+        let exported = record.value(date).and_then(instant_of);
+        let known = self.last_transition(key, stage).max(exported);
+        let is_later = |at: Time| known.is_none_or(|known| at > known + TOGETHER);
+        let seen = seen_at_stage(record, stage);
+        if seen.is_some_and(|at| is_later(at) && arrived(record, date).is_none_or(|arrived| at > arrived)) {
+            return true;
+        }
+        let transitions =
+            self.stages.get(&key).into_iter().flatten().map(|(stage, at)| (stage.as_str(), *at));
+        let seen = record.history.get(STAGE).into_iter().flatten().map(|past| (past.value.as_str(), past.at));
+        let last = transitions.chain(seen).filter(|(stage, _)| !stage.is_empty()).max_by_key(|(_, at)| *at);
+        record.value(STAGE) == Some(stage) && last.is_some_and(|(last, at)| last != stage && is_later(at))
     }
 
     fn last_transition(&self, key: Key, stage: &str) -> Option<Time> {
