@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{document, preview_of, restore, restore_list, restored, texts, trashed, with};
-use crate::support::records::{self, contact, seconds_ago};
+use crate::support::records::{self, contact, entitled_account, seconds_ago};
 use crate::support::{Database, Reaper, on_both};
 
 const BAD: i64 = 6;
@@ -140,4 +140,16 @@ on_both!(where_there_is_nothing_to_undo_it_says_so, async |db: Database| {
     }
     db.assert_unchanged_since(&before).await;
     assert_eq!(restore_list(&reaper, &[1]).await.code, 0);
+});
+
+on_both!(deletion_that_never_was_cannot_be_undone, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    reaper.import(&entitled_account(1)).await;
+    let output = reaper.run(&["restore", "--account", "1", "--as", "1", "--deletion", "999"]).await;
+    assert_eq!(
+        (output.code, output.stderr.contains("account 1 has no deletion 999")),
+        (1, true),
+        "{}",
+        output.stderr
+    );
 });

@@ -207,7 +207,7 @@ pub(in crate::store) struct Run {
     pub since: Time,
 }
 
-/// The run that a selection names, as columns of trash entries. Fails for a list of contacts, and where no user has the address.
+/// The run that a selection names, as columns of trash entries. Fails for a list of contacts, and where no user has the address, or there is no such deletion.
 pub(in crate::store) async fn run_of(
     tx: &mut Tx,
     account_id: i64,
@@ -219,7 +219,15 @@ pub(in crate::store) async fn run_of(
         RestoreSelection::DeletedByUser { user, since } => {
             ("user_id", user_named(tx, account_id, user).await?, *since)
         }
-        RestoreSelection::Deletion(deletion_id) => ("deletion_id", *deletion_id, Time::UNIX_EPOCH),
+        RestoreSelection::Deletion(deletion_id) => {
+            let there = "SELECT 1 AS one FROM deletions WHERE account_id = $1 AND deletion_id = $2";
+            if tx.row(there, args![account_id, *deletion_id]).await?.is_none() {
+                return Err(StoreError::NotFound(format!(
+                    "account {account_id} has no deletion {deletion_id}"
+                )));
+            }
+            ("deletion_id", *deletion_id, Time::UNIX_EPOCH)
+        }
         RestoreSelection::Contacts(_) => {
             return Err(StoreError::Failed("contacts that are named by id are no run".to_owned()));
         }
