@@ -52,9 +52,7 @@ fn delete_action(
     }
     let id = id_of(action).ok_or("this Delete contact has no actionId: it deletes nothing")?;
     if holders.get(&id).is_some_and(|count| *count > 1) {
-        return Err(
-            "two actions have this actionId, so it is unknown which is reached: it deletes nothing",
-        );
+        return Err("two actions have this actionId, so it is unknown which is reached: it deletes nothing");
     }
     if never_run.contains(&id) {
         return Err(
