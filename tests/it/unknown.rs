@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::records::{
-    all_of, association, before_year, branch, contact, days_ago, enrollment, entitled_account,
+    activity, all_of, association, before_year, branch, contact, days_ago, enrollment, entitled_account,
     event, lines, manual_workflow, property, seconds_ago, workflow,
 };
 use crate::support::{Database, Reaper, TempDir, on_both};
@@ -855,5 +855,59 @@ on_both!(change_that_an_import_saw_is_newer_than_an_exported_date, async |db: Da
         ("12", "9", "delete"),
     ] {
         assert_eq!(verdict(workflow, contact).await, expected, "workflow {workflow}, contact {contact}");
+    }
+});
+
+on_both!(nothing_leads_to_a_record_that_is_gone, async |db: Database| {
+    let mut old = json!({"kind": "deal", "accountId": "1", "id": "30", "properties": {}});
+    (old["archived"], old["archivedAt"]) = (json!(true), json!(days_ago(91)));
+    let deal = |id: i64| json!({"kind": "deal", "accountId": "1", "id": id.to_string(), "properties": {}});
+    let ticket = json!({"kind": "ticket", "accountId": "1", "id": "40", "properties": {}});
+    let conversation = json!({"kind": "conversation", "accountId": "1", "id": "50", "channel": "chat", "contactId": "9",
+        "ticketIds": ["40"], "messages": []});
+    let has = |type_id: &str| {
+        within(
+            json!({"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": type_id,
+            "operator": "IN_LIST", "filterBranches": [], "filters": []}),
+        )
+    };
+    let reaper = account_with(
+        &db,
+        &[
+            workflow(1, 10, &has("0-3")),
+            workflow(1, 11, &has("0-5")),
+            person(1, json!({})),
+            person(2, json!({})),
+            person(9, json!({})),
+            old,
+            deal(31),
+            association(("contact", 2), ("deal", 31)),
+            ticket,
+            conversation,
+            association(("contact", 2), ("ticket", 41)),
+        ],
+    )
+    .await;
+    reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    reaper.json(&["erase", "--account", "1", "--as", "1", "--contact", "9", "--confirm", "1"]).await;
+    let inspected = reaper.json(&["inspect", "record", "--account", "1", "ticket:40"]).await;
+    assert_eq!(inspected["state"], "erased");
+    let again = [
+        association(("contact", 1), ("deal", 30)),
+        association(("ticket", 40), ("contact", 1)),
+        activity(60, "note", &[("contact", 1), ("deal", 30), ("ticket", 40)]),
+    ];
+    let output = reaper.run_with_input(&["--json", "import", "-"], &lines(&again)).await;
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!((&report["imported"], &report["skipped"]), (&json!(1), &json!(2)), "{}", output.stderr);
+    let links =
+        "SELECT object_type, CAST(object_id AS text) FROM activity_associations WHERE activity_id = 60";
+    assert_eq!(db.rows(links).await, [["contact", "1"]]);
+    for (workflow, contact, expected) in
+        [("10", "1", "criteria_not_met"), ("11", "1", "criteria_not_met"), ("10", "2", "delete")]
+    {
+        let explained = ["explain", "--account", "1", "--workflow", workflow, "--contact", contact];
+        let reason = reaper.json(&explained).await["reason"].as_str().unwrap_or("delete").to_owned();
+        assert_eq!(reason, expected, "workflow {workflow}, contact {contact}");
     }
 });

@@ -60,6 +60,15 @@ impl Dialect {
         }
     }
 
+    /// Joins a batch with a table that has an index for it. SQLite would rather walk the whole table than believe that the batch is the
+    /// shorter one; a cross join is walked as it is written.
+    pub fn batch_join(self) -> &'static str {
+        match self {
+            Self::Postgres => "JOIN",
+            Self::Sqlite => "CROSS JOIN",
+        }
+    }
+
     /// A text as a value of a JSON column.
     pub fn json(self, text: &str) -> String {
         match self {

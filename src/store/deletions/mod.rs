@@ -14,6 +14,8 @@ mod select;
 
 use std::collections::BTreeSet;
 
+pub(super) use of_type::put_into_trash;
+
 use super::db::Tx;
 use super::db::values::args;
 use super::{Store, StoreError, count_by_user, read_transaction, transaction};

@@ -2,24 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::one::put_contacts_into_trash;
 use super::{Request, Selection, scope};
 use crate::domain::criteria::Criteria;
 use crate::domain::criteria::subject::Record;
 use crate::domain::decision::Contact;
-use crate::domain::effects::Transition;
 use crate::domain::object_type::CONTACT;
 use crate::store::StoreError;
-use crate::store::access::audit;
 use crate::store::access::users::{authorize_user, user_who_may};
+use crate::store::contacts::load_contacts;
 use crate::store::contacts::members::visible_members;
-use crate::store::contacts::{counts, lifecycle, load_contacts};
 use crate::store::criteria::record;
 use crate::store::db::Tx;
 use crate::store::db::batch::{Lists, RECORD};
 use crate::store::db::values::args;
 use crate::store::records::selection::Source;
 use crate::store::records::{ByUser, count_visible};
-use crate::store::trash::{self, DeletedBy, Deletion, announce};
 
 /// Records that are live, by id, as they are now.
 pub(super) type Live = HashMap<i64, Record>;
@@ -132,33 +130,19 @@ pub(super) async fn members_among(
 }
 
 /// Puts records, which are live and locked, into the trash, with everything that goes with it.
-pub(super) async fn put_into_trash(
+pub(in crate::store) async fn put_into_trash(
     tx: &mut Tx,
     object_type: &str,
     by: ByUser,
     ids: &[i64],
 ) -> Result<(), StoreError> {
-    let ByUser { account_id, user_id, deletion_id, at } = by;
     if ids.is_empty() {
         return Ok(());
     }
-    if object_type != CONTACT {
-        return Source::of(tx, account_id, object_type, None).await?.put_into_trash(tx, by, ids).await;
+    if object_type == CONTACT {
+        return put_contacts_into_trash(tx, by, ids).await.map(drop);
     }
-    let deletion = |contact_id: &i64| Deletion {
-        account_id,
-        contact_id: *contact_id,
-        by: DeletedBy::User { user_id },
-        deletion_id: Some(deletion_id),
-        at,
-        trace: None,
-    };
-    let trashed = trash::put_into_trash(tx, &ids.iter().map(deletion).collect::<Vec<_>>()).await?;
-    let contacts: Vec<_> = ids.iter().map(|contact_id| (account_id, *contact_id)).collect();
-    lifecycle::recompute(tx, Transition::Trash, &contacts).await?;
-    counts::record_change(tx, ids.iter().map(|_| account_id), -1).await?;
-    announce(tx, &trashed).await?;
-    audit::write_deletion(tx, at, account_id, user_id, deletion_id, ids).await
+    Source::of(tx, by.account_id, object_type, None).await?.put_into_trash(tx, by, ids).await
 }
 
 /// What each category shows of these records, in numbers.

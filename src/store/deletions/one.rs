@@ -10,6 +10,7 @@ use crate::store::access::users::authorize_user;
 use crate::store::contacts::{counts, lifecycle, locked_contact};
 use crate::store::db::Tx;
 use crate::store::db::values::args;
+use crate::store::records::ByUser;
 use crate::store::trash::{DeletedBy, Deletion, Trashed, announce, put_into_trash};
 
 pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> Result<Deleted, StoreError> {
@@ -27,13 +28,8 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
     }
     let at = tx.now().await?;
     let deletion_id = begin(tx, request, user_id, at).await?;
-    let by = DeletedBy::User { user_id };
-    let deletion = Deletion { account_id, contact_id, by, deletion_id: Some(deletion_id), at, trace: None };
-    let trashed = put_into_trash(tx, &[deletion]).await?;
-    lifecycle::recompute(tx, Transition::Trash, &[(account_id, contact_id)]).await?;
-    counts::record_change(tx, [account_id].into_iter(), -1).await?;
-    announce(tx, &trashed).await?;
-    audit::write_deletion(tx, at, account_id, user_id, deletion_id, &[contact_id]).await?;
+    let by = ByUser { account_id, user_id, deletion_id, at };
+    let trashed = put_contacts_into_trash(tx, by, &[contact_id]).await?;
     finish(tx, account_id, deletion_id, at).await?;
     match trashed[..] {
         [Trashed { entry_id, .. }] => {
@@ -42,6 +38,30 @@ pub(super) async fn delete(tx: &mut Tx, request: &Request, contact_id: i64) -> R
         }
         _ => Err(StoreError::Failed("a deletion got no trash entry".to_owned())),
     }
+}
+
+/// Puts contacts that are live and locked into the trash, as a user.
+pub(super) async fn put_contacts_into_trash(
+    tx: &mut Tx,
+    ByUser { account_id, user_id, deletion_id, at }: ByUser,
+    contacts: &[i64],
+) -> Result<Vec<Trashed>, StoreError> {
+    let by = DeletedBy::User { user_id };
+    let deletion = |contact_id: &i64| Deletion {
+        account_id,
+        contact_id: *contact_id,
+        by,
+        deletion_id: Some(deletion_id),
+        at,
+        trace: None,
+    };
+    let trashed = put_into_trash(tx, &contacts.iter().map(deletion).collect::<Vec<_>>()).await?;
+    let keys: Vec<(i64, i64)> = contacts.iter().map(|contact_id| (account_id, *contact_id)).collect();
+    lifecycle::recompute(tx, Transition::Trash, &keys).await?;
+    counts::record_change(tx, contacts.iter().map(|_| account_id), -1).await?;
+    announce(tx, &trashed).await?;
+    audit::write_deletion(tx, at, account_id, user_id, deletion_id, contacts).await?;
+    Ok(trashed)
 }
 
 async fn finish(tx: &mut Tx, account_id: i64, deletion_id: i64, at: Time) -> Result<(), StoreError> {

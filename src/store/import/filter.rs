@@ -10,7 +10,7 @@ use super::chunk::Chunk;
 use super::{Numbered, Refusal, State, addresses_in, check, gone_of, states};
 use crate::domain::decision::RESTORE_GRACE;
 use crate::domain::identifiers::{OwnAddress, own_addresses};
-use crate::domain::object_type::RecordKey;
+use crate::domain::object_type::{CONTACT, RecordKey};
 use crate::domain::record::{Column, ColumnType, IS_PARTIAL, Kind, Record, Row};
 use crate::domain::suppression::PURGED;
 use crate::domain::time::parse_time;
@@ -39,7 +39,9 @@ impl Chunk {
         }
         self.preserve_redactions(kind, records).await?;
         records.retain(|(_, record)| !is_of(&gone, record));
+        let read = read - self.refuse_given_ids(kind, records).await?;
         drop_links(records, &gone);
+        self.drop_ends_that_are_gone(kind, records).await?;
         self.redact_erased(kind, records).await?;
         self.report.skipped += (read - records.len()) as u64;
         match kind.name {
@@ -60,6 +62,38 @@ impl Chunk {
         for (account_id, address) in gone {
             // It has its mark already; this one never causes a redaction.
             suppressions::hash(&mut self.tx, &keys, account_id, &[address], PURGED, self.now).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing leads to an object that was purged, or that an erasure deleted: an association with one is dropped, and so is the link of
+    /// an activity.
+    async fn drop_ends_that_are_gone(
+        &mut self,
+        kind: &Kind,
+        records: &mut Vec<Numbered>,
+    ) -> Result<(), StoreError> {
+        let mut by_account: BTreeMap<i64, BTreeSet<RecordKey>> = BTreeMap::new();
+        for (_, record) in records.iter() {
+            by_account.entry(record.account_id).or_default().extend(ends(kind, record));
+        }
+        for (account_id, keys) in by_account {
+            let keys: Vec<RecordKey> = keys.into_iter().collect();
+            let gone = if keys.is_empty() {
+                BTreeSet::new()
+            } else {
+                records::gone(&mut self.tx, account_id, &keys).await?
+            };
+            if gone.is_empty() {
+                continue;
+            }
+            for (_, record) in records.iter_mut().filter(|(_, record)| record.account_id == account_id) {
+                record.links.retain(|link| linked_object(link).is_none_or(|key| !gone.contains(&key)));
+            }
+            let leads_there = |record: &Record| {
+                kind.name == "association" && ends(kind, record).iter().any(|key| gone.contains(key))
+            };
+            records.retain(|(_, record)| record.account_id != account_id || !leads_there(record));
         }
         Ok(())
     }
@@ -169,6 +203,7 @@ impl Chunk {
             self.refused.extend(absent.map(|(_, contact_id)| Refusal {
                 line: entry.line,
                 problem: format!("contactId: names contact {contact_id}, which was not imported"),
+                holder: None,
             }));
             absent.is_none()
         });
@@ -217,6 +252,7 @@ impl Chunk {
             self.refused.extend(holder.map(|holder| Refusal {
                 line: entry.line,
                 problem: check::claims_held_address(contact, *holder),
+                holder: Some(*holder),
             }));
             holder.is_none()
         });
@@ -326,6 +362,27 @@ pub(super) fn redact_headers_of(records: &mut [Numbered], contacts: &HashSet<(i6
 /// The contacts that a link of a record leads to, each with the account.
 pub(super) fn linked(record: &Record) -> impl Iterator<Item = (i64, i64)> {
     record.links.iter().filter_map(|link| Some((record.account_id, linked_contact(link)?)))
+}
+
+/// The objects that an association has at its ends, or an activity is on.
+fn ends(kind: &Kind, record: &Record) -> Vec<RecordKey> {
+    let key = |of_type: &str, id: &str| {
+        let object_type = record.row.get(of_type)?.as_str().filter(|of_type| *of_type != CONTACT)?.to_owned();
+        Some(RecordKey { object_type, id: record.row.get(id)?.as_i64()? })
+    };
+    match kind.name {
+        "association" => {
+            [key("from_type", "from_id"), key("to_type", "to_id")].into_iter().flatten().collect()
+        }
+        "activity" => record.links.iter().filter_map(linked_object).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The object that a link of an activity leads to.
+fn linked_object(link: &Row) -> Option<RecordKey> {
+    let object_type = link.get("object_type")?.as_str().filter(|of_type| *of_type != CONTACT)?.to_owned();
+    Some(RecordKey { object_type, id: link.get("object_id")?.as_i64()? })
 }
 
 fn linked_contact(link: &Row) -> Option<i64> {

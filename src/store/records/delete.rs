@@ -101,6 +101,17 @@ async fn delete(tx: &mut Tx, request: &DeleteRequest) -> Result<DeletedRecords, 
     Ok(DeletedRecords { deletion_id, entries: entries.into_iter().collect() })
 }
 
+/// Those of the records that are live, locked.
+pub(in crate::store) async fn lock_live(
+    tx: &mut Tx,
+    account_id: i64,
+    records: &[RecordKey],
+) -> Result<Vec<i64>, StoreError> {
+    let found = lock(tx, account_id, records).await?;
+    let live = found.into_iter().filter(|(_, record)| record.state == State::Live);
+    Ok(live.map(|(key, _)| key.id).collect())
+}
+
 /// Puts records that are live and locked into the trash, as a user; each with its entry.
 pub(super) async fn put_live_into_trash(
     tx: &mut Tx,

@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-pub(super) use delete::{Arrival, ByUser, bring_into_trash};
+pub(super) use delete::{Arrival, ByUser, bring_into_trash, lock_live};
 pub use delete::{DeleteRequest, DeletedRecords};
-pub(super) use purge::{Due, backlog, backlog_by_type, due, purge, purged};
+pub(super) use purge::{Due, backlog, backlog_by_type, due, gone, purge, purged};
 pub use restore::{RefusedRecord, RestoredRecords};
 pub use statements::tables as tables_reached;
 pub(super) use view::count_visible;
@@ -71,8 +71,9 @@ impl RecordTable {
     fn rows(self, tx: &Tx) -> String {
         let (table, object_type, id) = self.columns();
         format!(
-            "{} JOIN {table} r ON r.account_id = $2 AND r.{object_type} = b.object_type AND r.{id} = b.record_id{}",
+            "{} {} {table} r ON r.account_id = $2 AND r.{object_type} = b.object_type AND r.{id} = b.record_id{}",
             tx.dialect().batch(1, &KEY),
+            tx.dialect().batch_join(),
             self.no_stub()
         )
     }

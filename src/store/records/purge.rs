@@ -144,6 +144,24 @@ pub(in crate::store) async fn due(
         .collect()
 }
 
+/// Which of these objects were purged, or deleted by an erasure: nothing leads to them, and they do not come back by an import.
+pub(in crate::store) async fn gone(
+    tx: &mut Tx,
+    account_id: i64,
+    keys: &[RecordKey],
+) -> Result<BTreeSet<RecordKey>, StoreError> {
+    let sql = format!(
+        "SELECT b.object_type, b.record_id FROM {} JOIN erased_records e ON e.account_id = $2 \
+         AND e.kind = b.object_type AND e.record_id = b.record_id",
+        tx.dialect().batch(1, &KEY)
+    );
+    let mut gone = purged(tx, account_id, keys).await?;
+    for row in tx.rows(&sql, args![batch(keys), account_id]).await? {
+        gone.insert(key(&row)?);
+    }
+    Ok(gone)
+}
+
 /// Which of these objects were purged: they do not come back by an import.
 pub(in crate::store) async fn purged(
     tx: &mut Tx,

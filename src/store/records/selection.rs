@@ -78,10 +78,11 @@ impl<'a> Source<'a> {
     pub async fn lock_live(&self, tx: &mut Tx, ids: &[i64]) -> Result<HashMap<i64, Record>, StoreError> {
         let (table, of_type, id) = self.table.columns();
         let sql = format!(
-            "SELECT {} FROM {} JOIN {table} r ON r.account_id = $1 AND r.{of_type} = $2 AND r.{id} = b.record_id{} \
+            "SELECT {} FROM {} {} {table} r ON r.account_id = $1 AND r.{of_type} = $2 AND r.{id} = b.record_id{} \
              WHERE r.deleted_at IS NULL ORDER BY r.{id}{}",
             self.columns(),
             tx.dialect().ids(3, &["record_id"]),
+            tx.dialect().batch_join(),
             self.table.no_stub(),
             tx.dialect().for_update("r")
         );

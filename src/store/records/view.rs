@@ -145,7 +145,11 @@ async fn ended(tx: &mut Tx, account_id: i64, key: &RecordKey) -> Result<Option<&
     let sql = "SELECT closed_as FROM record_trash_entries WHERE account_id = $1 AND object_type = $2 AND record_id = $3 \
                AND closed_as IN ('purged', 'erased') ORDER BY entry_id DESC LIMIT 1";
     let row = tx.row(sql, args![account_id, key.object_type.as_str(), key.id]).await?;
-    Ok(gone_as(row.map(|row| row.text("closed_as")).transpose()?.as_deref()))
+    if let Some(gone) = gone_as(row.map(|row| row.text("closed_as")).transpose()?.as_deref()) {
+        return Ok(Some(gone));
+    }
+    let is_erased = super::gone(tx, account_id, std::slice::from_ref(key)).await?.contains(key);
+    Ok(is_erased.then_some("erased"))
 }
 
 /// What each category shows of the records of the batch `{b}`, as `member`: the parts of a union, which name the record first.
@@ -154,36 +158,40 @@ const VISIBLE: [(&str, &[&str]); 4] = [
         "associations",
         &[
             "a.to_type || ':' || a.to_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END AS member \
-             FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.from_type = b.object_type AND a.from_id = b.record_id",
+             FROM {b} {join} crm_associations a ON a.account_id = $2 AND a.from_type = b.object_type AND a.from_id = b.record_id",
             "a.from_type || ':' || a.from_id || CASE a.label WHEN '' THEN '' ELSE ':' || a.label END \
-             FROM {b} JOIN crm_associations a ON a.account_id = $2 AND a.to_type = b.object_type AND a.to_id = b.record_id",
-            "l.object_type || ':' || l.object_id FROM {b} JOIN crm_activity_associations l \
+             FROM {b} {join} crm_associations a ON a.account_id = $2 AND a.to_type = b.object_type AND a.to_id = b.record_id",
+            "l.object_type || ':' || l.object_id FROM {b} {join} crm_activity_associations l \
              ON l.account_id = $2 AND l.type = b.object_type AND l.activity_id = b.record_id",
         ],
     ),
     (
         "activities",
-        &["CAST(l.activity_id AS text) AS member FROM {b} JOIN crm_activity_associations l \
+        &["CAST(l.activity_id AS text) AS member FROM {b} {join} crm_activity_associations l \
            ON l.account_id = $2 AND l.object_type = b.object_type AND l.object_id = b.record_id"],
     ),
     (
         "conversations",
-        &["CAST(t.conversation_id AS text) AS member FROM {b} JOIN conversation_tickets t \
+        &["CAST(t.conversation_id AS text) AS member FROM {b} {join} conversation_tickets t \
            ON t.account_id = $2 AND b.object_type = 'ticket' AND t.ticket_id = b.record_id"],
     ),
     (
         "segments",
-        &["CAST(m.segment_id AS text) AS member FROM {b} JOIN crm_record_segment_members m \
+        &["CAST(m.segment_id AS text) AS member FROM {b} {join} crm_record_segment_members m \
            ON m.account_id = $2 AND m.object_type = b.object_type AND m.record_id = b.record_id"],
     ),
 ];
 
 /// The question what a category shows of each record of the batch `$1` in the account `$2`, each thing once.
 fn members_of(tx: &Tx, selects: &[&str]) -> String {
-    let batch = tx.dialect().batch(1, &KEY);
-    let selects = selects
-        .iter()
-        .map(|select| format!("SELECT b.object_type, b.record_id, {}", select.replace("{b}", &batch)));
+    let (batch, join) = (tx.dialect().batch(1, &KEY), tx.dialect().batch_join());
+    let select = |select: &&str| {
+        format!(
+            "SELECT b.object_type, b.record_id, {}",
+            select.replace("{b}", &batch).replace("{join}", join)
+        )
+    };
+    let selects = selects.iter().map(select);
     selects.collect::<Vec<_>>().join(" UNION ")
 }
 
