@@ -7,8 +7,8 @@
 #
 # Needs Debian and the Rust toolchain. What else is missing (PostgreSQL, PgBouncer, RabbitMQ, promtool, openssl, faketime,
 # Chromium and its driver, a linker, Python with the libraries of a mail server and of JSON Schema) is installed with
-# apt-get, as root or through sudo; Schemathesis, which makes up requests from the API's description, from PyPI into the
-# build directory. The first three are private to this run: own directory, own free ports, loopback only; they are gone
+# apt-get, as root or through sudo; Schemathesis, which makes up requests from the API's description, and the vendor's
+# client library from PyPI into the build directory. The first three are private to this run: own directory, own free ports, loopback only; they are gone
 # when it ends, however it ends. CMD and the tests see
 #
 #   TEST_POSTGRES_URL   a superuser on the private PostgreSQL
@@ -22,6 +22,7 @@
 #   TEST_RABBITMQCTL    rabbitmqctl for that node
 #   TEST_PROMTOOL       the program that judges the metrics
 #   TEST_SCHEMATHESIS   the one that judges the API
+#   TEST_PYTHON         a Python with the vendor's client library
 #
 # --serve obeys, and says what is new in the same way:
 #
@@ -52,7 +53,7 @@ main() {
     run_dir=$(mktemp -d -t contact-reaper-tests.XXXXXX)
     chmod 711 "$run_dir" # root runs the servers as users of their own, who must be able to enter
     install_missing
-    install_schemathesis
+    install_from_pypi
     if [[ ${1-} != --with && ${1-} != --serve ]]; then
         find_cargo
         in_own_group cargo fmt --check
@@ -71,7 +72,7 @@ main() {
     TEST_TLS=$run_dir/tls
     readonly NAMES=(TEST_POSTGRES_URL TEST_POSTGRES_SOCKETS TEST_PGBOUNCER_URL TEST_AMQP_URL TEST_AMQPS_URL TEST_TLS TEST_POSTGRES_PID TEST_AMQP_PID
         TEST_RABBITMQCTL)
-    export "${NAMES[@]}" TEST_PROMTOOL TEST_SCHEMATHESIS
+    export "${NAMES[@]}" TEST_PROMTOOL TEST_SCHEMATHESIS TEST_PYTHON
 
     if [[ ${1-} == --serve ]]; then
         report "${NAMES[@]}"
@@ -178,21 +179,21 @@ remove_guard() {
     guard_is_ours=
 }
 
-# Once, by the versions in tests/schemathesis.txt.
-install_schemathesis() {
+# Once, by the versions in tests/pypi.txt.
+install_from_pypi() {
     local dir
-    dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")/schemathesis
-    TEST_SCHEMATHESIS=$dir/bin/schemathesis
-    cmp -s tests/schemathesis.txt "$dir/installed.txt" && return
-    say "installing Schemathesis"
+    dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")/pypi
+    TEST_SCHEMATHESIS=$dir/bin/schemathesis TEST_PYTHON=$dir/bin/python
+    cmp -s tests/pypi.txt "$dir/installed.txt" && return
+    say "installing Schemathesis and the vendor's client library"
     rm -rf "$dir"
     {
         /usr/bin/python3 -m venv "$dir" &&
-            "$dir/bin/pip" install --disable-pip-version-check -r tests/schemathesis.txt &&
-            cp tests/schemathesis.txt "$dir/installed.txt"
+            "$dir/bin/pip" install --disable-pip-version-check -r tests/pypi.txt &&
+            cp tests/pypi.txt "$dir/installed.txt"
     } >"$run_dir/pip.log" 2>&1 || {
         tail -n 20 "$run_dir/pip.log" >&2
-        die "pip could not install Schemathesis; its log is above"
+        die "pip could not install the packages of tests/pypi.txt; its log is above"
     }
 }
 

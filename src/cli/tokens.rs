@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Context, Failure, id, operator, output};
 use crate::domain::time::{SPOKEN_TIMES, SpokenTime};
+use crate::domain::token_scope::TokenScope;
 use crate::store::access::tokens::{Expiry, NewToken, TokenRow};
 
 #[derive(Debug, Subcommand)]
@@ -41,6 +42,10 @@ pub struct Create {
     /// until it is revoked
     #[arg(long, value_name = "WHEN", value_parser = expiry)]
     expires: Option<Expiry>,
+    /// What it is for, once for each: console (pages and /api/v1, the default), crm.read, crm.write, crm.delete, crm.erase,
+    /// automation (the vendor's API)
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = TokenScope::parse)]
+    scopes: Vec<TokenScope>,
 }
 
 fn expiry(text: &str) -> Result<Expiry, String> {
@@ -55,8 +60,14 @@ impl Tokens {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let store = context.existing_store().await?;
         match self {
-            Self::Create(Create { account, user, name, expires }) => {
-                let wanted = NewToken { account_id: account, user, name, expires };
+            Self::Create(Create { account, user, name, expires, scopes }) => {
+                let wanted = NewToken {
+                    account_id: account,
+                    user,
+                    name,
+                    expires,
+                    scopes: scopes.into_iter().collect(),
+                };
                 let made = store.create_token(&wanted, &operator()).await?;
                 if context.json {
                     let mut document = json!(made.row);
@@ -98,9 +109,14 @@ fn print(context: &Context, tokens: Vec<TokenRow>) -> Result<(), Failure> {
     let row = |it: TokenRow| {
         let created = output::short_time(&it.created_at);
         let times = [it.last_used_at, it.expires_at, it.revoked_at].map(time);
-        [it.token_id, it.account_id, it.user_id, it.name, created].into_iter().chain(times).collect()
+        let scopes: Vec<&str> = it.scopes.iter().map(|scope| scope.as_str()).collect();
+        [it.token_id, it.account_id, it.user_id, it.name, scopes.join(", "), created]
+            .into_iter()
+            .chain(times)
+            .collect()
     };
     let rows: Vec<Vec<String>> = tokens.into_iter().map(row).collect();
-    let headings = ["token", "account", "user", "name", "created", "last used", "expires", "revoked"];
+    let headings =
+        ["token", "account", "user", "name", "scopes", "created", "last used", "expires", "revoked"];
     output::table(&headings, &rows, "no tokens")
 }

@@ -244,6 +244,17 @@ pub struct Guard {
     pub workflow: WorkflowGuard,
     /// Limits of all workflows of an account.
     pub account: AccountGuard,
+    /// Limits of one token of a program.
+    pub api: ApiGuard,
+}
+
+/// Limits of one token of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiGuard {
+    /// Deletions within the window.
+    pub max_deletions: u32,
+    /// The sliding window.
+    pub window: Duration,
 }
 
 /// Limits of one workflow.
@@ -346,6 +357,17 @@ pub struct Privacy {
 pub struct Http {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// The vendor's API.
+    pub crm: Crm,
+}
+
+/// The vendor's API.
+#[derive(Clone, Debug)]
+pub struct Crm {
+    /// What its paths begin with: empty, or a path such as `/hubspot`.
+    pub prefix: String,
+    /// Requests of one token within ten seconds; 0: any number.
+    pub requests_per_10s: u32,
 }
 
 /// Traces.

@@ -10,9 +10,9 @@ use tracing_subscriber::filter::LevelFilter;
 use super::reader::Reader;
 use super::secret::may_hold_a_secret;
 use super::{
-    AccountGuard, ConfigErrors, Database, DeadLetters, Events, Feed, FeedKind, Guard, Http, JsonLines,
-    Ledger, Log, LogFormat, Mail, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler, Settings,
-    Store, Traces, WorkflowGuard,
+    AccountGuard, ApiGuard, ConfigErrors, Crm, Database, DeadLetters, Events, Feed, FeedKind, Guard, Http,
+    JsonLines, Ledger, Log, LogFormat, Mail, Pipeline, Privacy, RabbitMq, Retention, RetentionJob, Scheduler,
+    Settings, Store, Traces, WorkflowGuard,
 };
 use crate::domain::schedule::Schedule;
 
@@ -50,7 +50,7 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, ConfigErrors> {
         scheduler: scheduler(r),
         mail: mail(r),
         privacy: Privacy { hash_key_file: r.path("privacy.hash_key_file") },
-        http: Http { listen: listen(r) },
+        http: Http { listen: listen(r), crm: crm(r) },
         traces: Traces { endpoint: endpoint(r) },
         log: log(r),
         described: Vec::new(),
@@ -148,6 +148,10 @@ fn guard(r: &mut Reader) -> Guard {
             min_contacts: r.integer("guard.account.min_contacts", 0..=MANY),
             window: r.duration("guard.account.window", "1s", "30d"),
         },
+        api: ApiGuard {
+            max_deletions: r.integer("guard.api.max_deletions", 0..=MANY),
+            window: r.duration("guard.api.window", "1s", "30d"),
+        },
     }
 }
 
@@ -220,6 +224,24 @@ fn listen(r: &mut Reader) -> SocketAddr {
     r.text_as("http.listen", "an IP address and a port such as \"127.0.0.1:9464\"", nowhere, |text| {
         text.parse().ok()
     })
+}
+
+fn crm(r: &mut Reader) -> Crm {
+    let is_prefix = |text: &str| {
+        let is_step = |step: &str| {
+            !step.is_empty() && step.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_".contains(&it))
+        };
+        text.is_empty() || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_step))
+    };
+    Crm {
+        prefix: r.text_as(
+            "http.crm.prefix",
+            "empty, or a path such as \"/hubspot\"",
+            String::new(),
+            |text| is_prefix(text).then(|| text.to_owned()),
+        ),
+        requests_per_10s: r.integer("http.crm.requests_per_10s", 0..=MANY),
+    }
 }
 
 fn endpoint(r: &mut Reader) -> String {

@@ -32,6 +32,7 @@ pub mod object_type;
 pub mod permission;
 
 pub mod progress;
+pub mod properties;
 pub mod record;
 pub mod redaction;
 pub mod rejection;
@@ -41,6 +42,7 @@ pub mod scripts;
 pub mod search;
 pub mod suppression;
 pub mod time;
+pub mod token_scope;
 pub mod trace;
 pub mod unread;
 pub mod wall;

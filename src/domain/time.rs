@@ -12,6 +12,11 @@ pub fn format_time(time: Time) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
+/// As the vendor's API writes times: to the millisecond.
+pub fn format_millis(time: Time) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
 /// Reads an RFC 3339 time with any offset; what is finer than a microsecond is cut off.
 ///
 /// `None` where it is no such time, or one outside the years 1 to 9999 that both databases hold.

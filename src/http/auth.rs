@@ -11,6 +11,7 @@ use super::server::Peer;
 use crate::domain::credential::{Credential, Kind};
 use crate::domain::object_type::CONTACT;
 use crate::domain::permission::{Over, Right};
+use crate::domain::token_scope::TokenScope;
 use crate::store::access::tokens::Caller;
 use crate::store::{Operator, Store, StoreError};
 use axum::http::HeaderMap;
@@ -76,6 +77,8 @@ pub enum AuthError {
     Unknown,
     /// Too many wrong tokens came from this address.
     TooMany,
+    /// The token is for the vendor's API alone.
+    NotForConsole,
     /// Nobody could be asked.
     Store(StoreError),
 }
@@ -98,11 +101,21 @@ impl Authenticator {
         found.ok_or_else(|| self.record_failure(peer))
     }
 
+    /// Who shows this token to the pages or to `/api/v1`.
+    pub async fn by_console_token(&self, text: &str, peer: Peer) -> Result<Caller, AuthError> {
+        let caller = self.by_token(text, peer).await?;
+        if caller.has_scope(TokenScope::Console) { Ok(caller) } else { Err(AuthError::NotForConsole) }
+    }
+
     /// A session for whoever shows this token.
     pub async fn begin_session(&self, text: &str, peer: Peer) -> Result<Credential, AuthError> {
         let shown = self.parse_rate_limited(text, peer)?;
-        let session = self.store.begin_session(&shown).await.map_err(AuthError::Store)?;
-        session.ok_or_else(|| self.record_failure(peer))
+        let caller = self.store.caller(&shown).await.map_err(AuthError::Store)?;
+        let caller = caller.ok_or_else(|| self.record_failure(peer))?;
+        if !caller.has_scope(TokenScope::Console) {
+            return Err(AuthError::NotForConsole);
+        }
+        self.store.begin_session(&caller).await.map_err(AuthError::Store)
     }
 
     /// Whose session this is.

@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::auth::{Authenticator, session_of};
 use super::room::Answering;
 use super::server::Peer;
-use super::{Health, api};
+use super::{Health, api, crm};
 
 /// Requests at the store: the rest of its connections is left to the deletions.
 const ORDINARY: Capacity = Capacity { at_once: 4, at_once_of_one: 3, waiting: 128, waiting_of_one: 32 };
@@ -28,11 +28,11 @@ const LONG: Capacity = Capacity { at_once: 2, at_once_of_one: 1, waiting: 16, wa
 /// How long a request may wait for its turn.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest body of a request.
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
-/// A longer one is heard out to here and thrown away: a connection that is closed on a client in the midst of its sentence
-/// often loses the answer.
-const MAX_DRAINED_BYTES: usize = 8 * MAX_BODY_BYTES;
+/// The longest body of a request, but to the vendor's API.
+const MAX_BODY_BYTES: usize = 256 * 1024;
+/// A longer one is heard out to so many times this and thrown away: a connection that is closed on a client in the midst of its
+/// sentence often loses the answer.
+const DRAINED: usize = 8;
 /// How long a request may work at a job or look at an account: longer than this nobody waits for an answer.
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a body may take to arrive.
@@ -45,6 +45,8 @@ pub struct Limits {
     gate: Authenticator,
     ordinary: Queue,
     long: Queue,
+    /// What the paths of the vendor's API begin with.
+    crm_prefix: Arc<str>,
 }
 
 /// The limits of a queue, in total and for one client. The limits for one client leave turns and places to the others.
@@ -195,8 +197,9 @@ pub enum BodyError {
 }
 
 impl Limits {
-    pub fn new(health: Health, gate: Authenticator) -> Self {
-        Self { health, gate, ordinary: Queue::new(ORDINARY), long: Queue::new(LONG) }
+    pub fn new(health: Health, gate: Authenticator, crm_prefix: &str) -> Self {
+        let (ordinary, long) = (Queue::new(ORDINARY), Queue::new(LONG));
+        Self { health, gate, ordinary, long, crm_prefix: crm_prefix.into() }
     }
 
     /// Waits for the requests that are at the store to end; none begins any more.
@@ -219,12 +222,15 @@ struct BufferedBody(Result<Arc<[u8]>, BodyError>);
 /// store is dropped half-way because a client hung up.
 async fn run_to_completion(Shared(limits): Shared<Limits>, request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
+    let is_of_crm = crm::is_path(&limits.crm_prefix, &path);
+    let not_now = |status, reason: &str| not_now(&path, is_of_crm, status, reason);
     if let [reason, ..] = limits.health.startup_failures()[..] {
-        return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
+        return not_now(StatusCode::SERVICE_UNAVAILABLE, reason);
     }
     // Before its turn: whoever is slow to say what it wants keeps nobody else waiting.
     let (mut parts, body) = request.into_parts();
-    parts.extensions.insert(BufferedBody(read(body).await.map(Arc::from)));
+    let most = if is_of_crm { crm::MAX_BODY_BYTES } else { MAX_BODY_BYTES };
+    parts.extensions.insert(BufferedBody(read(body, most).await.map(Arc::from)));
     // From now on it is not its client who keeps it waiting.
     let _under_way = parts.extensions.get::<Answering>().map(Answering::begin);
     let client = client(&limits.gate, &parts);
@@ -234,11 +240,11 @@ async fn run_to_completion(Shared(limits): Shared<Limits>, request: Request, nex
         Ok(turn) => turn,
         Err(Refusal::Client) => {
             let reason = "too many of your requests are under way: wait for their answers";
-            return not_now(&path, StatusCode::TOO_MANY_REQUESTS, reason);
+            return not_now(StatusCode::TOO_MANY_REQUESTS, reason);
         }
         Err(Refusal::Everybody) => {
             let reason = "too many requests are under way: try again in a moment";
-            return not_now(&path, StatusCode::SERVICE_UNAVAILABLE, reason);
+            return not_now(StatusCode::SERVICE_UNAVAILABLE, reason);
         }
     };
     let work = tokio::spawn(async move {
@@ -249,12 +255,15 @@ async fn run_to_completion(Shared(limits): Shared<Limits>, request: Request, nex
     // A handler that panicked has said so on standard error.
     work.await.unwrap_or_else(|_| {
         let reason = "this went wrong here: the log of the service says more";
-        not_now(&path, StatusCode::INTERNAL_SERVER_ERROR, reason)
+        not_now(StatusCode::INTERNAL_SERVER_ERROR, reason)
     })
 }
 
 /// As the API says it, and as people read it.
-fn not_now(path: &str, status: StatusCode, reason: &str) -> Response {
+fn not_now(path: &str, is_of_crm: bool, status: StatusCode, reason: &str) -> Response {
+    if is_of_crm {
+        return crm::not_now(status, reason);
+    }
     if path.starts_with("/api/") {
         return api::not_now(status, reason);
     }
@@ -271,23 +280,23 @@ pub fn body_of(request: &Request) -> Result<Arc<[u8]>, BodyError> {
 }
 
 /// Reads a body to its end, if it is not too long and does not take too long.
-async fn read(body: Body) -> Result<Vec<u8>, BodyError> {
-    tokio::time::timeout(BODY_TIMEOUT, collect(body)).await.unwrap_or(Err(BodyError::TooSlow))
+async fn read(body: Body, most: usize) -> Result<Vec<u8>, BodyError> {
+    tokio::time::timeout(BODY_TIMEOUT, collect(body, most)).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn collect(body: Body) -> Result<Vec<u8>, BodyError> {
+async fn collect(body: Body, most: usize) -> Result<Vec<u8>, BodyError> {
     let (mut chunks, mut bytes, mut seen) = (body.into_data_stream(), Vec::new(), 0);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| BodyError::Broken)?;
         seen += chunk.len();
-        if seen > MAX_DRAINED_BYTES {
+        if seen > DRAINED * most {
             return Err(BodyError::TooLarge);
         }
-        if seen <= MAX_BODY_BYTES {
+        if seen <= most {
             bytes.extend_from_slice(&chunk);
         }
     }
-    if seen > MAX_BODY_BYTES { Err(BodyError::TooLarge) } else { Ok(bytes) }
+    if seen > most { Err(BodyError::TooLarge) } else { Ok(bytes) }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod api;
 mod auth;
+pub mod crm;
 pub mod health;
 mod limits;
 mod pages;
@@ -56,11 +57,12 @@ pub async fn serve(
     listener: TcpListener,
     state: State,
     operations: Operations,
+    crm: crm::Options,
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let (asker, stop) = Stop::channel();
     let gate = auth::Authenticator::new(operations.store.clone());
-    let limits = limits::Limits::new(state.health.clone(), gate.clone());
+    let limits = limits::Limits::new(state.health.clone(), gate.clone(), &crm.prefix);
     let shutdown = {
         let limits = limits.clone();
         async move {
@@ -70,7 +72,8 @@ pub async fn serve(
         }
     };
     let api = api::router(operations.clone(), gate.clone());
-    let routes = pages::router(operations, gate).nest("/api/v1", api).layer(Extension(stop));
+    let crm = crm::router(operations.clone(), gate.clone(), crm);
+    let routes = pages::router(operations, gate).nest("/api/v1", api).merge(crm).layer(Extension(stop));
     let guarded = limits.layer(routes);
     server::serve(listener, with_probes(state, guarded), server::Bounds::default(), shutdown).await;
 }

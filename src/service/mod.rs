@@ -25,6 +25,7 @@ use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End};
 use crate::ports::Stop;
 use crate::scheduler;
+use crate::store::crm::ProgramGuard;
 use crate::store::outbox::Waiting;
 use crate::store::{Migrated, Rules, Store};
 use crate::systemd::{State, Systemd};
@@ -362,7 +363,14 @@ pub async fn serve(
     let (stop, stopped) = oneshot::channel::<()>();
     let state = http::State { health, metrics: Arc::new(move || telemetry.render()) };
     let operations = operations(settings, store);
-    let task = tokio::spawn(http::serve(listener, state, operations, async move { drop(stopped.await) }));
+    let (crm, guard) = (&settings.http.crm, settings.guard.api);
+    let crm = http::crm::Options {
+        prefix: crm.prefix.clone(),
+        requests_per_10s: crm.requests_per_10s,
+        guard: ProgramGuard { max_deletions: guard.max_deletions, window: guard.window },
+    };
+    let shutdown = async move { drop(stopped.await) };
+    let task = tokio::spawn(http::serve(listener, state, operations, crm, shutdown));
     Ok(Server { task, stop, address })
 }
 

@@ -82,7 +82,7 @@ pub fn pipeline(
 
 /// What the settings say about decisions.
 pub fn rules(settings: &Settings) -> Rules {
-    let config::Guard { workflow, account } = &settings.guard;
+    let config::Guard { workflow, account, api: _ } = &settings.guard;
     Rules {
         ledger_retention: settings.ledger.retention,
         wait_for_contact: settings.feed.wait_for_contact,

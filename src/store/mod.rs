@@ -21,12 +21,14 @@
 //! | [`deletions`] | deletes of many contacts by users |
 //! | [`privacy`] | erasures, receipts, legal holds, the journal for restored backups |
 //! | [`import`] | records that come in |
+//! | [`crm`] | what the vendor's API reads, writes and deletes |
 //! | [`retention`] | purge, expiry, and the clock that they trust |
 //! | [`schema`] | migrations |
 
 pub mod access;
 mod contacts;
 mod criteria;
+pub mod crm;
 pub mod db;
 pub mod decisions;
 pub mod deletions;

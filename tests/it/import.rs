@@ -9,7 +9,7 @@ use crate::support::records::{account, contact, entitled_account, lines, user};
 use crate::support::{Database, Reaper, TempDir, on_both};
 
 /// The kinds that a record can be of.
-const KINDS: [&str; 25] = [
+const KINDS: [&str; 26] = [
     "account",
     "subscription",
     "user",
@@ -32,6 +32,7 @@ const KINDS: [&str; 25] = [
     "notification",
     "object",
     "objectType",
+    "property",
     "quote",
     "workflow",
     "enrollment",
@@ -64,7 +65,7 @@ on_both!(every_kind_of_record_is_taken_and_counted, async |db: Database| {
     let report: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(
         report,
-        json!({"imported": 26, "skipped": 0, "removed": 0, "redacted": 0, "droppedProperties": 0, "kinds": kinds})
+        json!({"imported": 27, "skipped": 0, "removed": 0, "redacted": 0, "droppedProperties": 0, "kinds": kinds})
     );
 
     let inspected = reaper.contact(1, 1).await;

@@ -59,7 +59,7 @@ const MAY_NAME: [(&str, &[&str]); 17] = [
 ];
 
 /// The modules of the store from the bottom up: each names only what stands before it.
-const STORE: [&str; 18] = [
+const STORE: [&str; 19] = [
     "error",
     "db",
     "lease",
@@ -76,6 +76,7 @@ const STORE: [&str; 18] = [
     "deletions",
     "privacy",
     "import",
+    "crm",
     "retention",
     "schema",
 ];

@@ -3,6 +3,7 @@
 //! What it does is what the service does: import, a purge, a restore, then the events through the JSON Lines
 //! feed, the pipeline and the store. Only the printing is its own.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -244,7 +245,7 @@ fn print(imported: u64, lines: &[Line], trash: &[TrashRow]) -> Result<(), Failur
 
 async fn print_address(store: &Store, address: &str) -> Result<(), Failure> {
     let (user, name) = (PAGES_USER.to_owned(), "demo".to_owned());
-    let wanted = NewToken { account_id: 1, user, name, expires: None };
+    let wanted = NewToken { account_id: 1, user, name, expires: None, scopes: BTreeSet::new() };
     let made = store.create_token(&wanted, &operator()).await?;
     print_next()?;
     output::lines(&format!(

@@ -12,6 +12,7 @@ use crate::domain::identifiers::{OwnAddress, own_addresses};
 use crate::domain::members::{FieldError, Members, parse_id};
 use crate::domain::object_type::{CONTACT, is_activity, is_type, is_vendors, name_of};
 use crate::domain::permission::{NAMES as PERMISSIONS, Permission};
+use crate::domain::properties;
 use crate::domain::time::format_time;
 
 /// What may be told of an address.
@@ -82,6 +83,9 @@ pub static KINDS: &[Kind] = &[
     object!("ticket" => |m| object(m, "ticket")),
     kind!("objectType",
         "object_types" [object_type Text | singular Text, plural Text, primary_display_property Text] => object_type),
+    kind!("property",
+        "property_definitions" [object_type Text, name Text | label Text, type Text, field_type Text, group_name Text,
+            options Json, calculated Bool, read_only Bool] => property),
     object!("object" => |m| object(m, typed(m)?)),
     kind!("association",
         "associations" [from_type Text, from_id Int, to_type Text, to_id Int, label Text | association_type_id Text] => association),
@@ -199,7 +203,7 @@ fn ids(members: &Members<'_>, name: &str) -> Result<Vec<i64>, FieldError> {
 }
 
 /// A map of strings, as the vendor's API gives properties; null is no value, and clears one where the record is partial.
-fn properties(members: &Members<'_>) -> Result<Value, FieldError> {
+fn values(members: &Members<'_>) -> Result<Value, FieldError> {
     let is_partial = members.flag("partial")? == Some(true);
     if is_partial && members.optional("properties").is_none() {
         return Ok(json!({}));
@@ -249,7 +253,7 @@ fn user(m: &Members<'_>) -> Read {
 
 fn contact(m: &Members<'_>) -> Read {
     let contact_id = m.id("id")?;
-    let properties = properties(m)?;
+    let properties = values(m)?;
     let is_partial = m.flag("partial")? == Some(true);
     let names_addresses = NamesAddresses {
         primary: !is_partial || properties.get("email").is_some(),
@@ -306,7 +310,7 @@ fn history(m: &Members<'_>) -> Result<Value, FieldError> {
 }
 
 fn object(m: &Members<'_>, object_type: &str) -> Read {
-    let row = json!({"object_type": object_type, "object_id": m.id("id")?, "properties": properties(m)?,
+    let row = json!({"object_type": object_type, "object_id": m.id("id")?, "properties": values(m)?,
         "history": history(m)?, "created_at": optional_time(m, "createdAt")?,
         "updated_at": optional_time(m, "updatedAt")?});
     Ok(Parts { archived: archived(m)?, ..plain(row) })
@@ -325,6 +329,21 @@ pub(super) fn typed<'a>(m: &Members<'a>) -> Result<&'a str, FieldError> {
 fn object_type(m: &Members<'_>) -> Read {
     Ok(plain(json!({"object_type": type_name(m, "id")?, "singular": m.text("singular")?,
         "plural": m.text("plural")?, "primary_display_property": m.text("primaryDisplayProperty")?})))
+}
+
+fn property(m: &Members<'_>) -> Read {
+    let text = |name: &str| optional_text(m, name).map(Option::unwrap_or_default);
+    for (index, option) in m.list("options")?.iter().enumerate() {
+        let is_option = option.get("value").is_some_and(Value::is_string);
+        if !is_option {
+            return Err(m.fault(&format!("options[{index}]"), "must be an object with a text in value"));
+        }
+    }
+    let name = key_text(m, "name")?;
+    Ok(plain(json!({"object_type": type_name(m, "objectType")?, "name": name,
+        "label": optional_text(m, "label")?.unwrap_or(name), "type": one_of(m, "type", &properties::TYPES)?,
+        "field_type": text("fieldType")?, "group_name": text("groupName")?, "options": m.list("options")?,
+        "calculated": m.flag("calculated")?.unwrap_or_default(), "read_only": m.flag("readOnly")?.unwrap_or_default()})))
 }
 
 /// A type of activities: of the vendor's types one that is, of others any.
@@ -426,7 +445,7 @@ fn activity(m: &Members<'_>) -> Read {
             ));
         }
     }
-    let properties = m.optional("properties").map_or(Ok(json!({})), |_| properties(m))?;
+    let properties = m.optional("properties").map_or(Ok(json!({})), |_| values(m))?;
     let row = row(json!({"activity_id": activity_id, "type": activity_type(m)?,
         "occurred_at": time(m, "timestamp")?, "properties": properties, "stub": false}));
     // One association with something else, and the activity is not the contacts' alone.

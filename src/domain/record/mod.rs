@@ -174,10 +174,31 @@ pub fn parse_record(line: &str) -> Result<Record, FieldError> {
         line::Unread::Twice(place) => FieldError { place, expected: "must be there once".to_owned() },
         line::Unread::NotJson(error) => not_json(&error),
     })?;
-    if line.contains("\\u0000") && contains_nul(&value) {
+    if line.contains("\\u0000") {
+        refuse_nul(&value)?;
+    }
+    read(&value, ids)
+}
+
+/// Reads a record that is no line of a file, nor a segment.
+///
+/// # Errors
+///
+/// The member at fault and what it must be.
+pub fn record_of(value: &Value) -> Result<Record, FieldError> {
+    refuse_nul(value)?;
+    read(value, line::Ids::default())
+}
+
+fn refuse_nul(value: &Value) -> Result<(), FieldError> {
+    if contains_nul(value) {
         return Err(of_the_line("must not contain the character U+0000, which PostgreSQL cannot store"));
     }
-    let members = Members::of(&value, "").map_err(|_| of_the_line("must be a JSON object"))?;
+    Ok(())
+}
+
+fn read(value: &Value, ids: line::Ids) -> Result<Record, FieldError> {
+    let members = Members::of(value, "").map_err(|_| of_the_line("must be a JSON object"))?;
     let name = members.text("kind")?;
     if name == "remove" {
         return remove::parse(&members);
@@ -259,7 +280,8 @@ pub fn too_long() -> FieldError {
     ))
 }
 
-fn contains_nul(value: &Value) -> bool {
+/// Is the character U+0000 in one of its texts or names? PostgreSQL cannot store it.
+pub fn contains_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
         Value::Array(items) => items.iter().any(contains_nul),

@@ -102,7 +102,7 @@ pub fn not_now(status: StatusCode, reason: &str) -> Response {
 }
 
 /// The text that a request shows as a token.
-fn token_in(headers: &HeaderMap) -> Option<&str> {
+pub fn token_in(headers: &HeaderMap) -> Option<&str> {
     let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = shown.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -118,7 +118,7 @@ async fn authenticate(Shared(gate): Shared<Authenticator>, mut request: Request,
     let token = token_in(request.headers()).map(str::to_owned);
     let peer = request.extensions().get::<Peer>().copied();
     let caller = match (token, peer) {
-        (Some(token), Some(peer)) => gate.by_token(&token, peer).await,
+        (Some(token), Some(peer)) => gate.by_console_token(&token, peer).await,
         _ => Err(AuthError::Unknown),
     };
     match caller {

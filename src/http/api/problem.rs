@@ -78,6 +78,9 @@ impl From<AuthError> for Problem {
                 "too_many_wrong_tokens",
                 "too many wrong tokens came from this address: try again in a minute",
             ),
+            AuthError::NotForConsole => Self::forbidden(
+                "this token is for the vendor's API alone: show one with the scope console (contact-reaper tokens create)",
+            ),
             AuthError::Store(error) => error.into(),
         }
     }

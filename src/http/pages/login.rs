@@ -66,6 +66,10 @@ pub async fn begin(
             let says = "Too many wrong tokens came from your address: try again in a minute.";
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "60")], form(Some(says))).into_response()
         }
+        Err(AuthError::NotForConsole) => {
+            let says = "This token is for programs: sign in with one that has the scope console.";
+            (StatusCode::FORBIDDEN, form(Some(says))).into_response()
+        }
         Err(AuthError::Store(error)) => {
             (StatusCode::SERVICE_UNAVAILABLE, form(Some(&error.to_string()))).into_response()
         }

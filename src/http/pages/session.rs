@@ -81,7 +81,9 @@ impl PageContext {
             Err(AuthError::Store(error)) => {
                 Err(PageError::Early(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))
             }
-            Err(AuthError::Unknown | AuthError::TooMany) => Err(PageError::AuthError),
+            Err(AuthError::Unknown | AuthError::TooMany | AuthError::NotForConsole) => {
+                Err(PageError::AuthError)
+            }
         }
     }
 

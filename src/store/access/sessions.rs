@@ -14,16 +14,15 @@ const SESSION_TTL: chrono::TimeDelta = chrono::TimeDelta::hours(12);
 const CSRF_TOKEN_TTL: chrono::TimeDelta = chrono::TimeDelta::hours(12);
 
 impl Store {
-    /// Begins a session of whoever shows this token; `None` where it is no good.
+    /// Begins a session of a caller.
     ///
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn begin_session(&self, token: &Credential) -> Result<Option<Credential>, StoreError> {
-        let Some(caller) = self.caller(token).await? else { return Ok(None) };
+    pub async fn begin_session(&self, caller: &Caller) -> Result<Credential, StoreError> {
         let session = Credential::new(Kind::Session, caller.account_id, &random::random_bytes()?);
-        transaction!(self, tx => begin(tx, &caller, &session))?;
-        Ok(Some(session))
+        transaction!(self, tx => begin(tx, caller, &session))?;
+        Ok(session)
     }
 
     /// Whose session this is; `None` where it has ended, or its token is no good any more.

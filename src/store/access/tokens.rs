@@ -1,9 +1,11 @@
 //! Tokens, and who stands behind one. Whether it is good, and what its user may do, is asked each time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::Datelike as _;
 use serde::Serialize;
+use serde_json::json;
 
 use super::audit::{self, Actor};
 use super::random;
@@ -12,6 +14,7 @@ use crate::domain::credential::{Credential, Kind};
 use crate::domain::object_type::CONTACT;
 use crate::domain::permission::{Over, Permissions, Right, Scope};
 use crate::domain::time::{Time, format_time};
+use crate::domain::token_scope::TokenScope;
 use crate::store::db::Tx;
 use crate::store::db::values::{Row, args};
 use crate::store::{Store, StoreError, read_transaction, transaction};
@@ -28,6 +31,8 @@ pub struct NewToken {
     /// What it is for, in words of whoever asks for it.
     pub name: String,
     pub expires: Option<Expiry>,
+    /// What it is for; where nothing is said, the console.
+    pub scopes: BTreeSet<TokenScope>,
 }
 
 /// When a token ends.
@@ -52,6 +57,8 @@ pub struct TokenRow {
     pub token_id: String,
     pub user_id: String,
     pub name: String,
+    /// What it is for.
+    pub scopes: BTreeSet<TokenScope>,
     pub created_at: String,
     pub expires_at: Option<String>,
     pub revoked_at: Option<String>,
@@ -68,9 +75,15 @@ pub struct Caller {
     pub email: String,
     pub token_id: i64,
     permissions: Permissions,
+    scopes: BTreeSet<TokenScope>,
 }
 
 impl Caller {
+    /// Is the token for this?
+    pub fn has_scope(&self, scope: TokenScope) -> bool {
+        self.scopes.contains(&scope)
+    }
+
     /// May the user delete, or restore, so much at once? What is done asks again, in its own transaction.
     pub fn may_delete(&self, scope: Scope) -> bool {
         self.permissions.may(scope.right(), Over::Type(CONTACT))
@@ -142,7 +155,7 @@ impl Store {
     }
 }
 
-const ROW: &str = "account_id, token_id, user_id, name, created_at, expires_at, revoked_at, last_used_at";
+const ROW: &str = "account_id, token_id, user_id, name, CAST(scopes AS text) AS scopes, created_at, expires_at, revoked_at, last_used_at";
 
 async fn create(
     tx: &mut Tx,
@@ -155,10 +168,14 @@ async fn create(
     let now = tx.now().await?;
     let expires_at = wanted.expires.map(|expiry| expires_at(expiry, now)).transpose()?;
     let sql = format!(
-        "INSERT INTO tokens (account_id, user_id, name, token_hash, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6) RETURNING {ROW}"
+        "INSERT INTO tokens (account_id, user_id, name, token_hash, created_at, expires_at, scopes) \
+         VALUES ($1, $2, $3, $4, $5, $6, {}) RETURNING {ROW}",
+        tx.dialect().json("$7")
     );
-    let args = args![account_id, user_id, wanted.name.as_str(), token.hash(), now, expires_at];
+    let scopes =
+        if wanted.scopes.is_empty() { BTreeSet::from([TokenScope::Console]) } else { wanted.scopes.clone() };
+    let scopes = json!(scopes).to_string();
+    let args = args![account_id, user_id, wanted.name.as_str(), token.hash(), now, expires_at, scopes];
     let made = tx.row(&sql, args).await?;
     let made = made.ok_or_else(|| StoreError::Failed("a token got no number".to_owned()))?;
     let actor = Actor::Operator(operator.to_owned());
@@ -216,6 +233,7 @@ struct Found {
 
 /// The columns of a caller, of a token `t` and its user; `now` is `$3`.
 pub(super) const CALLER: &str = "t.account_id, t.token_id, t.last_used_at, u.user_id, u.email, CAST(u.permissions AS text) AS permissions, \
+     CAST(t.scopes AS text) AS scopes, \
      a.name AS account_name FROM tokens t \
      JOIN users u ON u.account_id = t.account_id AND u.user_id = t.user_id AND u.email_key <> '' \
      JOIN accounts a ON a.account_id = t.account_id";
@@ -243,6 +261,7 @@ pub(in crate::store) fn caller(row: &Row) -> Result<Caller, StoreError> {
         email: row.text("email")?,
         token_id: row.int("token_id")?,
         permissions: Permissions::of(&held),
+        scopes: row.json("scopes")?,
     })
 }
 
@@ -259,6 +278,7 @@ fn row(row: &Row) -> Result<TokenRow, StoreError> {
         token_id: row.int("token_id")?.to_string(),
         user_id: row.int("user_id")?.to_string(),
         name: row.text("name")?,
+        scopes: row.json("scopes")?,
         created_at: format_time(row.time("created_at")?),
         expires_at: time("expires_at")?,
         revoked_at: time("revoked_at")?,

@@ -120,7 +120,8 @@ impl<'a> Apply<'a> {
             return Ok(self.report);
         }
         self.refused.sort_by_key(|refusal| refusal.line);
-        let lines = self.refused.iter().map(|Refusal { line, problem }| format!("line {line}: {problem}"));
+        let lines =
+            self.refused.iter().map(|Refusal { line, problem, .. }| format!("line {line}: {problem}"));
         let mut lines: Vec<String> = lines.collect();
         let more = self.count_refused - lines.len() as u64;
         if more > 0 {
@@ -283,14 +284,14 @@ impl<'a> Apply<'a> {
 
     async fn commit(&mut self, mut chunk: Chunk, rest: Option<Piece>) -> Result<(), StoreError> {
         let written = chunk.commit(self.import.operator).await;
-        let Chunk { tx, identity, pieces, report, refused, tables, done, .. } = chunk;
+        let Chunk { tx, origin, pieces, report, refused, tables, done, .. } = chunk;
         if let Err(error) = tx.commit_or_rollback(written).await {
             return self.give_way_with(error, pieces).await;
         }
         if let Some(rest) = rest {
             self.first.push_front(rest);
         }
-        self.begun = Some(identity.import_id);
+        self.begun = origin.import().map(|identity| identity.import_id);
         self.alone = self.alone.saturating_sub(1);
         self.tries = 0;
         self.report.add(report);
@@ -327,7 +328,7 @@ impl<'a> Apply<'a> {
             if let [entry] = &entries[..] {
                 self.count_refused += 1;
                 let problem = format!("cannot be stored ({problem})");
-                self.refused.push(Refusal { line: entry.line, problem });
+                self.refused.push(Refusal { line: entry.line, problem, holder: None });
             } else {
                 let half = entries.split_off(entries.len() / 2);
                 self.first.push_front(Piece::Records { entries: half, members_done: 0 });

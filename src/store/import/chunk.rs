@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::ids;
 use super::sorter::{Sorted, Sorter};
 use super::source::{Entry, Source};
 use super::unfinished::{self, Identity, ImportSource};
@@ -26,14 +27,34 @@ pub(super) enum Piece {
     Claims(Vec<[i64; 3]>),
 }
 
+/// Where records come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// A file: until its end its contacts are marked.
+    Import(Identity),
+    /// A program that showed this token: its records are complete by themselves.
+    Program { token_id: i64 },
+}
+
+impl Origin {
+    pub fn import(self) -> Option<Identity> {
+        match self {
+            Self::Import(identity) => Some(identity),
+            Self::Program { .. } => None,
+        }
+    }
+}
+
 /// An open transaction, and what it did.
 pub(super) struct Chunk {
     pub tx: Tx,
     pub now: Time,
-    pub identity: Identity,
+    pub origin: Origin,
     pub hash_keys: HashKeySource,
     /// Does the store have an erasure?
     pub has_erasures: bool,
+    /// Has a program ever got an id for a new record?
+    pub has_ids: bool,
     /// The contacts whose addresses the file replaces.
     pub readdressed: Arc<Sorted<2>>,
     pub pieces: Vec<Piece>,
@@ -42,21 +63,22 @@ pub(super) struct Chunk {
     pub tables: BTreeSet<&'static str>,
     /// Records read.
     pub done: u64,
-    began: Instant,
-    time: Duration,
+    pub(super) began: Instant,
+    pub(super) time: Duration,
 }
 
 async fn begin(
     tx: &mut Tx,
     source: &ImportSource,
     begun: Option<i64>,
-) -> Result<(Time, Identity, bool), StoreError> {
+) -> Result<(Time, Identity, bool, bool), StoreError> {
     let now = lock_imports_and_removals(tx).await?;
-    Ok((now, unfinished::begin(tx, source, begun, now).await?, has_erasures(tx).await?))
+    let identity = unfinished::begin(tx, source, begun, now).await?;
+    Ok((now, identity, has_erasures(tx).await?, ids::are_given(tx).await?))
 }
 
 /// Is there an erasure to be kept? Most stores have none, and texts need not be looked through.
-async fn has_erasures(tx: &mut Tx) -> Result<bool, StoreError> {
+pub(super) async fn has_erasures(tx: &mut Tx) -> Result<bool, StoreError> {
     Ok(tx.row("SELECT 1 AS one FROM erasures LIMIT 1", &[]).await?.is_some())
 }
 
@@ -69,16 +91,17 @@ impl Chunk {
         time: Duration,
     ) -> Result<Self, StoreError> {
         let mut tx = store.db.begin().await?;
-        let (now, identity, has_erasures) = match begin(&mut tx, source, begun).await {
+        let (now, identity, has_erasures, has_ids) = match begin(&mut tx, source, begun).await {
             Ok(begun) => begun,
             Err(error) => return tx.commit_or_rollback(Err(error)).await,
         };
         Ok(Self {
             tx,
             now,
-            identity,
+            origin: Origin::Import(identity),
             hash_keys: store.hash_key_home().clone(),
             has_erasures,
+            has_ids,
             readdressed,
             pieces: Vec::new(),
             report: ImportReport::default(),
@@ -121,32 +144,38 @@ impl Chunk {
         match piece {
             Piece::Claims(claims) => self.claim_again(claims).await.map(|()| None),
             Piece::Records { entries, members_done } => {
-                let (removals, mut records): (Vec<_>, Vec<_>) =
-                    records.into_iter().partition(|(_, record)| record.action == Action::Remove);
-                // Members of segments are in one of two tables.
-                for removals in removals.chunk_by(|one, next| one.1.kind.table.name == next.1.kind.table.name)
-                {
-                    if let Some((_, first)) = removals.first() {
-                        self.remove(first.kind, removals, &mut records).await?;
-                    }
-                }
-                let mut rest = None;
-                if let Some((_, first)) = records.first() {
-                    let kind = first.kind;
-                    if *members_done == 0 {
-                        self.write(kind, &mut records, contested).await?;
-                    }
-                    if kind.name == "segment" {
-                        rest = self.write_members(&records, *members_done).await?;
-                    }
-                }
+                let rest = self.apply_records(records, *members_done, contested).await?;
                 Ok(rest.map(|members_done| Piece::Records { entries: entries.clone(), members_done }))
             }
         }
     }
 
+    /// Applies records of one kind, none of which has the key of another. From which piece of their members it has to go on, where
+    /// there was no time for all.
+    pub(super) async fn apply_records(
+        &mut self,
+        records: Vec<Numbered>,
+        members_done: usize,
+        contested: &mut Sorter<3>,
+    ) -> Result<Option<usize>, StoreError> {
+        let (removals, mut records): (Vec<_>, Vec<_>) =
+            records.into_iter().partition(|(_, record)| record.action == Action::Remove);
+        // Members of segments are in one of two tables.
+        for removals in removals.chunk_by(|one, next| one.1.kind.table.name == next.1.kind.table.name) {
+            if let Some((_, first)) = removals.first() {
+                self.remove(first.kind, removals, &mut records).await?;
+            }
+        }
+        let Some((_, first)) = records.first() else { return Ok(None) };
+        let kind = first.kind;
+        if members_done == 0 {
+            self.write(kind, &mut records, contested).await?;
+        }
+        if kind.name == "segment" { self.write_members(&records, members_done).await } else { Ok(None) }
+    }
+
     /// Claims addresses that other contacts of the file have given up by now. One that has not was given it by another transaction.
-    async fn claim_again(&mut self, claims: &[[i64; 3]]) -> Result<(), StoreError> {
+    pub(super) async fn claim_again(&mut self, claims: &[[i64; 3]]) -> Result<(), StoreError> {
         let claims = claims
             .iter()
             .map(|[account_id, contact_id, line]| ((*account_id, *contact_id), line.unsigned_abs()));
@@ -155,6 +184,7 @@ impl Chunk {
         self.refused.extend(held.into_iter().map(|(((_, contact_id), line), holder)| Refusal {
             line,
             problem: super::check::claims_held_address(contact_id, holder),
+            holder: Some(holder),
         }));
         Ok(())
     }

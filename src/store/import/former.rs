@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Numbered;
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Origin};
 use super::filter::Stored;
 use crate::domain::identifiers::{ADDITIONAL_ADDRESSES, additional_emails};
 use crate::domain::record::{Action, IS_PARTIAL, Kind, Record, Row};
@@ -30,20 +30,44 @@ struct Version {
     value: String,
     /// Since when; times are written in one form, so that the later one is the greater text.
     timestamp: String,
-    /// Not told by the CRM, but seen by an import.
+    /// `None`: told by the CRM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     source: Option<VersionSource>,
+    /// The token of the program that wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "sourceId")]
+    source_id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 enum VersionSource {
+    /// Seen by an import, which compared two records.
     Import,
+    /// Written by a program.
+    Integration,
 }
 
 impl Version {
     fn seen(value: &str, timestamp: &str) -> Self {
-        Self { value: value.to_owned(), timestamp: timestamp.to_owned(), source: Some(VersionSource::Import) }
+        let (value, timestamp) = (value.to_owned(), timestamp.to_owned());
+        Self { value, timestamp, source: Some(VersionSource::Import), source_id: None }
+    }
+
+    /// What came from there.
+    fn new(value: &str, timestamp: &str, origin: Origin) -> Self {
+        let version = Self::seen(value, timestamp);
+        match origin {
+            Origin::Import(_) => version,
+            Origin::Program { token_id } => Self {
+                source: Some(VersionSource::Integration),
+                source_id: Some(token_id.to_string()),
+                ..version
+            },
+        }
+    }
+
+    fn is_seen(&self) -> bool {
+        self.source == Some(VersionSource::Import)
     }
 }
 
@@ -67,6 +91,7 @@ impl Chunk {
         records: &mut Vec<Numbered>,
     ) -> Result<(), StoreError> {
         let stored = self.stored(kind, records).await?;
+        let began = self.origin.import().map_or(self.now, |identity| identity.started_at);
         let mut kept = Vec::with_capacity(records.len());
         for (entry, mut record) in std::mem::take(records) {
             let stored = stored.get(&record.key());
@@ -83,8 +108,10 @@ impl Chunk {
                     self.report.dropped_properties += dropped.count() as u64;
                 }
                 if kind.table.columns.iter().any(|(name, _)| *name == HISTORY) {
-                    record.keep_former(stored, changed_at.as_deref(), self.identity.started_at)?;
+                    record.keep_former(stored, changed_at.as_deref(), began, self.origin)?;
                 }
+            } else if matches!(self.origin, Origin::Program { .. }) {
+                record.begin_history(&format_time(began), self.origin);
             }
             kept.push((entry, record));
         }
@@ -124,16 +151,24 @@ fn values(row: &Row, emails: &[Row]) -> BTreeMap<String, String> {
 }
 
 impl Record {
+    /// The history of a new record begins with its values.
+    fn begin_history(&mut self, at: &str, origin: Origin) {
+        let versions = values(&self.row, &self.links).into_iter();
+        let versions = versions.map(|(name, value)| (name, vec![Version::new(&value, at, origin)]));
+        self.row.insert(HISTORY.to_owned(), json!(versions.collect::<History>()));
+    }
+
     /// Merges the stored history, the replaced values and the new values into the record's history. A change is dated by the
-    /// record's `updatedAt`, or else by the start of the import, so that several records of one file make one change. A replaced
+    /// record's `updatedAt`, or else by when its source `began`, so that several records of one file make one change. A replaced
     /// value without a known time is dated by the last update of the stored row.
     fn keep_former(
         &mut self,
         stored: &Stored,
         changed_at: Option<&str>,
-        import_began: Time,
+        began: Time,
+        origin: Origin,
     ) -> Result<(), StoreError> {
-        let import_began = format_time(import_began);
+        let began = format_time(began);
         let was_at = text(&stored.row, "updated_at").or(text(&stored.row, "created_at")).unwrap_or(LONG_AGO);
         let (before, after) = (values(&stored.row, &stored.emails), values(&self.row, &self.links));
         let is_partial = stored.row.get(IS_PARTIAL) == Some(&Value::Bool(true));
@@ -143,7 +178,7 @@ impl Record {
             let versions = history.entry(name.clone()).or_default();
             // The history of the CRM takes precedence over what imports observed.
             if end_with(&told, after.get(&name).map_or("", String::as_str)) {
-                versions.retain(|it| it.source.is_none() || told.iter().all(|told| told.value != it.value));
+                versions.retain(|it| !it.is_seen() || told.iter().all(|told| told.value != it.value));
             }
             let new: Vec<Version> = told.into_iter().filter(|version| !versions.contains(version)).collect();
             versions.extend(new);
@@ -156,7 +191,7 @@ impl Record {
             let versions = history.entry(name.clone()).or_default();
             let mut seen_now = Vec::new();
             versions.retain(|it| {
-                let is_of_now = it.source.is_some() && it.timestamp == import_began;
+                let is_of_now = it.is_seen() && it.timestamp == began;
                 seen_now.extend(is_of_now.then(|| it.value.clone()));
                 !is_of_now
             });
@@ -171,7 +206,7 @@ impl Record {
                 // The time of the change is unknown.
                 versions.push(Version::seen("", was_at));
             } else if !end_with(versions, new) && !was_unknown {
-                let change = Version::seen(new, changed_at.unwrap_or(&import_began));
+                let change = Version::new(new, changed_at.unwrap_or(&began), origin);
                 if !versions.contains(&change) {
                     versions.push(change);
                 }

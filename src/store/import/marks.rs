@@ -17,7 +17,7 @@ impl Chunk {
         }
         let lock = self.tx.dialect().for_update("c");
         states(&mut self.tx, contacts, &lock).await?;
-        let import_id = self.identity.import_id;
+        let Some(Identity { import_id, .. }) = self.origin.import() else { return Ok(()) };
         let sql = format!(
             "UPDATE contacts SET import_id = $1 WHERE (account_id, contact_id) IN \
              (SELECT b.account_id, b.contact_id FROM {}) AND import_id IS DISTINCT FROM $1 AND NOT {}",
@@ -30,10 +30,7 @@ impl Chunk {
 
     /// Marks those of the contacts whose row names another unfinished import.
     pub(super) async fn mark_beside(&mut self, contacts: &BTreeSet<(i64, i64)>) -> Result<(), StoreError> {
-        let Identity { import_id, has_others, .. } = self.identity;
-        if !has_others {
-            return Ok(());
-        }
+        let Some(Identity { import_id, has_others: true, .. }) = self.origin.import() else { return Ok(()) };
         let sql = format!(
             "INSERT INTO unfinished_contacts (account_id, contact_id, import_id) \
              SELECT t.account_id, t.contact_id, $1 FROM {} JOIN contacts t ON t.account_id = b.account_id \

@@ -14,6 +14,8 @@ mod chunk;
 mod erased;
 mod filter;
 mod former;
+mod given_ids;
+pub(super) mod ids;
 mod index;
 mod learn;
 mod marks;
@@ -22,6 +24,7 @@ mod sorter;
 mod source;
 mod unfinished;
 mod write;
+pub(super) mod writer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -134,11 +137,14 @@ impl Store {
 /// A record, and where it stands.
 type Numbered = (Entry, Record);
 
-/// A record that was not imported.
+/// A record that was not written.
 #[derive(Debug)]
-struct Refusal {
-    line: u64,
-    problem: String,
+pub(super) struct Refusal {
+    /// Of the file, or the position in a request.
+    pub line: u64,
+    pub problem: String,
+    /// The live contact that holds one of its addresses, where that is the problem.
+    pub holder: Option<i64>,
 }
 
 /// The state of a contact that is not gone.

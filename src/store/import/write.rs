@@ -49,6 +49,7 @@ impl Chunk {
             self.refuse_held_addresses(records, known).await?;
         }
         self.upsert(&kind.table, records).await?;
+        self.raise_ids(kind, records).await?;
         for (account_id, arrivals) in archived {
             records::bring_into_trash(&mut self.tx, account_id, &arrivals).await?;
         }
@@ -210,7 +211,13 @@ impl Chunk {
             return Ok(());
         }
         let (key, rest) = table.columns.split_at(table.key);
-        let (import, import_id) = if table.name == "contacts" { (", import_id", ", $2") } else { ("", "") };
+        let import_id = self.origin.import().map(|identity| identity.import_id);
+        // Of a new row; below, of one that is there.
+        let (own, value) = match (table.name, import_id) {
+            ("contacts", Some(_)) => (", import_id", ", $2"),
+            ("contacts" | "objects", None) => (", has_given_id", ", TRUE"),
+            _ => ("", ""),
+        };
         // A row that is as it should be is not even locked. It is looked up by its key, one by one, whatever PostgreSQL
         // believes of a table that fills.
         let (is_same, update) = if rest.is_empty() {
@@ -222,7 +229,7 @@ impl Chunk {
             });
             let mut columns: Vec<String> =
                 rest.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect();
-            if !import.is_empty() {
+            if own == ", import_id" {
                 let other = has_another("contacts", "$2");
                 columns.push(format!(
                     "import_id = CASE WHEN {other} THEN contacts.import_id ELSE excluded.import_id END"
@@ -236,7 +243,7 @@ impl Chunk {
             .find(|words| words.table == table.name && words.tells_records)
             .map_or_else(|| "FALSE".to_owned(), |words| format!("b.{} LIKE '%{REDACTED}%'", words.column));
         let sql = format!(
-            "INSERT INTO {table} ({names}{import}) SELECT {names}{import_id} FROM {batch} \
+            "INSERT INTO {table} ({names}{own}) SELECT {names}{value} FROM {batch} \
              WHERE NOT coalesce((SELECT {is_ambiguous} OR {is_same} FROM {table} t WHERE {same}), FALSE) \
              ORDER BY {key} ON CONFLICT ({key}) DO {update}",
             table = table.name,
@@ -246,10 +253,10 @@ impl Chunk {
             key = names(key),
         );
         let rows = batch_text(records.iter().map(|(_, record)| &record.row));
-        if import_id.is_empty() {
+        let Some(import_id) = import_id.filter(|_| table.name == "contacts") else {
             return self.tx.execute(&sql, args![rows]).await.map(drop);
-        }
-        self.tx.execute(&sql, args![rows, self.identity.import_id]).await?;
+        };
+        self.tx.execute(&sql, args![rows, import_id]).await?;
         let contacts = records.iter().flat_map(|(_, record)| {
             record.contacts.iter().map(|contact_id| (record.account_id, *contact_id))
         });
@@ -413,13 +420,13 @@ fn drop_removed_later(kind: &Kind, removals: &[Numbered], records: &mut Vec<Numb
     });
 }
 
-fn key_text(row: &Row, key: &[Column]) -> String {
+pub(super) fn key_text(row: &Row, key: &[Column]) -> String {
     let columns = key.iter().map(|(name, _)| row.get(*name).map(Value::to_string).unwrap_or_default());
     columns.collect::<Vec<_>>().join("\u{1f}")
 }
 
 /// A row of an answer as the row of a record.
-fn json_row(found: &Found, columns: &[Column]) -> Result<Row, StoreError> {
+pub(super) fn json_row(found: &Found, columns: &[Column]) -> Result<Row, StoreError> {
     let value = |(name, kind): &Column| -> Result<(String, Value), StoreError> {
         let value = match kind {
             ColumnType::Int => found.optional_int(name)?.into(),

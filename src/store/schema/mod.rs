@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 33] = [
+const MIGRATIONS: [Migration; 34] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -180,6 +180,11 @@ const MIGRATIONS: [Migration; 33] = [
         name: "0033_record_selections",
         postgres: include_str!("migrations/postgres/0033_record_selections.sql"),
         sqlite: include_str!("migrations/sqlite/0033_record_selections.sql"),
+    },
+    Migration {
+        name: "0034_programs",
+        postgres: include_str!("migrations/postgres/0034_programs.sql"),
+        sqlite: include_str!("migrations/sqlite/0034_programs.sql"),
     },
 ];
 

@@ -3,6 +3,7 @@
 mod api;
 mod chromium;
 mod conformance;
+mod crm;
 mod doors;
 mod legal_holds;
 mod manners;

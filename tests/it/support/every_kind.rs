@@ -46,6 +46,8 @@ fn crm_records() -> Vec<Value> {
         json!({"kind": "deal", "id": "11", "properties": {"dealname": "Engine", "dealstage": "closedwon"}}),
         json!({"kind": "ticket", "id": "12", "properties": {"subject": "It halts"}}),
         json!({"kind": "objectType", "id": "2-134", "singular": "Car", "plural": "Cars", "primaryDisplayProperty": "plate"}),
+        json!({"kind": "property", "objectType": "2-134", "name": "plate", "label": "Plate", "type": "string",
+            "fieldType": "text", "groupName": "carinformation"}),
         json!({"kind": "object", "objectTypeId": "2-134", "id": "18", "properties": {"plate": "GD 1"}, "createdAt": now}),
         json!({"kind": "association", "from": {"type": "contact", "id": "1"}, "to": {"type": "company", "id": "10"},
             "label": "primary", "associationTypeId": "1"}),

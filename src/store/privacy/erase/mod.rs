@@ -78,7 +78,7 @@ impl Store {
         account_id: i64,
         user: &str,
         target: &ErasureTarget,
-        confirm: u64,
+        confirm: Option<u64>,
     ) -> Result<Erased, StoreError> {
         let receipts = transaction!(self, tx => erase(tx, self, account_id, user, target, confirm))?;
         let contacts = receipts.iter().filter(|receipt| receipt.contact_id.is_some()).count();
@@ -93,12 +93,12 @@ async fn erase(
     account_id: i64,
     user: &str,
     target: &ErasureTarget,
-    confirm: u64,
+    confirm: Option<u64>,
 ) -> Result<Vec<Receipt>, StoreError> {
     locks::lock_imports_and_removals(tx).await?;
     let user_id = user_who_may_erase(tx, account_id, user).await?;
     let contacts = targeted(tx, account_id, target).await?;
-    if contacts.len() as u64 != confirm {
+    if let Some(confirm) = confirm.filter(|confirm| *confirm != contacts.len() as u64) {
         let found = counted(contacts.len() as u64, "contact");
         return Err(StoreError::CountMismatch(format!(
             "the confirmation says {confirm} where {found} would be erased; nothing was erased"

@@ -93,7 +93,7 @@ pub const ACTIVITIES: Words = words(
 
 /// Every table with words that an erasure looks at, in the order in which it does.
 #[rustfmt::skip]
-pub const WORDS: [Words; 22] = {
+pub const WORDS: [Words; 23] = {
     use Content::{FileName, Json, Prose};
     use Reach::{Addresses, Owned, Reported};
     [
@@ -115,6 +115,9 @@ pub const WORDS: [Words; 22] = {
         key: &[ACCOUNT, ("object_type", Text), ("object_id", Int)], columns: &[("properties", Json), ("history", Json)], reach: Addresses },
     words((Category::Associations, "objectType", "object_types"), &[], &[ACCOUNT, ("object_type", Text)],
         &[("singular", Prose), ("plural", Prose), ("primary_display_property", Prose)], Addresses),
+    words((Category::Associations, "property", "property_definitions"), &[],
+        &[ACCOUNT, ("object_type", Text), ("name", Text)],
+        &[("label", Prose), ("group_name", Prose), ("options", Json)], Addresses),
     words((Category::FormSubmissions, "formSubmission", "form_submissions"), &["submission_id"],
         &[ACCOUNT, ("submission_id", Int)], &[("field_values", Json), ("form_id", Prose)], Owned),
     words((Category::CustomEvents, "customEvent", "custom_events"), &["event_id"],
@@ -256,7 +259,7 @@ pub const KEY_WORDS: [KeyWords; 7] = [
 
 /// Columns that hold no words of a person, by table: ids, keys, hashes, names that the CRM gives, and words of the service's
 /// own vocabulary. Dead letters are removed whole (`erase`).
-pub const NO_WORDS: [(&str, &[&str]); 42] = [
+pub const NO_WORDS: [(&str, &[&str]); 43] = [
     ("accounts", &["time_zone"]),
     ("activities", &["type"]),
     ("activity_associations", &["object_type"]),
@@ -298,6 +301,7 @@ pub const NO_WORDS: [(&str, &[&str]); 42] = [
     ("objects", &["object_type"]),
     ("object_types", &["object_type"]),
     ("outbox", &["type", "data"]),
+    ("property_definitions", &["object_type", "name", "type", "field_type"]),
     ("record_trash_entries", &["object_type", "deleted_by", "closed_as"]),
     ("retention_failures", &["job"]),
     ("retention_runs", &["job", "run_by", "stopped_by", "counts"]),
@@ -306,7 +310,7 @@ pub const NO_WORDS: [(&str, &[&str]); 42] = [
     ("sessions", &["session_hash"]),
     ("spent_forms", &["form"]),
     ("subscriptions", &["product", "tier"]),
-    ("tokens", &["token_hash"]),
+    ("tokens", &["token_hash", "scopes"]),
     ("trash_entries", &["deleted_by", "closed_as"]),
     ("owed_redactions", &["table_name", "identifiers"]),
     ("unfinished_imports", &["source"]),

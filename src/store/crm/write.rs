@@ -1,0 +1,390 @@
+//! Records that programs create and change: up to a hundred in one transaction. They enter as the records of an import do.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use super::find::Table;
+use super::properties;
+use super::read::{RecordRef, StoredRecord, by_ids, ids_of};
+use crate::domain::address::{address_key, is_plain_address};
+use crate::domain::object_type::{CONTACT, id_of};
+use crate::domain::properties::Definition;
+use crate::domain::record::{Record, record_of};
+use crate::domain::time::{Time, format_time};
+use crate::store::access::audit::{self, Actor};
+use crate::store::db::batch::Lists;
+use crate::store::db::values::args;
+use crate::store::import::ids::allocate;
+use crate::store::import::writer::Writer;
+use crate::store::{Store, StoreError, retry_delay, should_retry};
+
+/// What a program writes.
+#[derive(Clone, Debug)]
+pub struct WriteRequest {
+    pub account_id: i64,
+    /// The one name of the type of all records.
+    pub object_type: String,
+    pub token_id: i64,
+    /// Whose token it is.
+    pub user_id: i64,
+    pub changes: Vec<Change>,
+    /// Where one of the changes cannot be made, are the others?
+    pub is_partial: bool,
+}
+
+/// A record to be created or changed.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub target: Target,
+    /// `None` clears a property.
+    pub properties: BTreeMap<String, Option<String>>,
+}
+
+/// Which record a change is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    New,
+    /// One that is live.
+    Live(RecordRef),
+    /// The live contact with this address, or a new one.
+    Upsert(String),
+}
+
+/// A record that was written.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub record: StoredRecord,
+    pub is_new: bool,
+}
+
+/// Why a change was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The live contact of this id has the address.
+    Taken(i64),
+    /// Another record of the request has the address.
+    TakenInRequest,
+    NotFound,
+    Properties(Vec<PropertyProblem>),
+    /// The record cannot be stored, by this sentence.
+    Unstorable(String),
+    /// Nothing is wrong with it, but with another one, and all or nothing was asked for.
+    NotTried,
+}
+
+/// What is wrong with the value of a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PropertyProblem {
+    pub name: String,
+    /// `PROPERTY_DOESNT_EXIST`, `READ_ONLY_VALUE` or `INVALID_EMAIL`.
+    pub error: &'static str,
+    pub message: String,
+}
+
+type Outcome = Result<Written, Problem>;
+
+impl Store {
+    /// Creates and changes records, each in the order of the request: all of them, or, where the request is partial, those that can
+    /// be written.
+    ///
+    /// # Errors
+    ///
+    /// Where the database does not answer, or the account has no id left.
+    pub async fn write_records(&self, request: &WriteRequest) -> Result<Vec<Outcome>, StoreError> {
+        let mut tries = 0;
+        loop {
+            match write(self, request).await {
+                Err(error) if should_retry(&error, tries) => {
+                    tries += 1;
+                    retry_delay(tries).await;
+                }
+                written => return written,
+            }
+        }
+    }
+}
+
+async fn write(store: &Store, request: &WriteRequest) -> Result<Vec<Outcome>, StoreError> {
+    let mut problems: BTreeMap<usize, Problem> = BTreeMap::new();
+    loop {
+        let known = problems.len();
+        let mut writer = Writer::begin(store, request.token_id).await?;
+        let written = match attempt(&mut writer, request, &mut problems).await {
+            Ok(written) => written,
+            Err(error) => return writer.end(Err(error)).await,
+        };
+        match written {
+            Some(written) => return writer.end(Ok(outcomes(request, problems, written))).await,
+            // Once more without those that could not be written.
+            None if request.is_partial && problems.len() > known => writer.take_back(()).await?,
+            None => return writer.take_back(outcomes(request, problems, Vec::new())).await,
+        }
+    }
+}
+
+/// What became of each change: those without a problem were written in their order, or none was.
+fn outcomes(
+    request: &WriteRequest,
+    mut problems: BTreeMap<usize, Problem>,
+    written: Vec<Written>,
+) -> Vec<Outcome> {
+    let mut written = written.into_iter();
+    let outcome = |at| match problems.remove(&at) {
+        Some(problem) => Err(problem),
+        None => written.next().ok_or(Problem::NotTried),
+    };
+    (0..request.changes.len()).map(outcome).collect()
+}
+
+/// One try at all changes without a known problem. `None`: nothing is to be committed.
+async fn attempt(
+    writer: &mut Writer,
+    request: &WriteRequest,
+    problems: &mut BTreeMap<usize, Problem>,
+) -> Result<Option<Vec<Written>>, StoreError> {
+    let WriteRequest { account_id, object_type, changes, is_partial, .. } = request;
+    let definitions = properties::known(writer.tx(), *account_id, object_type).await?;
+    for (at, change) in changes.iter().enumerate() {
+        let mut wrong = property_problems(&definitions, &change.properties);
+        if let Target::Upsert(email) = &change.target {
+            wrong.extend((!is_plain_address(email)).then(invalid_email));
+        }
+        if !wrong.is_empty() {
+            problems.entry(at).or_insert(Problem::Properties(wrong));
+        }
+    }
+    let targets = targets(writer, request, problems).await?;
+    refuse_addresses_twice(changes, &targets, problems);
+    if !problems.is_empty() && !is_partial {
+        return Ok(None);
+    }
+    let new = targets.iter().filter(|(at, target)| target.is_none() && !problems.contains_key(at)).count();
+    let mut new_ids = allocate(writer.tx(), *account_id, new).await?.into_iter();
+    let mut planned: BTreeMap<i64, Plan> = BTreeMap::new();
+    let mut ids = Vec::new();
+    let mut upserted: HashMap<String, i64> = HashMap::new();
+    for (at, target) in targets {
+        if problems.contains_key(&at) {
+            continue;
+        }
+        let change = &changes[at];
+        let address = match &change.target {
+            Target::Upsert(email) => Some(address_key(email)),
+            _ => None,
+        };
+        let (id, is_new) = match target.or_else(|| upserted.get(address.as_ref()?).copied()) {
+            Some(id) => (id, planned.get(&id).is_some_and(|plan| plan.is_new)),
+            None => match new_ids.next() {
+                Some(id) => (id, true),
+                None => return Err(StoreError::Failed("fewer ids than new records".to_owned())),
+            },
+        };
+        upserted.extend(address.map(|address| (address, id)));
+        let plan = planned.entry(id).or_insert_with(|| Plan { at, is_new, properties: BTreeMap::new() });
+        // Of several changes of one record the later ones win.
+        plan.properties.extend(change.properties.clone());
+        // One that is there may have the address beside its primary one.
+        if let (Target::Upsert(email), true) = (&change.target, is_new) {
+            plan.properties.entry("email".to_owned()).or_insert_with(|| Some(email.clone()));
+        }
+        ids.push((id, is_new));
+    }
+    let now = writer.now();
+    let mut records = Vec::new();
+    for (id, plan) in &planned {
+        match plan.record(request, *id, now) {
+            Ok(record) => records.push((plan.at as u64, record)),
+            Err(sentence) => {
+                problems.insert(plan.at, Problem::Unstorable(sentence));
+            }
+        }
+    }
+    if !problems.is_empty() && !is_partial || records.len() < planned.len() {
+        return Ok(None);
+    }
+    let refused = writer.write(records).await?;
+    for refusal in &refused {
+        let problem =
+            refusal.holder.map_or_else(|| Problem::Unstorable(refusal.problem.clone()), Problem::Taken);
+        problems.insert(usize::try_from(refusal.line).unwrap_or_default(), problem);
+    }
+    if !refused.is_empty() {
+        return Ok(None);
+    }
+    let written = planned.keys().copied().collect();
+    let stored = by_ids(writer.tx(), *account_id, object_type, &written, false, false).await?;
+    let actor = Actor::User(request.user_id);
+    let keys: Vec<i64> = written.into_iter().collect();
+    let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
+    if count > 0 {
+        audit::write(writer.tx(), now, *account_id, &actor, "write_records", &keys, count).await?;
+    }
+    let written = ids.into_iter().map(|(id, is_new)| {
+        let record = stored.get(&id).cloned();
+        let record =
+            record.ok_or_else(|| StoreError::Failed("a record that was written is not there".to_owned()))?;
+        Ok(Written { record, is_new })
+    });
+    written.collect::<Result<Vec<_>, StoreError>>().map(Some)
+}
+
+/// What becomes of one record.
+struct Plan {
+    /// The first change that it stands in.
+    at: usize,
+    is_new: bool,
+    properties: BTreeMap<String, Option<String>>,
+}
+
+impl Plan {
+    /// As an import would bring it.
+    fn record(&self, request: &WriteRequest, id: i64, now: Time) -> Result<Record, String> {
+        let now = format_time(now);
+        let properties: Map<String, Value> = self
+            .properties
+            .iter()
+            .filter(|(_, value)| value.is_some() || !self.is_new)
+            .map(|(name, value)| (name.clone(), json!(value)))
+            .collect();
+        let kind = if request.object_type == CONTACT { "contact" } else { "object" };
+        let mut record = json!({"kind": kind, "accountId": request.account_id.to_string(), "id": id.to_string(),
+            "objectTypeId": id_of(&request.object_type), "properties": properties, "updatedAt": now});
+        if self.is_new {
+            record["createdAt"] = json!(now);
+        } else {
+            record["partial"] = json!(true);
+        }
+        record_of(&record).map_err(|fault| format!("{}: {}", fault.place, fault.expected))
+    }
+}
+
+/// The record of each change that has no problem, by its position: `None` is a new one.
+async fn targets(
+    writer: &mut Writer,
+    request: &WriteRequest,
+    problems: &mut BTreeMap<usize, Problem>,
+) -> Result<Vec<(usize, Option<i64>)>, StoreError> {
+    let named: Vec<RecordRef> = request
+        .changes
+        .iter()
+        .filter_map(|change| match &change.target {
+            Target::New => None,
+            Target::Live(record) => Some(record.clone()),
+            Target::Upsert(email) => Some(RecordRef::Email(email.clone())),
+        })
+        .collect();
+    let by_address = ids_of(writer.tx(), request.account_id, &named, false).await?;
+    let id_of_address = |email: &str| by_address.get(&address_key(email)).copied();
+    let ids = named.iter().filter_map(|record| match record {
+        RecordRef::Id(id) => Some(*id),
+        RecordRef::Email(email) => id_of_address(email),
+    });
+    let live = lock_live(writer, request, &ids.collect()).await?;
+    let mut targets = Vec::new();
+    for (at, change) in request.changes.iter().enumerate() {
+        if problems.contains_key(&at) {
+            continue;
+        }
+        let target = match &change.target {
+            Target::New => None,
+            Target::Upsert(email) => id_of_address(email).filter(|id| live.contains(id)),
+            Target::Live(record) => {
+                let id = match record {
+                    RecordRef::Id(id) => Some(*id),
+                    RecordRef::Email(email) => id_of_address(email),
+                };
+                let Some(id) = id.filter(|id| live.contains(id)) else {
+                    problems.insert(at, Problem::NotFound);
+                    continue;
+                };
+                Some(id)
+            }
+        };
+        targets.push((at, target));
+    }
+    Ok(targets)
+}
+
+/// Those of the records that are live, locked until the commit.
+async fn lock_live(
+    writer: &mut Writer,
+    request: &WriteRequest,
+    ids: &BTreeSet<i64>,
+) -> Result<BTreeSet<i64>, StoreError> {
+    if ids.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let table = Table::of(&request.object_type);
+    let dialect = writer.tx().dialect();
+    let sql = format!(
+        "SELECT {id} AS id FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL ORDER BY {id}{}",
+        table.rows(),
+        dialect.ids(3, &["id"]),
+        dialect.for_update("r"),
+        id = table.id(),
+    );
+    let ids = Lists::ids(ids.iter().map(|id| [*id]));
+    let rows = writer.tx().rows(&sql, args![request.account_id, request.object_type.as_str(), ids]).await?;
+    rows.iter().map(|row| row.int("id")).collect()
+}
+
+/// Of several new records with one address the first one has it; one that changes has it, too.
+fn refuse_addresses_twice(
+    changes: &[Change],
+    targets: &[(usize, Option<i64>)],
+    problems: &mut BTreeMap<usize, Problem>,
+) {
+    let mut taken: HashMap<String, Option<i64>> = HashMap::new();
+    for (at, target) in targets {
+        let email = changes[*at].properties.get("email").cloned().flatten();
+        let upsert = match &changes[*at].target {
+            Target::Upsert(email) => Some(email.clone()),
+            _ => None,
+        };
+        let is_upsert = upsert.is_some();
+        let Some(key) = email.or(upsert).map(|email| address_key(&email)) else { continue };
+        match taken.get(&key) {
+            // The same record once more.
+            Some(first) if *first == *target && (target.is_some() || is_upsert) => {}
+            Some(_) => {
+                problems.entry(*at).or_insert(Problem::TakenInRequest);
+            }
+            None => {
+                taken.insert(key, *target);
+            }
+        }
+    }
+}
+
+/// The address itself is not repeated.
+fn invalid_email() -> PropertyProblem {
+    let message = "Email address is invalid".to_owned();
+    PropertyProblem { name: "email".to_owned(), error: "INVALID_EMAIL", message }
+}
+
+fn property_problems(
+    definitions: &BTreeMap<String, Definition>,
+    properties: &BTreeMap<String, Option<String>>,
+) -> Vec<PropertyProblem> {
+    let mut problems = Vec::new();
+    for (name, value) in properties {
+        let mut problem =
+            |error, message| problems.push(PropertyProblem { name: name.clone(), error, message });
+        match definitions.get(name) {
+            None => problem("PROPERTY_DOESNT_EXIST", format!("Property \"{name}\" does not exist")),
+            Some(definition) if definition.is_read_only => {
+                problem(
+                    "READ_ONLY_VALUE",
+                    format!("\"{name}\" is a read only property; its value cannot be set."),
+                );
+            }
+            Some(_) => {
+                if name == "email" && value.as_ref().is_some_and(|email| !is_plain_address(email)) {
+                    problems.push(invalid_email());
+                }
+            }
+        }
+    }
+    problems
+}

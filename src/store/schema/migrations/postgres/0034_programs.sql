@@ -1,0 +1,48 @@
+-- Programs create, change and delete records over HTTP.
+
+-- The highest id that an account ever had; there once a program has created a record.
+CREATE TABLE record_ids (
+  account_id bigint PRIMARY KEY REFERENCES accounts DEFERRABLE INITIALLY DEFERRED,
+  last_id    bigint NOT NULL
+);
+-- Was the id given here, rather than by an import?
+ALTER TABLE contacts ADD COLUMN has_given_id boolean NOT NULL DEFAULT FALSE;
+ALTER TABLE objects ADD COLUMN has_given_id boolean NOT NULL DEFAULT FALSE;
+
+-- What a token is for.
+ALTER TABLE tokens ADD COLUMN scopes jsonb NOT NULL DEFAULT '["console"]';
+-- When the limit of its deletes was reached last.
+ALTER TABLE tokens ADD COLUMN guard_tripped_at timestamptz;
+-- The token of a program's delete.
+ALTER TABLE deletions ADD COLUMN token_id bigint;
+CREATE INDEX deletions_token ON deletions (account_id, token_id, started_at) WHERE token_id IS NOT NULL;
+
+-- Properties of an account's own, by the one name of the type of their records.
+CREATE TABLE property_definitions (
+  account_id  bigint NOT NULL REFERENCES accounts DEFERRABLE INITIALLY DEFERRED,
+  object_type text NOT NULL,
+  name        text NOT NULL,
+  label       text NOT NULL,
+  type        text NOT NULL,
+  field_type  text NOT NULL,
+  group_name  text NOT NULL,
+  options     jsonb NOT NULL,
+  calculated  boolean NOT NULL,
+  read_only   boolean NOT NULL,
+  PRIMARY KEY (account_id, object_type, name)
+);
+
+-- When a record was changed last: a program asks for what changed since.
+CREATE INDEX contacts_changed ON contacts
+  (account_id, greatest(created_at, coalesce(updated_at, created_at), coalesce(restored_at, created_at)), contact_id);
+
+-- Nothing leads to a record that was purged, or that an erasure deleted; an import could bring such associations again.
+DELETE FROM associations
+WHERE EXISTS (SELECT 1 FROM record_trash_entries e
+              WHERE e.account_id = associations.account_id AND NOT e.is_activity AND e.closed_as = 'purged'
+                AND (e.object_type = associations.from_type AND e.record_id = associations.from_id
+                     OR e.object_type = associations.to_type AND e.record_id = associations.to_id))
+   OR EXISTS (SELECT 1 FROM erased_records e
+              WHERE e.account_id = associations.account_id
+                AND (e.kind = associations.from_type AND e.record_id = associations.from_id
+                     OR e.kind = associations.to_type AND e.record_id = associations.to_id));
