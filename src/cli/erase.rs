@@ -101,7 +101,7 @@ impl Erase {
             let preview = operations.preview_erasure(self.account, &self.user, &target).await?;
             return if context.json { output::document(&preview) } else { print_preview(&preview) };
         };
-        let erasure = operations.erase(self.account, &self.user, &target, Some(confirm)).await?;
+        let erasure = operations.erase(self.account, &self.user, &target, confirm).await?;
         if let Some(problem) = &erasure.not_scrubbed {
             warn_of_files(problem);
         }

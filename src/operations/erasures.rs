@@ -29,7 +29,7 @@ pub struct Confirmation {
 }
 
 impl Operations {
-    /// Erases for good, as a user: so many contacts as a person confirmed, or, for a program, all that the target has.
+    /// Erases for good, as a user.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ impl Operations {
         account_id: i64,
         user: &str,
         target: &ErasureTarget,
-        confirm: Option<u64>,
+        confirm: u64,
     ) -> Result<Erasure, Error> {
         let erased = self.store.erase(account_id, user, target, confirm).await?;
         let user_id = erased.receipts.first().map(|receipt| receipt.erased_by.clone());

@@ -25,7 +25,7 @@ use crate::outbox::mail::{self, Mails};
 use crate::pipeline::{self, End};
 use crate::ports::Stop;
 use crate::scheduler;
-use crate::store::crm::ProgramGuard;
+use crate::store::deletions::ProgramGuard;
 use crate::store::outbox::Waiting;
 use crate::store::{Migrated, Rules, Store};
 use crate::systemd::{State, Systemd};

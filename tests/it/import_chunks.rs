@@ -201,7 +201,7 @@ on_both!(each_chunk_sees_what_was_erased_and_deleted_before_it, async |db: Datab
     // Contact 1 is erased once its record was applied again, contact 2 is deleted.
     let report = interrupted_by(&store, &records, 6, async || {
         let user = ADMIN.to_string();
-        store.erase(1, &user, &ErasureTarget::Contact(1), Some(1)).await.unwrap();
+        store.erase(1, &user, &ErasureTarget::Contact(1), 1).await.unwrap();
         Reaper::new(&db).delete(1, 2).await;
     })
     .await;

@@ -112,7 +112,7 @@ async fn assert_gone(db: &Database, id: i64) {
 on_both!(an_erased_person_stays_erased_beside_an_import, async |db: Database| {
     let erase = async |store: &Store, id: i64| {
         let user = ADMIN.to_string();
-        store.erase(1, &user, &ErasureTarget::Contact(id), Some(1)).await.expect("the erase works");
+        store.erase(1, &user, &ErasureTarget::Contact(id), 1).await.expect("the erase works");
     };
     race(&db, false, erase, async |_: &Store, id: i64| assert_gone(&db, id).await).await;
     assert_eq!(db.count("address_hashes", "status = 'unsubscribed'").await, races());
@@ -180,7 +180,7 @@ on_both!(a_newcomer_with_the_address_of_an_erased_person_is_never_mailed, async 
         let user = ADMIN.to_string();
         let (imported, erased) = tokio::join!(import(&store, &newcomer), async {
             tokio::time::sleep(head_start).await;
-            store.erase(1, &user, &ErasureTarget::Contact(id), Some(1)).await
+            store.erase(1, &user, &ErasureTarget::Contact(id), 1).await
         });
         imported.expect("the import works");
         erased.expect("the erase works");

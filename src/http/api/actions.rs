@@ -313,7 +313,7 @@ pub async fn erase(
     StrictJson(Erase { contact_id, email, confirm: Count(confirm) }): StrictJson<Erase>,
 ) -> HandlerResult {
     let (target, user) = (erasure_target(contact_id, email)?, caller.user_id.to_string());
-    Ok(Json(operations.erase(caller.account_id, &user, &target, Some(confirm)).await?).into_response())
+    Ok(Json(operations.erase(caller.account_id, &user, &target, confirm).await?).into_response())
 }
 
 pub async fn preview_erasure(

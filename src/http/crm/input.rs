@@ -140,7 +140,7 @@ pub fn inputs(document: &Map<String, Value>) -> Result<Vec<&Map<String, Value>>,
     Ok(inputs.iter().filter_map(Value::as_object).collect())
 }
 
-/// A member that is a text; a number counts as its text.
+/// A member that is a text; a number or a truth counts as its text.
 pub fn text_member<'a>(
     members: &'a Map<String, Value>,
     name: &str,
@@ -149,6 +149,7 @@ pub fn text_member<'a>(
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str().into())),
         Some(Value::Number(number)) => Ok(Some(plain(&number.to_string()).into())),
+        Some(Value::Bool(truth)) => Ok(Some(truth.to_string().into())),
         Some(_) => Err(ApiError::invalid_member(name, "must be a string")),
     }
 }

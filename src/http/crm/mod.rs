@@ -23,7 +23,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 
 use super::auth::Authenticator;
 use crate::operations::Operations;
-use crate::store::crm::ProgramGuard;
+use crate::store::deletions::ProgramGuard;
 use error::ApiError;
 use gate::Gate;
 

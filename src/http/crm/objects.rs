@@ -13,6 +13,7 @@ use super::error::ApiError;
 use super::gate::{demand, demand_view};
 use super::input::{Document, OfType, Params, properties, text_member};
 use super::shown::Shown;
+use crate::domain::address::is_plain_address;
 use crate::domain::members::parse_id_text;
 use crate::domain::object_type::{CONTACT, is_activity};
 use crate::domain::permission::Scope;
@@ -23,6 +24,7 @@ use crate::store::crm::{
     Archive, Archived, Change, PageRequest, Problem, PropertyProblem, RecordRef, Target, WriteRequest,
     Written,
 };
+use crate::store::deletions::Program;
 use crate::store::privacy::erase::ErasureTarget;
 
 /// What a handler answers.
@@ -83,17 +85,20 @@ impl Api {
         };
         match self.operations.store.archive_records(&request).await {
             Ok(Archived::Done(_)) => Ok(StatusCode::NO_CONTENT.into_response()),
-            Ok(Archived::OverLimit) => {
-                let message = format!(
-                    "This token may delete {} records within {} (guard.api): nothing was deleted. A person can delete more.",
-                    guard.max_deletions,
-                    humantime::format_duration(guard.window)
-                );
-                Err(ApiError::limited("DELETIONS", &message, guard.window.as_secs().max(1)))
-            }
+            Ok(Archived::OverLimit) => Err(self.over_limit()),
             Err(StoreError::Forbidden(why)) => Err(ApiError::missing_scope(permission, why)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn over_limit(&self) -> ApiError {
+        let guard = self.options.guard;
+        let message = format!(
+            "This token may delete {} records within {} (guard.api): nothing was deleted. A person can delete more.",
+            guard.max_deletions,
+            humantime::format_duration(guard.window)
+        );
+        ApiError::limited("DELETIONS", &message, guard.window.as_secs().max(1))
     }
 }
 
@@ -260,23 +265,25 @@ pub async fn erase(
             RecordRef::Id(id) => ErasureTarget::Contact(id),
             RecordRef::Email(_) => return Err(absent()),
         },
-        Some("email") => ErasureTarget::Address(id.into_owned()),
+        Some("email") if is_plain_address(id.trim()) => ErasureTarget::Address(id.into_owned()),
+        Some("email") => return Err(ApiError::invalid("Email address is invalid")),
         Some(other) => return Err(no_unique_property(other)),
     };
     let user = caller.user_id.to_string();
-    match api.operations.erase(caller.account_id, &user, &target, None).await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
+    let program =
+        Program { account_id: caller.account_id, token_id: caller.token_id, guard: api.options.guard };
+    match api.operations.store.erase_by_program(program, &user, &target).await {
+        Ok(Some(_)) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(None) => Err(api.over_limit()),
         Err(error) => Err(erasure_error(error)),
     }
 }
 
-fn erasure_error(error: crate::operations::Error) -> ApiError {
+fn erasure_error(error: StoreError) -> ApiError {
     match error {
-        crate::operations::Error::Store(StoreError::Forbidden(why)) => {
-            ApiError::missing_scope("permanently_delete", why)
-        }
+        StoreError::Forbidden(why) => ApiError::missing_scope("permanently_delete", why),
         // A legal hold: its sentence names ids and no person.
-        crate::operations::Error::Store(StoreError::Refused(why)) => ApiError::conflict(why),
+        StoreError::Refused(why) => ApiError::conflict(why),
         other => other.into(),
     }
 }

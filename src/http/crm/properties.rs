@@ -80,6 +80,12 @@ pub async fn define(
         }
         Some(_) => return Err(ApiError::invalid_member("options", "must be a list of objects with a value")),
     };
+    if members.get("hasUniqueValue") == Some(&Value::Bool(true)) {
+        return Err(ApiError::invalid_member(
+            "hasUniqueValue",
+            "must be false: only ids and addresses are unique here",
+        ));
+    }
     let definition = Definition {
         name,
         label: text("label")?,
@@ -91,7 +97,12 @@ pub async fn define(
         is_read_only: false,
         hubspot_defined: false,
     };
-    match api.operations.store.define_property(caller.account_id, &object_type, &definition).await {
+    match api
+        .operations
+        .store
+        .define_property(caller.account_id, caller.token_id, &object_type, &definition)
+        .await
+    {
         Ok(()) => Ok((StatusCode::CREATED, Json(shown(&definition))).into_response()),
         Err(StoreError::Refused(why)) => Err(ApiError::conflict(why)),
         Err(error) => Err(error.into()),

@@ -21,8 +21,10 @@ const MAX_SORTS: usize = 5;
 const MAX_LIMIT: i64 = 200;
 /// As far as the pages of one search go.
 const MAX_FOUND: i64 = 10_000;
-/// The longest text to be searched for, in characters.
-const MAX_WORDS: usize = 3_000;
+/// The longest text to be searched for or compared with, in characters.
+const MAX_CHARACTERS: usize = 3_000;
+/// As many words are looked for in every record.
+const MAX_WORDS: usize = 20;
 
 pub async fn search(
     OfType { api, caller, object_type, .. }: OfType,
@@ -63,11 +65,12 @@ fn wanted(members: &Map<String, Value>) -> Result<Search, ApiError> {
     }
     let words =
         text_member(members, "query")?.map(std::borrow::Cow::into_owned).filter(|words| !words.is_empty());
-    if words.as_ref().is_some_and(|words| words.chars().count() > MAX_WORDS) {
-        return Err(ApiError::invalid_member(
-            "query",
-            &format!("must not be longer than {MAX_WORDS} characters"),
-        ));
+    if words
+        .as_deref()
+        .is_some_and(|words| is_too_long(words) || words.split_whitespace().count() > MAX_WORDS)
+    {
+        let is = format!("must not have more than {MAX_CHARACTERS} characters or {MAX_WORDS} words");
+        return Err(ApiError::invalid_member("query", &is));
     }
     let number =
         |name: &str, default: i64, range: std::ops::RangeInclusive<i64>| match text_member(members, name)? {
@@ -98,6 +101,10 @@ fn objects<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a Ma
     }
 }
 
+fn is_too_long(text: &str) -> bool {
+    text.chars().count() > MAX_CHARACTERS
+}
+
 fn conditions(members: &Map<String, Value>, place: &str) -> Result<Vec<Condition>, ApiError> {
     objects(members, "filters")?.into_iter().map(|filter| condition(filter, place)).collect()
 }
@@ -123,6 +130,12 @@ fn condition(filter: &Map<String, Value>, place: &str) -> Result<Condition, ApiE
         }
         list.iter().map(item).collect()
     };
+    let given = ["value", "highValue"].into_iter().filter_map(|name| filter.get(name));
+    let given = given.chain(filter.get("values").and_then(Value::as_array).into_iter().flatten());
+    if given.filter_map(Value::as_str).any(is_too_long) {
+        let is = format!("must not have more than {MAX_CHARACTERS} characters");
+        return Err(ApiError::invalid_member(&format!("{place}.value"), &is));
+    }
     let operator = match operator.as_str() {
         "EQ" => Operator::Equal(value()?),
         "NEQ" => Operator::NotEqual(value()?),

@@ -146,7 +146,7 @@ pub async fn erase(
 ) -> PageResult {
     let target = target(&ctx, &fields)?;
     let confirm = fields.confirm().map_err(|says| ctx.bad_request(says))?;
-    let erased = operations.erase(ctx.account(), &ctx.user(), &target, Some(confirm)).await;
+    let erased = operations.erase(ctx.account(), &ctx.user(), &target, confirm).await;
     let erased = erased.map_err(|error| ctx.operation_error(&error))?;
     let content = html! {
         p.notice.good role="status" {

@@ -1,32 +1,20 @@
-//! Deletes by programs: nobody types a number there, so a token deletes no more than its limit within a window.
+//! Deletes by programs: those of the named records that are live.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
-
-use serde_json::json;
 
 use crate::domain::effects::Transition;
 use crate::domain::object_type::{CONTACT, RecordKey};
 use crate::domain::permission::Scope;
-use crate::domain::time::{Time, format_time};
+use crate::domain::time::Time;
 use crate::store::access::users::user_who_may;
 use crate::store::db::Tx;
 use crate::store::db::batch::Lists;
 use crate::store::db::values::args;
-use crate::store::outbox::write_outbox;
+use crate::store::deletions::{Program, ProgramGuard};
 use crate::store::records::ByUser;
 use crate::store::{
     Store, StoreError, count_by_user, count_records_by_user, deletions, records, transaction,
 };
-
-/// How much a token may delete.
-#[derive(Clone, Copy, Debug)]
-pub struct ProgramGuard {
-    /// Records within the window.
-    pub max_deletions: u32,
-    /// The sliding window.
-    pub window: Duration,
-}
 
 /// What a program deletes: those of the records that are live.
 #[derive(Clone, Debug)]
@@ -75,12 +63,8 @@ async fn archive(tx: &mut Tx, request: &Archive) -> Result<Archived, StoreError>
     let (account_id, user) = (*account_id, request.user_id.to_string());
     let types = BTreeSet::from([object_type.as_str()]);
     let user_id = user_who_may(tx, account_id, &user, "delete", request.scope, &types).await?;
-    // Deletes by one token take turns.
-    let lock = format!(
-        "SELECT t.token_id FROM tokens t WHERE t.account_id = $1 AND t.token_id = $2{}",
-        tx.dialect().for_update("t")
-    );
-    tx.row(&lock, args![account_id, request.token_id]).await?;
+    let program = Program { account_id, token_id: request.token_id, guard: request.guard };
+    program.lock(tx).await?;
     let live = match object_type.as_str() {
         CONTACT => lock_live_contacts(tx, account_id, ids).await?,
         other => {
@@ -94,8 +78,7 @@ async fn archive(tx: &mut Tx, request: &Archive) -> Result<Archived, StoreError>
     }
     let at = tx.now().await?;
     let deleted = live.len() as u64;
-    if deleted_since(tx, request, at).await? + deleted > u64::from(request.guard.max_deletions) {
-        trip(tx, request, deleted, at).await?;
+    if !program.admits(tx, deleted, at).await? {
         return Ok(Archived::OverLimit);
     }
     let deletion_id = begin(tx, request, deleted, at).await?;
@@ -117,32 +100,6 @@ async fn lock_live_contacts(
     );
     let ids = Lists::ids(ids.iter().map(|id| [*id]));
     tx.rows(&sql, args![account_id, ids]).await?.iter().map(|row| row.int("contact_id")).collect()
-}
-
-/// What the token has deleted within the window.
-async fn deleted_since(tx: &mut Tx, request: &Archive, now: Time) -> Result<u64, StoreError> {
-    let sql = "SELECT CAST(coalesce(sum(deleted), 0) AS bigint) AS deleted FROM deletions \
-               WHERE account_id = $1 AND token_id = $2 AND started_at > $3";
-    let since = now.checked_sub_signed(window(request)).unwrap_or_default();
-    let row = tx.row(sql, args![request.account_id, request.token_id, since]).await?;
-    Ok(row.map_or(Ok(0), |row| row.int("deleted"))?.unsigned_abs())
-}
-
-fn window(request: &Archive) -> chrono::TimeDelta {
-    chrono::TimeDelta::from_std(request.guard.window).unwrap_or(chrono::TimeDelta::MAX)
-}
-
-/// Says once a window that the limit was reached.
-async fn trip(tx: &mut Tx, request: &Archive, refused: u64, at: Time) -> Result<(), StoreError> {
-    let sql = "UPDATE tokens SET guard_tripped_at = $3 WHERE account_id = $1 AND token_id = $2 \
-               AND (guard_tripped_at IS NULL OR guard_tripped_at <= $4)";
-    let since = at.checked_sub_signed(window(request)).unwrap_or_default();
-    if tx.execute(sql, args![request.account_id, request.token_id, at, since]).await? == 0 {
-        return Ok(());
-    }
-    let data = json!({"accountId": request.account_id.to_string(), "tokenId": request.token_id.to_string(),
-        "limit": "token", "refused": refused, "trippedAt": format_time(at)});
-    write_outbox(tx, at, vec![(request.account_id, "guard.tripped", data)]).await
 }
 
 /// The record of a deletion that ends with its transaction; its id.

@@ -8,7 +8,7 @@ mod read;
 mod search;
 mod write;
 
-pub use archive::{Archive, Archived, ProgramGuard};
+pub use archive::{Archive, Archived};
 pub use read::{PageRequest, RecordRef, StoredRecord, StoredVersion};
 pub use search::{Condition, Matches, Operator, Search};
 pub use write::{Change, Problem, PropertyProblem, Target, WriteRequest, Written};

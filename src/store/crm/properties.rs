@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::domain::object_type::{CONTACT, is_vendors, name_of};
+use crate::domain::identifiers::ADDITIONAL_ADDRESSES;
+use crate::domain::object_type::{CONTACT, id_of, is_vendors, name_of};
 use crate::domain::properties::{Definition, built_in};
+use crate::domain::record::{Record, record_of};
 use crate::store::db::Tx;
 use crate::store::db::values::args;
-use crate::store::{Store, StoreError, read_transaction, transaction};
+use crate::store::import::writer::Writer;
+use crate::store::{Store, StoreError, read_transaction};
 
 impl Store {
     /// The properties of records of a type, by name.
@@ -24,18 +27,26 @@ impl Store {
         read_transaction!(self, tx => known(tx, account_id, object_type))
     }
 
-    /// Defines a property.
+    /// Defines a property, by a program; it enters as a record of an import does.
     ///
     /// # Errors
     ///
-    /// Refused where the account knows one of the name.
+    /// Refused where the account has a definition of the name.
     pub async fn define_property(
         &self,
         account_id: i64,
+        token_id: i64,
         object_type: &str,
         definition: &Definition,
     ) -> Result<(), StoreError> {
-        transaction!(self, tx => define(tx, account_id, object_type, definition))
+        let record = json!({"kind": "property", "accountId": account_id.to_string(), "objectType": id_of(object_type),
+            "name": definition.name, "label": definition.label, "type": definition.value_type,
+            "fieldType": definition.field_type, "groupName": definition.group_name, "options": definition.options});
+        let record = record_of(&record)
+            .map_err(|fault| StoreError::Refused(format!("{}: {}", fault.place, fault.expected)))?;
+        let mut writer = Writer::begin(self, token_id).await?;
+        let work = define(&mut writer, account_id, object_type, &definition.name, record).await;
+        writer.end(work).await
     }
 
     /// The one name of a type of records that the account has, however it is written; `None` where it has none.
@@ -73,7 +84,10 @@ pub(super) async fn known(
     let mut definitions = BTreeMap::new();
     for row in tx.rows(named, args![account_id, object_type]).await? {
         let name = row.text("name")?;
-        definitions.insert(name.clone(), Definition::of_name(&name));
+        // The history of a contact has its addresses under this name: they are no property.
+        if name != ADDITIONAL_ADDRESSES {
+            definitions.insert(name.clone(), Definition::of_name(&name));
+        }
     }
     let own = "SELECT name, label, type, field_type, group_name, CAST(options AS text) AS options, calculated, read_only \
                FROM property_definitions WHERE account_id = $1 AND object_type = $2";
@@ -96,35 +110,17 @@ pub(super) async fn known(
 }
 
 async fn define(
-    tx: &mut Tx,
+    writer: &mut Writer,
     account_id: i64,
     object_type: &str,
-    definition: &Definition,
+    name: &str,
+    record: Record,
 ) -> Result<(), StoreError> {
-    let taken = || Err(StoreError::Refused(format!("there is a property {} already", definition.name)));
-    if built_in(object_type).iter().any(|it| it.name == definition.name) {
-        return taken();
+    let there =
+        "SELECT 1 AS one FROM property_definitions WHERE account_id = $1 AND object_type = $2 AND name = $3";
+    let is_there = writer.tx().row(there, args![account_id, object_type, name]).await?.is_some();
+    if is_there || built_in(object_type).iter().any(|it| it.name == name) {
+        return Err(StoreError::Refused(format!("there is a property {name} already")));
     }
-    let sql = format!(
-        "INSERT INTO property_definitions (account_id, object_type, name, label, type, field_type, group_name, options, \
-         calculated, read_only) VALUES ($1, $2, $3, $4, $5, $6, $7, {}, FALSE, FALSE) ON CONFLICT DO NOTHING",
-        tx.dialect().json("$8")
-    );
-    let Definition { name, label, value_type, field_type, group_name, options, .. } = definition;
-    let [name, label, value_type] = [name, label, value_type].map(String::as_str);
-    let (field_type, group_name) = (field_type.as_str(), group_name.as_str());
-    let args = args![
-        account_id,
-        object_type,
-        name,
-        label,
-        value_type,
-        field_type,
-        group_name,
-        json!(options).to_string()
-    ];
-    if tx.execute(&sql, args).await? == 0 {
-        return taken();
-    }
-    Ok(())
+    writer.write(vec![(0, record)]).await.map(drop)
 }

@@ -63,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Refused: a value that the property cannot be compared with.
+    /// Refused: a property that the account does not know, or a value that it cannot be compared with.
     pub async fn search_records(
         &self,
         account_id: i64,
@@ -91,7 +91,7 @@ async fn find(
     let condition = statement.condition(object_type, search)?;
     let sql = format!("SELECT count(*) AS total FROM {} AND {condition}", statement.table.rows());
     let total = tx.row(&sql, &statement.args).await?.map_or(Ok(0), |row| row.int("total"))?;
-    let order = statement.order(&search.sorts);
+    let order = statement.order(&search.sorts)?;
     let [limit, offset] = [search.limit, search.offset].map(|count| statement.parameter(count.into()));
     let condition = format!("{condition} ORDER BY {order} LIMIT {limit} OFFSET {offset}");
     let records = select(tx, account_id, object_type, &condition, &statement.args, false).await?;
@@ -147,34 +147,52 @@ impl Statement<'_> {
             let found = names
                 .iter()
                 .map(|name| format!("lower(r.properties ->> '{name}') LIKE {pattern} ESCAPE '\\'"));
-            parts.push(format!("({})", found.collect::<Vec<_>>().join(" OR ")));
+            let addresses = format!(
+                "EXISTS (SELECT 1 FROM contact_emails e WHERE e.account_id = r.account_id \
+                 AND e.contact_id = r.contact_id AND e.email_key LIKE {pattern} ESCAPE '\\')"
+            );
+            let addresses = (self.table == Table::Contacts).then_some(addresses);
+            parts.push(format!("({})", found.chain(addresses).collect::<Vec<_>>().join(" OR ")));
         }
         Ok(parts.join(" AND "))
     }
 
-    fn order(&mut self, sorts: &[(String, bool)]) -> String {
+    fn order(&mut self, sorts: &[(String, bool)]) -> Result<String, StoreError> {
         let mut order = Vec::new();
         for (property, is_descending) in sorts {
-            let operand = self.operand(property);
+            let operand = self.operand(property)?;
             let direction = if *is_descending { "DESC" } else { "ASC" };
             order.push(format!("{0} IS NULL, {0} {direction}", operand.sql));
         }
         order.push(self.table.id().to_owned());
-        order.join(", ")
+        Ok(order.join(", "))
     }
 
-    fn operand(&mut self, property: &str) -> Operand {
-        let operand = |sql: &str, kind| Operand { sql: sql.to_owned(), kind };
+    /// A property that the account knows, as it stands in a statement.
+    fn operand(&mut self, property: &str) -> Result<Operand, StoreError> {
+        let operand = |sql: &str, kind| Ok(Operand { sql: sql.to_owned(), kind });
         match property {
             "hs_object_id" => return operand(self.table.id(), OperandKind::Id),
             "createdate" | "hs_createdate" => return operand(self.table.created_at(), OperandKind::Time),
             name if name == self.last_modified => return operand(&self.changed_at(), OperandKind::Time),
             _ => {}
         }
+        if property == "hs_additional_emails" && self.table == Table::Contacts {
+            return operand(&other_addresses(self.dialect), OperandKind::Text);
+        }
+        let definition = self.definitions.get(property);
+        let definition = definition.ok_or_else(|| {
+            StoreError::Refused(format!("the account has no property {property} of such records"))
+        })?;
+        let value_type = ValueType::of(&definition.value_type);
         let name = self.parameter(property.into());
-        let text = format!("nullif(r.properties ->> CAST({name} AS text), '')");
-        let value_type =
-            self.definitions.get(property).map_or(ValueType::Text, |it| ValueType::of(&it.value_type));
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        let text = if self.dialect == Dialect::Postgres || property.bytes().all(is_plain) {
+            format!("nullif(r.properties ->> CAST({name} AS text), '')")
+        } else {
+            // To SQLite it could be a path.
+            format!("nullif((SELECT p.value FROM json_each(r.properties) p WHERE p.key = {name}), '')")
+        };
         match (value_type, self.dialect) {
             (ValueType::Number, Dialect::Postgres) => operand(
                 &format!(
@@ -251,7 +269,7 @@ impl Statement<'_> {
     }
 
     fn holds(&mut self, Condition { property, operator }: &Condition) -> Result<String, StoreError> {
-        let operand = self.operand(property);
+        let operand = self.operand(property)?;
         let sql = &operand.sql;
         Ok(match operator {
             Operator::Equal(value) => format!("{sql} = {}", self.value(&operand, property, value)?),
@@ -283,6 +301,18 @@ impl Statement<'_> {
             Operator::NotHasProperty => format!("{sql} IS NULL"),
         })
     }
+}
+
+/// The addresses of a contact but the primary one, as the answers show them.
+fn other_addresses(dialect: Dialect) -> String {
+    let joined = match dialect {
+        Dialect::Postgres => "string_agg(e.email, ';' ORDER BY e.email_key)",
+        Dialect::Sqlite => "group_concat(e.email, ';')",
+    };
+    format!(
+        "(SELECT lower({joined}) FROM contact_emails e WHERE e.account_id = r.account_id AND e.contact_id = r.contact_id \
+         AND e.email <> coalesce(r.properties ->> 'email', ''))"
+    )
 }
 
 /// A text that holds a time, as milliseconds or in ISO form, in the one form that [`format_millis`] writes.

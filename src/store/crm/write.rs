@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::find::Table;
@@ -155,6 +156,7 @@ async fn attempt(
         }
     }
     let targets = targets(writer, request, problems).await?;
+    refuse_other_addresses(changes, &targets, problems);
     refuse_addresses_twice(changes, &targets, problems);
     if !problems.is_empty() && !is_partial {
         return Ok(None);
@@ -191,8 +193,11 @@ async fn attempt(
         ids.push((id, is_new));
     }
     let now = writer.now();
+    let changed = last_changes(writer, request, planned.keys()).await?;
     let mut records = Vec::new();
-    for (id, plan) in &planned {
+    // What changes nothing is no change.
+    for (id, plan) in planned.iter().filter(|(_, plan)| plan.is_new || !plan.properties.is_empty()) {
+        let now = changed.get(id).copied().flatten().map_or(now, |changed| after(changed, now));
         match plan.record(request, *id, now) {
             Ok(record) => records.push((plan.at as u64, record)),
             Err(sentence) => {
@@ -200,13 +205,18 @@ async fn attempt(
             }
         }
     }
-    if !problems.is_empty() && !is_partial || records.len() < planned.len() {
+    let is_unstorable = planned.values().any(|plan| problems.contains_key(&plan.at));
+    if !problems.is_empty() && !is_partial || is_unstorable {
         return Ok(None);
     }
     let refused = writer.write(records).await?;
     for refusal in &refused {
-        let problem =
-            refusal.holder.map_or_else(|| Problem::Unstorable(refusal.problem.clone()), Problem::Taken);
+        let problem = match refusal.holder {
+            // It is not there unless this request is carried out.
+            Some(holder) if planned.get(&holder).is_some_and(|plan| plan.is_new) => Problem::TakenInRequest,
+            Some(holder) => Problem::Taken(holder),
+            None => Problem::Unstorable(refusal.problem.clone()),
+        };
         problems.insert(usize::try_from(refusal.line).unwrap_or_default(), problem);
     }
     if !refused.is_empty() {
@@ -227,6 +237,31 @@ async fn attempt(
         Ok(Written { record, is_new })
     });
     written.collect::<Result<Vec<_>, StoreError>>().map(Some)
+}
+
+/// A change comes after the last one, also where an import dated that a little ahead of the clock.
+fn after(last: Time, now: Time) -> Time {
+    let next = last + TimeDelta::milliseconds(1);
+    if next < now + TimeDelta::days(1) { now.max(next) } else { now }
+}
+
+/// When each of these records was changed last, as far as its row says.
+async fn last_changes(
+    writer: &mut Writer,
+    request: &WriteRequest,
+    ids: impl Iterator<Item = &i64>,
+) -> Result<HashMap<i64, Option<Time>>, StoreError> {
+    let table = Table::of(&request.object_type);
+    let sql = format!(
+        "SELECT {id} AS id, {} AS updated_at FROM {} AND {id} IN (SELECT b.id FROM {})",
+        table.updated_at(),
+        table.rows(),
+        writer.tx().dialect().ids(3, &["id"]),
+        id = table.id(),
+    );
+    let ids = Lists::ids(ids.map(|id| [*id]));
+    let rows = writer.tx().rows(&sql, args![request.account_id, request.object_type.as_str(), ids]).await?;
+    rows.iter().map(|row| Ok((row.int("id")?, row.optional_time("updated_at")?))).collect()
 }
 
 /// What becomes of one record.
@@ -327,6 +362,23 @@ async fn lock_live(
     let ids = Lists::ids(ids.iter().map(|id| [*id]));
     let rows = writer.tx().rows(&sql, args![request.account_id, request.object_type.as_str(), ids]).await?;
     rows.iter().map(|row| row.int("id")).collect()
+}
+
+/// A new contact has the address that an upsert names it by: sent again, it would be another one otherwise.
+fn refuse_other_addresses(
+    changes: &[Change],
+    targets: &[(usize, Option<i64>)],
+    problems: &mut BTreeMap<usize, Problem>,
+) {
+    for (at, _) in targets.iter().filter(|(_, target)| target.is_none()) {
+        let Change { target: Target::Upsert(named), properties } = &changes[*at] else { continue };
+        let is_other = |email: &Option<String>| {
+            email.as_ref().is_none_or(|email| address_key(email) != address_key(named))
+        };
+        if properties.get("email").is_some_and(is_other) {
+            problems.entry(*at).or_insert_with(|| Problem::Properties(vec![invalid_email()]));
+        }
+    }
 }
 
 /// Of several new records with one address the first one has it; one that changes has it, too.

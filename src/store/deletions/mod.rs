@@ -9,12 +9,14 @@ mod of_type;
 mod one;
 mod pages;
 mod preview;
+mod programs;
 mod resume;
 mod select;
 
 use std::collections::BTreeSet;
 
 pub(super) use of_type::put_into_trash;
+pub use programs::{Program, ProgramGuard};
 
 use super::db::Tx;
 use super::db::values::args;

@@ -183,11 +183,11 @@ impl Scene {
                 Ok(())
             }
             Step::Erase(account, contact) => {
-                store.erase(*account, user, &ErasureTarget::Contact(*contact), Some(people)).await.map(drop)
+                store.erase(*account, user, &ErasureTarget::Contact(*contact), people).await.map(drop)
             }
             Step::EraseAddress(account, address) => {
                 let address = ErasureTarget::Address((*address).to_owned());
-                store.erase(*account, user, &address, Some(people)).await.map(drop)
+                store.erase(*account, user, &address, people).await.map(drop)
             }
             Step::Hold(account, contact) => {
                 let me = Operator::OfTheSystem("me".to_owned());

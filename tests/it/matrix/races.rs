@@ -70,7 +70,7 @@ on_both!(where_an_erase_and_a_restore_race_the_person_is_gone_whole, async |db: 
         let (restore, erase) = (restore(store, account, contact, dice.roll(3)), async {
             head_start(dice.roll(3)).await;
             store
-                .erase(account, &ADMIN.to_string(), &ErasureTarget::Contact(contact), Some(1))
+                .erase(account, &ADMIN.to_string(), &ErasureTarget::Contact(contact), 1)
                 .await
                 .expect("the erase works")
         });

@@ -24,6 +24,7 @@ use crate::store::contacts::{counts, lifecycle, not_found_error};
 use crate::store::db::batch::Lists;
 use crate::store::db::values::{Arg, args};
 use crate::store::db::{Tx, locks};
+use crate::store::deletions::Program;
 use crate::store::identity::{identifiers, suppressions};
 use crate::store::outbox::mail::{self, Confirmation, ConfirmedErasure};
 use crate::store::outbox::write_outbox;
@@ -78,13 +79,43 @@ impl Store {
         account_id: i64,
         user: &str,
         target: &ErasureTarget,
-        confirm: Option<u64>,
+        confirm: u64,
     ) -> Result<Erased, StoreError> {
-        let receipts = transaction!(self, tx => erase(tx, self, account_id, user, target, confirm))?;
+        let confirmed = Confirmed::Count(confirm);
+        let receipts = transaction!(self, tx => erase(tx, self, account_id, user, target, confirmed))?;
+        Ok(self.erased(receipts.unwrap_or_default()).await)
+    }
+
+    /// Erases for good what a program names, for the user of its token. `None`: it would be more than the token may delete.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::erase`], but for a wrong count.
+    pub async fn erase_by_program(
+        &self,
+        program: Program,
+        user: &str,
+        target: &ErasureTarget,
+    ) -> Result<Option<Erased>, StoreError> {
+        let (account_id, confirmed) = (program.account_id, Confirmed::Program(program));
+        match transaction!(self, tx => erase(tx, self, account_id, user, target, confirmed))? {
+            Some(receipts) => Ok(Some(self.erased(receipts).await)),
+            None => Ok(None),
+        }
+    }
+
+    async fn erased(&self, receipts: Vec<Receipt>) -> Erased {
         let contacts = receipts.iter().filter(|receipt| receipt.contact_id.is_some()).count();
         count_by_user(Transition::Erase, contacts);
-        Ok(Erased { receipts, scrubbed: self.scrub().await })
+        Erased { receipts, scrubbed: self.scrub().await }
     }
+}
+
+/// What stands for the number that a person types.
+#[derive(Clone, Copy, Debug)]
+enum Confirmed {
+    Count(u64),
+    Program(Program),
 }
 
 async fn erase(
@@ -93,12 +124,17 @@ async fn erase(
     account_id: i64,
     user: &str,
     target: &ErasureTarget,
-    confirm: Option<u64>,
-) -> Result<Vec<Receipt>, StoreError> {
+    confirmed: Confirmed,
+) -> Result<Option<Vec<Receipt>>, StoreError> {
     locks::lock_imports_and_removals(tx).await?;
     let user_id = user_who_may_erase(tx, account_id, user).await?;
+    if let Confirmed::Program(program) = confirmed {
+        program.lock(tx).await?;
+    }
     let contacts = targeted(tx, account_id, target).await?;
-    if let Some(confirm) = confirm.filter(|confirm| *confirm != contacts.len() as u64) {
+    if let Confirmed::Count(confirm) = confirmed
+        && confirm != contacts.len() as u64
+    {
         let found = counted(contacts.len() as u64, "contact");
         return Err(StoreError::CountMismatch(format!(
             "the confirmation says {confirm} where {found} would be erased; nothing was erased"
@@ -106,6 +142,13 @@ async fn erase(
     }
     refuse_held(tx, account_id, &contacts).await?;
     let at = tx.now().await?;
+    if let Confirmed::Program(program) = confirmed {
+        let count = contacts.len() as u64;
+        if !program.admits(tx, count, at).await? {
+            return Ok(None);
+        }
+        program.note_erasure(tx, count, at).await?;
+    }
     let keys = suppressions::keys(tx, store.hash_key_home()).await?;
     let by = By { keys: &keys, actor: Actor::User(user_id), user_id, first_at: None };
     let mut receipts = Vec::new();
@@ -121,7 +164,7 @@ async fn erase(
     let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     audit::write(tx, at, account_id, &Actor::User(user_id), "erase", &ids, count).await?;
     mail::confirm(tx, at, account_id, &confirmation(user_id, at, &receipts)).await?;
-    Ok(receipts)
+    Ok(Some(receipts))
 }
 
 /// In whose name, and with which keys.

@@ -103,7 +103,19 @@ async fn deletes_of_one_token_have_a_limit() {
     crm.scene.db.execute("UPDATE deletions SET started_at = started_at - interval '61 minutes'").await;
     assert_eq!(crm.delete("/crm/v3/objects/contacts/1").await.status, 204);
 
-    // Told once.
+    // Erasures count as well, and one that is refused counts for nothing.
+    let scopes = ["crm.erase"];
+    let eraser = super::token(&crm.scene, "1", &scopes).await;
+    let erase = async |id: &str| {
+        let body = json!({"objectId": id});
+        let asking = crate::support::Asking::post("/crm/v3/objects/contacts/gdpr-delete", &body);
+        crm.scene.worker.ask(&asking.showing(&eraser)).await.status
+    };
+    let statuses =
+        [erase("8").await, erase("999").await, erase("9").await, erase("4").await, erase("5").await];
+    assert_eq!(statuses, [204, 404, 204, 204, 429]);
+    assert_eq!(crm.scene.reaper.state(1, 5).await, "in_trash");
+    // Told once for each token.
     let published = async || crm.scene.db.count("outbox", "type = 'guard.tripped'").await == 0;
     wait_until("all is published", DEADLINE, published).await;
     let events = broker.drain(&listening).await;
@@ -112,7 +124,8 @@ async fn deletes_of_one_token_have_a_limit() {
         .map(|message| serde_json::from_slice::<Value>(&message.body).unwrap())
         .filter(|event| event["type"] == "guard.tripped")
         .collect();
-    let [event] = &tripped[..] else { panic!("{tripped:?}") };
+    let [event, of_eraser] = &tripped[..] else { panic!("{tripped:?}") };
+    assert_eq!((&of_eraser["data"]["tokenId"], &of_eraser["data"]["refused"]), (&json!("3"), &json!(1)));
     let mut data = event["data"].clone();
     assert!(data.as_object_mut().unwrap().remove("trippedAt").is_some());
     assert_eq!(data, json!({"accountId": "1", "tokenId": "1", "limit": "token", "refused": 2}));

@@ -18,7 +18,7 @@ use crate::support::{Answered, Asking, Database, complaints, on_both};
 /// What a service at rest keeps writing, and what a request leaves of itself.
 const CHANGING: [&str; 6] = ["tokens", "audit", "leases", "clock", "job_runs", "retention_runs"];
 
-const ALL: [&str; 4] = ["crm.read", "crm.write", "crm.delete", "crm.erase"];
+pub const ALL: [&str; 4] = ["crm.read", "crm.write", "crm.delete", "crm.erase"];
 
 /// A service with a program that may do everything, and each answer that it got.
 struct Crm {
@@ -125,7 +125,8 @@ impl Crm {
     }
 }
 
-async fn token(scene: &Scene, user: &str, scopes: &[&str]) -> String {
+/// A token with these scopes, of a user of account 1.
+pub async fn token(scene: &Scene, user: &str, scopes: &[&str]) -> String {
     let mut command = vec!["tokens", "create", "--account", "1", "--user", user];
     command.extend(scopes.iter().flat_map(|scope| ["--scope", scope]));
     let made = scene.reaper.json(&command).await;

@@ -16,7 +16,7 @@ on_both!(conditions_find_what_they_say, async |db: Database| {
     let definitions = [("rank", "number"), ("joined", "date")].map(|(name, of)| {
         json!({"kind": "property", "accountId": "1", "objectType": "contact", "name": name, "type": of})
     });
-    let records = [
+    let mut records = [
         person(
             20,
             json!({"firstname": "Zoë", "email": "zoe@corner-shop.example", "rank": "9", "joined": "2026-01-31"}),
@@ -28,7 +28,14 @@ on_both!(conditions_find_what_they_say, async |db: Database| {
         person(22, json!({"firstname": "50%_off", "email": "sale@corner-shop.example", "rank": "-3.5"})),
         person(23, json!({"firstname": "", "rank": "many", "joined": "2026-02-02T12:00:00Z"})),
     ];
+    records[0]["additionalEmails"] = json!(["second@people.example"]);
     let mut all: Vec<Value> = definitions.into_iter().chain(records).collect();
+    // Names that one of the databases could take for something else.
+    let odd = ["$.firstname", "a\"b", "it's", "[0]"];
+    all.push(person(
+        24,
+        odd.iter().map(|name| ((*name).to_owned(), json!("odd"))).collect::<serde_json::Map<_, _>>().into(),
+    ));
     all.extend(
         (30..33).map(|id| deal(id, &json!({"dealname": format!("Deal {id}"), "amount": id.to_string()}))),
     );
@@ -47,7 +54,8 @@ on_both!(conditions_find_what_they_say, async |db: Database| {
         assert_eq!(found["total"], json!(ids.len()), "{body}");
         ids
     };
-    let own = json!({"propertyName": "hs_object_id", "operator": "GTE", "value": "20"});
+    let own =
+        json!({"propertyName": "hs_object_id", "operator": "BETWEEN", "value": "20", "highValue": "23"});
     let filter = |name: &str, operator: &str, value: Value| {
         let mut filter = json!({"propertyName": name, "operator": operator});
         match value {
@@ -94,6 +102,32 @@ on_both!(conditions_find_what_they_say, async |db: Database| {
     for (filter, expected) in cases {
         let body = json!({"filterGroups": [{"filters": [own, filter]}], "limit": 200});
         assert_eq!(ids("contacts", body).await, expected, "{filter}");
+    }
+    let other =
+        |operator: &str, value: Value| json!({"filters": [filter("hs_additional_emails", operator, value)]});
+    assert_eq!(ids("contacts", other("CONTAINS_TOKEN", json!("second@people.example"))).await, ["20"]);
+    assert_eq!(ids("contacts", other("HAS_PROPERTY", Value::Null)).await, ["20"]);
+    assert_eq!(ids("contacts", json!({"query": "second@people"})).await, ["20"]);
+    let long = [
+        json!({"query": "a ".repeat(21)}),
+        json!({"filters": [filter("firstname", "CONTAINS_TOKEN", json!("*a".repeat(2000)))]}),
+    ];
+    for body in long {
+        assert_eq!(crm.post("/crm/v3/objects/contacts/search", &body).await.status, 400);
+    }
+    for name in odd {
+        assert_eq!(
+            ids("contacts", json!({"filters": [filter(name, "EQ", json!("odd"))], "sorts": [name]})).await,
+            ["24"],
+            "{name}"
+        );
+    }
+    for body in [
+        json!({"filters": [filter("$", "EQ", json!("x"))]}),
+        json!({"sorts": ["nowhere"]}),
+        json!({"sorts": [""]}),
+    ] {
+        assert_eq!(crm.post("/crm/v3/objects/contacts/search", &body).await.status, 400, "{body}");
     }
     // Groups are alternatives; filters at the top are one of them.
     let either = json!({"filterGroups": [{"filters": [filter("rank", "EQ", json!("9"))]}, {"filters": [filter("rank", "EQ", json!("10"))]}]});

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{CHANGING, Crm, deal};
-use crate::support::records::{contact, lines};
+use crate::support::records::{contact, lines, seconds_ago};
 use crate::support::{Database, on_both};
 
 on_both!(records_are_created_changed_and_found_again, async |db: Database| {
@@ -80,6 +80,17 @@ on_both!(records_are_created_changed_and_found_again, async |db: Database| {
         crm.created("contacts", &json!({"email": "ada@people.example"})).await,
         (id.parse::<i64>().unwrap() + 1).to_string()
     );
+
+    // What changes nothing is no change; and a change comes after the last one, which an import dated ahead of the clock.
+    let path = format!("/crm/v3/objects/contacts/{id}");
+    let before = crm.get(&path).await.json();
+    assert_eq!(crm.patch(&path, &json!({"properties": {}})).await.json()["updatedAt"], before["updatedAt"]);
+    let ahead = json!({"kind": "contact", "accountId": "1", "id": id, "partial": true, "properties": {"city": "Here"},
+        "updatedAt": seconds_ago(-60)});
+    crm.scene.reaper.import(&[ahead]).await;
+    let imported = crm.get(&path).await.json()["updatedAt"].clone();
+    let later = crm.patch(&path, &json!({"properties": {"city": "There"}})).await.json()["updatedAt"].clone();
+    assert!(later.as_str() > imported.as_str(), "{later} {imported}");
 
     // Since when each value applies, and who wrote it.
     let path = format!("/crm/v3/objects/contacts/{id}?propertiesWithHistory=firstname,email");
@@ -195,6 +206,25 @@ on_both!(batches_are_all_or_nothing_unless_each_input_is_traced, async |db: Data
     assert_eq!((&results[0]["id"], &results[1]["properties"]["lastname"]), (&json!("2"), &json!("Once")));
     let again = crm.post("/crm/v3/objects/contacts/batch/upsert", &upsert).await.json();
     assert_eq!(again["results"][1]["new"], json!(false));
+    // No id is told that nobody has, and what is sent again makes no other contact.
+    let named =
+        |id: &str, email: &str| json!({"id": id, "idProperty": "email", "properties": {"email": email}});
+    for inputs in [
+        json!([
+            named("w1@people.example", "w2@people.example"),
+            named("w2@people.example", "w2@people.example")
+        ]),
+        json!([named("w3@people.example", "")]),
+    ] {
+        let refused = crm.post("/crm/v3/objects/contacts/batch/upsert", &json!({ "inputs": inputs })).await;
+        assert_eq!((refused.status, refused.body.contains("Existing ID")), (400, false), "{}", refused.body);
+    }
+    let clash = json!({"inputs": [{"id": "3", "properties": {"email": "w4@people.example"}}, {"id": "4", "properties": {"email": "w4@people.example"}}]});
+    let answered = crm.post("/crm/v3/objects/contacts/batch/update", &clash).await;
+    assert_eq!(
+        (answered.status, &answered.json()["errors"][0]["category"]),
+        (207, &json!("VALIDATION_ERROR"))
+    );
     let wrong = json!({"inputs": [{"id": "no address", "idProperty": "email", "properties": {}}]});
     let refused = crm.post("/crm/v3/objects/contacts/batch/upsert", &wrong).await;
     assert!(refused.status == 400 && refused.body.contains("INVALID_EMAIL"), "{}", refused.body);
@@ -283,6 +313,8 @@ on_both!(properties_are_defined_and_the_unknown_refused, async |db: Database| {
         (&json!("number"), &json!("Margin"), &json!(false))
     );
     assert_eq!(of("shade").expect("a name that an import brought")["type"], json!("string"));
+    let properties = crm.get("/crm/v3/properties/contacts").await;
+    assert!(!properties.body.contains("additionalEmails"), "{}", properties.body);
     assert_eq!(of("amount").expect("one of the vendor's")["hubspotDefined"], json!(true));
     assert_eq!(crm.get("/crm/v3/properties/deals/margin").await.json(), margin);
     assert_eq!(crm.get("/crm/v3/properties/deals/nowhere").await.status, 404);
@@ -334,6 +366,16 @@ on_both!(an_erased_address_comes_back_as_another_person, async |db: Database| {
     let upsert = json!({"inputs": [{"id": "ada@people.example", "idProperty": "email", "properties": {}}]});
     let back = crm.post("/crm/v3/objects/contacts/batch/upsert", &upsert).await.json();
     assert_eq!((&back["results"][0]["new"], &back["results"][0]["id"]), (&json!(true), &json!("21")));
+    // Nor does it come back in the words of a definition.
+    let gone = crm.post("/crm/v3/objects/contacts/gdpr-delete", &json!({"objectId": "21"})).await;
+    assert_eq!(gone.status, 204, "{}", gone.body);
+    let told = json!({"name": "told", "label": "Of ada@people.example", "type": "enumeration", "fieldType": "select",
+        "groupName": "ada@people.example", "options": [{"label": "ada@people.example", "value": "ada@people.example"}]});
+    assert_eq!(crm.post("/crm/v3/properties/deals", &told).await.status, 201);
+    let shown = crm.get("/crm/v3/properties/deals/told").await;
+    assert!(shown.body.contains("[redacted]") && !shown.body.contains("ada@"), "{}", shown.body);
+    let upsert = json!({"inputs": [{"id": "ada@people.example", "idProperty": "email", "properties": {}}]});
+    crm.post("/crm/v3/objects/contacts/batch/upsert", &upsert).await;
     let statuses = crm.scene.db.rows("SELECT email_key, status FROM deliverability").await;
     assert_eq!(statuses, [["ada@people.example", "unsubscribed"]], "the address stays unsubscribed");
     crm.finish();

@@ -17,6 +17,15 @@ ALTER TABLE tokens ADD COLUMN guard_tripped_at TEXT;
 ALTER TABLE deletions ADD COLUMN token_id INTEGER;
 CREATE INDEX deletions_token ON deletions (account_id, token_id, started_at) WHERE token_id IS NOT NULL;
 
+-- Contacts that programs erased, each by its number within its erasure: what counts for the limit of a token, and nothing of whom.
+CREATE TABLE program_erasures (
+  account_id INTEGER NOT NULL,
+  token_id   INTEGER NOT NULL,
+  erased_at  TEXT NOT NULL,
+  number     INTEGER NOT NULL,
+  PRIMARY KEY (account_id, token_id, erased_at, number)
+);
+
 -- Properties of an account's own, by the one name of the type of their records.
 CREATE TABLE property_definitions (
   account_id  INTEGER NOT NULL REFERENCES accounts DEFERRABLE INITIALLY DEFERRED,
