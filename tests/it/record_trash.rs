@@ -646,3 +646,61 @@ on_both!(contacts_are_records_too, async |db: Database| {
     let listed = reaper.json(&["trash", "list", "--account", "1", "--object", "contact"]).await;
     assert_eq!(listed, json!([]));
 });
+
+/// The vendor's types but contacts, by hand: what one record is called, and the id of the type.
+const TYPES: &str = "company 0-2 deal 0-3 ticket 0-5 product 0-7 line_item 0-8 quote 0-14 communication 0-18 \
+    feedback_submission 0-19 task 0-27 note 0-46 meeting 0-47 call 0-48 email 0-49 invoice 0-53 marketing_event 0-54 \
+    subscription 0-69 goal 0-74 discount 0-84 fee 0-85 tax 0-86 payment 0-101 user 0-115 postal_mail 0-116 order 0-123 \
+    lead 0-136 cart 0-142 service 0-162 course 0-410 listing 0-420 appointment 0-421 project 0-970 2-134 2-134 0-99999 0-99999";
+
+on_both!(records_of_all_types_go_come_back_and_are_purged, async |db: Database| {
+    const ACTIVITIES: [&str; 7] =
+        ["communication", "task", "note", "meeting", "call", "email", "postal_mail"];
+    let words: Vec<&str> = TYPES.split_whitespace().collect();
+    let types: Vec<(&str, &str)> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+    let mut records = entitled_account(1);
+    records.push(contact(1, 1, json!({})));
+    let mut names = Vec::new();
+    for (id, (name, type_id)) in (101..).zip(&types) {
+        names.push(format!("{name}:{id}"));
+        records.push(if ACTIVITIES.contains(name) {
+            activity(id, type_id, &[("contact", 1)])
+        } else {
+            json!({"kind": "object", "accountId": "1", "objectTypeId": type_id, "id": id.to_string(), "properties": {"hs_name": *name}})
+        });
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let reaper = Reaper::new(&db);
+    reaper.import(&records).await;
+    let before = db.dump(&TRACKS).await;
+    let states = async |expected: &str| {
+        for name in &names {
+            assert_eq!(inspect(&reaper, name).await["state"], expected, "{name}");
+        }
+    };
+    assert_eq!(deleted(&reaper, &names).await["deleted"], json!(names.len()));
+    states("in_trash").await;
+    for (id, (_, type_id)) in (101..).zip(&types) {
+        let rows = reaper.json(&["trash", "list", "--account", "1", "--object", type_id]).await;
+        assert_eq!(
+            (rows.as_array().unwrap().len(), &rows[0]["recordId"]),
+            (1, &json!(id.to_string())),
+            "{type_id}"
+        );
+    }
+    let command = [&["restore", "--account", "1", "--as", "1", "--record"][..], &names].concat();
+    assert_eq!(reaper.json(&command).await["refused"], json!([]));
+    db.assert_unchanged_since(&before).await;
+    states("live").await;
+
+    deleted(&reaper, &names).await;
+    age(&db, 91).await;
+    let purge_job = reaper.json(&["retention", "status"]).await["jobs"][0].clone();
+    let due: serde_json::Map<_, _> = types.iter().map(|(name, _)| ((*name).to_owned(), json!(1))).collect();
+    assert_eq!((&purge_job["backlog"], &purge_job["recordBacklog"]), (&json!(names.len()), &due.into()));
+    assert_eq!(purge(&reaper).await, json!(names.len()));
+    states("purged").await;
+    assert_eq!(db.count("objects", "TRUE").await, 0);
+    assert_eq!(db.count("activities", "NOT stub").await, 0);
+    assert_eq!(reaper.state(1, 1).await, "live");
+});
