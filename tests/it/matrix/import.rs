@@ -86,7 +86,7 @@ impl Account {
             }
             "association" => {
                 let (from, to) = (end(&record["from"]), end(&record["to"]));
-                if !self.is_gone(&from) && !self.is_gone(&to) {
+                if !self.leads_nowhere(&from) && !self.leads_nowhere(&to) {
                     self.associations.insert((from, to, text(record, "label")));
                 }
             }
@@ -118,6 +118,11 @@ impl Account {
 
     fn is_gone(&self, (kind, id): &Object) -> bool {
         kind == "contact" && self.gone.contains_key(id)
+    }
+
+    /// Nothing leads to a contact who is gone, or to an object that was purged or that an erasure deleted.
+    fn leads_nowhere(&self, end: &Object) -> bool {
+        self.is_gone(end) || self.is_purged(end) || self.forgotten.contains(end)
     }
 
     fn is_erased(&self, (kind, id): &Object) -> bool {
@@ -203,7 +208,7 @@ impl Account {
             at: text(record, "timestamp"),
             stub: false,
             properties,
-            ends: ends.into_iter().filter(|end| !self.is_gone(end)).collect(),
+            ends: ends.into_iter().filter(|end| !self.leads_nowhere(end)).collect(),
         };
         self.activities.insert(id(record, "id"), activity);
     }

@@ -179,7 +179,11 @@ impl Account {
         let state = match (self.is_there(object), live) {
             (true, true) => "live",
             (true, false) => "in_trash",
-            (false, _) => self.ended(object).unwrap_or("unknown"),
+            (false, _) => match self.ended(object) {
+                Some(ended) => ended,
+                None if object.0 != ACTIVITY && self.forgotten.contains(object) => "erased",
+                None => "unknown",
+            },
         };
         let mut visible: BTreeMap<&str, Vec<String>> = BTreeMap::from([
             ("associations", self.ends_that_show(object)),
