@@ -58,7 +58,7 @@ impl Gate {
     }
 }
 
-/// Lets whoever shows a token in force through, as often as the settings allow.
+/// Admits requests with a valid token, as often as the settings allow.
 pub async fn admit(Shared(gate): Shared<Gate>, mut request: Request, next: Next) -> Response {
     let token = token_in(request.headers()).map(str::to_owned);
     let peer = request.extensions().get::<Peer>().copied();

@@ -1,7 +1,7 @@
 //! The vendor's API, so that the client libraries that a CRM's programs use already keep records in sync, delete and erase here.
 //!
-//! Paths, bodies, status codes and errors are the vendor's, for records of every type; `openapi.json` describes them. Nobody types a
-//! number here: a token does what its scopes say, and deletes no more than its limit within a window.
+//! Paths, bodies, status codes and errors are the vendor's, for records of every type; `openapi.json` describes them. A token
+//! does what its scopes allow, and deletes no more than its limit within a window.
 
 mod batch;
 mod error;

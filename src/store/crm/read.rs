@@ -23,7 +23,7 @@ pub struct StoredRecord {
     pub id: i64,
     /// Those that have a value, and what the vendor serves from the record itself.
     pub properties: BTreeMap<String, String>,
-    /// Of each property its values, the newest first; empty where nobody asked.
+    /// Of each property its values, the newest first; empty unless they were asked for.
     pub history: BTreeMap<String, Vec<StoredVersion>>,
     /// `None`: no import said so.
     pub created_at: Option<Time>,

@@ -1,5 +1,4 @@
-//! What programs delete: nobody types a number there, so a token deletes no more than its limit within a window, erasures
-//! included.
+//! The limit of what the token of a program deletes and erases within a window: no person confirms a number there.
 
 use std::time::Duration;
 
@@ -46,7 +45,7 @@ impl Program {
         at: Time,
     ) -> Result<bool, StoreError> {
         let since = self.since(at);
-        let sql = "SELECT CAST(coalesce(sum(deleted), 0) AS bigint) + (SELECT count(*) FROM program_erasures e \
+        let sql = "SELECT CAST(coalesce(sum(deleted), 0) AS bigint) + (SELECT CAST(coalesce(sum(e.contacts), 0) AS bigint) FROM program_erasures e \
                    WHERE e.account_id = $1 AND e.token_id = $2 AND e.erased_at > $3) AS deleted FROM deletions \
                    WHERE account_id = $1 AND token_id = $2 AND started_at > $3";
         let row = tx.row(sql, args![self.account_id, self.token_id, since]).await?;
@@ -73,12 +72,11 @@ impl Program {
     ) -> Result<(), StoreError> {
         let old = "DELETE FROM program_erasures WHERE account_id = $1 AND token_id = $2 AND erased_at <= $3";
         tx.execute(old, args![self.account_id, self.token_id, self.since(at)]).await?;
-        let sql = "INSERT INTO program_erasures (account_id, token_id, erased_at, number) VALUES ($1, $2, $3, $4) \
-                   ON CONFLICT DO NOTHING";
-        for number in 0..i64::try_from(contacts).unwrap_or(i64::MAX) {
-            tx.execute(sql, args![self.account_id, self.token_id, at, number]).await?;
-        }
-        Ok(())
+        let sql = "INSERT INTO program_erasures (account_id, token_id, erased_at, contacts) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (account_id, token_id, erased_at) \
+                   DO UPDATE SET contacts = program_erasures.contacts + excluded.contacts";
+        let contacts = i64::try_from(contacts).unwrap_or(i64::MAX);
+        tx.execute(sql, args![self.account_id, self.token_id, at, contacts]).await.map(drop)
     }
 
     /// When the window began.

@@ -1,5 +1,5 @@
 //! Ids for records that a program creates: the next numbers of one counter an account, which stays above every id that the account
-//! ever had, whoever gave it.
+//! ever had, imported or given here.
 
 use crate::store::StoreError;
 use crate::store::db::Tx;

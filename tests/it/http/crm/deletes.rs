@@ -169,7 +169,7 @@ on_both!(erasures_by_programs_keep_holds_and_leave_receipts, async |db: Database
     assert_eq!(crm.delete("/crm/v3/objects/contacts/20").await.status, 204);
     assert_eq!(crm.scene.reaper.state(1, 20).await, "in_trash");
     // An address that no contact has is suppressed.
-    let unknown = json!({"objectId": "nobody@people.example", "idProperty": "email"});
+    let unknown = json!({"objectId": "unknown@people.example", "idProperty": "email"});
     assert_eq!(crm.post("/crm/v3/objects/contacts/gdpr-delete", &unknown).await.status, 204);
     assert_eq!(crm.scene.db.count("erasures", "TRUE").await, 1);
     let by_number = json!({"objectId": 1});

@@ -206,7 +206,7 @@ on_both!(batches_are_all_or_nothing_unless_each_input_is_traced, async |db: Data
     assert_eq!((&results[0]["id"], &results[1]["properties"]["lastname"]), (&json!("2"), &json!("Once")));
     let again = crm.post("/crm/v3/objects/contacts/batch/upsert", &upsert).await.json();
     assert_eq!(again["results"][1]["new"], json!(false));
-    // No id is told that nobody has, and what is sent again makes no other contact.
+    // An answer names no id without a record, and a repeated request creates no second contact.
     let named =
         |id: &str, email: &str| json!({"id": id, "idProperty": "email", "properties": {"email": email}});
     for inputs in [
@@ -334,7 +334,7 @@ on_both!(properties_are_defined_and_the_unknown_refused, async |db: Database| {
         assert_eq!(status, if value == "amount" { 409 } else { 400 }, "{member} {value}");
     }
     crm.created("deals", &json!({"colour": "blue", "margin": 3, "shade": "pink"})).await;
-    // Of contacts nobody defined it; and what is read only stays so.
+    // It is not defined for contacts; and a read-only property stays as it is.
     assert_eq!(
         crm.post("/crm/v3/objects/contacts", &json!({"properties": {"colour": "blue"}})).await.status,
         400

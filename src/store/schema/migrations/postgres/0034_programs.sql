@@ -17,13 +17,13 @@ ALTER TABLE tokens ADD COLUMN guard_tripped_at timestamptz;
 ALTER TABLE deletions ADD COLUMN token_id bigint;
 CREATE INDEX deletions_token ON deletions (account_id, token_id, started_at) WHERE token_id IS NOT NULL;
 
--- Contacts that programs erased, each by its number within its erasure: what counts for the limit of a token, and nothing of whom.
+-- How many contacts a program erased and when, for the limit of its token; nothing says whom.
 CREATE TABLE program_erasures (
   account_id bigint NOT NULL,
   token_id   bigint NOT NULL,
   erased_at  timestamptz NOT NULL,
-  number     bigint NOT NULL,
-  PRIMARY KEY (account_id, token_id, erased_at, number)
+  contacts   bigint NOT NULL,
+  PRIMARY KEY (account_id, token_id, erased_at)
 );
 
 -- Properties of an account's own, by the one name of the type of their records.

@@ -17,13 +17,13 @@ ALTER TABLE tokens ADD COLUMN guard_tripped_at TEXT;
 ALTER TABLE deletions ADD COLUMN token_id INTEGER;
 CREATE INDEX deletions_token ON deletions (account_id, token_id, started_at) WHERE token_id IS NOT NULL;
 
--- Contacts that programs erased, each by its number within its erasure: what counts for the limit of a token, and nothing of whom.
+-- How many contacts a program erased and when, for the limit of its token; nothing says whom.
 CREATE TABLE program_erasures (
   account_id INTEGER NOT NULL,
   token_id   INTEGER NOT NULL,
   erased_at  TEXT NOT NULL,
-  number     INTEGER NOT NULL,
-  PRIMARY KEY (account_id, token_id, erased_at, number)
+  contacts   INTEGER NOT NULL,
+  PRIMARY KEY (account_id, token_id, erased_at)
 );
 
 -- Properties of an account's own, by the one name of the type of their records.
