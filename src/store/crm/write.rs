@@ -155,7 +155,7 @@ async fn attempt(
             problems.entry(at).or_insert(Problem::Properties(wrong));
         }
     }
-    let targets = targets(writer, request, problems).await?;
+    let (targets, changed) = targets(writer, request, problems).await?;
     refuse_other_addresses(changes, &targets, problems);
     refuse_addresses_twice(changes, &targets, problems);
     if !problems.is_empty() && !is_partial {
@@ -193,7 +193,6 @@ async fn attempt(
         ids.push((id, is_new));
     }
     let now = writer.now();
-    let changed = last_changes(writer, request, planned.keys()).await?;
     let mut records = Vec::new();
     // What changes nothing is no change.
     for (id, plan) in planned.iter().filter(|(_, plan)| plan.is_new || !plan.properties.is_empty()) {
@@ -245,25 +244,6 @@ fn after(last: Time, now: Time) -> Time {
     if next < now + TimeDelta::days(1) { now.max(next) } else { now }
 }
 
-/// When each of these records was changed last, as far as its row says.
-async fn last_changes(
-    writer: &mut Writer,
-    request: &WriteRequest,
-    ids: impl Iterator<Item = &i64>,
-) -> Result<HashMap<i64, Option<Time>>, StoreError> {
-    let table = Table::of(&request.object_type);
-    let sql = format!(
-        "SELECT {id} AS id, {} AS updated_at FROM {} AND {id} IN (SELECT b.id FROM {})",
-        table.updated_at(),
-        table.rows(),
-        writer.tx().dialect().ids(3, &["id"]),
-        id = table.id(),
-    );
-    let ids = Lists::ids(ids.map(|id| [*id]));
-    let rows = writer.tx().rows(&sql, args![request.account_id, request.object_type.as_str(), ids]).await?;
-    rows.iter().map(|row| Ok((row.int("id")?, row.optional_time("updated_at")?))).collect()
-}
-
 /// What becomes of one record.
 struct Plan {
     /// The first change that it stands in.
@@ -294,12 +274,12 @@ impl Plan {
     }
 }
 
-/// The record of each change that has no problem, by its position: `None` is a new one.
+/// The record of each change that has no problem, by its position: `None` is a new one. With those that are live.
 async fn targets(
     writer: &mut Writer,
     request: &WriteRequest,
     problems: &mut BTreeMap<usize, Problem>,
-) -> Result<Vec<(usize, Option<i64>)>, StoreError> {
+) -> Result<(Vec<(usize, Option<i64>)>, Live), StoreError> {
     let named: Vec<RecordRef> = request
         .changes
         .iter()
@@ -323,13 +303,13 @@ async fn targets(
         }
         let target = match &change.target {
             Target::New => None,
-            Target::Upsert(email) => id_of_address(email).filter(|id| live.contains(id)),
+            Target::Upsert(email) => id_of_address(email).filter(|id| live.contains_key(id)),
             Target::Live(record) => {
                 let id = match record {
                     RecordRef::Id(id) => Some(*id),
                     RecordRef::Email(email) => id_of_address(email),
                 };
-                let Some(id) = id.filter(|id| live.contains(id)) else {
+                let Some(id) = id.filter(|id| live.contains_key(id)) else {
                     problems.insert(at, Problem::NotFound);
                     continue;
                 };
@@ -338,22 +318,26 @@ async fn targets(
         };
         targets.push((at, target));
     }
-    Ok(targets)
+    Ok((targets, live))
 }
+
+/// Live records, and when each was changed last, as far as its row says.
+type Live = HashMap<i64, Option<Time>>;
 
 /// Those of the records that are live, locked until the commit.
 async fn lock_live(
     writer: &mut Writer,
     request: &WriteRequest,
     ids: &BTreeSet<i64>,
-) -> Result<BTreeSet<i64>, StoreError> {
+) -> Result<Live, StoreError> {
     if ids.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(Live::new());
     }
     let table = Table::of(&request.object_type);
     let dialect = writer.tx().dialect();
     let sql = format!(
-        "SELECT {id} AS id FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL ORDER BY {id}{}",
+        "SELECT {id} AS id, {} AS updated_at FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL ORDER BY {id}{}",
+        table.updated_at(),
         table.rows(),
         dialect.ids(3, &["id"]),
         dialect.for_update("r"),
@@ -361,7 +345,7 @@ async fn lock_live(
     );
     let ids = Lists::ids(ids.iter().map(|id| [*id]));
     let rows = writer.tx().rows(&sql, args![request.account_id, request.object_type.as_str(), ids]).await?;
-    rows.iter().map(|row| row.int("id")).collect()
+    rows.iter().map(|row| Ok((row.int("id")?, row.optional_time("updated_at")?))).collect()
 }
 
 /// A new contact has the address that an upsert names it by: sent again, it would be another one otherwise.
