@@ -150,7 +150,9 @@ fn answer(context: &Context, deleted: &Deleted) -> Result<(), Failure> {
     let Deleted { deletion_id, deleted: count, skipped, entries, noun } = deleted;
     output::line(&match entries.as_deref() {
         Some([Entry::Contact { contact_id, entry_id }]) => {
-            format!("contact {contact_id} is in the trash (entry {entry_id}), restorable for 90 days")
+            format!(
+                "contact {contact_id} is in the trash (entry {entry_id}, deletion {deletion_id}), restorable for 90 days"
+            )
         }
         Some([Entry::Record { record, entry_id }]) => {
             format!(

@@ -230,6 +230,11 @@ impl Trash {
         if let Some(object_type) = object.filter(|it| it != CONTACT) {
             let rows = store.record_trash(account, &object_type, &filter).await?;
             context.refuse_unknown(&store, Some(account), rows.is_empty()).await?;
+            if rows.is_empty() && store.object_type(account, &object_type).await?.is_none() {
+                return Err(Failure::Failed(anyhow::anyhow!(
+                    "account {account} has no type of records {object_type}"
+                )));
+            }
             return if context.json { output::document(&rows) } else { print_record_trash(&rows) };
         }
         let mut rows = Vec::new();
@@ -264,7 +269,11 @@ pub fn print_trash(rows: &[TrashRow]) -> Result<(), Failure> {
             ]
         })
         .collect();
-    output::table(&["entry", "contact", "deleted", "purged from", "by"], &rows, "the trash is empty")
+    output::table(
+        &["entry", "contact", "deleted", "purged from", "by"],
+        &rows,
+        "no such contact is in the trash; `--object deal` lists deals, and so on",
+    )
 }
 
 fn print_record_trash(rows: &[RecordTrashRow]) -> Result<(), Failure> {
@@ -301,7 +310,10 @@ impl Audit {
                     output::short_time(&row.at),
                     output::or_dash(row.account_id.as_deref()),
                     row.actor,
-                    row.action,
+                    match row.deletion_id {
+                        Some(deletion) => format!("{} (deletion {deletion})", row.action),
+                        None => row.action,
+                    },
                     row.count.to_string(),
                     some(&row.ids),
                 ]

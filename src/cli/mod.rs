@@ -87,9 +87,9 @@ enum Command {
     /// Who did what, when, to which ids
     #[command(subcommand)]
     Audit(inspect::Audit),
-    /// Put contacts into the trash, as a user of the account
+    /// Put contacts and other records into the trash, as a user of the account
     Delete(delete::Delete),
-    /// Bring contacts back from the trash, as a user of the account
+    /// Bring contacts and other records back from the trash, as a user of the account
     Restore(restore::Restore),
     /// Delete a person for good, for privacy: it cannot be undone
     Erase(erase::Erase),
