@@ -92,6 +92,92 @@ pub fn implied() -> impl Iterator<Item = [u32; 2]> {
     })
 }
 
+/// A type as the vendor's API names it: seen from one of two records.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Named {
+    /// 0, where nothing says which one the vendor gives it.
+    pub id: u32,
+    /// By the vendor, and not by the account.
+    pub is_the_vendors: bool,
+    /// `None`: that they are associated, and no more.
+    pub label: Option<String>,
+}
+
+impl Named {
+    fn unlabelled(own: &str, other: &str) -> Self {
+        Self { id: unlabelled(own, other).unwrap_or_default(), is_the_vendors: true, label: None }
+    }
+}
+
+/// What an association that carries this type id and this label says, as the vendor's API names it from the own end. A primary company
+/// is an associated one as well.
+pub fn named(carried: Option<&str>, label: &str, ends: Ends<'_>) -> Vec<Named> {
+    // An association whose label nothing tells has its type id in the label's place.
+    let own_label = Some(label.to_owned()).filter(|label| !label.is_empty() && carried != Some(label));
+    let Some(carried) = carried else {
+        return match own_label {
+            None => vec![Named::unlabelled(ends.own, ends.other)],
+            label => vec![Named { id: 0, is_the_vendors: false, label }],
+        };
+    };
+    let Some(reading) = Reading::of(carried, ends, ends.is_outward) else {
+        let is_the_vendors = label.is_empty();
+        return vec![Named { id: carried.parse().unwrap_or_default(), is_the_vendors, label: own_label }];
+    };
+    let named = |label| Named { id: reading.id(ends), is_the_vendors: true, label };
+    match reading.defined.meaning {
+        Unlabelled => vec![named(own_label)],
+        Role => vec![named(own_label.or_else(|| Some(ROLES[usize::from(!reading.is_first)].to_owned())))],
+        Primary => {
+            let plain = Named::unlabelled(ends.own, ends.other);
+            vec![named(own_label.or_else(|| Some("Primary".to_owned()))), plain]
+        }
+    }
+}
+
+/// What the vendor calls the company at the other end: that of the first of a role, and that of the second.
+const ROLES: [&str; 2] = ["Parent Company", "Child Company"];
+
+/// The id of the vendor's type that says no more than that records are associated, seen from the first one.
+pub fn unlabelled(own: &str, other: &str) -> Option<u32> {
+    let defined = TYPES.iter().find(|it| it.meaning == Unlabelled && it.is_between(own, other))?;
+    Some(defined.ids[usize::from(defined.records[0] != own)])
+}
+
+/// The id of the same type of the vendor's, seen from the other one of two records.
+pub fn from_the_other_end(id: &str, own: &str, other: &str) -> Option<u32> {
+    let id: u32 = id.parse().ok()?;
+    let defined = TYPES.iter().find(|it| it.ids.contains(&id) && it.is_between(own, other))?;
+    Some(defined.ids[usize::from(defined.ids[0] == id)])
+}
+
+/// Is it the id of a type of the vendor's between records of these types?
+pub fn is_the_vendors(id: u32, own: &str, other: &str) -> bool {
+    TYPES.iter().any(|it| it.ids.contains(&id) && it.is_between(own, other))
+}
+
+/// As version 3 of the vendor's API names types.
+pub fn name_in_version_3(named: &Named, own: &str, other: &str) -> String {
+    let has_primary = TYPES.iter().any(|it| it.meaning == Primary && it.is_between(own, other));
+    match (&named.label, named.id) {
+        (None, _) if named.is_the_vendors && has_primary => format!("{own}_to_{other}_unlabeled"),
+        (_, 13) if is_the_vendors(13, own, other) => "parent_to_child_company".to_owned(),
+        (_, 14) if is_the_vendors(14, own, other) => "child_to_parent_company".to_owned(),
+        (Some(label), _) if !named.is_the_vendors => label.clone(),
+        _ => format!("{own}_to_{other}"),
+    }
+}
+
+/// The type of records to which the vendor's type of this id leads from records of one type.
+pub fn leads_to(own: &str, id: u32) -> Option<&'static str> {
+    let mut of_id = TYPES.iter().filter(|it| it.ids.contains(&id));
+    of_id.find_map(|it| match it.records {
+        [first, second] if first == own => Some(second),
+        [first, second] if second == own => Some(first),
+        _ => None,
+    })
+}
+
 /// A type that somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssociationType {
@@ -123,6 +209,30 @@ impl AssociationType {
         }
     }
 
+    /// Is it the vendor's type of a primary company, between these?
+    pub fn is_primary(&self, own: &str, other: &str) -> bool {
+        self.defined(own, other).is_some_and(|defined| defined.meaning == Primary)
+    }
+
+    /// Can an association between these be of the type without a label that tells it from others?
+    pub fn needs_no_label(&self, own: &str, other: &str) -> bool {
+        self.defined(own, other).map_or(self.is_the_vendors, |defined| defined.meaning != Role)
+    }
+
+    /// Does it say all that an association between these says that carries this type id, or none?
+    pub fn says_all_of(&self, carried: Option<&str>, own: &str, other: &str) -> bool {
+        let Some(carried) = carried else { return self.needs_no_label(own, other) };
+        let carried = Self { id: carried.to_owned(), is_the_vendors: true };
+        let says_least = carried.defined(own, other).is_some_and(|defined| defined.meaning == Unlabelled);
+        says_least && self.is_primary(own, other)
+    }
+
+    fn defined(&self, own: &str, other: &str) -> Option<&'static Defined> {
+        let id: u32 = self.id.parse().ok()?;
+        let defined = TYPES.iter().find(|it| it.ids.contains(&id) && it.is_between(own, other));
+        defined.filter(|_| self.is_the_vendors)
+    }
+
     /// Is it one of the vendor's between other types of records than these?
     pub fn is_between_others(&self, own: &str, other: &str) -> bool {
         let id = self.id.parse().ok();
@@ -151,6 +261,13 @@ impl Reading {
         let defined = TYPES.iter().find(|it| it.ids.contains(&id) && it.is_between(ends.own, ends.other))?;
         let is_symmetric = ends.own != ends.other || defined.ids[0] == defined.ids[1];
         Some(Self { defined, is_first: is_symmetric || (defined.ids[0] == id) == is_outward })
+    }
+
+    /// The id from the own end.
+    fn id(self, ends: Ends<'_>) -> u32 {
+        let is_first =
+            if ends.own == ends.other { self.is_first } else { self.defined.records[0] == ends.own };
+        self.defined.ids[usize::from(!is_first)]
     }
 
     fn is_met_by(self, carried: Self) -> Option<bool> {

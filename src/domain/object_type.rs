@@ -70,6 +70,11 @@ pub fn id_of(name: &str) -> &str {
     TYPES.iter().find(|(_, known, _)| *known == name).map_or(name, |(id, ..)| id)
 }
 
+/// The plural of a type by its one name; of a type that the vendor does not name, the type itself.
+pub fn plural_of(name: &str) -> &str {
+    TYPES.iter().find(|(_, known, _)| *known == name).map_or(name, |(.., plural)| plural)
+}
+
 /// A record by its type and id, written `deal:30`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {

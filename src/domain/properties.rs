@@ -1,11 +1,11 @@
 //! Definitions of properties: what the vendor defines for every account, and those of an account's own.
 //!
-//! Source: the vendor's guides "Contacts", "Companies", "Deals" and "Tickets", *Properties*, and its CRM API for properties.
+//! Source: the vendor's guides "Contacts", "Companies", "Deals", "Tickets" and those of activities, *Properties*, and its CRM API for properties.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::object_type::CONTACT;
+use super::object_type::{CONTACT, is_activity};
 
 /// What the values of a property are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +210,60 @@ const TICKET_PROPERTIES: &[(&str, &str)] = &[
     ("hubspot_owner_id", "enumeration"),
 ];
 
+/// Of activities of every type.
+const ACTIVITY_PROPERTIES: &[(&str, &str)] =
+    &[("hs_timestamp", "datetime"), ("hubspot_owner_id", "enumeration"), ("hs_attachment_ids", "string")];
+
+/// Those of activities of one type.
+fn of_activity(object_type: &str) -> &'static [(&'static str, &'static str)] {
+    match object_type {
+        "note" => &[("hs_note_body", "string")],
+        "call" => &[
+            ("hs_call_title", "string"),
+            ("hs_call_body", "string"),
+            ("hs_call_direction", "enumeration"),
+            ("hs_call_disposition", "string"),
+            ("hs_call_duration", "number"),
+            ("hs_call_from_number", "string"),
+            ("hs_call_to_number", "string"),
+            ("hs_call_recording_url", "string"),
+            ("hs_call_status", "enumeration"),
+        ],
+        "email" => &[
+            ("hs_email_subject", "string"),
+            ("hs_email_text", "string"),
+            ("hs_email_html", "string"),
+            ("hs_email_direction", "enumeration"),
+            ("hs_email_status", "enumeration"),
+            ("hs_email_headers", "string"),
+        ],
+        "meeting" => &[
+            ("hs_meeting_title", "string"),
+            ("hs_meeting_body", "string"),
+            ("hs_meeting_location", "string"),
+            ("hs_meeting_start_time", "datetime"),
+            ("hs_meeting_end_time", "datetime"),
+            ("hs_meeting_outcome", "enumeration"),
+            ("hs_meeting_external_url", "string"),
+            ("hs_internal_meeting_notes", "string"),
+        ],
+        "task" => &[
+            ("hs_task_subject", "string"),
+            ("hs_task_body", "string"),
+            ("hs_task_status", "enumeration"),
+            ("hs_task_priority", "enumeration"),
+            ("hs_task_type", "enumeration"),
+        ],
+        "communication" => &[
+            ("hs_communication_body", "string"),
+            ("hs_communication_channel_type", "enumeration"),
+            ("hs_communication_logged_from", "enumeration"),
+        ],
+        "postal_mail" => &[("hs_postal_mail_body", "string")],
+        _ => &[],
+    }
+}
+
 /// The vendor's own properties of records of a type.
 pub fn built_in(object_type: &str) -> Vec<Definition> {
     let vendors = |(name, value_type): &(&str, &str), is_read_only| Definition {
@@ -223,12 +277,14 @@ pub fn built_in(object_type: &str) -> Vec<Definition> {
         "company" => COMPANY_PROPERTIES,
         "deal" => DEAL_PROPERTIES,
         "ticket" => TICKET_PROPERTIES,
-        _ => &[],
+        other => of_activity(other),
     };
+    let of_activities = if is_activity(object_type) { ACTIVITY_PROPERTIES } else { &[] };
     let other = if object_type == CONTACT { "hs_lastmodifieddate" } else { "lastmodifieddate" };
     let read_only = READ_ONLY.iter().filter(|(name, _)| *name != other);
     let of_contacts = (object_type == CONTACT).then_some(&("hs_additional_emails", "string"));
-    let mut definitions: Vec<Definition> = own.iter().map(|property| vendors(property, false)).collect();
+    let mut definitions: Vec<Definition> =
+        own.iter().chain(of_activities).map(|property| vendors(property, false)).collect();
     definitions.extend(read_only.chain(of_contacts).map(|property| vendors(property, true)));
     definitions
 }
@@ -241,14 +297,14 @@ mod tests {
 
     #[test]
     fn what_is_shown_and_searched_by_default_is_defined() {
-        for object_type in [CONTACT, "company", "deal", "ticket", "2-134"] {
+        for object_type in [CONTACT, "company", "deal", "ticket", "note", "2-134"] {
             let defined = built_in(object_type);
             let names: BTreeSet<&str> = defined.iter().map(|it| it.name.as_str()).collect();
             assert_eq!(names.len(), defined.len(), "{object_type}");
             for name in shown_by_default(object_type).iter().chain([&last_modified(object_type)]) {
                 assert!(names.contains(name), "{object_type}: {name}");
             }
-            if object_type != "2-134" {
+            if !["note", "2-134"].contains(&object_type) {
                 assert!(searched(object_type).iter().all(|name| names.contains(name)), "{object_type}");
             }
         }

@@ -90,7 +90,7 @@ pub static KINDS: &[Kind] = &[
     kind!("association",
         "associations" [from_type Text, from_id Int, to_type Text, to_id Int, label Text | association_type_id Text] => association),
     kind!("activity",
-        "activities" [activity_id Int | type Text, occurred_at Time, properties Json, stub Bool]
+        "activities" [activity_id Int | type Text, occurred_at Time, updated_at Time, properties Json, stub Bool]
         links "activity_associations" [activity_id | object_type Text, object_id Int] => activity),
     kind!("conversation",
         "conversations" [conversation_id Int | contact_id Int, channel Text, messages Json]
@@ -447,7 +447,8 @@ fn activity(m: &Members<'_>) -> Read {
     }
     let properties = m.optional("properties").map_or(Ok(json!({})), |_| values(m))?;
     let row = row(json!({"activity_id": activity_id, "type": activity_type(m)?,
-        "occurred_at": time(m, "timestamp")?, "properties": properties, "stub": false}));
+        "occurred_at": time(m, "timestamp")?, "updated_at": optional_time(m, "updatedAt")?, "properties": properties,
+        "stub": false}));
     // One association with something else, and the activity is not the contacts' alone.
     let shared = contacts.into_iter().collect::<Option<_>>().unwrap_or_default();
     Ok(Parts { row, links, shared, ..Parts::default() })

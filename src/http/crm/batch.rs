@@ -2,35 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use axum::Json;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 
+use super::answers::{HandlerResult, answer};
 use super::error::ApiError;
 use super::gate::demand_view;
 use super::input::{Document, OfType, Params, inputs, text_member, texts};
-use super::objects::{HandlerResult, change, no_unique_property, problem};
+use super::objects::{change, no_unique_property, problem};
 use super::shown::Shown;
 use crate::domain::members::parse_id_text;
 use crate::domain::object_type::CONTACT;
 use crate::domain::permission::Scope;
-use crate::domain::time::{Time, format_millis};
 use crate::domain::token_scope::TokenScope;
 use crate::store::crm::{Problem, RecordRef, Target, Written};
-
-/// The answer of a batch that began then: results, and what was wrong with the others.
-fn answer(status: StatusCode, began: Time, results: &[Value], errors: Vec<Value>) -> Response {
-    let mut answer = json!({"status": "COMPLETE", "results": results, "startedAt": format_millis(began),
-        "completedAt": format_millis(Utc::now())});
-    if errors.is_empty() {
-        return (status, Json(answer)).into_response();
-    }
-    answer["numErrors"] = json!(errors.len());
-    answer["errors"] = errors.into();
-    (StatusCode::MULTI_STATUS, Json(answer)).into_response()
-}
 
 /// One entry for all that were not found.
 fn not_found(ids: &[String]) -> Value {
@@ -104,7 +90,8 @@ pub async fn create(
 ) -> HandlerResult {
     let began = Utc::now();
     let inputs = inputs(&members)?;
-    let changes = inputs.iter().map(|input| change(Target::New, input)).collect::<Result<Vec<_>, _>>()?;
+    let changes =
+        inputs.iter().map(|input| change(&object_type, Target::New, input)).collect::<Result<Vec<_>, _>>()?;
     let traces = inputs.iter().map(|input| text_member(input, "objectWriteTraceId"));
     let traces: Vec<Option<String>> =
         traces.map(|trace| trace.map(|it| it.map(std::borrow::Cow::into_owned))).collect::<Result<_, _>>()?;
@@ -149,7 +136,7 @@ pub async fn update(
             // No record has it: 0 is the id of none.
             None => RecordRef::Id(0),
         };
-        changes.push(change(Target::Live(record), input)?);
+        changes.push(change(&object_type, Target::Live(record), input)?);
         ids.push(id);
     }
     let outcomes = api.write(&caller, &object_type, changes, true).await?;
@@ -192,7 +179,7 @@ pub async fn upsert(
             Some("email") if object_type == CONTACT => {}
             named => return Err(no_unique_property(named.unwrap_or("hs_object_id"))),
         }
-        changes.push(change(Target::Upsert(id), input)?);
+        changes.push(change(&object_type, Target::Upsert(id), input)?);
     }
     let outcomes = api.write(&caller, &object_type, changes, false).await?;
     if let Some(why) =

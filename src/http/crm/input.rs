@@ -1,7 +1,7 @@
 //! What requests say, read as the vendor reads it: members that are not known are ignored, and client libraries write lists and truths
 //! in their own ways.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
@@ -15,6 +15,7 @@ use crate::domain::members::{parse_id_text, parse_strictly};
 use crate::domain::record::contains_nul;
 use crate::http::limits;
 use crate::store::access::tokens::Caller;
+use crate::store::crm::Between;
 
 /// How many records a batch has at most.
 pub const MAX_INPUTS: usize = 100;
@@ -33,20 +34,55 @@ impl FromRequestParts<Api> for OfType {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let absent =
-            || ApiError::not_found("Unable to infer object type from the path: the account has no such type");
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(absent)?;
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(no_such_type)?;
         // What is no UTF-8, or has a U+0000, names nothing.
-        let steps = Path::<Vec<String>>::from_request_parts(parts, api).await.map_err(|_| absent())?.0;
+        let steps = Path::<Vec<String>>::from_request_parts(parts, api).await.map_err(|_| no_such_type())?.0;
         if steps.iter().any(|step| step.contains('\0')) {
-            return Err(absent());
+            return Err(no_such_type());
         }
         let mut steps = steps.into_iter();
         let written = steps.next().unwrap_or_default();
         let object_type = api.operations.store.object_type(caller.account_id, &written).await?;
-        let (object_type, name) = (object_type.ok_or_else(absent)?, steps.next().unwrap_or_default());
+        let (object_type, name) = (object_type.ok_or_else(no_such_type)?, steps.next().unwrap_or_default());
         Ok(Self { api: api.clone(), caller, object_type, name })
     }
+}
+
+/// Who asks about records of two types.
+pub struct OfTypes {
+    pub api: Api,
+    pub caller: Caller,
+    pub between: Between,
+    /// The id of the first record, where the path has one.
+    pub own: String,
+    /// That of the second.
+    pub other: String,
+}
+
+impl FromRequestParts<Api> for OfTypes {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(no_such_type)?;
+        let steps = Path::<HashMap<String, String>>::from_request_parts(parts, api).await;
+        let mut steps = steps.map_err(|_| no_such_type())?.0;
+        if steps.values().any(|step| step.contains('\0')) {
+            return Err(no_such_type());
+        }
+        let mut step = |name: &str| steps.remove(name).unwrap_or_default();
+        let types = [step("objectType"), step("toObjectType")];
+        let [own, other] = types.map(async |written: String| {
+            let object_type = api.operations.store.object_type(caller.account_id, &written).await?;
+            object_type.ok_or_else(no_such_type)
+        });
+        let between = Between { own: own.await?, other: other.await? };
+        let (own, other) = (step("objectId"), step("toObjectId"));
+        Ok(Self { api: api.clone(), caller, between, own, other })
+    }
+}
+
+fn no_such_type() -> ApiError {
+    ApiError::not_found("Unable to infer object type from the path: the account has no such type")
 }
 
 /// The parameters behind the question mark.
@@ -57,7 +93,11 @@ impl<S: Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        let params: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        match params.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            Some(_) => Err(ApiError::invalid("a parameter must not contain the character U+0000")),
+            None => Ok(Self(params)),
+        }
     }
 }
 
@@ -99,18 +139,14 @@ impl Params {
 /// The JSON object in the body.
 pub struct Document(pub Map<String, Value>);
 
+/// The JSON list in the body.
+pub struct Items(pub Vec<Value>);
+
 impl<S: Sync> FromRequest<S> for Document {
     type Rejection = ApiError;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, ApiError> {
-        let body = limits::body_of(&request)?;
-        let text = std::str::from_utf8(&body).map_err(|_| ApiError::invalid("the body is no UTF-8"))?;
-        let document = parse_strictly(text)
-            .map_err(|error| ApiError::invalid(format!("Invalid input JSON: {error}")))?;
-        if contains_nul(&document) {
-            return Err(ApiError::invalid("a text must not contain the character U+0000"));
-        }
-        match document {
+        match json_in(&request)? {
             Value::Object(members) => Ok(Self(members)),
             _ => Err(ApiError::invalid(
                 "Invalid input JSON on line 1, column 1: the body must be a JSON object",
@@ -119,16 +155,45 @@ impl<S: Sync> FromRequest<S> for Document {
     }
 }
 
-/// The inputs of a batch.
+impl<S: Sync> FromRequest<S> for Items {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, ApiError> {
+        match json_in(&request)? {
+            Value::Array(items) => Ok(Self(items)),
+            _ => {
+                Err(ApiError::invalid("Invalid input JSON on line 1, column 1: the body must be a JSON list"))
+            }
+        }
+    }
+}
+
+fn json_in(request: &Request<Body>) -> Result<Value, ApiError> {
+    let body = limits::body_of(request)?;
+    let text = std::str::from_utf8(&body).map_err(|_| ApiError::invalid("the body is no UTF-8"))?;
+    let document =
+        parse_strictly(text).map_err(|error| ApiError::invalid(format!("Invalid input JSON: {error}")))?;
+    if contains_nul(&document) {
+        return Err(ApiError::invalid("a text must not contain the character U+0000"));
+    }
+    Ok(document)
+}
+
+/// The inputs of a batch of records.
 pub fn inputs(document: &Map<String, Value>) -> Result<Vec<&Map<String, Value>>, ApiError> {
+    inputs_up_to(MAX_INPUTS, document)
+}
+
+/// The inputs of a batch of so many at most.
+pub fn inputs_up_to(
+    most: usize,
+    document: &Map<String, Value>,
+) -> Result<Vec<&Map<String, Value>>, ApiError> {
     let Some(inputs) = document.get("inputs").and_then(Value::as_array) else {
         return Err(ApiError::invalid_member("inputs", "must be a list"));
     };
-    if inputs.len() > MAX_INPUTS {
-        return Err(ApiError::invalid_member(
-            "inputs",
-            &format!("must not have more than {MAX_INPUTS} items"),
-        ));
+    if inputs.len() > most {
+        return Err(ApiError::invalid_member("inputs", &format!("must not have more than {most} items")));
     }
     let object = |(at, input): (usize, &'_ Value)| {
         input

@@ -3,6 +3,8 @@
 //! Paths, bodies, status codes and errors are the vendor's, for records of every type; `openapi.json` describes them. A token
 //! does what its scopes allow, and deletes no more than its limit within a window.
 
+mod answers;
+mod associations;
 mod batch;
 mod error;
 mod gate;
@@ -19,7 +21,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use super::auth::Authenticator;
 use crate::operations::Operations;
@@ -75,6 +77,7 @@ macro_rules! routes {
 routes! {
     get | post "/crm/v3/objects/{objectType}" => objects::list, objects::create;
     get | patch | delete "/crm/v3/objects/{objectType}/{objectId}" => objects::read, objects::update, objects::archive;
+    post "/crm/v3/associations/{objectType}/{toObjectType}/batch/read" => associations::batch_read_in_version_3;
     post "/crm/v3/objects/{objectType}/batch/archive" => batch::archive;
     post "/crm/v3/objects/{objectType}/batch/create" => batch::create;
     post "/crm/v3/objects/{objectType}/batch/read" => batch::read;
@@ -86,6 +89,13 @@ routes! {
     get "/crm/v3/openapi.json" => openapi;
     get | post "/crm/v3/properties/{objectType}" => properties::list, properties::define;
     get "/crm/v3/properties/{objectType}/{propertyName}" => properties::read;
+    post "/crm/v4/associations/{objectType}/{toObjectType}/batch/archive" => associations::batch_archive;
+    post "/crm/v4/associations/{objectType}/{toObjectType}/batch/associate/default" => associations::batch_by_default;
+    post "/crm/v4/associations/{objectType}/{toObjectType}/batch/create" => associations::batch_create;
+    post "/crm/v4/associations/{objectType}/{toObjectType}/batch/read" => associations::batch_read;
+    put "/crm/v4/objects/{objectType}/{objectId}/associations/default/{toObjectType}/{toObjectId}" => associations::associate_by_default;
+    get "/crm/v4/objects/{objectType}/{objectId}/associations/{toObjectType}" => associations::list;
+    put | delete "/crm/v4/objects/{objectType}/{objectId}/associations/{toObjectType}/{toObjectId}" => associations::associate, associations::separate;
 }
 
 /// The vendor's API, behind its gate.

@@ -4,18 +4,19 @@ use std::collections::BTreeSet;
 
 use axum::Json;
 use axum::extract::OriginalUri;
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
 use super::Api;
+use super::answers::{HandlerResult, absent, by_id, next_page};
+use super::associations;
 use super::error::ApiError;
 use super::gate::{demand, demand_view};
 use super::input::{Document, OfType, Params, properties, text_member};
 use super::shown::Shown;
 use crate::domain::address::is_plain_address;
-use crate::domain::members::parse_id_text;
-use crate::domain::object_type::{CONTACT, is_activity};
+use crate::domain::object_type::CONTACT;
 use crate::domain::permission::Scope;
 use crate::domain::token_scope::TokenScope;
 use crate::store::StoreError;
@@ -26,9 +27,6 @@ use crate::store::crm::{
 };
 use crate::store::deletions::Program;
 use crate::store::privacy::erase::ErasureTarget;
-
-/// What a handler answers.
-pub type HandlerResult = Result<Response, ApiError>;
 
 /// The most records of a page.
 const MAX_LIMIT: u32 = 100;
@@ -44,11 +42,6 @@ impl Api {
         is_partial: bool,
     ) -> Result<Vec<Result<Written, Problem>>, ApiError> {
         demand_view(caller, TokenScope::CrmWrite, object_type)?;
-        if is_activity(object_type) {
-            return Err(ApiError::invalid(
-                "activities are not written by this API yet: they come by an import",
-            ));
-        }
         let request = WriteRequest {
             account_id: caller.account_id,
             object_type: object_type.to_owned(),
@@ -105,7 +98,7 @@ impl Api {
 /// By what a path names a record: its id, or one of a contact's addresses.
 fn named(object_type: &str, id: &str, params: &Params) -> Result<RecordRef, ApiError> {
     match params.text("idProperty") {
-        None | Some("" | "hs_object_id") => by_id(id),
+        None | Some("" | "hs_object_id") => by_id(id).map(RecordRef::Id),
         Some("email") if object_type == CONTACT => Ok(RecordRef::Email(id.to_owned())),
         Some(other) => Err(no_unique_property(other)),
     }
@@ -114,15 +107,6 @@ fn named(object_type: &str, id: &str, params: &Params) -> Result<RecordRef, ApiE
 /// A property by which no record can be named.
 pub fn no_unique_property(name: &str) -> ApiError {
     ApiError::invalid(format!("{name} is no unique property: name records by id, and contacts also by email"))
-}
-
-fn by_id(id: &str) -> Result<RecordRef, ApiError> {
-    let not_numeric = || ApiError::not_found("Object not found.  objectId are usually numeric.");
-    parse_id_text(id).map(RecordRef::Id).ok_or_else(not_numeric)
-}
-
-fn absent() -> ApiError {
-    ApiError::not_found("resource not found")
 }
 
 pub async fn list(
@@ -143,7 +127,9 @@ pub async fn list(
     let mut records = api.operations.store.record_page(caller.account_id, &object_type, page).await?;
     let goes_on = records.len() > limit as usize;
     records.truncate(limit as usize);
-    let results: Vec<Value> = records.iter().map(|record| shown.object(record)).collect();
+    let mut results: Vec<Value> = records.iter().map(|record| shown.object(record)).collect();
+    associations::add(&api, &caller, &object_type, &params.list("associations"), &headers, &mut results)
+        .await?;
     let mut answer = json!({ "results": results });
     if let Some(last) = records.last().filter(|_| goes_on) {
         answer["paging"] = next_page(&headers, &uri, &last.id.to_string());
@@ -151,21 +137,11 @@ pub async fn list(
     Ok(Json(answer).into_response())
 }
 
-/// The link to the next page, at the address that was asked.
-fn next_page(headers: &HeaderMap, uri: &axum::http::Uri, after: &str) -> Value {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let scheme =
-        text("x-forwarded-proto").map_or("", |value| value.split(',').next().unwrap_or_default().trim());
-    let scheme = if scheme.eq_ignore_ascii_case("https") { "https" } else { "http" };
-    let host = text(header::HOST.as_str()).unwrap_or_default();
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    let asked = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
-    query.extend_pairs(asked.filter(|(name, _)| name != "after"));
-    query.append_pair("after", after);
-    json!({"next": {"after": after, "link": format!("{scheme}://{host}{}?{}", uri.path(), query.finish())}})
-}
-
-pub async fn read(OfType { api, caller, object_type, name: id }: OfType, params: Params) -> HandlerResult {
+pub async fn read(
+    OfType { api, caller, object_type, name: id }: OfType,
+    headers: HeaderMap,
+    params: Params,
+) -> HandlerResult {
     demand_view(&caller, TokenScope::CrmRead, &object_type)?;
     let shown = Shown::by_params(&api, caller.account_id, &object_type, &params).await?;
     let named = [named(&object_type, &id, &params)?];
@@ -173,16 +149,21 @@ pub async fn read(OfType { api, caller, object_type, name: id }: OfType, params:
     let store = &api.operations.store;
     let found = store.records_by(caller.account_id, &object_type, &named, is_archived, with_history).await?;
     let record = found.into_iter().next().flatten().ok_or_else(absent)?;
-    Ok(Json(shown.object(&record)).into_response())
+    let mut answer = [shown.object(&record)];
+    associations::add(&api, &caller, &object_type, &params.list("associations"), &headers, &mut answer)
+        .await?;
+    let [answer] = answer;
+    Ok(Json(answer).into_response())
 }
 
 /// A change that a request asks for.
-pub fn change(target: Target, members: &Map<String, Value>) -> Result<Change, ApiError> {
-    let associations = members.get("associations").and_then(Value::as_array);
-    if associations.is_some_and(|associations| !associations.is_empty()) {
-        return Err(ApiError::invalid_member("associations", "cannot be written yet: leave it out"));
-    }
-    Ok(Change { target, properties: properties(members)? })
+pub fn change(object_type: &str, target: Target, members: &Map<String, Value>) -> Result<Change, ApiError> {
+    let associations = match target {
+        Target::New => associations::of_new(object_type, members)?,
+        // As the vendor does it: only a new record takes any with it.
+        Target::Live(_) | Target::Upsert(_) => Vec::new(),
+    };
+    Ok(Change { target, properties: properties(members)?, associations })
 }
 
 /// Why a change was not made.
@@ -193,6 +174,9 @@ pub fn problem(problem: &Problem) -> ApiError {
         }
         Problem::TakenInRequest => ApiError::invalid("Two records of the request have the same email"),
         Problem::NotFound => absent(),
+        Problem::NoAssociated(with) => ApiError::invalid(format!(
+            "Nothing was written: it is to be associated with {with}, which is not there or in the trash"
+        )),
         Problem::Properties(problems) => invalid_properties(problems),
         Problem::Unstorable(sentence) => ApiError::invalid(sentence.clone()),
         Problem::NotTried => {
@@ -217,7 +201,7 @@ pub async fn create(
     OfType { api, caller, object_type, .. }: OfType,
     Document(members): Document,
 ) -> HandlerResult {
-    one(&api, &caller, &object_type, change(Target::New, &members)?, StatusCode::CREATED).await
+    one(&api, &caller, &object_type, change(&object_type, Target::New, &members)?, StatusCode::CREATED).await
 }
 
 pub async fn update(
@@ -226,7 +210,7 @@ pub async fn update(
     Document(members): Document,
 ) -> HandlerResult {
     let target = Target::Live(named(&object_type, &id, &params)?);
-    one(&api, &caller, &object_type, change(target, &members)?, StatusCode::OK).await
+    one(&api, &caller, &object_type, change(&object_type, target, &members)?, StatusCode::OK).await
 }
 
 async fn one(
@@ -246,7 +230,7 @@ async fn one(
 
 /// Of a record that is not live, or was never there, the vendor says the same: it is gone.
 pub async fn archive(OfType { api, caller, object_type, name: id }: OfType) -> HandlerResult {
-    let RecordRef::Id(id) = by_id(&id)? else { return Err(absent()) };
+    let id = by_id(&id)?;
     api.archive(&caller, &object_type, BTreeSet::from([id]), Scope::One).await
 }
 
@@ -261,10 +245,7 @@ pub async fn erase(
     let id = text_member(&members, "objectId")?;
     let id = id.ok_or_else(|| ApiError::invalid_member("objectId", "is missing"))?;
     let target = match text_member(&members, "idProperty")?.as_deref() {
-        None | Some("" | "hs_object_id") => match by_id(&id)? {
-            RecordRef::Id(id) => ErasureTarget::Contact(id),
-            RecordRef::Email(_) => return Err(absent()),
-        },
+        None | Some("" | "hs_object_id") => ErasureTarget::Contact(by_id(&id)?),
         Some("email") if is_plain_address(id.trim()) => ErasureTarget::Address(id.into_owned()),
         Some("email") => return Err(ApiError::invalid("Email address is invalid")),
         Some(other) => return Err(no_unique_property(other)),

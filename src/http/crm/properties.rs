@@ -5,10 +5,10 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
+use super::answers::HandlerResult;
 use super::error::ApiError;
 use super::gate::demand_view;
 use super::input::{Document, OfType, Params, text_member};
-use super::objects::HandlerResult;
 use crate::domain::properties::{Definition, TYPES};
 use crate::domain::token_scope::TokenScope;
 use crate::store::StoreError;

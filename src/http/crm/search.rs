@@ -4,10 +4,10 @@ use axum::Json;
 use axum::response::IntoResponse;
 use serde_json::{Map, Value, json};
 
+use super::answers::HandlerResult;
 use super::error::ApiError;
 use super::gate::demand_view;
 use super::input::{Document, OfType, text_member, texts};
-use super::objects::HandlerResult;
 use super::shown::Shown;
 use crate::domain::token_scope::TokenScope;
 use crate::store::crm::{Condition, Operator, Search};

@@ -57,7 +57,6 @@ impl Shown {
         object_type: &str,
         params: &Params,
     ) -> Result<Self, ApiError> {
-        refuse_associations(params)?;
         let (wanted, history) = (params.list("properties"), params.list("propertiesWithHistory"));
         Self::of(api, account_id, object_type, wanted, history).await
     }
@@ -95,14 +94,6 @@ impl Shown {
         }
         object
     }
-}
-
-/// Associations are not shown here yet; an answer without them would say that there are none.
-fn refuse_associations(params: &Params) -> Result<(), ApiError> {
-    if params.list("associations").is_empty() {
-        return Ok(());
-    }
-    Err(ApiError::invalid("associations are not served yet: leave the parameter out"))
 }
 
 /// The vendor's shape has a time in any case: the earliest one where none is known.

@@ -1,6 +1,12 @@
 //! Rows of records by their type, whichever table they are in.
 
+use std::collections::BTreeSet;
+
 use crate::domain::object_type::{CONTACT, is_activity};
+use crate::store::StoreError;
+use crate::store::db::Tx;
+use crate::store::db::batch::Lists;
+use crate::store::db::values::args;
 
 /// The tables of which records are rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +35,14 @@ impl Table {
         }
     }
 
-    /// The rows `r` of the type `$2` in the account `$1`.
-    pub fn rows(self) -> &'static str {
+    /// The rows `r` of a type, in a parameter such as `$2`, in the account `$1`.
+    pub fn rows(self, object_type: &str) -> String {
         match self {
-            Self::Contacts => "contacts r WHERE r.account_id = $1 AND 'contact' = $2",
-            Self::Objects => "objects r WHERE r.account_id = $1 AND r.object_type = $2",
-            Self::Activities => "activities r WHERE r.account_id = $1 AND r.type = $2 AND NOT r.stub",
+            Self::Contacts => format!("contacts r WHERE r.account_id = $1 AND 'contact' = {object_type}"),
+            Self::Objects => format!("objects r WHERE r.account_id = $1 AND r.object_type = {object_type}"),
+            Self::Activities => {
+                format!("activities r WHERE r.account_id = $1 AND r.type = {object_type} AND NOT r.stub")
+            }
         }
     }
 
@@ -48,9 +56,7 @@ impl Table {
 
     pub fn updated_at(self) -> &'static str {
         match self {
-            Self::Contacts | Self::Objects => "r.updated_at",
-            // Nothing is kept of that: a NULL with the type of a time.
-            Self::Activities => "nullif(r.occurred_at, r.occurred_at)",
+            Self::Contacts | Self::Objects | Self::Activities => "r.updated_at",
         }
     }
 
@@ -95,4 +101,22 @@ impl Table {
             }
         }
     }
+}
+
+/// Those of the records of a type that are live.
+pub(super) async fn live(
+    tx: &mut Tx,
+    account_id: i64,
+    object_type: &str,
+    ids: &BTreeSet<i64>,
+) -> Result<BTreeSet<i64>, StoreError> {
+    let table = Table::of(object_type);
+    let sql = format!(
+        "SELECT {id} AS id FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL",
+        table.rows("$2"),
+        tx.dialect().ids(3, &["id"]),
+        id = table.id(),
+    );
+    let ids = Lists::ids(ids.iter().map(|id| [*id]));
+    tx.rows(&sql, args![account_id, object_type, ids]).await?.iter().map(|row| row.int("id")).collect()
 }

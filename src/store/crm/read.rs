@@ -204,7 +204,7 @@ pub(super) async fn select(
         table.created_at(),
         table.updated_at(),
         table.restored_at(),
-        table.rows(),
+        table.rows("$2"),
     );
     let rows = tx.rows(&sql, args).await?;
     let mut records = rows.iter().map(|row| record(row, object_type)).collect::<Result<Vec<_>, _>>()?;

@@ -89,7 +89,7 @@ async fn find(
         args: vec![account_id.into(), object_type.into()],
     };
     let condition = statement.condition(object_type, search)?;
-    let sql = format!("SELECT count(*) AS total FROM {} AND {condition}", statement.table.rows());
+    let sql = format!("SELECT count(*) AS total FROM {} AND {condition}", statement.table.rows("$2"));
     let total = tx.row(&sql, &statement.args).await?.map_or(Ok(0), |row| row.int("total"))?;
     let order = statement.order(&search.sorts)?;
     let [limit, offset] = [search.limit, search.offset].map(|count| statement.parameter(count.into()));

@@ -5,11 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
+use super::activities::{self, Activity};
+use super::associate::{AssociationChange, ToBe, associate};
+use super::associations::Between;
 use super::find::Table;
 use super::properties;
 use super::read::{RecordRef, StoredRecord, by_ids, ids_of};
 use crate::domain::address::{address_key, is_plain_address};
-use crate::domain::object_type::{CONTACT, id_of};
+use crate::domain::associations::AssociationType;
+use crate::domain::criteria::instant_of;
+use crate::domain::object_type::{CONTACT, RecordKey, id_of, is_activity};
 use crate::domain::properties::Definition;
 use crate::domain::record::{Record, record_of};
 use crate::domain::time::{Time, format_time};
@@ -40,6 +45,16 @@ pub struct Change {
     pub target: Target,
     /// `None` clears a property.
     pub properties: BTreeMap<String, Option<String>>,
+    /// What a new record is associated with.
+    pub associations: Vec<NewAssociation>,
+}
+
+/// A record with which a new one is associated.
+#[derive(Clone, Debug)]
+pub struct NewAssociation {
+    pub with: RecordKey,
+    /// Seen from the new record; none of them: associated at all.
+    pub types: Vec<AssociationType>,
 }
 
 /// Which record a change is about.
@@ -67,6 +82,8 @@ pub enum Problem {
     /// Another record of the request has the address.
     TakenInRequest,
     NotFound,
+    /// What it was to be associated with is not there, or in the trash.
+    NoAssociated(RecordKey),
     Properties(Vec<PropertyProblem>),
     /// The record cannot be stored, by this sentence.
     Unstorable(String),
@@ -78,7 +95,7 @@ pub enum Problem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PropertyProblem {
     pub name: String,
-    /// `PROPERTY_DOESNT_EXIST`, `READ_ONLY_VALUE` or `INVALID_EMAIL`.
+    /// `PROPERTY_DOESNT_EXIST`, `READ_ONLY_VALUE`, `INVALID_EMAIL` or `INVALID_DATE`.
     pub error: &'static str,
     pub message: String,
 }
@@ -147,7 +164,7 @@ async fn attempt(
     let WriteRequest { account_id, object_type, changes, is_partial, .. } = request;
     let definitions = properties::known(writer.tx(), *account_id, object_type).await?;
     for (at, change) in changes.iter().enumerate() {
-        let mut wrong = property_problems(&definitions, &change.properties);
+        let mut wrong = property_problems(object_type, &definitions, &change.properties);
         if let Target::Upsert(email) = &change.target {
             wrong.extend((!is_plain_address(email)).then(invalid_email));
         }
@@ -156,8 +173,10 @@ async fn attempt(
         }
     }
     let (targets, changed) = targets(writer, request, problems).await?;
-    refuse_other_addresses(changes, &targets, problems);
-    refuse_addresses_twice(changes, &targets, problems);
+    if object_type == CONTACT {
+        refuse_other_addresses(changes, &targets, problems);
+        refuse_addresses_twice(changes, &targets, problems);
+    }
     if !problems.is_empty() && !is_partial {
         return Ok(None);
     }
@@ -192,18 +211,7 @@ async fn attempt(
         }
         ids.push((id, is_new));
     }
-    let now = writer.now();
-    let mut records = Vec::new();
-    // What changes nothing is no change.
-    for (id, plan) in planned.iter().filter(|(_, plan)| plan.is_new || !plan.properties.is_empty()) {
-        let now = changed.get(id).copied().flatten().map_or(now, |changed| after(changed, now));
-        match plan.record(request, *id, now) {
-            Ok(record) => records.push((plan.at as u64, record)),
-            Err(sentence) => {
-                problems.insert(plan.at, Problem::Unstorable(sentence));
-            }
-        }
-    }
+    let records = records(writer, request, &planned, &changed, problems).await?;
     let is_unstorable = planned.values().any(|plan| problems.contains_key(&plan.at));
     if !problems.is_empty() && !is_partial || is_unstorable {
         return Ok(None);
@@ -221,9 +229,13 @@ async fn attempt(
     if !refused.is_empty() {
         return Ok(None);
     }
+    associate_new(writer, request, &planned, problems).await?;
+    if planned.values().any(|plan| problems.contains_key(&plan.at)) {
+        return Ok(None);
+    }
     let written = planned.keys().copied().collect();
     let stored = by_ids(writer.tx(), *account_id, object_type, &written, false, false).await?;
-    let actor = Actor::User(request.user_id);
+    let (now, actor) = (writer.now(), Actor::User(request.user_id));
     let keys: Vec<i64> = written.into_iter().collect();
     let count = i64::try_from(keys.len()).unwrap_or(i64::MAX);
     if count > 0 {
@@ -236,6 +248,68 @@ async fn attempt(
         Ok(Written { record, is_new })
     });
     written.collect::<Result<Vec<_>, StoreError>>().map(Some)
+}
+
+/// The records that are to be written, each with the position of its change; what cannot be stored is a problem.
+async fn records(
+    writer: &mut Writer,
+    request: &WriteRequest,
+    planned: &BTreeMap<i64, Plan>,
+    changed: &Live,
+    problems: &mut BTreeMap<usize, Problem>,
+) -> Result<Vec<(u64, Record)>, StoreError> {
+    let (now, account_id) = (writer.now(), request.account_id);
+    let are_activities = is_activity(&request.object_type);
+    let mut activities = BTreeMap::new();
+    if are_activities {
+        let ids = planned.keys().copied().collect();
+        activities = activities::stored(writer.tx(), account_id, &ids).await?;
+    }
+    let mut records = Vec::new();
+    // What changes nothing is no change.
+    for (id, plan) in planned.iter().filter(|(_, plan)| plan.is_new || !plan.properties.is_empty()) {
+        let now = changed.get(id).copied().flatten().map_or(now, |changed| after(changed, now));
+        let record = if are_activities {
+            plan.activity(request, activities.remove(id), now).record(account_id, *id)
+        } else {
+            plan.record(request, *id, now)
+        };
+        match record {
+            Ok(record) => records.push((plan.at as u64, record)),
+            Err(sentence) => {
+                problems.insert(plan.at, Problem::Unstorable(sentence));
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// Associates new records with others.
+async fn associate_new(
+    writer: &mut Writer,
+    request: &WriteRequest,
+    planned: &BTreeMap<i64, Plan>,
+    problems: &mut BTreeMap<usize, Problem>,
+) -> Result<(), StoreError> {
+    let mut by_type: BTreeMap<&str, Vec<(usize, AssociationChange)>> = BTreeMap::new();
+    for (id, plan) in planned.iter().filter(|(_, plan)| plan.is_new) {
+        for NewAssociation { with, types } in &request.changes[plan.at].associations {
+            let change = AssociationChange { pair: (*id, with.id), to: ToBe::Associated(types.clone()) };
+            by_type.entry(&with.object_type).or_default().push((plan.at, change));
+        }
+    }
+    for (other, changes) in by_type {
+        let between = Between { own: request.object_type.clone(), other: other.to_owned() };
+        let (at, changes): (Vec<usize>, Vec<AssociationChange>) = changes.into_iter().unzip();
+        let outcomes = associate(writer, request.account_id, &between, &changes).await?;
+        for ((at, change), outcome) in at.into_iter().zip(changes).zip(outcomes) {
+            if outcome.is_err() {
+                let with = RecordKey { object_type: other.to_owned(), id: change.pair.1 };
+                problems.insert(at, Problem::NoAssociated(with));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A change comes after the last one, also where an import dated that a little ahead of the clock.
@@ -272,7 +346,31 @@ impl Plan {
         }
         record_of(&record).map_err(|fault| format!("{}: {}", fault.place, fault.expected))
     }
+
+    /// As it is to be.
+    fn activity(&self, request: &WriteRequest, stored: Option<Activity>, now: Time) -> Activity {
+        let mut activity = stored.unwrap_or_else(|| Activity {
+            object_type: request.object_type.clone(),
+            occurred_at: now,
+            updated_at: None,
+            properties: Map::new(),
+            on: BTreeSet::new(),
+        });
+        for (name, value) in &self.properties {
+            match value {
+                Some(value) => drop(activity.properties.insert(name.clone(), json!(value))),
+                None => drop(activity.properties.remove(name)),
+            }
+        }
+        let told = self.properties.get(TIMESTAMP).and_then(Option::as_ref);
+        activity.occurred_at = told.and_then(|told| instant_of(told)).unwrap_or(activity.occurred_at);
+        activity.updated_at = Some(now);
+        activity
+    }
 }
+
+/// When an activity took place.
+const TIMESTAMP: &str = "hs_timestamp";
 
 /// The record of each change that has no problem, by its position: `None` is a new one. With those that are live.
 async fn targets(
@@ -338,7 +436,7 @@ async fn lock_live(
     let sql = format!(
         "SELECT {id} AS id, {} AS updated_at FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL ORDER BY {id}{}",
         table.updated_at(),
-        table.rows(),
+        table.rows("$2"),
         dialect.ids(3, &["id"]),
         dialect.for_update("r"),
         id = table.id(),
@@ -355,7 +453,7 @@ fn refuse_other_addresses(
     problems: &mut BTreeMap<usize, Problem>,
 ) {
     for (at, _) in targets.iter().filter(|(_, target)| target.is_none()) {
-        let Change { target: Target::Upsert(named), properties } = &changes[*at] else { continue };
+        let Change { target: Target::Upsert(named), properties, .. } = &changes[*at] else { continue };
         let is_other = |email: &Option<String>| {
             email.as_ref().is_none_or(|email| address_key(email) != address_key(named))
         };
@@ -400,6 +498,7 @@ fn invalid_email() -> PropertyProblem {
 }
 
 fn property_problems(
+    object_type: &str,
     definitions: &BTreeMap<String, Definition>,
     properties: &BTreeMap<String, Option<String>>,
 ) -> Vec<PropertyProblem> {
@@ -416,8 +515,19 @@ fn property_problems(
                 );
             }
             Some(_) => {
-                if name == "email" && value.as_ref().is_some_and(|email| !is_plain_address(email)) {
+                let is_time = is_activity(object_type) && name == TIMESTAMP;
+                if object_type == CONTACT
+                    && name == "email"
+                    && value.as_ref().is_some_and(|email| !is_plain_address(email))
+                {
                     problems.push(invalid_email());
+                } else if is_time && value.as_ref().is_some_and(|time| instant_of(time).is_none()) {
+                    problem(
+                        "INVALID_DATE",
+                        format!(
+                            "\"{name}\" is no time: write milliseconds since 1970 or 2026-11-28T15:30:17.883Z"
+                        ),
+                    );
                 }
             }
         }

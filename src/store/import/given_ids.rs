@@ -14,8 +14,6 @@ use crate::store::StoreError;
 use crate::store::db::batch::{Lists, batch_text};
 use crate::store::db::values::args;
 
-const CREATED_AT: Column = ("created_at", ColumnType::Time);
-
 impl Chunk {
     /// The counters stay above the ids that these records bring.
     pub(super) async fn raise_ids(&mut self, kind: &Kind, records: &[Numbered]) -> Result<(), StoreError> {
@@ -45,7 +43,12 @@ impl Chunk {
         records: &mut Vec<Numbered>,
     ) -> Result<usize, StoreError> {
         let is_of_programs = matches!(self.origin, Origin::Program { .. });
-        if !self.has_ids || is_of_programs || !["contacts", "objects"].contains(&kind.table.name) {
+        let since = match kind.table.name {
+            "contacts" | "objects" => "created_at",
+            "activities" => "occurred_at",
+            _ => return Ok(0),
+        };
+        if !self.has_ids || is_of_programs {
             return Ok(0);
         }
         let key = &kind.table.columns[..kind.table.key];
@@ -53,22 +56,22 @@ impl Chunk {
             key.iter().map(|(name, _)| format!("t.{name} = b.{name}")).collect::<Vec<_>>().join(" AND ");
         let names = key.iter().map(|(name, _)| format!("t.{name}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "SELECT {names}, t.created_at FROM {} JOIN {} t ON {same} WHERE t.has_given_id",
+            "SELECT {names}, t.{since} FROM {} JOIN {} t ON {same} WHERE t.has_given_id",
             self.tx.dialect().batch(1, key),
             kind.table.name
         );
-        let columns: Vec<Column> = key.iter().copied().chain([CREATED_AT]).collect();
+        let columns: Vec<Column> = key.iter().copied().chain([(since, ColumnType::Time)]).collect();
         let mut given = BTreeMap::new();
         for found in
             self.tx.rows(&sql, args![batch_text(records.iter().map(|(_, record)| &record.row))]).await?
         {
             let row = json_row(&found, &columns)?;
-            given.insert(key_text(&row, key), found.optional_time("created_at")?);
+            given.insert(key_text(&row, key), found.optional_time(since)?);
         }
         let read = records.len();
         records.retain(|(entry, record)| {
             let Some(created_at) = given.get(&record.key()) else { return true };
-            let told = record.row.get("created_at").and_then(Value::as_str).and_then(parse_time);
+            let told = record.row.get(since).and_then(Value::as_str).and_then(parse_time);
             let is_same = match told {
                 // A program was told milliseconds.
                 Some(told) => created_at.is_some_and(|at| at.timestamp_millis() == told.timestamp_millis()),
@@ -86,6 +89,6 @@ impl Chunk {
 fn is_given(record: &Record) -> String {
     let id = record.key().rsplit('\u{1f}').next().unwrap_or_default().to_owned();
     format!(
-        "id: {id} was given to a record that a program created at another time; an import may bring that one with its createdAt"
+        "id: {id} was given to a record that a program created at another time; an import may bring that one with its createdAt, and an activity with its timestamp"
     )
 }

@@ -15,7 +15,7 @@ struct Migration {
 }
 
 /// In order; the position, from 1, is the version.
-const MIGRATIONS: [Migration; 34] = [
+const MIGRATIONS: [Migration; 35] = [
     Migration {
         name: "0001_tables",
         postgres: include_str!("migrations/postgres/0001_tables.sql"),
@@ -185,6 +185,11 @@ const MIGRATIONS: [Migration; 34] = [
         name: "0034_programs",
         postgres: include_str!("migrations/postgres/0034_programs.sql"),
         sqlite: include_str!("migrations/sqlite/0034_programs.sql"),
+    },
+    Migration {
+        name: "0035_vendors_api",
+        postgres: include_str!("migrations/postgres/0035_vendors_api.sql"),
+        sqlite: include_str!("migrations/sqlite/0035_vendors_api.sql"),
     },
 ];
 
