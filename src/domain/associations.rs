@@ -125,13 +125,11 @@ pub fn named(carried: Option<&str>, label: &str, ends: Ends<'_>) -> Vec<Named> {
         return vec![Named { id: carried.parse().unwrap_or_default(), is_the_vendors, label: own_label }];
     };
     let named = |label| Named { id: reading.id(ends), is_the_vendors: true, label };
+    let named =
+        named(own_label.or_else(|| Some(reading.label().to_owned()).filter(|label| !label.is_empty())));
     match reading.defined.meaning {
-        Unlabelled => vec![named(own_label)],
-        Role => vec![named(own_label.or_else(|| Some(ROLES[usize::from(!reading.is_first)].to_owned())))],
-        Primary => {
-            let plain = Named::unlabelled(ends.own, ends.other);
-            vec![named(own_label.or_else(|| Some("Primary".to_owned()))), plain]
-        }
+        Primary => vec![named, Named::unlabelled(ends.own, ends.other)],
+        Unlabelled | Role => vec![named],
     }
 }
 
@@ -214,17 +212,11 @@ impl AssociationType {
         self.defined(own, other).is_some_and(|defined| defined.meaning == Primary)
     }
 
-    /// Can an association between these be of the type without a label that tells it from others?
-    pub fn needs_no_label(&self, own: &str, other: &str) -> bool {
-        self.defined(own, other).map_or(self.is_the_vendors, |defined| defined.meaning != Role)
-    }
-
-    /// Does it say all that an association between these says that carries this type id, or none?
-    pub fn says_all_of(&self, carried: Option<&str>, own: &str, other: &str) -> bool {
-        let Some(carried) = carried else { return self.needs_no_label(own, other) };
-        let carried = Self { id: carried.to_owned(), is_the_vendors: true };
-        let says_least = carried.defined(own, other).is_some_and(|defined| defined.meaning == Unlabelled);
-        says_least && self.is_primary(own, other)
+    /// The vendor's label of a type of the table, seen from the own end; empty where it has none.
+    pub fn label_of_vendor(&self, own: &str, other: &str) -> Option<&'static str> {
+        let ends = Ends { own, other, is_outward: true };
+        let reading = Reading::of(&self.id, ends, true).filter(|_| self.is_the_vendors)?;
+        Some(reading.label())
     }
 
     fn defined(&self, own: &str, other: &str) -> Option<&'static Defined> {
@@ -261,6 +253,15 @@ impl Reading {
         let defined = TYPES.iter().find(|it| it.ids.contains(&id) && it.is_between(ends.own, ends.other))?;
         let is_symmetric = ends.own != ends.other || defined.ids[0] == defined.ids[1];
         Some(Self { defined, is_first: is_symmetric || (defined.ids[0] == id) == is_outward })
+    }
+
+    /// The vendor's label, from the own end.
+    fn label(self) -> &'static str {
+        match self.defined.meaning {
+            Unlabelled => "",
+            Primary => "Primary",
+            Role => ROLES[usize::from(!self.is_first)],
+        }
     }
 
     /// The id from the own end.

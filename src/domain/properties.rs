@@ -83,6 +83,9 @@ impl Definition {
     }
 }
 
+/// When an activity took place.
+pub const TIMESTAMP: &str = "hs_timestamp";
+
 /// The property that says when a record of the type was changed last.
 pub fn last_modified(object_type: &str) -> &'static str {
     if object_type == CONTACT { "lastmodifieddate" } else { "hs_lastmodifieddate" }
@@ -212,7 +215,7 @@ const TICKET_PROPERTIES: &[(&str, &str)] = &[
 
 /// Of activities of every type.
 const ACTIVITY_PROPERTIES: &[(&str, &str)] =
-    &[("hs_timestamp", "datetime"), ("hubspot_owner_id", "enumeration"), ("hs_attachment_ids", "string")];
+    &[(TIMESTAMP, "datetime"), ("hubspot_owner_id", "enumeration"), ("hs_attachment_ids", "string")];
 
 /// Those of activities of one type.
 fn of_activity(object_type: &str) -> &'static [(&'static str, &'static str)] {

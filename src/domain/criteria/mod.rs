@@ -417,13 +417,30 @@ fn neighbours<'a>(
     asked: Option<&'a AssociationType>,
 ) -> impl Iterator<Item = (&'a AssociatedObject, Truth)> {
     let all = subject.around.map_or(&[][..], |around| around.neighbours.as_slice());
-    let is_of_type = move |neighbour: &AssociatedObject| match (asked, neighbour.association_type.as_deref())
+    let is_met = move |asked: &AssociationType, neighbour: &AssociatedObject| {
+        let ends = Ends { own: subject.own_type, other: object_type, is_outward: neighbour.is_outward };
+        Some(
+            asked
+                .is_met_by(neighbour.association_type.as_deref()?, ends)
+                .map_or(Truth::Unknown, Truth::from_bool),
+        )
+    };
+    // A record has one primary company: where one is named, an association without a type is none, and of two neither is known.
+    let asks_for_primary =
+        asked.filter(|it| object_type == "company" && it.is_primary(subject.own_type, object_type));
+    let mut named = asks_for_primary
+        .into_iter()
+        .flat_map(|asked| all.iter().filter(move |it| is_met(asked, it) == Some(Truth::True)))
+        .filter(|neighbour| neighbour.object_type == object_type)
+        .map(|neighbour| neighbour.record.as_ref().and_then(|record| record.value("hs_object_id")));
+    let primary = named.next();
+    let has_several = named.any(|other| Some(other) != primary);
+    let is_of_type = move |neighbour: &AssociatedObject| match asked
+        .map_or(Some(Truth::True), |asked| is_met(asked, neighbour))
     {
-        (Some(asked), Some(carried)) => {
-            let ends = Ends { own: subject.own_type, other: object_type, is_outward: neighbour.is_outward };
-            asked.is_met_by(carried, ends).map_or(Truth::Unknown, Truth::from_bool)
-        }
-        _ => Truth::True,
+        Some(Truth::True) if has_several => Truth::Unknown,
+        Some(is_of_type) => is_of_type,
+        None => Truth::from_bool(primary.is_none()),
     };
     all.iter()
         .filter(move |neighbour| neighbour.object_type == object_type)

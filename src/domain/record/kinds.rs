@@ -110,7 +110,7 @@ pub static KINDS: &[Kind] = &[
     kind!("integration", "integrations" [contact_id Int, source Text | payload Json] => integration),
     kind!("lifecycleTransition", "lifecycle_transitions" [contact_id Int, stage Text, at Time |] => lifecycle_transition),
     // Its members, who may be millions, are no links but in a list of their own.
-    kind!("segment", "segments" [segment_id Int | name Text, processing_type Text, object_type Text] => segment),
+    kind!("segment", "segments" [segment_id Int | name Text, processing_type Text, object_type Text, created_at Time, updated_at Time] => segment),
     kind!("notification",
         "notifications" [notification_id Int | user_id Int, contact_id Int, contact_name Text, contact_email Text,
             title Text, created_at Time] => notification),
@@ -548,7 +548,8 @@ fn segment(m: &Members<'_>) -> Read {
     let object_type =
         if m.optional("objectTypeId").is_some() { type_name(m, "objectTypeId")? } else { CONTACT };
     Ok(plain(json!({"segment_id": m.id("id")?, "name": m.text("name")?,
-        "processing_type": one_of(m, "processingType", PROCESSING_TYPES)?, "object_type": object_type})))
+        "processing_type": one_of(m, "processingType", PROCESSING_TYPES)?, "object_type": object_type,
+        "created_at": optional_time(m, "createdAt")?, "updated_at": optional_time(m, "updatedAt")?})))
 }
 
 fn notification(m: &Members<'_>) -> Read {

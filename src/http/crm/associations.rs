@@ -300,7 +300,10 @@ impl OfTypes {
     async fn change_one(&self, to: ToBe) -> Result<Vec<Named>, ApiError> {
         let change = AssociationChange { pair: self.pair()?, to };
         let outcome = self.change(vec![change]).await?.into_iter().next();
-        outcome.unwrap_or(Err(Unassociated::NoOwn)).map_err(|_| absent())
+        outcome.unwrap_or(Err(Unassociated::NoOwn)).map_err(|why| match why {
+            Unassociated::NoOwn | Unassociated::NoOther => absent(),
+            Unassociated::NoLabel(id) => no_label(&id),
+        })
     }
 
     /// The labels of two associated records.
@@ -315,10 +318,17 @@ impl OfTypes {
         let (of, member, id) = match why {
             Unassociated::NoOwn => (&self.between.own, "fromObjectId", own),
             Unassociated::NoOther => (&self.between.other, "toObjectId", other),
+            Unassociated::NoLabel(id) => return no_label(&id).entry(),
         };
         let error = ApiError::not_found(format!("there is no live {of} of this id"));
         error.with_context(json!({member: [id.to_string()]})).entry()
     }
+}
+
+/// A label is known by the import that names it first.
+fn no_label(id: &str) -> ApiError {
+    let message = format!("no association of the account tells the label of type {id}: import one that does");
+    ApiError::invalid_member("associationTypeId", &message)
 }
 
 /// That records are associated, and no more.

@@ -9,13 +9,14 @@ use axum::http::request::Parts;
 use serde_json::{Map, Value};
 
 use super::Api;
+use super::answers::absent;
 use super::error::ApiError;
 use crate::domain::criteria::plain;
 use crate::domain::members::{parse_id_text, parse_strictly};
 use crate::domain::record::contains_nul;
 use crate::http::limits;
 use crate::store::access::tokens::Caller;
-use crate::store::crm::Between;
+use crate::store::crm::{Between, Writing};
 
 /// How many records a batch has at most.
 pub const MAX_INPUTS: usize = 100;
@@ -45,6 +46,33 @@ impl FromRequestParts<Api> for OfType {
         let object_type = api.operations.store.object_type(caller.account_id, &written).await?;
         let (object_type, name) = (object_type.ok_or_else(no_such_type)?, steps.next().unwrap_or_default());
         Ok(Self { api: api.clone(), caller, object_type, name })
+    }
+}
+
+/// Who asks about what has no type of records in its path.
+pub struct OfAccount {
+    pub api: Api,
+    pub caller: Caller,
+    /// The name in the path, where it has one.
+    pub name: String,
+}
+
+impl OfAccount {
+    /// Who writes.
+    pub fn writing(&self) -> Writing {
+        let caller = &self.caller;
+        Writing { account_id: caller.account_id, token_id: caller.token_id, user_id: caller.user_id }
+    }
+}
+
+impl FromRequestParts<Api> for OfAccount {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(absent)?;
+        let steps = Path::<Vec<String>>::from_request_parts(parts, api).await.map_err(|_| absent())?.0;
+        let name = steps.into_iter().next().unwrap_or_default();
+        if name.contains('\0') { Err(absent()) } else { Ok(Self { api: api.clone(), caller, name }) }
     }
 }
 

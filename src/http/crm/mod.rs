@@ -7,9 +7,12 @@ mod answers;
 mod associations;
 mod batch;
 mod error;
+mod flows;
 mod gate;
 mod input;
+mod lists;
 mod objects;
+mod preferences;
 mod properties;
 mod search;
 mod shown;
@@ -75,9 +78,25 @@ macro_rules! routes {
 }
 
 routes! {
+    get | post "/automation/v4/flows" => flows::list, flows::create;
+    post "/automation/v4/flows/batch/read" => flows::batch_read;
+    get | put | delete "/automation/v4/flows/{flowId}" => flows::read, flows::replace, flows::delete;
+    get "/communication-preferences/v3/definitions" => preferences::definitions;
+    get "/communication-preferences/v3/status/email/{emailAddress}" => preferences::read;
+    post "/communication-preferences/v3/unsubscribe" => preferences::unsubscribe;
     get | post "/crm/v3/objects/{objectType}" => objects::list, objects::create;
     get | patch | delete "/crm/v3/objects/{objectType}/{objectId}" => objects::read, objects::update, objects::archive;
     post "/crm/v3/associations/{objectType}/{toObjectType}/batch/read" => associations::batch_read_in_version_3;
+    get | post "/crm/v3/lists" => lists::list, lists::create;
+    get | post "/crm/v3/lists/" => lists::list, lists::create;
+    get "/crm/v3/lists/records/{objectType}/{objectId}/memberships" => lists::lists_of;
+    post "/crm/v3/lists/search" => lists::search;
+    get | delete "/crm/v3/lists/{listId}" => lists::read, lists::archive;
+    get "/crm/v3/lists/{listId}/memberships" => lists::members;
+    put "/crm/v3/lists/{listId}/memberships/add" => lists::add;
+    put "/crm/v3/lists/{listId}/memberships/add-and-remove" => lists::add_and_remove;
+    put "/crm/v3/lists/{listId}/memberships/remove" => lists::remove;
+    put "/crm/v3/lists/{listId}/restore" => lists::restore;
     post "/crm/v3/objects/{objectType}/batch/archive" => batch::archive;
     post "/crm/v3/objects/{objectType}/batch/create" => batch::create;
     post "/crm/v3/objects/{objectType}/batch/read" => batch::read;

@@ -42,6 +42,9 @@ impl Api {
         is_partial: bool,
     ) -> Result<Vec<Result<Written, Problem>>, ApiError> {
         demand_view(caller, TokenScope::CrmWrite, object_type)?;
+        for association in changes.iter().flat_map(|change| &change.associations) {
+            demand_view(caller, TokenScope::CrmWrite, &association.with.object_type)?;
+        }
         let request = WriteRequest {
             account_id: caller.account_id,
             object_type: object_type.to_owned(),

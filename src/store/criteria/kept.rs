@@ -120,7 +120,7 @@ impl Store {
 }
 
 /// What an account has kept of that which is asked, whatever its contacts.
-async fn of_account(
+pub(in crate::store) async fn of_account(
     tx: &mut Tx,
     account_id: i64,
     workflow: &Workflow,
@@ -188,7 +188,7 @@ pub async fn segments(
     found: &mut RelatedDataByContact,
 ) -> Result<(), StoreError> {
     let exists = "EXISTS (SELECT 1 FROM segments s WHERE s.account_id = b.account_id AND s.segment_id = b.id \
-                  AND s.object_type = $1)";
+                  AND s.object_type = $1 AND s.deleted_at IS NULL)";
     let known = ids_where(tx, asked, |asks| &asks.segments, exists, &[object_type.into()]).await?;
     for ((account_id, _), around) in found.iter_mut() {
         around.known_segments = known.get(account_id).cloned().unwrap_or_default();

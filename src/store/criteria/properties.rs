@@ -13,6 +13,7 @@ use crate::domain::criteria::subject::{
 use crate::domain::identifiers::additional_emails;
 use crate::domain::lifecycle::stage_of;
 use crate::domain::object_type::{CONTACT as CONTACT_TYPE, is_activity};
+use crate::domain::properties::TIMESTAMP;
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
@@ -53,6 +54,10 @@ pub fn always_has_value(property: &str) -> bool {
 pub fn serve(record: &mut Record, object_type: &str, id: i64, changed: Option<Time>) {
     record.properties.insert("hs_object_id".to_owned(), id.to_string());
     if is_activity(object_type) {
+        // When it took place is known, whether or not its properties say so.
+        if let Some(at) = record.created_at.filter(|_| record.value(TIMESTAMP).is_none()) {
+            record.properties.insert(TIMESTAMP.to_owned(), format_time(at));
+        }
         return;
     }
     let last = if object_type == CONTACT_TYPE { LAST_MODIFIED_CONTACT } else { LAST_MODIFIED };

@@ -9,15 +9,16 @@ use serde_json::json;
 
 use super::activities;
 use super::associations::{AssociationRow, Between, Pair, rows};
-use super::find::live;
+use super::find::lock_live;
 use crate::domain::associations::{AssociationType, Ends, Named, from_the_other_end, named, unlabelled};
 use crate::domain::object_type::{RecordKey, id_of, is_activity};
 use crate::domain::record::{Record, record_of};
 use crate::store::access::audit::{self, Actor};
+use crate::store::db::Tx;
 use crate::store::db::batch::Lists;
 use crate::store::db::values::{Row, args};
-use crate::store::import::writer::Writer;
-use crate::store::{Store, StoreError, retry_delay, should_retry};
+use crate::store::import::writer::{Writer, by_program};
+use crate::store::{Store, StoreError};
 
 /// What a program changes between records of two types.
 #[derive(Clone, Debug)]
@@ -48,12 +49,14 @@ pub enum ToBe {
 }
 
 /// Why a change was not made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unassociated {
     /// The own record is not there, or in the trash.
     NoOwn,
     /// The other one.
     NoOther,
+    /// No association of the account tells the label of this type.
+    NoLabel(String),
 }
 
 /// All types by which the records are associated now, seen from the own one.
@@ -66,18 +69,7 @@ impl Store {
     ///
     /// Refused where an association cannot be stored.
     pub async fn associate(&self, request: &AssociateRequest) -> Result<Vec<Outcome>, StoreError> {
-        let mut tries = 0;
-        loop {
-            let mut writer = Writer::begin(self, request.token_id).await?;
-            let work = work(&mut writer, request).await;
-            match writer.end(work).await {
-                Err(error) if should_retry(&error, tries) => {
-                    tries += 1;
-                    retry_delay(tries).await;
-                }
-                outcomes => return outcomes,
-            }
-        }
+        by_program!(self, request.token_id, writer => work(writer, request))
     }
 }
 
@@ -101,15 +93,25 @@ pub(super) async fn associate(
     between: &Between,
     changes: &[AssociationChange],
 ) -> Result<Vec<Outcome>, StoreError> {
-    let ids = |of: fn(&Pair) -> i64| changes.iter().map(|change| of(&change.pair)).collect::<BTreeSet<_>>();
-    let own = live(writer.tx(), account_id, &between.own, &ids(|pair| pair.0)).await?;
-    let others = live(writer.tx(), account_id, &between.other, &ids(|pair| pair.1)).await?;
+    // Contacts first, as whoever decides about them locks them.
+    let ids = |of: fn(&Pair) -> i64| {
+        let associated = changes.iter().filter(|change| change.to != ToBe::Separate);
+        associated.map(|change| of(&change.pair)).collect::<BTreeSet<_>>()
+    };
+    let own = lock_live(writer.tx(), account_id, &between.own, &ids(|pair| pair.0)).await?;
+    let others = lock_live(writer.tx(), account_id, &between.other, &ids(|pair| pair.1)).await?;
+    let labels = labels(writer.tx(), account_id, between, changes).await?;
     let mut outcomes: Vec<Outcome> = changes
         .iter()
-        .map(|AssociationChange { pair, .. }| match (own.contains(&pair.0), others.contains(&pair.1)) {
-            (true, true) => Ok(Vec::new()),
-            (false, _) => Err(Unassociated::NoOwn),
-            (true, false) => Err(Unassociated::NoOther),
+        .map(|AssociationChange { pair, to }| match to {
+            // Whether or not they are live: a restore would bring the association back.
+            ToBe::Separate => Ok(Vec::new()),
+            ToBe::Associated(_) if !own.contains(&pair.0) => Err(Unassociated::NoOwn),
+            ToBe::Associated(_) if !others.contains(&pair.1) => Err(Unassociated::NoOther),
+            ToBe::Associated(types) => match types.iter().find(|it| labels.of(it).is_none()) {
+                Some(unknown) => Err(Unassociated::NoLabel(unknown.id.clone())),
+                None => Ok(Vec::new()),
+            },
         })
         .collect();
     let possible: Vec<&AssociationChange> = changes
@@ -121,12 +123,61 @@ pub(super) async fn associate(
     let named = if is_activity(&between.own) || is_activity(&between.other) {
         on_activities(writer, account_id, between, &possible).await?
     } else {
-        between_objects(writer, account_id, between, &possible).await?
+        between_objects(writer, account_id, between, &possible, &labels).await?
     };
     for (outcome, named) in outcomes.iter_mut().filter_map(|outcome| outcome.as_mut().ok()).zip(named) {
         *outcome = named;
     }
     Ok(outcomes)
+}
+
+/// By which labels associations are told apart: those that imports use, so that one is known again by either.
+struct Labels<'a> {
+    between: &'a Between,
+    /// By the id of a type.
+    known: BTreeMap<String, String>,
+}
+
+impl Labels<'_> {
+    /// `None`: nothing tells that of a type of the account's own.
+    fn of(&self, asked: &AssociationType) -> Option<String> {
+        let Between { own, other } = self.between;
+        if is_activity(own) || is_activity(other) {
+            return Some(String::new());
+        }
+        let known = self.known.get(&asked.id).cloned();
+        match asked.label_of_vendor(own, other) {
+            Some("") => Some(String::new()),
+            Some(label) => Some(known.unwrap_or_else(|| label.to_owned())),
+            None if asked.is_the_vendors => Some(known.unwrap_or_default()),
+            None => known,
+        }
+    }
+}
+
+async fn labels<'a>(
+    tx: &mut Tx,
+    account_id: i64,
+    between: &'a Between,
+    changes: &[AssociationChange],
+) -> Result<Labels<'a>, StoreError> {
+    let Between { own, other } = between;
+    let types = changes.iter().filter_map(|change| match &change.to {
+        ToBe::Associated(types) => Some(types),
+        ToBe::Separate => None,
+    });
+    let with_label = types.flatten().filter(|it| it.label_of_vendor(own, other) != Some(""));
+    let ids: BTreeSet<&str> = with_label.map(|it| it.id.as_str()).collect();
+    let mut known = BTreeMap::new();
+    for id in ids {
+        // Of two records of one type another id has the label from the other end.
+        let sql = "SELECT a.label FROM associations a WHERE a.account_id = $1 AND a.association_type_id = $2 AND a.label <> '' \
+                   AND (a.from_type = $3 AND a.to_type = $4 OR a.from_type = $4 AND a.to_type = $3) LIMIT 1";
+        if let Some(row) = tx.row(sql, args![account_id, id, own.as_str(), other.as_str()]).await? {
+            known.insert(id.to_owned(), row.text("label")?);
+        }
+    }
+    Ok(Labels { between, known })
 }
 
 /// An association as the store has it, or is to have it.
@@ -149,6 +200,7 @@ async fn between_objects(
     account_id: i64,
     between: &Between,
     changes: &[&AssociationChange],
+    labels: &Labels<'_>,
 ) -> Result<Vec<Vec<Named>>, StoreError> {
     let mut pairs: BTreeSet<Pair> = changes.iter().map(|change| change.pair).collect();
     pairs.extend(primary_companies(writer, account_id, between, changes).await?);
@@ -157,7 +209,7 @@ async fn between_objects(
     for AssociationChange { pair, to } in changes {
         let [own, other] = between.records(*pair);
         match to {
-            ToBe::Associated(types) => facts.associate(&own, &other, types),
+            ToBe::Associated(types) => facts.associate(&own, &other, types, labels),
             ToBe::Separate => drop(facts.after.remove(&in_order(&own, &other))),
         }
     }
@@ -247,7 +299,13 @@ impl Facts {
     }
 
     /// Adds what is not said yet: by types that are seen from the own record, and that they are associated at all.
-    fn associate(&mut self, own: &RecordKey, other: &RecordKey, types: &[AssociationType]) {
+    fn associate(
+        &mut self,
+        own: &RecordKey,
+        other: &RecordKey,
+        types: &[AssociationType],
+        labels: &Labels<'_>,
+    ) {
         let (own_type, other_type) = (own.object_type.as_str(), other.object_type.as_str());
         if types.iter().any(|it| it.is_primary(own_type, other_type)) {
             self.end_primary(own, other);
@@ -268,11 +326,11 @@ impl Facts {
             if facts.iter().any(says) {
                 continue;
             }
-            let unlabelled = facts.iter_mut().find(|fact| fact.label.is_empty());
-            match unlabelled {
-                None if asked.needs_no_label(own_type, other_type) => facts.push(new("", Some(&asked.id))),
-                // It says less than what is asked for.
-                Some(fact) if asked.says_all_of(fact.type_id.as_deref(), own_type, other_type) => {
+            let label = labels.of(asked).unwrap_or_default();
+            match facts.iter_mut().find(|fact| fact.label == label) {
+                None => facts.push(new(&label, Some(&asked.id))),
+                // Nothing told its type.
+                Some(fact) if fact.type_id.is_none() => {
                     let id = if fact.from == *own {
                         None
                     } else {
@@ -280,8 +338,10 @@ impl Facts {
                     };
                     fact.type_id = Some(id.map_or_else(|| asked.id.clone(), |id| id.to_string()));
                 }
-                // Its type id is in the place of the label, which nothing tells.
-                _ => facts.push(new(&asked.id, Some(&asked.id))),
+                // That they are associated at all is said.
+                Some(_) if label.is_empty() && plain.as_ref() == Some(asked) => {}
+                // Another type has the label: its own id tells it from that.
+                Some(_) => facts.push(new(&asked.id, Some(&asked.id))),
             }
         }
         if facts.is_empty() {

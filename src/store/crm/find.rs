@@ -110,9 +110,31 @@ pub(super) async fn live(
     object_type: &str,
     ids: &BTreeSet<i64>,
 ) -> Result<BTreeSet<i64>, StoreError> {
+    live_ids(tx, account_id, object_type, ids, "").await
+}
+
+/// Those that are live, and stay so until the commit: whoever deletes them, or decides about them, waits, and sees what is written
+/// meanwhile.
+pub(super) async fn lock_live(
+    tx: &mut Tx,
+    account_id: i64,
+    object_type: &str,
+    ids: &BTreeSet<i64>,
+) -> Result<BTreeSet<i64>, StoreError> {
+    let lock = tx.dialect().for_share("r");
+    live_ids(tx, account_id, object_type, ids, &lock).await
+}
+
+async fn live_ids(
+    tx: &mut Tx,
+    account_id: i64,
+    object_type: &str,
+    ids: &BTreeSet<i64>,
+    lock: &str,
+) -> Result<BTreeSet<i64>, StoreError> {
     let table = Table::of(object_type);
     let sql = format!(
-        "SELECT {id} AS id FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL",
+        "SELECT {id} AS id FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL ORDER BY {id}{lock}",
         table.rows("$2"),
         tx.dialect().ids(3, &["id"]),
         id = table.id(),

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::read_record;
 use crate::domain::identifiers::ADDITIONAL_ADDRESSES;
 use crate::domain::object_type::{CONTACT, id_of, is_vendors, name_of};
 use crate::domain::properties::{Definition, built_in};
-use crate::domain::record::{Record, record_of};
 use crate::store::db::Tx;
 use crate::store::db::values::args;
-use crate::store::import::writer::Writer;
+use crate::store::import::writer::{Writer, by_program};
 use crate::store::{Store, StoreError, read_transaction};
 
 impl Store {
@@ -42,11 +42,8 @@ impl Store {
         let record = json!({"kind": "property", "accountId": account_id.to_string(), "objectType": id_of(object_type),
             "name": definition.name, "label": definition.label, "type": definition.value_type,
             "fieldType": definition.field_type, "groupName": definition.group_name, "options": definition.options});
-        let record = record_of(&record)
-            .map_err(|fault| StoreError::Refused(format!("{}: {}", fault.place, fault.expected)))?;
-        let mut writer = Writer::begin(self, token_id).await?;
-        let work = define(&mut writer, account_id, object_type, &definition.name, record).await;
-        writer.end(work).await
+        let name = &definition.name;
+        by_program!(self, token_id, writer => define(writer, account_id, object_type, name, &record))
     }
 
     /// The one name of a type of records that the account has, however it is written; `None` where it has none.
@@ -114,7 +111,7 @@ async fn define(
     account_id: i64,
     object_type: &str,
     name: &str,
-    record: Record,
+    record: &Value,
 ) -> Result<(), StoreError> {
     let there =
         "SELECT 1 AS one FROM property_definitions WHERE account_id = $1 AND object_type = $2 AND name = $3";
@@ -122,5 +119,5 @@ async fn define(
     if is_there || built_in(object_type).iter().any(|it| it.name == name) {
         return Err(StoreError::Refused(format!("there is a property {name} already")));
     }
-    writer.write(vec![(0, record)]).await.map(drop)
+    writer.write(vec![(0, read_record(record)?)]).await.map(drop)
 }

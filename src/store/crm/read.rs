@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::find::Table;
 use crate::domain::address::address_key;
 use crate::domain::identifiers::additional_emails;
-use crate::domain::object_type::CONTACT;
-use crate::domain::properties::last_modified;
+use crate::domain::object_type::{CONTACT, is_activity};
+use crate::domain::properties::{TIMESTAMP, last_modified};
 use crate::domain::record::{Column, ColumnType};
 use crate::domain::time::{Time, format_millis, parse_time};
 use crate::store::contacts::contact_batch;
@@ -235,6 +235,9 @@ fn record(row: &Row, object_type: &str) -> Result<StoredRecord, StoreError> {
         created.iter().map(|name| (*name, created_at)).chain([(last_modified(object_type), updated_at)]);
     properties.extend(times.filter_map(|(name, at)| Some((name.to_owned(), format_millis(at?)))));
     properties.insert("hs_object_id".to_owned(), id.to_string());
+    if let Some(at) = created_at.filter(|_| is_activity(object_type)) {
+        properties.entry(TIMESTAMP.to_owned()).or_insert_with(|| format_millis(at));
+    }
     let mut history = BTreeMap::new();
     if let Some(kept) = row.optional_json::<BTreeMap<String, Vec<Version>>>("history")? {
         history = kept.into_iter().map(|(name, kept)| (name, versions(kept))).collect();

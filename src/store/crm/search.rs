@@ -6,7 +6,7 @@ use super::find::Table;
 use super::properties;
 use super::read::{StoredRecord, select};
 use crate::domain::criteria::instant_of;
-use crate::domain::properties::{Definition, ValueType, last_modified, searched};
+use crate::domain::properties::{Definition, TIMESTAMP, ValueType, last_modified, searched};
 use crate::domain::time::format_millis;
 use crate::store::db::Tx;
 use crate::store::db::dialect::Dialect;
@@ -177,6 +177,9 @@ impl Statement<'_> {
             name if name == self.last_modified => return operand(&self.changed_at(), OperandKind::Time),
             _ => {}
         }
+        if property == TIMESTAMP && self.table == Table::Activities {
+            return operand(self.table.created_at(), OperandKind::Time);
+        }
         if property == "hs_additional_emails" && self.table == Table::Contacts {
             return operand(&other_addresses(self.dialect), OperandKind::Text);
         }
@@ -345,6 +348,6 @@ fn token_pattern(value: &str) -> String {
 }
 
 /// As a pattern that means itself.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }

@@ -15,7 +15,7 @@ use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::associations::AssociationType;
 use crate::domain::criteria::instant_of;
 use crate::domain::object_type::{CONTACT, RecordKey, id_of, is_activity};
-use crate::domain::properties::Definition;
+use crate::domain::properties::{Definition, TIMESTAMP};
 use crate::domain::record::{Record, record_of};
 use crate::domain::time::{Time, format_time};
 use crate::store::access::audit::{self, Actor};
@@ -201,10 +201,18 @@ async fn attempt(
                 None => return Err(StoreError::Failed("fewer ids than new records".to_owned())),
             },
         };
-        upserted.extend(address.map(|address| (address, id)));
+        upserted.extend(address.clone().map(|address| (address, id)));
         let plan = planned.entry(id).or_insert_with(|| Plan { at, is_new, properties: BTreeMap::new() });
         // Of several changes of one record the later ones win.
         plan.properties.extend(change.properties.clone());
+        if let (Some(named), false) = (&address, is_new) {
+            // The address by which an upsert names a contact is no new one, whichever of its addresses it is.
+            let names_it =
+                |email: &Option<String>| email.as_ref().is_some_and(|it| address_key(it) == *named);
+            if plan.properties.get("email").is_some_and(names_it) {
+                plan.properties.remove("email");
+            }
+        }
         // One that is there may have the address beside its primary one.
         if let (Target::Upsert(email), true) = (&change.target, is_new) {
             plan.properties.entry("email".to_owned()).or_insert_with(|| Some(email.clone()));
@@ -368,9 +376,6 @@ impl Plan {
         activity
     }
 }
-
-/// When an activity took place.
-const TIMESTAMP: &str = "hs_timestamp";
 
 /// The record of each change that has no problem, by its position: `None` is a new one. With those that are live.
 async fn targets(

@@ -477,6 +477,21 @@ pub(in crate::store) async fn mark_ready(
     Ok(())
 }
 
+/// Takes up all that waits for a workflow, whatever it waits for: the workflow is gone.
+pub(in crate::store) async fn mark_all_ready(
+    tx: &mut Tx,
+    (account_id, workflow_id): (i64, i64),
+    now: Time,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE pending_enrollments SET ready_at = $3 WHERE account_id = $1 AND (enrollment_id, action_id) IN \
+         (SELECT w.enrollment_id, w.action_id FROM pending_enrollments w WHERE w.account_id = $1 AND w.workflow_id = $2 \
+          AND coalesce(w.ready_at > $3, TRUE){})",
+        tx.dialect().for_update_skip_locked("w")
+    );
+    tx.execute(&sql, args![account_id, workflow_id, now]).await.map(drop)
+}
+
 async fn held_by_the_guard(tx: &mut Tx) -> Result<u64, StoreError> {
     let sql = format!("SELECT count(*) AS held FROM pending_enrollments WHERE {HELD_BY_THE_GUARD}");
     let row = tx.row(&sql, &[]).await?;

@@ -37,7 +37,8 @@ pub(super) async fn type_of_segment(
     account_id: i64,
     segment_id: i64,
 ) -> Result<Option<String>, StoreError> {
-    let sql = "SELECT object_type FROM segments WHERE account_id = $1 AND segment_id = $2";
+    let sql =
+        "SELECT object_type FROM segments WHERE account_id = $1 AND segment_id = $2 AND deleted_at IS NULL";
     tx.row(sql, args![account_id, segment_id]).await?.map(|row| row.text("object_type")).transpose()
 }
 

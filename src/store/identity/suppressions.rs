@@ -277,6 +277,24 @@ pub async fn reactivate(
     tx.execute(&sql, args![batch]).await
 }
 
+/// What is kept of an address whose person is gone: its statuses of deliverability, and whether the person was erased.
+pub async fn kept_statuses(
+    tx: &mut Tx,
+    home: &HashKeySource,
+    account_id: i64,
+    address: &str,
+) -> Result<Vec<String>, StoreError> {
+    let is_kept = tx.row("SELECT 1 AS one FROM address_hashes LIMIT 1", &[]).await?.is_some();
+    let Some(keys) = existing_keys(tx, home).await?.filter(|_| is_kept) else { return Ok(Vec::new()) };
+    let sql = format!(
+        "SELECT DISTINCT h.status FROM {} JOIN address_hashes h ON h.account_id = b.account_id AND h.hash = b.hash \
+         WHERE h.status <> '{PURGED}'",
+        tx.dialect().batch(1, &LOOKUP)
+    );
+    let lookups = lookups(&keys, &[(account_id, address.to_owned())]);
+    tx.rows(&sql, args![lookups]).await?.iter().map(|row| row.text("status")).collect()
+}
+
 /// Those of the addresses whose person is gone, and that no contact has now: what is told of them is kept as a hash.
 pub async fn gone(
     tx: &mut Tx,

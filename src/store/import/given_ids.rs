@@ -8,8 +8,8 @@ use super::chunk::{Chunk, Origin};
 use super::ids::IDS;
 use super::write::{json_row, key_text};
 use super::{Numbered, Refusal};
-use crate::domain::record::{Action, Column, ColumnType, Kind, Record};
-use crate::domain::time::parse_time;
+use crate::domain::record::{Action, Column, ColumnType, Kind, Record, Row};
+use crate::domain::time::{Time, parse_time};
 use crate::store::StoreError;
 use crate::store::db::batch::{Lists, batch_text};
 use crate::store::db::values::args;
@@ -44,8 +44,9 @@ impl Chunk {
     ) -> Result<usize, StoreError> {
         let is_of_programs = matches!(self.origin, Origin::Program { .. });
         let since = match kind.table.name {
-            "contacts" | "objects" => "created_at",
-            "activities" => "occurred_at",
+            "contacts" | "objects" | "segments" => ("created_at", ColumnType::Time),
+            "activities" => ("occurred_at", ColumnType::Time),
+            "workflows" => ("flow", ColumnType::Text),
             _ => return Ok(0),
         };
         if !self.has_ids || is_of_programs {
@@ -54,25 +55,23 @@ impl Chunk {
         let key = &kind.table.columns[..kind.table.key];
         let same =
             key.iter().map(|(name, _)| format!("t.{name} = b.{name}")).collect::<Vec<_>>().join(" AND ");
-        let names = key.iter().map(|(name, _)| format!("t.{name}")).collect::<Vec<_>>().join(", ");
+        let columns: Vec<Column> = key.iter().copied().chain([since]).collect();
+        let names = columns.iter().map(|(name, _)| format!("t.{name}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "SELECT {names}, t.{since} FROM {} JOIN {} t ON {same} WHERE t.has_given_id",
+            "SELECT {names} FROM {} JOIN {} t ON {same} WHERE t.has_given_id",
             self.tx.dialect().batch(1, key),
             kind.table.name
         );
-        let columns: Vec<Column> = key.iter().copied().chain([(since, ColumnType::Time)]).collect();
+        let batch = batch_text(records.iter().map(|(_, record)| &record.row));
         let mut given = BTreeMap::new();
-        for found in
-            self.tx.rows(&sql, args![batch_text(records.iter().map(|(_, record)| &record.row))]).await?
-        {
+        for found in self.tx.rows(&sql, args![batch]).await? {
             let row = json_row(&found, &columns)?;
-            given.insert(key_text(&row, key), found.optional_time(since)?);
+            given.insert(key_text(&row, key), told_since(&row, since.0));
         }
         let read = records.len();
         records.retain(|(entry, record)| {
             let Some(created_at) = given.get(&record.key()) else { return true };
-            let told = record.row.get(since).and_then(Value::as_str).and_then(parse_time);
-            let is_same = match told {
+            let is_same = match told_since(&record.row, since.0) {
                 // A program was told milliseconds.
                 Some(told) => created_at.is_some_and(|at| at.timestamp_millis() == told.timestamp_millis()),
                 None => record.action == Action::Merge,
@@ -83,6 +82,15 @@ impl Chunk {
             is_same
         });
         Ok(read - records.len())
+    }
+}
+
+/// Since when a record is there, which its definition says of a workflow.
+fn told_since(row: &Row, column: &str) -> Option<Time> {
+    let text = row.get(column)?.as_str()?;
+    match column {
+        "flow" => parse_time(serde_json::from_str::<Value>(text).ok()?.get("createdAt")?.as_str()?),
+        _ => parse_time(text),
     }
 }
 

@@ -52,6 +52,13 @@ pub(in crate::store) async fn allocate(
     Ok((last + 1..=new_last).collect())
 }
 
+/// Keeps in mind how high the ids of an account are, before a record goes by whose absence nothing else tells of its id.
+pub(in crate::store) async fn keep_highest(tx: &mut Tx, account_id: i64) -> Result<(), StoreError> {
+    let last = highest(tx, account_id).await?;
+    let sql = "INSERT INTO record_ids (account_id, last_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    tx.execute(sql, args![account_id, last]).await.map(drop)
+}
+
 /// The highest id that the account ever had.
 async fn highest(tx: &mut Tx, account_id: i64) -> Result<i64, StoreError> {
     let highest = IDS.map(|(table, id)| format!("SELECT max({id}) AS id FROM {table} WHERE account_id = $1"));

@@ -94,6 +94,26 @@ impl Chunk {
         Ok(None)
     }
 
+    /// Adds members to a segment, and takes none away.
+    pub(super) async fn add_members(
+        &mut self,
+        account_id: i64,
+        segment_id: i64,
+        is_of_contacts: bool,
+        ids: &[i64],
+    ) -> Result<(), StoreError> {
+        for ids in ids.chunks(MEMBERS) {
+            let rows = ids.iter().map(|id| [account_id, segment_id, *id]).collect();
+            let members = Members::default();
+            if is_of_contacts {
+                self.replace_contacts(&Members { contacts: rows, ..members }).await?;
+            } else {
+                self.replace_others(&Members { others: rows, ..members }).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// A contact in the trash is in no static segment, whatever a record says. The CRM does not name it as a member of a dynamic
     /// one, and a restore brings it back as one: there it stays, hidden.
     async fn replace_contacts(&mut self, piece: &Members) -> Result<(), StoreError> {
@@ -138,18 +158,18 @@ impl Chunk {
             self.tx.execute(&sql, args![ranges, &members]).await?;
         }
         let sql = format!(
-            "INSERT INTO segment_members (account_id, segment_id, contact_id) \
-             SELECT b.account_id, b.segment_id, b.contact_id FROM {} \
+            "INSERT INTO segment_members (account_id, segment_id, contact_id, joined_at) \
+             SELECT b.account_id, b.segment_id, b.contact_id, $1 FROM {} \
              WHERE NOT EXISTS (SELECT 1 FROM gone_contacts c WHERE {of_b}) \
                AND NOT EXISTS (SELECT 1 FROM contacts c JOIN segments s ON s.account_id = b.account_id \
                  AND s.segment_id = b.segment_id AND s.processing_type IN ('MANUAL', 'SNAPSHOT') \
                  WHERE {of_b} AND c.deleted_at IS NOT NULL) \
                AND NOT EXISTS (SELECT 1 FROM segment_members c WHERE {of_b} AND c.segment_id = b.segment_id) \
              ORDER BY b.account_id, b.segment_id, b.contact_id ON CONFLICT DO NOTHING",
-            dialect.ids(1, &MEMBER),
+            dialect.ids(2, &MEMBER),
             of_b = of("b")
         );
-        self.tx.execute(&sql, args![members]).await.map(drop)
+        self.tx.execute(&sql, args![self.now, members]).await.map(drop)
     }
 
     /// The same for records of other types.
@@ -197,16 +217,16 @@ impl Chunk {
             return Ok(());
         }
         let enter = format!(
-            "INSERT INTO record_segment_members (account_id, segment_id, record_id) \
-             SELECT b.account_id, b.segment_id, b.record_id FROM {} WHERE NOT {} \
+            "INSERT INTO record_segment_members (account_id, segment_id, record_id, joined_at) \
+             SELECT b.account_id, b.segment_id, b.record_id, $1 FROM {} WHERE NOT {} \
              AND NOT EXISTS (SELECT 1 FROM segments s WHERE s.account_id = b.account_id AND s.segment_id = b.segment_id \
              AND s.processing_type IN ('MANUAL', 'SNAPSHOT') AND {}) \
              ORDER BY b.account_id, b.segment_id, b.record_id ON CONFLICT DO NOTHING",
-            dialect.ids(1, &MEMBER),
+            dialect.ids(2, &MEMBER),
             is_in("b", "record_trash_entries", "r.closed_as IN ('purged', 'erased')"),
             in_trash("b")
         );
-        self.tx.execute(&enter, args![members]).await.map(drop)
+        self.tx.execute(&enter, args![self.now, members]).await.map(drop)
     }
 }
 

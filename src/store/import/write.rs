@@ -215,7 +215,9 @@ impl Chunk {
         // Of a new row; below, of one that is there.
         let (own, value) = match (table.name, import_id) {
             ("contacts", Some(_)) => (", import_id", ", $2"),
-            ("contacts" | "objects" | "activities", None) => (", has_given_id", ", TRUE"),
+            ("contacts" | "objects" | "activities" | "segments" | "workflows", None) => {
+                (", has_given_id", ", TRUE")
+            }
             _ => ("", ""),
         };
         // A row that is as it should be is not even locked. It is looked up by its key, one by one, whatever PostgreSQL

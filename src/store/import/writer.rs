@@ -16,6 +16,27 @@ use crate::store::{Store, StoreError};
 /// An open transaction of a program.
 pub(in crate::store) struct Writer(Chunk);
 
+/// Does a program's work in a transaction of its own, again where another was in the way; a macro for the reason of
+/// [`transaction`](crate::store::transaction).
+macro_rules! by_program {
+    ($store:expr, $token_id:expr, $writer:ident => $work:expr) => {{
+        let mut tries = 0;
+        loop {
+            let mut writer = $crate::store::import::writer::Writer::begin($store, $token_id).await?;
+            let $writer = &mut writer;
+            let work = $work.await;
+            match writer.end(work).await {
+                Err(error) if $crate::store::should_retry(&error, tries) => {
+                    tries += 1;
+                    $crate::store::retry_delay(tries).await;
+                }
+                done => break done,
+            }
+        }
+    }};
+}
+pub(in crate::store) use by_program;
+
 impl Writer {
     /// Begins a transaction, for which imports and removals wait.
     pub async fn begin(store: &Store, token_id: i64) -> Result<Self, StoreError> {
@@ -68,6 +89,17 @@ impl Writer {
         let contested = contested.finish().map_err(temporary_failed)?.rows().collect::<Result<Vec<_>, _>>();
         self.0.claim_again(&contested.map_err(temporary_failed)?).await?;
         Ok(std::mem::take(&mut self.0.refused))
+    }
+
+    /// Makes records members of a static segment, beside those that are.
+    pub async fn add_members(
+        &mut self,
+        account_id: i64,
+        segment_id: i64,
+        is_of_contacts: bool,
+        ids: &[i64],
+    ) -> Result<(), StoreError> {
+        self.0.add_members(account_id, segment_id, is_of_contacts, ids).await
     }
 
     /// Commits where the work succeeded, rolls back where it failed.

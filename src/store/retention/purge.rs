@@ -78,6 +78,9 @@ async fn purge_records(
 ) -> Result<BatchResult, StoreError> {
     let mut swept = BatchResult::default();
     let due = due_records(tx, sweep, cutoff, sweep.limit).await?;
+    if due.is_empty() && sweep.failed_before.is_none() {
+        purge_segment(tx, sweep, now, cutoff, &mut swept).await?;
+    }
     let purged = records::purge(tx, due, cutoff, now).await?;
     let actor = Actor::Job(sweep.job.to_owned());
     let mut items = ByAccount::new();
@@ -99,6 +102,31 @@ async fn purge_records(
         vacuum::mark_needed(tx, now).await?;
     }
     Ok(swept)
+}
+
+/// Once no record is due: a segment whose time in the trash is over, with all of its memberships.
+async fn purge_segment(
+    tx: &mut Tx,
+    sweep: &Sweep<'_>,
+    now: Time,
+    cutoff: Time,
+    swept: &mut BatchResult,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "SELECT s.account_id, s.segment_id FROM segments s WHERE s.deleted_at < $1 ORDER BY s.deleted_at LIMIT 1{}",
+        lock_clause(tx, sweep.locked, "s")
+    );
+    let Some(row) = tx.row(&sql, args![cutoff]).await? else { return Ok(()) };
+    let (account_id, segment_id) = (row.int("account_id")?, row.int("segment_id")?);
+    for table in ["segment_members", "record_segment_members", "segments"] {
+        let sql = format!("DELETE FROM {table} WHERE account_id = $1 AND segment_id = $2");
+        tx.execute(&sql, args![account_id, segment_id]).await?;
+    }
+    let actor = Actor::Job(sweep.job.to_owned());
+    audit::write(tx, now, account_id, &actor, "purge_segment", &[segment_id], 1).await?;
+    swept.deleted += 1;
+    swept.counts.entry("segments in the trash".to_owned()).or_default().deleted += 1;
+    Ok(())
 }
 
 /// What a record is among the rows that could not be removed: there contacts are known by their ids, and no id is negative.

@@ -36,8 +36,9 @@ on_both!(the_vendors_api_answers_as_its_description_says, async |db: Database| {
     let mut document: Value =
         serde_json::from_str(include_str!("../../../src/http/crm/openapi.json")).unwrap();
     // Of types that are there; and without what is answered 501 always.
-    document["components"]["parameters"]["objectType"]["schema"] =
-        json!({"enum": ["contacts", "deals", "0-2"]});
+    for name in ["objectType", "toObjectType"] {
+        document["components"]["parameters"][name]["schema"] = json!({"enum": ["contacts", "deals", "0-2"]});
+    }
     document["paths"].as_object_mut().unwrap().remove("/crm/v3/objects/{objectType}/merge");
     let dir = TempDir::new();
     let file = dir.path().join("openapi.json");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{ALL, CHANGING, Crm, deal, token};
-use crate::support::records::{activity, association, contact};
+use crate::support::records::{activity, association, contact, property, segment, user, workflow};
 use crate::support::{Asking, Database, on_both};
 
 fn company(id: i64, account: i64) -> Value {
@@ -32,7 +32,10 @@ fn of(id: &str, types: &[(i64, Value)]) -> (String, Vec<(i64, Value)>) {
 }
 
 on_both!(an_association_is_one_fact_from_both_ends, async |db: Database| {
-    let crm = Crm::new(db, &[company(610, 1), company(611, 1), deal(30, &json!({"dealname": "One"}))]).await;
+    let mut labelled = association(("contact", 3), ("company", 610));
+    (labelled["label"], labelled["associationTypeId"]) = (json!("Decision maker"), json!("37"));
+    let records = [company(610, 1), company(611, 1), labelled, deal(30, &json!({"dealname": "One"}))];
+    let crm = Crm::new(db, &records).await;
     let path = "/crm/v4/objects/contacts/1/associations/default/companies/610";
     let made = crm.ask("PUT", path, None).await;
     assert_eq!(made.status, 200, "{}", made.body);
@@ -43,7 +46,10 @@ on_both!(an_association_is_one_fact_from_both_ends, async |db: Database| {
     );
     let (plain, none) = (json!(null), Vec::<(String, Vec<(i64, Value)>)>::new());
     assert_eq!(seen(&crm, "contacts/1/associations/companies").await, [of("610", &[(279, plain.clone())])]);
-    assert_eq!(seen(&crm, "company/610/associations/0-1").await, [of("1", &[(280, plain.clone())])]);
+    assert_eq!(
+        seen(&crm, "company/610/associations/0-1").await,
+        [of("1", &[(280, plain.clone())]), of("3", &[(37, json!("Decision maker"))])]
+    );
     assert_eq!(seen(&crm, "contacts/2/associations/companies").await, none);
     // From the other end it is there already.
     let again = crm.ask("PUT", "/crm/v4/objects/0-2/610/associations/default/contact/1", None).await;
@@ -53,7 +59,7 @@ on_both!(an_association_is_one_fact_from_both_ends, async |db: Database| {
     );
     let rows = async || {
         let sql = "SELECT from_type, CAST(from_id AS text), to_type, CAST(to_id AS text), label, coalesce(association_type_id, '') FROM associations \
-                   ORDER BY 1, 2, 3, 4, 5";
+                   WHERE from_id = 1 ORDER BY 1, 2, 3, 4, 5";
         crm.scene.db.rows(sql).await
     };
     assert_eq!(rows().await, [["contact", "1", "company", "610", "", "279"]]);
@@ -82,7 +88,7 @@ on_both!(an_association_is_one_fact_from_both_ends, async |db: Database| {
     // A label of the account's own comes beside it.
     let label = json!([{"associationCategory": "USER_DEFINED", "associationTypeId": 37}]);
     assert_eq!(crm.ask("PUT", &primary("611"), Some(&label)).await.status, 201);
-    let labelled = [(1, json!("Primary")), (37, plain.clone()), (279, plain.clone())];
+    let labelled = [(1, json!("Primary")), (37, json!("Decision maker")), (279, plain.clone())];
     assert_eq!(seen(&crm, "contacts/1/associations/companies").await[1], of("611", &labelled));
     let read = crm.get("/crm/v4/objects/contacts/1/associations/companies?limit=1").await.json();
     assert_eq!(read["paging"]["next"]["after"], json!("610"));
@@ -95,19 +101,19 @@ on_both!(an_association_is_one_fact_from_both_ends, async |db: Database| {
     assert_eq!(seen(&crm, "contacts/1/associations/companies").await.len(), 1);
     assert_eq!(crm.get("/crm/v4/objects/companies/611/associations/contacts").await.status, 404);
     assert_eq!(crm.ask("PUT", path, Some(&by_vendor(280))).await.status, 404);
-    let before = rows().await;
-    assert_eq!(crm.delete(path).await.status, 204, "it is not there to be taken away");
-    assert_eq!(rows().await, before);
     let back = ["restore", "--account", "1", "--as", "1", "--record", "company:611"];
     assert_eq!(crm.scene.reaper.run(&back).await.code, 0);
     assert_eq!(seen(&crm, "contacts/1/associations/companies").await[1], of("611", &labelled));
+    // Taken away while an end is in the trash it does not come back with it.
+    assert_eq!(crm.delete("/crm/v3/objects/companies/611").await.status, 204);
     assert_eq!(crm.delete(path).await.status, 204);
     assert_eq!(crm.delete(path).await.status, 204);
+    assert_eq!(crm.scene.reaper.run(&back).await.code, 0);
     assert_eq!(seen(&crm, "companies/611/associations/contacts").await, none);
     assert_eq!(rows().await, [["contact", "1", "company", "610", "", "279"]]);
     // Others are as they were.
     let shown = crm.scene.reaper.json(&["inspect", "record", "--account", "1", "company:610"]).await;
-    assert_eq!(shown["visible"]["associations"], json!(["contact:1"]));
+    assert_eq!(shown["visible"]["associations"], json!(["contact:1", "contact:3:Decision maker"]));
     crm.finish();
 });
 
@@ -150,7 +156,7 @@ on_both!(what_an_import_brought_and_what_programs_write_is_one, async |db: Datab
     let after = crm.scene.db.dump(&CHANGING).await;
     let rows =
         async || crm.scene.db.rows("SELECT label, association_type_id FROM associations ORDER BY 1, 2").await;
-    assert_eq!(rows().await.len(), 6, "one for the label, one for the role");
+    assert_eq!(rows().await.len(), 5, "a label goes with an unlabelled one");
     assert_eq!(crm.ask("PUT", &format!("{contact}/611"), Some(&label)).await.status, 201);
     crm.scene.db.assert_unchanged_since(&after).await;
     // Another primary one takes it from the imported one, which stays associated.
@@ -343,7 +349,7 @@ on_both!(a_new_record_comes_with_its_associations_or_not_at_all, async |db: Data
 });
 
 on_both!(associations_take_both_types_a_scope_and_sense, async |db: Database| {
-    let records = [company(610, 1), crate::support::records::user(1, 6, &["view:contact"])];
+    let records = [company(610, 1), user(1, 6, &["view:contact"])];
     let crm = Crm::new(db, &records).await;
     let doors: [(&'static str, &str, Option<Value>, &str); 8] = [
         ("GET", "/crm/v4/objects/contacts/1/associations/companies", None, "crm.read"),
@@ -403,6 +409,8 @@ on_both!(associations_take_both_types_a_scope_and_sense, async |db: Database| {
         json!([{"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": "many"}]),
         // Between a contact and a deal.
         by_vendor(4),
+        // A label that nothing names.
+        json!([{"associationCategory": "USER_DEFINED", "associationTypeId": 77}]),
         // The vendor's id for a primary company.
         json!([{"associationCategory": "USER_DEFINED", "associationTypeId": 1}]),
     ] {
@@ -427,3 +435,126 @@ on_both!(associations_take_both_types_a_scope_and_sense, async |db: Database| {
     crm.scene.db.assert_unchanged_since(&before).await;
     crm.finish();
 });
+
+/// Deletes contacts whose associated record of a type, by this type of associations, passes a filter.
+fn by_associated(id: i64, object_type: &str, type_id: u32, operator: &str, filter: &Value) -> Value {
+    workflow(
+        1,
+        id,
+        &json!({"filterBranchType": "OR", "filterBranchOperator": "OR", "filters": [], "filterBranches": [
+        {"filterBranchType": "AND", "filterBranchOperator": "AND", "filters": [], "filterBranches": [
+            {"filterBranchType": "ASSOCIATION", "filterBranchOperator": "AND", "objectTypeId": object_type,
+                "associationTypeId": type_id, "associationCategory": "HUBSPOT_DEFINED", "operator": operator,
+                "filterBranches": [], "filters": [filter]}]}]}),
+    )
+}
+
+async fn verdict(crm: &Crm, workflow: &str, contact: &str) -> Value {
+    let explained = ["explain", "--account", "1", "--workflow", workflow, "--contact", contact];
+    crm.scene.reaper.json(&explained).await["verdict"].clone()
+}
+
+on_both!(criteria_ask_for_the_primary_company_of_now, async |db: Database| {
+    let named = property("name", "STRING", "IS_EQUAL_TO", json!("Company 610"));
+    let records = [company(610, 1), company(611, 1), by_associated(6, "0-2", 1, "IN_LIST", &named)];
+    let crm = Crm::new(db, &records).await;
+    let primary = async |contact: i64, company: i64| {
+        let path = format!("/crm/v4/objects/contacts/{contact}/associations/companies/{company}");
+        assert_eq!(crm.ask("PUT", &path, Some(&by_vendor(1))).await.status, 201);
+    };
+    let typed = |contact: i64, company: i64, label: &str, id: &str| {
+        let mut record = association(("contact", contact), ("company", company));
+        (record["label"], record["associationTypeId"]) = (json!(label), json!(id));
+        record
+    };
+    let removal = |contact: i64, company: i64, label: &str| {
+        json!({"kind": "remove", "of": "association", "accountId": "1", "label": label,
+            "from": {"type": "contact", "id": contact.to_string()}, "to": {"type": "company", "id": company.to_string()}})
+    };
+    primary(1, 610).await;
+    assert_eq!(verdict(&crm, "6", "1").await, json!("delete"));
+    primary(1, 611).await;
+    assert_eq!(verdict(&crm, "6", "1").await, json!("skip"));
+    // An import takes away what a program wrote, by the label that it uses itself.
+    primary(2, 610).await;
+    crm.scene.reaper.import(&[removal(2, 610, "Primary"), typed(2, 611, "Primary", "1")]).await;
+    assert_eq!(verdict(&crm, "6", "2").await, json!("skip"));
+    // One without a type is not the primary one, once another is.
+    crm.scene.reaper.import(&[association(("contact", 3), ("company", 610))]).await;
+    assert_eq!(verdict(&crm, "6", "3").await, json!("delete"));
+    primary(3, 611).await;
+    assert_eq!(verdict(&crm, "6", "3").await, json!("skip"));
+    // Of two primary ones nothing tells which it is.
+    primary(4, 611).await;
+    crm.scene.reaper.import(&[typed(4, 610, "Primary", "1")]).await;
+    assert_eq!(verdict(&crm, "6", "4").await, json!("refuse"));
+    // The label that an import names is the one that programs write.
+    crm.scene.reaper.import(&[typed(5, 611, "Partner", "77")]).await;
+    let label = json!([{"associationCategory": "USER_DEFINED", "associationTypeId": 77}]);
+    let path = "/crm/v4/objects/contacts/6/associations/companies/611";
+    let made = crm.ask("PUT", path, Some(&label)).await;
+    assert_eq!((made.status, &made.json()["labels"]), (201, &json!(["Partner"])));
+    crm.scene.reaper.import(&[typed(6, 611, "Partner", "77"), removal(6, 611, "Partner")]).await;
+    assert_eq!(seen(&crm, "contacts/6/associations/companies").await, [of("611", &[(279, json!(null))])]);
+});
+
+on_both!(an_activity_took_place_whether_or_not_its_properties_say_when, async |db: Database| {
+    let known = json!({"filterType": "PROPERTY", "property": "hs_timestamp", "operation": {"operationType": "ALL_PROPERTY",
+        "operator": "IS_KNOWN", "includeObjectsWithNoValueSet": false}});
+    let crm = Crm::new(db, &[by_associated(6, "0-46", 201, "NOT_IN_LIST", &known)]).await;
+    let note = |contact: &str, properties: Value| json!({"properties": properties, "associations": [{"to": {"id": contact}, "types": by_vendor(202)}]});
+    let dated = note("1", json!({"hs_timestamp": "2026-03-02T10:00:00Z"}));
+    assert_eq!(crm.post("/crm/v3/objects/notes", &dated).await.status, 201);
+    let made = crm.post("/crm/v3/objects/notes", &note("2", json!({"hs_note_body": "today"}))).await.json();
+    assert_eq!(made["properties"]["hs_timestamp"], made["createdAt"]);
+    for contact in ["1", "2"] {
+        assert_eq!(verdict(&crm, "6", contact).await, json!("skip"), "{contact}");
+    }
+    assert_eq!(verdict(&crm, "6", "3").await, json!("delete"), "it has no note");
+    let search = json!({"filters": [{"propertyName": "hs_timestamp", "operator": "GTE", "value": "2026-03-03T00:00:00Z"}]});
+    let found = crm.post("/crm/v3/objects/notes/search", &search).await.json();
+    assert_eq!((&found["total"], &found["results"][0]["id"]), (&json!(1), &made["id"]));
+    crm.finish();
+});
+
+on_both!(who_may_not_look_at_a_type_associates_nothing_with_it, async |db: Database| {
+    let crm = Crm::new(db, &[user(1, 6, &["view:company"])]).await;
+    let companies_only = token(&crm.scene, "6", &["crm.write"]).await;
+    let before = crm.scene.db.dump(&CHANGING).await;
+    let new =
+        json!({"properties": {"name": "New"}, "associations": [{"to": {"id": "1"}, "types": by_vendor(2)}]});
+    let many = json!({ "inputs": [new] });
+    for (path, body) in [("companies", &new), ("companies/batch/create", &many)] {
+        let asking = Asking::post(&format!("/crm/v3/objects/{path}"), body).showing(&companies_only);
+        assert_eq!(crm.scene.worker.ask(&asking).await.status, 403, "{path}");
+    }
+    crm.scene.db.assert_unchanged_since(&before).await;
+});
+
+/// A decision locks its contact; whoever associates the contact meanwhile waits for what becomes of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_association_waits_for_the_decision_about_its_contact() {
+    let records = [deal(30, &json!({"dealname": "One"})), segment(1, 4, &[])];
+    let crm = Crm::new(Database::postgres().await, &records).await;
+    let note = json!({"properties": {}, "associations": [{"to": {"id": "1"}, "types": by_vendor(202)}]});
+    let writes: [(&'static str, &str, Option<Value>, u16); 3] = [
+        ("PUT", "/crm/v4/objects/deals/30/associations/default/contacts/1", None, 200),
+        ("POST", "/crm/v3/objects/notes", Some(note), 201),
+        ("PUT", "/crm/v3/lists/4/memberships/add", Some(json!(["1"])), 200),
+    ];
+    for (method, path, body, status) in writes {
+        let mut deciding = crm.scene.db.connect_postgres().await;
+        for statement in
+            ["BEGIN", "SELECT 1 FROM contacts WHERE account_id = 1 AND contact_id = 1 FOR UPDATE"]
+        {
+            sqlx::raw_sql(statement).execute(&mut deciding).await.unwrap();
+        }
+        let write = crm.ask(method, path, body.as_ref());
+        tokio::pin!(write);
+        let early = tokio::time::timeout(std::time::Duration::from_millis(500), &mut write).await;
+        assert!(early.is_err(), "{method} {path} did not wait: {:?}", early.map(|answered| answered.status));
+        sqlx::raw_sql("ROLLBACK").execute(&mut deciding).await.unwrap();
+        assert_eq!(write.await.status, status, "{method} {path}");
+    }
+    crm.finish();
+}

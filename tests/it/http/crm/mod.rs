@@ -5,6 +5,8 @@
 mod associations;
 mod client;
 mod deletes;
+mod flows;
+mod lists;
 mod search;
 mod writes;
 
@@ -19,7 +21,7 @@ use crate::support::{Answered, Asking, Database, complaints, on_both};
 /// What a service at rest keeps writing, and what a request leaves of itself.
 const CHANGING: [&str; 6] = ["tokens", "audit", "leases", "clock", "job_runs", "retention_runs"];
 
-pub const ALL: [&str; 4] = ["crm.read", "crm.write", "crm.delete", "crm.erase"];
+pub const ALL: [&str; 5] = ["crm.read", "crm.write", "crm.delete", "crm.erase", "automation"];
 
 /// A service with a program that may do everything, and each answer that it got.
 struct Crm {
@@ -128,6 +130,7 @@ impl Crm {
 /// contacts are.
 fn of_path(path: &str) -> Option<Value> {
     let path = path.strip_prefix("/hubspot").unwrap_or(path).split('?').next().unwrap_or_default();
+    let path = path.trim_end_matches('/');
     let steps: Vec<&str> = path.split('/').collect();
     let vendor: Value = serde_json::from_str(include_str!("vendor.json")).unwrap();
     let literal = |template: &str| {

@@ -380,3 +380,21 @@ on_both!(an_erased_address_comes_back_as_another_person, async |db: Database| {
     assert_eq!(statuses, [["ada@people.example", "unsubscribed"]], "the address stays unsubscribed");
     crm.finish();
 });
+
+on_both!(an_upsert_by_another_of_its_addresses_leaves_a_contact_its_primary_one, async |db: Database| {
+    let mut ada = contact(1, 20, json!({"email": "primary@people.example"}));
+    ada["additionalEmails"] = json!(["second@people.example"]);
+    let crm = Crm::new(db, &[ada]).await;
+    let input = json!({"id": "Second@people.example", "idProperty": "email",
+        "properties": {"email": "second@people.example", "firstname": "Ada"}});
+    let body = json!({ "inputs": [input] });
+    let written = crm.post("/crm/v3/objects/contacts/batch/upsert", &body).await;
+    assert_eq!(written.status, 200, "{}", written.body);
+    let path = "/crm/v3/objects/contacts/20?properties=email,firstname,hs_additional_emails";
+    let read = crm.get(path).await.json()["properties"].clone();
+    assert_eq!(
+        (&read["email"], &read["firstname"], &read["hs_additional_emails"]),
+        (&json!("primary@people.example"), &json!("Ada"), &json!("second@people.example"))
+    );
+    crm.finish();
+});
