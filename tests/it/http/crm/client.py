@@ -20,7 +20,17 @@ from hubspot.crm.contacts import (
     SimplePublicObjectInput,
     SimplePublicObjectInputForCreate,
 )
+from hubspot.communication_preferences import PublicUpdateSubscriptionStatusRequest
+from hubspot.crm.associations.v4 import (
+    AssociationSpec,
+    BatchInputPublicAssociationMultiPost,
+    BatchInputPublicFetchAssociationsBatchRequest,
+    PublicAssociationMultiPost,
+    PublicFetchAssociationsBatchRequest,
+    PublicObjectId,
+)
 from hubspot.crm.contacts.exceptions import ApiException
+from hubspot.crm.lists import ListCreateRequest, ListSearchRequest
 from hubspot.crm.objects import SimplePublicObjectInputForCreate as AnyInputForCreate
 from hubspot.crm.properties import PropertyCreate
 
@@ -96,6 +106,72 @@ search = PublicObjectSearchRequest(
 )
 searched = contacts.search_api.do_search(search)
 assert searched.total == 30 and ids(searched) == ids(made)[::-1], searched
+
+# What records are associated with, from either end.
+engine = client.crm.companies.basic_api.create(AnyInputForCreate(properties={"name": "Engines"}, associations=[]))
+associations = client.crm.associations.v4
+associations.basic_api.create_default("contacts", ada.id, "companies", engine.id)
+primary = AssociationSpec(association_category="HUBSPOT_DEFINED", association_type_id=1)
+labelled = associations.basic_api.create("contacts", ada.id, "companies", engine.id, [primary])
+assert labelled.labels == ["Primary"], labelled
+back = associations.basic_api.get_page("companies", engine.id, "contacts")
+assert [(it.to_object_id, {it.type_id for it in it.association_types}) for it in back.results] == [(ada.id, {2, 280})], back
+plain = AssociationSpec(association_category="HUBSPOT_DEFINED", association_type_id=279)
+many = associations.batch_api.create(
+    "contacts",
+    "companies",
+    BatchInputPublicAssociationMultiPost(
+        inputs=[
+            PublicAssociationMultiPost(_from=PublicObjectId(id=id), to=PublicObjectId(id=engine.id), types=[plain])
+            for id in ids(made)[:20]
+        ]
+    ),
+)
+assert len(many.results) == 20, many
+read = associations.batch_api.get_page(
+    "companies",
+    "contacts",
+    BatchInputPublicFetchAssociationsBatchRequest(inputs=[PublicFetchAssociationsBatchRequest(id=engine.id)]),
+)
+assert len(read.results[0].to) == 21, read
+associations.basic_api.archive("contacts", ids(made)[0], "companies", engine.id)
+with_companies = contacts.basic_api.get_by_id(ada.id, associations=["companies"])
+assert {it.id for it in with_companies.associations["companies"].results} == {engine.id}, with_companies
+
+# Lists, and the trash of lists.
+lists = client.crm.lists
+best = lists.lists_api.create(ListCreateRequest(name="Best", object_type_id="0-1", processing_type="MANUAL")).list
+changed = lists.memberships_api.add(best.list_id, [ada.id, "999999"])
+assert (changed.records_ids_added, changed.record_ids_missing) == ([ada.id], ["999999"]), changed
+assert [it.record_id for it in lists.memberships_api.get_page(best.list_id).results] == [ada.id]
+found = lists.lists_api.do_search(ListSearchRequest(query="bes", offset=0, additional_properties=["hs_list_size"]))
+assert [it.additional_properties["hs_list_size"] for it in found.lists] == ["1"], found
+lists.lists_api.remove(best.list_id)
+assert lists.lists_api.get_by_id(best.list_id).list.deleted_at is not None
+lists.lists_api.restore(best.list_id)
+assert [it.list_id for it in lists.memberships_api.get_lists("0-1", ada.id).results] == [best.list_id]
+
+# Workflows have no class in the library.
+flow = {
+    "type": "CONTACT_FLOW", "flowType": "WORKFLOW", "objectTypeId": "0-1", "name": "By hand", "isEnabled": False,
+    "startActionId": "1", "actions": [{"actionId": "1", "actionTypeVersion": 0, "actionTypeId": "0-18224765",
+    "fields": {}, "type": "SINGLE_CONNECTION"}], "enrollmentCriteria": {"type": "MANUAL", "shouldReEnroll": False},
+    "timeWindows": [], "blockedDates": [], "customProperties": {}, "dataSources": [], "suppressionListIds": [],
+    "canEnrollFromSalesforce": False,
+}
+flows = "/automation/v4/flows"
+kept = client.api_request({"path": flows, "method": "POST", "body": flow}).json()
+on = client.api_request({"path": f"{flows}/{kept['id']}", "method": "PUT", "body": kept | {"isEnabled": True}})
+assert (on.status_code, on.json()["revisionId"]) == (200, "2"), on.text
+stale = client.api_request({"path": f"{flows}/{kept['id']}", "method": "PUT", "body": kept})
+assert stale.status_code == 409, stale.text
+assert client.api_request({"path": f"{flows}/{kept['id']}", "method": "DELETE"}).status_code == 204
+
+# Who takes e-mail.
+preferences = client.communication_preferences.status_api
+assert preferences.get_email_status("ada@client.example").subscription_statuses[0].status == "SUBSCRIBED"
+preferences.unsubscribe(PublicUpdateSubscriptionStatusRequest(email_address="ada@client.example", subscription_id="1"))
+assert preferences.get_email_status("ada@client.example").subscription_statuses[0].status == "NOT_SUBSCRIBED"
 
 contacts.basic_api.archive(ada.id)
 contacts.basic_api.archive(ada.id)
