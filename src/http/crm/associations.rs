@@ -13,7 +13,7 @@ use super::Api;
 use super::answers::{HandlerResult, absent, answer, by_id, next_page};
 use super::error::ApiError;
 use super::gate::demand_view;
-use super::input::{Document, Items, OfTypes, Params, inputs_up_to, text_member};
+use super::input::{Document, Items, OfTypes, Params, inputs_up_to, text_member, writing};
 use crate::domain::associations::{AssociationType, Named, is_the_vendors, leads_to, name_in_version_3};
 use crate::domain::members::parse_id_text;
 use crate::domain::object_type::{RecordKey, id_of, is_activity, plural_of};
@@ -287,13 +287,7 @@ impl OfTypes {
         let Self { api, caller, between, .. } = self;
         demand(caller, TokenScope::CrmWrite, between)?;
         refuse_impossible(between)?;
-        let request = AssociateRequest {
-            account_id: caller.account_id,
-            token_id: caller.token_id,
-            user_id: caller.user_id,
-            between: between.clone(),
-            changes,
-        };
+        let request = AssociateRequest { by: writing(caller), between: between.clone(), changes };
         Ok(api.operations.store.associate(&request).await?)
     }
 
@@ -326,7 +320,7 @@ impl OfTypes {
 }
 
 /// A label is known by the import that names it first.
-fn no_label(id: &str) -> ApiError {
+pub fn no_label(id: &str) -> ApiError {
     let message = format!("no association of the account tells the label of type {id}: import one that does");
     ApiError::invalid_member("associationTypeId", &message)
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::answers::{HandlerResult, absent, answer, by_id, next_page};
 use super::error::ApiError;
 use super::gate::demand_view;
-use super::input::{Document, OfAccount, Params, inputs, text_member};
+use super::input::{Document, OfAccount, Params, inputs, text_member, writing};
 use crate::domain::members::parse_id_text;
 use crate::domain::object_type::CONTACT;
 use crate::domain::token_scope::TokenScope;
@@ -141,7 +141,8 @@ fn problem(problem: FlowProblem) -> ApiError {
             let details = findings
                 .iter()
                 .map(|it| json!({"message": it.says, "in": it.at, "code": "criteria_unsupported"}));
-            let message = "The flow was not stored: switched on it would delete nobody, for parts of it are unsupported";
+            let message =
+                "The flow was not stored: it cannot be switched on while parts of it are unsupported";
             ApiError::invalid(message).with_errors(details.collect())
         }
     }
@@ -162,21 +163,22 @@ pub async fn create(of: OfAccount, Document(members): Document) -> HandlerResult
         .chain(["flowType", "objectTypeId"])
         .collect();
     let flow = definition(&members, &required)?;
-    let made = of.api.operations.store.create_flow(of.writing(), flow).await.map_err(refused)?;
+    let made = of.api.operations.store.create_flow(writing(&of.caller), flow).await.map_err(refused)?;
     Ok((StatusCode::CREATED, Json(made.map_err(problem)?.flow)).into_response())
 }
 
 pub async fn replace(of: OfAccount, Document(members): Document) -> HandlerResult {
     demand(&of)?;
     let (id, flow) = (by_id(&of.name)?, definition(&members, &REQUIRED)?);
-    let written = of.api.operations.store.replace_flow(of.writing(), id, flow).await.map_err(refused)?;
+    let written =
+        of.api.operations.store.replace_flow(writing(&of.caller), id, flow).await.map_err(refused)?;
     Ok(Json(written.map_err(problem)?.flow).into_response())
 }
 
 pub async fn delete(of: OfAccount) -> HandlerResult {
     demand(&of)?;
     let id = by_id(&of.name)?;
-    if of.api.operations.store.delete_flow(of.writing(), id).await.map_err(refused)? {
+    if of.api.operations.store.delete_flow(writing(&of.caller), id).await.map_err(refused)? {
         Ok(StatusCode::NO_CONTENT.into_response())
     } else {
         Err(absent())

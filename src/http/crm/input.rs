@@ -35,13 +35,8 @@ impl FromRequestParts<Api> for OfType {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(no_such_type)?;
-        // What is no UTF-8, or has a U+0000, names nothing.
-        let steps = Path::<Vec<String>>::from_request_parts(parts, api).await.map_err(|_| no_such_type())?.0;
-        if steps.iter().any(|step| step.contains('\0')) {
-            return Err(no_such_type());
-        }
-        let mut steps = steps.into_iter();
+        let (caller, steps) = caller_and_steps(parts, api).await.ok_or_else(no_such_type)?;
+        let mut steps = steps.into_iter().map(|(_, step)| step);
         let written = steps.next().unwrap_or_default();
         let object_type = api.operations.store.object_type(caller.account_id, &written).await?;
         let (object_type, name) = (object_type.ok_or_else(no_such_type)?, steps.next().unwrap_or_default());
@@ -57,22 +52,13 @@ pub struct OfAccount {
     pub name: String,
 }
 
-impl OfAccount {
-    /// Who writes.
-    pub fn writing(&self) -> Writing {
-        let caller = &self.caller;
-        Writing { account_id: caller.account_id, token_id: caller.token_id, user_id: caller.user_id }
-    }
-}
-
 impl FromRequestParts<Api> for OfAccount {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(absent)?;
-        let steps = Path::<Vec<String>>::from_request_parts(parts, api).await.map_err(|_| absent())?.0;
-        let name = steps.into_iter().next().unwrap_or_default();
-        if name.contains('\0') { Err(absent()) } else { Ok(Self { api: api.clone(), caller, name }) }
+        let (caller, steps) = caller_and_steps(parts, api).await.ok_or_else(absent)?;
+        let name = steps.into_iter().next().map(|(_, step)| step).unwrap_or_default();
+        Ok(Self { api: api.clone(), caller, name })
     }
 }
 
@@ -91,12 +77,8 @@ impl FromRequestParts<Api> for OfTypes {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, ApiError> {
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(no_such_type)?;
-        let steps = Path::<HashMap<String, String>>::from_request_parts(parts, api).await;
-        let mut steps = steps.map_err(|_| no_such_type())?.0;
-        if steps.values().any(|step| step.contains('\0')) {
-            return Err(no_such_type());
-        }
+        let (caller, steps) = caller_and_steps(parts, api).await.ok_or_else(no_such_type)?;
+        let mut steps: HashMap<String, String> = steps.into_iter().collect();
         let mut step = |name: &str| steps.remove(name).unwrap_or_default();
         let types = [step("objectType"), step("toObjectType")];
         let [own, other] = types.map(async |written: String| {
@@ -107,6 +89,18 @@ impl FromRequestParts<Api> for OfTypes {
         let (own, other) = (step("objectId"), step("toObjectId"));
         Ok(Self { api: api.clone(), caller, between, own, other })
     }
+}
+
+/// Who asks, and what the path names, in its order. What is no UTF-8, or has a U+0000, names nothing.
+async fn caller_and_steps(parts: &mut Parts, api: &Api) -> Option<(Caller, Vec<(String, String)>)> {
+    let caller = parts.extensions.get::<Caller>().cloned()?;
+    let steps = Path::<Vec<(String, String)>>::from_request_parts(parts, api).await.ok()?.0;
+    (!steps.iter().any(|(_, step)| step.contains('\0'))).then_some((caller, steps))
+}
+
+/// The program of a token, as it writes.
+pub fn writing(caller: &Caller) -> Writing {
+    Writing { account_id: caller.account_id, token_id: caller.token_id, user_id: caller.user_id }
 }
 
 fn no_such_type() -> ApiError {

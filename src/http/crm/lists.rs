@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::answers::{HandlerResult, absent, by_id, next_page};
 use super::error::ApiError;
 use super::gate::{demand, demand_view};
-use super::input::{Document, Items, OfAccount, OfType, Params, text_member, texts};
+use super::input::{Document, Items, OfAccount, OfType, Params, text_member, texts, writing};
 use crate::domain::members::parse_id_text;
 use crate::domain::object_type::id_of;
 use crate::domain::permission::Over;
@@ -56,17 +56,23 @@ fn with_size(list: &StoredList) -> Value {
 
 impl OfAccount {
     /// The list of the path, whose records the token may read or write.
-    async fn list(&self, scope: TokenScope) -> Result<StoredList, ApiError> {
+    async fn list(&self, scope: TokenScope, with_size: bool) -> Result<StoredList, ApiError> {
         demand(&self.caller, scope)?;
         let id = by_id(&self.name)?;
-        let list = self.api.operations.store.list(self.caller.account_id, id).await?.ok_or_else(absent)?;
+        let list = self
+            .api
+            .operations
+            .store
+            .list(self.caller.account_id, id, with_size)
+            .await?
+            .ok_or_else(absent)?;
         demand_view(&self.caller, scope, &list.object_type)?;
         Ok(list)
     }
 
     /// That list, unless it is in the trash.
     async fn live_list(&self, scope: TokenScope) -> Result<StoredList, ApiError> {
-        let list = self.list(scope).await?;
+        let list = self.list(scope, false).await?;
         if list.deleted_at.is_some() { Err(absent()) } else { Ok(list) }
     }
 
@@ -99,7 +105,7 @@ pub async fn create(of: OfAccount, Document(members): Document) -> HandlerResult
             "must be MANUAL or SNAPSHOT, without a filterBranch: a list whose members the CRM computes comes by an import",
         ));
     }
-    let list = store.create_list(of.writing(), &name, &object_type, &kind).await?;
+    let list = store.create_list(writing(&of.caller), &name, &object_type, &kind).await?;
     Ok(Json(json!({"list": shown(&list)})).into_response())
 }
 
@@ -128,19 +134,19 @@ pub async fn list(of: OfAccount, params: Params) -> HandlerResult {
 
 /// One list, also one in the trash.
 pub async fn read(of: OfAccount) -> HandlerResult {
-    let list = of.list(TokenScope::CrmRead).await?;
+    let list = of.list(TokenScope::CrmRead, true).await?;
     Ok(Json(json!({"list": with_size(&list)})).into_response())
 }
 
 pub async fn archive(of: OfAccount) -> HandlerResult {
-    let list = of.list(TokenScope::CrmDelete).await?;
-    of.api.operations.store.archive_list(of.writing(), list.id).await?;
+    let list = of.list(TokenScope::CrmDelete, false).await?;
+    of.api.operations.store.archive_list(writing(&of.caller), list.id).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub async fn restore(of: OfAccount) -> HandlerResult {
-    let list = of.list(TokenScope::CrmDelete).await?;
-    of.api.operations.store.restore_list(of.writing(), list.id).await?.ok_or_else(absent)?;
+    let list = of.list(TokenScope::CrmDelete, false).await?;
+    of.api.operations.store.restore_list(writing(&of.caller), list.id).await?.ok_or_else(absent)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -293,7 +299,7 @@ async fn change(of: &OfAccount, add: &[Value], remove: &[Value]) -> HandlerResul
     let list = of.live_list(TokenScope::CrmWrite).await?;
     let (add, unknown) = named("recordIdsToAdd", add)?;
     let (remove, _) = named("recordIdsToRemove", remove)?;
-    let changed = of.api.operations.store.change_members(of.writing(), list.id, &add, &remove).await;
+    let changed = of.api.operations.store.change_members(writing(&of.caller), list.id, &add, &remove).await;
     let MembersChanged { added, removed, missing } = changed.map_err(|error| match error {
         StoreError::NotFound(_) => absent(),
         other => other.into(),

@@ -180,6 +180,7 @@ pub fn problem(problem: &Problem) -> ApiError {
         Problem::NoAssociated(with) => ApiError::invalid(format!(
             "Nothing was written: it is to be associated with {with}, which is not there or in the trash"
         )),
+        Problem::NoLabel(id) => associations::no_label(id),
         Problem::Properties(problems) => invalid_properties(problems),
         Problem::Unstorable(sentence) => ApiError::invalid(sentence.clone()),
         Problem::NotTried => {

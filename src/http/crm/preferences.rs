@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answers::HandlerResult;
 use super::error::ApiError;
 use super::gate::demand_view;
-use super::input::{Document, OfAccount, text_member};
+use super::input::{Document, OfAccount, text_member, writing};
 use crate::domain::address::is_plain_address;
 use crate::domain::object_type::CONTACT;
 use crate::domain::token_scope::TokenScope;
@@ -54,7 +54,7 @@ pub async fn unsubscribe(of: OfAccount, Document(members): Document) -> HandlerR
         return Err(ApiError::invalid_member("subscriptionId", "must be 1, which is all e-mail"));
     }
     let store = &of.api.operations.store;
-    store.unsubscribe(of.writing(), &email).await?;
+    store.unsubscribe(writing(&of.caller), &email).await?;
     let mut answer = status(store.subscription(of.caller.account_id, &email).await?);
     if let Some(basis) = text_member(&members, "legalBasis")? {
         answer["legalBasis"] = json!(basis);

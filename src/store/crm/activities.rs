@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use crate::domain::members::FieldError;
 use crate::domain::object_type::{RecordKey, id_of};
 use crate::domain::record::{Record, record_of};
 use crate::domain::time::{Time, format_time};
@@ -65,12 +66,12 @@ impl Activity {
     /// # Errors
     ///
     /// Why it cannot be stored.
-    pub fn record(&self, account_id: i64, id: i64) -> Result<Record, String> {
+    pub fn record(&self, account_id: i64, id: i64) -> Result<Record, FieldError> {
         let on = self.on.iter().map(|on| json!({"type": id_of(&on.object_type), "id": on.id.to_string()}));
         let record = json!({"kind": "activity", "accountId": account_id.to_string(), "id": id.to_string(),
             "type": self.object_type, "timestamp": format_time(self.occurred_at),
             "updatedAt": self.updated_at.map(format_time), "properties": self.properties,
             "associations": on.collect::<Vec<_>>()});
-        record_of(&record).map_err(|fault| format!("{}: {}", fault.place, fault.expected))
+        record_of(&record)
     }
 }

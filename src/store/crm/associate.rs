@@ -10,12 +10,14 @@ use serde_json::json;
 use super::activities;
 use super::associations::{AssociationRow, Between, Pair, rows};
 use super::find::lock_live;
+use super::{Writing, read_record};
 use crate::domain::associations::{AssociationType, Ends, Named, from_the_other_end, named, unlabelled};
 use crate::domain::object_type::{RecordKey, id_of, is_activity};
-use crate::domain::record::{Record, record_of};
+use crate::domain::record::{ColumnType, Record};
+use crate::domain::redaction::REDACTED;
 use crate::store::access::audit::{self, Actor};
 use crate::store::db::Tx;
-use crate::store::db::batch::Lists;
+use crate::store::db::batch::{List, Lists};
 use crate::store::db::values::{Row, args};
 use crate::store::import::writer::{Writer, by_program};
 use crate::store::{Store, StoreError};
@@ -23,10 +25,7 @@ use crate::store::{Store, StoreError};
 /// What a program changes between records of two types.
 #[derive(Clone, Debug)]
 pub struct AssociateRequest {
-    pub account_id: i64,
-    pub token_id: i64,
-    /// Whose token it is.
-    pub user_id: i64,
+    pub by: Writing,
     pub between: Between,
     pub changes: Vec<AssociationChange>,
 }
@@ -63,23 +62,23 @@ pub enum Unassociated {
 type Outcome = Result<Vec<Named>, Unassociated>;
 
 impl Store {
-    /// Associates records, or separates them, those that are live. What became of each change.
+    /// Associates records that are live, or takes their associations away. What became of each change.
     ///
     /// # Errors
     ///
     /// Refused where an association cannot be stored.
     pub async fn associate(&self, request: &AssociateRequest) -> Result<Vec<Outcome>, StoreError> {
-        by_program!(self, request.token_id, writer => work(writer, request))
+        by_program!(self, request.by.token_id, writer => work(writer, request))
     }
 }
 
 async fn work(writer: &mut Writer, request: &AssociateRequest) -> Result<Vec<Outcome>, StoreError> {
-    let AssociateRequest { account_id, between, changes, .. } = request;
+    let AssociateRequest { by: Writing { account_id, user_id, .. }, between, changes } = request;
     let outcomes = associate(writer, *account_id, between, changes).await?;
     let done = changes.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_ok());
     let ids: Vec<i64> = done.map(|(change, _)| change.pair.0).collect();
     if !ids.is_empty() {
-        let (now, actor) = (writer.now(), Actor::User(request.user_id));
+        let (now, actor) = (writer.now(), Actor::User(*user_id));
         let count = i64::try_from(ids.len()).unwrap_or(i64::MAX);
         audit::write(writer.tx(), now, *account_id, &actor, "write_associations", &ids, count).await?;
     }
@@ -93,7 +92,6 @@ pub(super) async fn associate(
     between: &Between,
     changes: &[AssociationChange],
 ) -> Result<Vec<Outcome>, StoreError> {
-    // Contacts first, as whoever decides about them locks them.
     let ids = |of: fn(&Pair) -> i64| {
         let associated = changes.iter().filter(|change| change.to != ToBe::Separate);
         associated.map(|change| of(&change.pair)).collect::<BTreeSet<_>>()
@@ -131,7 +129,7 @@ pub(super) async fn associate(
     Ok(outcomes)
 }
 
-/// By which labels associations are told apart: those that imports use, so that one is known again by either.
+/// The labels that tell associations apart: those that imports use, so that an import and a program name the same association.
 struct Labels<'a> {
     between: &'a Between,
     /// By the id of a type.
@@ -169,13 +167,20 @@ async fn labels<'a>(
     let with_label = types.flatten().filter(|it| it.label_of_vendor(own, other) != Some(""));
     let ids: BTreeSet<&str> = with_label.map(|it| it.id.as_str()).collect();
     let mut known = BTreeMap::new();
-    for id in ids {
-        // Of two records of one type another id has the label from the other end.
-        let sql = "SELECT a.label FROM associations a WHERE a.account_id = $1 AND a.association_type_id = $2 AND a.label <> '' \
-                   AND (a.from_type = $3 AND a.to_type = $4 OR a.from_type = $4 AND a.to_type = $3) LIMIT 1";
-        if let Some(row) = tx.row(sql, args![account_id, id, own.as_str(), other.as_str()]).await? {
-            known.insert(id.to_owned(), row.text("label")?);
-        }
+    if is_activity(own) || is_activity(other) || ids.is_empty() {
+        return Ok(Labels { between, known });
+    }
+    // Of two records of one type another id has the label from the other end. An erasure may have made one of several labels.
+    let sql = format!(
+        "SELECT b.id, min(a.label) AS label FROM {} {} associations a ON a.account_id = $1 AND a.association_type_id = b.id \
+         AND a.label <> '' AND a.label NOT LIKE '%{REDACTED}%' \
+         AND (a.from_type = $2 AND a.to_type = $3 OR a.from_type = $3 AND a.to_type = $2) GROUP BY b.id",
+        tx.dialect().lists(4, &[("id", ColumnType::Text)]),
+        tx.dialect().batch_join(),
+    );
+    let ids = Lists::new([List::texts(ids.into_iter().map(str::to_owned))]);
+    for row in tx.rows(&sql, args![account_id, own.as_str(), other.as_str(), ids]).await? {
+        known.insert(row.text("id")?, row.text("label")?);
     }
     Ok(Labels { between, known })
 }
@@ -395,18 +400,14 @@ impl Facts {
             let new = after.iter().filter(|fact| !before.contains(fact));
             written.extend(new.map(|fact| fact.record(account_id, false)));
         }
-        write(writer, removed).await?;
-        write(writer, written).await
+        writer.write_all(removed.into_iter().collect::<Result<_, _>>()?).await?;
+        writer.write_all(written.into_iter().collect::<Result<_, _>>()?).await
     }
 }
 
 impl Fact {
     /// As an import would bring it, or take it away.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be stored.
-    fn record(&self, account_id: i64, is_removal: bool) -> Result<Record, String> {
+    fn record(&self, account_id: i64, is_removal: bool) -> Result<Record, StoreError> {
         let end = |end: &RecordKey| json!({"type": id_of(&end.object_type), "id": end.id.to_string()});
         let mut record = json!({"accountId": account_id.to_string(), "from": end(&self.from), "to": end(&self.to),
             "label": self.label});
@@ -415,16 +416,7 @@ impl Fact {
         } else {
             (record["kind"], record["associationTypeId"]) = (json!("association"), json!(self.type_id));
         }
-        record_of(&record).map_err(|fault| format!("{}: {}", fault.place, fault.expected))
-    }
-}
-
-/// Writes records of one kind.
-async fn write(writer: &mut Writer, records: Vec<Result<Record, String>>) -> Result<(), StoreError> {
-    let records = records.into_iter().collect::<Result<Vec<_>, _>>().map_err(StoreError::Refused)?;
-    match writer.write((0..).zip(records).collect()).await?.into_iter().next() {
-        Some(refusal) => Err(StoreError::Refused(refusal.problem)),
-        None => Ok(()),
+        read_record(&record)
     }
 }
 
@@ -454,6 +446,8 @@ async fn on_activities(
         }
     }
     let records = activities.iter().map(|(id, activity)| activity.record(account_id, *id));
-    write(writer, records.collect()).await?;
+    let records =
+        records.collect::<Result<_, _>>().map_err(|fault| StoreError::Refused(fault.to_string()))?;
+    writer.write_all(records).await?;
     Ok(changes.iter().map(|_| named(None, "", between.ends(true))).collect())
 }

@@ -54,12 +54,6 @@ impl Table {
         }
     }
 
-    pub fn updated_at(self) -> &'static str {
-        match self {
-            Self::Contacts | Self::Objects | Self::Activities => "r.updated_at",
-        }
-    }
-
     /// When a record came back from the trash last.
     pub fn restored_at(self) -> &'static str {
         match self {
@@ -113,7 +107,7 @@ pub(super) async fn live(
     live_ids(tx, account_id, object_type, ids, "").await
 }
 
-/// Those that are live, and stay so until the commit: whoever deletes them, or decides about them, waits, and sees what is written
+/// Those that are live, and stay so until the commit: a deletion of one, or a decision about it, waits and sees what is written
 /// meanwhile.
 pub(super) async fn lock_live(
     tx: &mut Tx,

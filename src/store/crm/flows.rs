@@ -1,7 +1,7 @@
 //! Workflows as programs read, write and delete them.
 //!
-//! A definition is kept as it came. Its revision counts here: who replaces it names the one that was read, so that nobody's change is
-//! lost unseen. One that would be refused when it decides is not switched on.
+//! A definition is kept as it came. Its revision is counted here: a program that replaces it names the revision that it read, so that no
+//! change of another is lost. A definition that would be refused when it decides is not switched on.
 
 use serde_json::{Map, Value, json};
 
@@ -103,7 +103,7 @@ impl Store {
         by_program!(self, by.token_id, writer => replace(writer, by, id, flow))
     }
 
-    /// Deletes a workflow; was it there? What waits for it is decided anew, and deletes nobody.
+    /// Deletes a workflow; was it there? Enrollments that wait for it are decided anew, and delete no contact.
     ///
     /// # Errors
     ///
@@ -228,7 +228,7 @@ async fn store(
     let now = writer.now();
     stored.flow["updatedAt"] = json!(format_millis(now));
     let record = json!({"kind": "workflow", "accountId": by.account_id.to_string(), "flow": stored.flow});
-    writer.write(vec![(0, read_record(&record)?)]).await?;
+    writer.write_all(vec![read_record(&record)?]).await?;
     audit::write(writer.tx(), now, by.account_id, actor, action, &[stored.id], 1).await?;
     Ok(stored)
 }

@@ -8,7 +8,7 @@ use super::find::{Table, lock_live};
 use super::search::escaped;
 use super::{Writing, read_record};
 use crate::domain::object_type::{CONTACT, id_of};
-use crate::domain::record::{Record, parse_record};
+use crate::domain::record::parse_record;
 use crate::domain::restore::RESTORABLE;
 use crate::domain::time::{Time, format_time};
 use crate::store::access::audit::{self, Actor};
@@ -115,13 +115,18 @@ impl Store {
         read_transaction!(self, tx => find(tx, account_id, query))
     }
 
-    /// One segment, also one in the trash.
+    /// One segment, also one in the trash; its members are counted where that is asked for.
     ///
     /// # Errors
     ///
     /// Where the database does not answer.
-    pub async fn list(&self, account_id: i64, id: i64) -> Result<Option<StoredList>, StoreError> {
-        read_transaction!(self, tx => one(tx, account_id, id, true))
+    pub async fn list(
+        &self,
+        account_id: i64,
+        id: i64,
+        with_size: bool,
+    ) -> Result<Option<StoredList>, StoreError> {
+        read_transaction!(self, tx => one(tx, account_id, id, with_size))
     }
 
     /// Creates a segment without members.
@@ -382,9 +387,8 @@ async fn carry_out(
                 "name": name, "objectTypeId": id_of(object_type), "processingType": processing_type,
                 "createdAt": at, "updatedAt": at, "members": []});
             let record = parse_record(&segment.to_string());
-            let record = record
-                .map_err(|fault| StoreError::Refused(format!("{}: {}", fault.place, fault.expected)))?;
-            write(writer, vec![record]).await?;
+            let record = record.map_err(|fault| StoreError::Refused(fault.to_string()))?;
+            writer.write_all(vec![record]).await?;
             (id, "create_segment")
         }
         ListChange::Archive(id) => {
@@ -409,13 +413,6 @@ async fn carry_out(
     };
     audit::write(writer.tx(), now, account_id, &Actor::User(by.user_id), action, &[id], 1).await?;
     one(writer.tx(), account_id, id, false).await
-}
-
-async fn write(writer: &mut Writer, records: Vec<Record>) -> Result<(), StoreError> {
-    match writer.write((0..).zip(records).collect()).await?.into_iter().next() {
-        Some(refusal) => Err(StoreError::Refused(refusal.problem)),
-        None => Ok(()),
-    }
 }
 
 async fn change_in(
@@ -451,7 +448,7 @@ async fn change_in(
             read_record(&record)
         };
         let records = removed.iter().map(record).collect::<Result<_, _>>()?;
-        write(writer, records).await?;
+        writer.write_all(records).await?;
     }
     let changed = added.iter().chain(&removed).copied().collect::<Vec<_>>();
     if !changed.is_empty() {

@@ -44,5 +44,5 @@ pub struct Writing {
 ///
 /// Refused where it cannot be stored.
 fn read_record(record: &Value) -> Result<Record, StoreError> {
-    record_of(record).map_err(|fault| StoreError::Refused(format!("{}: {}", fault.place, fault.expected)))
+    record_of(record).map_err(|fault| StoreError::Refused(fault.to_string()))
 }

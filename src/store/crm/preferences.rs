@@ -23,7 +23,7 @@ pub enum Subscription {
 }
 
 impl Store {
-    /// Whether an address takes e-mail, whoever has it.
+    /// Whether an address takes e-mail.
     ///
     /// # Errors
     ///
@@ -73,6 +73,6 @@ async fn unsubscribe(writer: &mut Writer, by: Writing, email: &str) -> Result<()
     }
     let record = json!({"kind": "deliverability", "accountId": by.account_id.to_string(), "email": key,
         "status": UNSUBSCRIBED, "at": format_time(now)});
-    writer.write(vec![(0, read_record(&record)?)]).await?;
+    writer.write_all(vec![read_record(&record)?]).await?;
     audit::write(writer.tx(), now, by.account_id, &Actor::User(by.user_id), UNSUBSCRIBED, &[], 1).await
 }

@@ -119,5 +119,5 @@ async fn define(
     if is_there || built_in(object_type).iter().any(|it| it.name == name) {
         return Err(StoreError::Refused(format!("there is a property {name} already")));
     }
-    writer.write(vec![(0, read_record(record)?)]).await.map(drop)
+    writer.write_all(vec![read_record(record)?]).await
 }

@@ -202,7 +202,7 @@ pub(super) async fn select(
         table.id(),
         if with_history { table.history() } else { "CAST(NULL AS text)" },
         table.created_at(),
-        table.updated_at(),
+        "r.updated_at",
         table.restored_at(),
         table.rows("$2"),
     );

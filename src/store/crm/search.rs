@@ -219,7 +219,7 @@ impl Statement<'_> {
             Dialect::Sqlite => "max",
         };
         let (created, updated, restored) =
-            (self.table.created_at(), self.table.updated_at(), self.table.restored_at());
+            (self.table.created_at(), "r.updated_at", self.table.restored_at());
         match self.table {
             Table::Contacts => {
                 format!(

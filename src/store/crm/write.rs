@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use serde_json::{Map, Value, json};
 
 use super::activities::{self, Activity};
-use super::associate::{AssociationChange, ToBe, associate};
+use super::associate::{AssociationChange, ToBe, Unassociated, associate};
 use super::associations::Between;
 use super::find::Table;
 use super::properties;
@@ -14,6 +14,7 @@ use super::read::{RecordRef, StoredRecord, by_ids, ids_of};
 use crate::domain::address::{address_key, is_plain_address};
 use crate::domain::associations::AssociationType;
 use crate::domain::criteria::instant_of;
+use crate::domain::members::FieldError;
 use crate::domain::object_type::{CONTACT, RecordKey, id_of, is_activity};
 use crate::domain::properties::{Definition, TIMESTAMP};
 use crate::domain::record::{Record, record_of};
@@ -84,6 +85,8 @@ pub enum Problem {
     NotFound,
     /// What it was to be associated with is not there, or in the trash.
     NoAssociated(RecordKey),
+    /// No association of the account tells the label of this type.
+    NoLabel(String),
     Properties(Vec<PropertyProblem>),
     /// The record cannot be stored, by this sentence.
     Unstorable(String),
@@ -201,18 +204,16 @@ async fn attempt(
                 None => return Err(StoreError::Failed("fewer ids than new records".to_owned())),
             },
         };
-        upserted.extend(address.clone().map(|address| (address, id)));
+        upserted.extend(address.iter().map(|address| (address.clone(), id)));
         let plan = planned.entry(id).or_insert_with(|| Plan { at, is_new, properties: BTreeMap::new() });
-        // Of several changes of one record the later ones win.
-        plan.properties.extend(change.properties.clone());
-        if let (Some(named), false) = (&address, is_new) {
-            // The address by which an upsert names a contact is no new one, whichever of its addresses it is.
-            let names_it =
-                |email: &Option<String>| email.as_ref().is_some_and(|it| address_key(it) == *named);
-            if plan.properties.get("email").is_some_and(names_it) {
-                plan.properties.remove("email");
-            }
+        let mut properties = change.properties.clone();
+        // The address by which an upsert names a contact that is there is not a change of its primary one.
+        let names_it = |email: &Option<String>| email.as_deref().map(address_key) == address;
+        if address.is_some() && !is_new && properties.get("email").is_some_and(names_it) {
+            properties.remove("email");
         }
+        // Of several changes of one record the later ones win.
+        plan.properties.extend(properties);
         // One that is there may have the address beside its primary one.
         if let (Target::Upsert(email), true) = (&change.target, is_new) {
             plan.properties.entry("email".to_owned()).or_insert_with(|| Some(email.clone()));
@@ -284,8 +285,8 @@ async fn records(
         };
         match record {
             Ok(record) => records.push((plan.at as u64, record)),
-            Err(sentence) => {
-                problems.insert(plan.at, Problem::Unstorable(sentence));
+            Err(fault) => {
+                problems.insert(plan.at, Problem::Unstorable(fault.to_string()));
             }
         }
     }
@@ -311,10 +312,14 @@ async fn associate_new(
         let (at, changes): (Vec<usize>, Vec<AssociationChange>) = changes.into_iter().unzip();
         let outcomes = associate(writer, request.account_id, &between, &changes).await?;
         for ((at, change), outcome) in at.into_iter().zip(changes).zip(outcomes) {
-            if outcome.is_err() {
-                let with = RecordKey { object_type: other.to_owned(), id: change.pair.1 };
-                problems.insert(at, Problem::NoAssociated(with));
-            }
+            let problem = match outcome {
+                Ok(_) => continue,
+                Err(Unassociated::NoLabel(id)) => Problem::NoLabel(id),
+                Err(Unassociated::NoOwn | Unassociated::NoOther) => {
+                    Problem::NoAssociated(RecordKey { object_type: other.to_owned(), id: change.pair.1 })
+                }
+            };
+            problems.insert(at, problem);
         }
     }
     Ok(())
@@ -336,7 +341,7 @@ struct Plan {
 
 impl Plan {
     /// As an import would bring it.
-    fn record(&self, request: &WriteRequest, id: i64, now: Time) -> Result<Record, String> {
+    fn record(&self, request: &WriteRequest, id: i64, now: Time) -> Result<Record, FieldError> {
         let now = format_time(now);
         let properties: Map<String, Value> = self
             .properties
@@ -352,7 +357,7 @@ impl Plan {
         } else {
             record["partial"] = json!(true);
         }
-        record_of(&record).map_err(|fault| format!("{}: {}", fault.place, fault.expected))
+        record_of(&record)
     }
 
     /// As it is to be.
@@ -440,7 +445,7 @@ async fn lock_live(
     let dialect = writer.tx().dialect();
     let sql = format!(
         "SELECT {id} AS id, {} AS updated_at FROM {} AND {id} IN (SELECT b.id FROM {}) AND r.deleted_at IS NULL ORDER BY {id}{}",
-        table.updated_at(),
+        "r.updated_at",
         table.rows("$2"),
         dialect.ids(3, &["id"]),
         dialect.for_update("r"),

@@ -91,6 +91,18 @@ impl Writer {
         Ok(std::mem::take(&mut self.0.refused))
     }
 
+    /// Writes records of one kind, all of them.
+    ///
+    /// # Errors
+    ///
+    /// Refused where one cannot be written.
+    pub async fn write_all(&mut self, records: Vec<Record>) -> Result<(), StoreError> {
+        match self.write((0..).zip(records).collect()).await?.into_iter().next() {
+            Some(refusal) => Err(StoreError::Refused(refusal.problem)),
+            None => Ok(()),
+        }
+    }
+
     /// Makes records members of a static segment, beside those that are.
     pub async fn add_members(
         &mut self,

@@ -167,7 +167,7 @@ on_both!(what_an_import_brought_and_what_programs_write_is_one, async |db: Datab
         .map(|(_, types)| types.iter().map(|it| it.0).collect())
         .collect();
     assert_eq!(types, [vec![279], vec![1, 37, 279]]);
-    // All of two records go, whoever brought them.
+    // All associations of two records go, those of an import too.
     assert_eq!(crm.delete(&format!("{contact}/611")).await.status, 204);
     assert_eq!(seen(&crm, "contacts/1/associations/companies").await, [of("610", &[(279, plain)])]);
     // And an import finds them.
@@ -335,6 +335,11 @@ on_both!(a_new_record_comes_with_its_associations_or_not_at_all, async |db: Data
             "{company} {id}"
         );
     }
+    let mut unlabelled = new("610", 279);
+    let unknown = json!({"associationCategory": "USER_DEFINED", "associationTypeId": 77});
+    unlabelled["associations"][0]["types"].as_array_mut().unwrap().push(unknown);
+    let refused = crm.post("/crm/v3/objects/contacts", &unlabelled).await;
+    assert!(refused.status == 400 && refused.body.contains("the label of type 77"), "{}", refused.body);
     let batch = json!({"inputs": [new("610", 279), new("611", 279)]});
     assert_eq!(crm.post("/crm/v3/objects/contacts/batch/create", &batch).await.status, 400);
     crm.scene.db.assert_unchanged_since(&before).await;
@@ -531,7 +536,7 @@ on_both!(who_may_not_look_at_a_type_associates_nothing_with_it, async |db: Datab
     crm.scene.db.assert_unchanged_since(&before).await;
 });
 
-/// A decision locks its contact; whoever associates the contact meanwhile waits for what becomes of it.
+/// A decision locks its contact; a program that associates the contact meanwhile waits for the decision.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_association_waits_for_the_decision_about_its_contact() {
     let records = [deal(30, &json!({"dealname": "One"})), segment(1, 4, &[])];

@@ -97,7 +97,7 @@ on_both!(workflows_are_read_created_replaced_and_deleted, async |db: Database| {
     assert_eq!(
         crm.ask("PUT", &format!("{FLOWS}/6"), Some(&unknown)).await.status,
         200,
-        "off it harms nobody"
+        "a workflow that is off may have unsupported parts"
     );
 
     // What was created decides once it is on.
@@ -234,11 +234,11 @@ on_both!(whether_an_address_takes_mail_is_told_and_noted, async |db: Database| {
     let of_type = |status: &str| (json!(status), json!("SUBSCRIPTION_STATUS"));
     let of_all = (json!("NOT_SUBSCRIBED"), json!("PORTAL_WIDE_STATUS"));
     assert_eq!(status("erased@people.example").await, of_type("SUBSCRIBED"));
-    assert_eq!(status("nobody%40people.example").await, of_type("SUBSCRIBED"));
+    assert_eq!(status("unknown%40people.example").await, of_type("SUBSCRIBED"));
     assert_eq!(status("LEFT@people.example").await, of_type("NOT_SUBSCRIBED"));
     assert_eq!(status("bounced@people.example").await, of_all);
     let unsubscribe = "/communication-preferences/v3/unsubscribe";
-    let body = json!({"emailAddress": "Nobody@people.example", "subscriptionId": "1", "legalBasis": "LEGITIMATE_INTEREST_PQL"});
+    let body = json!({"emailAddress": "Unknown@people.example", "subscriptionId": "1", "legalBasis": "LEGITIMATE_INTEREST_PQL"});
     for _ in 0..2 {
         let noted = crm.post(unsubscribe, &body).await;
         assert_eq!(
@@ -248,8 +248,8 @@ on_both!(whether_an_address_takes_mail_is_told_and_noted, async |db: Database| {
             noted.body
         );
     }
-    assert_eq!(status("nobody@people.example").await, of_type("NOT_SUBSCRIBED"));
-    assert_eq!(crm.scene.db.count("deliverability", "email_key = 'nobody@people.example'").await, 1);
+    assert_eq!(status("unknown@people.example").await, of_type("NOT_SUBSCRIBED"));
+    assert_eq!(crm.scene.db.count("deliverability", "email_key = 'unknown@people.example'").await, 1);
     // Of an erased person the address stays unsubscribed, and is not written down.
     let erase = json!({"objectId": "erased@people.example", "idProperty": "email"});
     assert_eq!(crm.post("/crm/v3/objects/contacts/gdpr-delete", &erase).await.status, 204);
