@@ -1,5 +1,6 @@
-//! The traits between rooms: what the pipeline asks of whatever feeds it and of whoever decides, a feed of the store, the
-//! outbox of whoever takes what it sends, and the scheduler of those whom its jobs let go first.
+//! Traits that decouple the modules: [`Feed`], [`Session`] and [`Settler`] (message sources), [`Decider`] and [`RecordWriter`]
+//! (the store, as the pipeline sees it), [`Checkpoints`] and [`ReplayStore`] (persistence for the JSONL feed), [`Publisher`]
+//! (event sink of the outbox), [`Backpressure`] (what the retention jobs yield to), and the shutdown signal [`Stop`].
 //!
 //! A feed is opened into a [`Session`] (one *generation* of connection, channel and consumer). When a
 //! session ends with an error the pipeline drops it, with everything still unsettled in it, and opens
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 use crate::domain::dead_letter::{Arrived, Origin};
 use crate::domain::decision::Decision;
 use crate::domain::enrollment::NewEnrollment;
+use crate::domain::record::Record;
 use crate::domain::rejection::Rejection;
 use crate::domain::time::Time;
 use crate::domain::trace::TraceContext;
@@ -62,7 +64,7 @@ pub trait Backpressure: Send + Sync + 'static {
     fn reset_gauges(&self) {}
 }
 
-/// One enrollment message as it arrived, with what its feed needs to settle it.
+/// One message as it arrived, with what its feed needs to settle it.
 #[derive(Debug)]
 pub struct Delivery<AckHandle> {
     /// The body: one event in structured mode, byte for byte where it came so.
@@ -91,10 +93,13 @@ impl<AckHandle> Delivery<AckHandle> {
 
 /// A message of a batch: what was read of it, and what is kept should it become a dead letter.
 #[derive(Clone, Debug)]
-pub struct Message<'a> {
-    pub event: Result<NewEnrollment, Rejection>,
+pub struct Message<'a, E> {
+    pub event: Result<E, Rejection>,
     pub arrived: Arrived<'a>,
 }
+
+/// What became of a batch, message by message: the answer, or why the message is among the dead letters now.
+pub type Answers<A> = Vec<Result<A, Rejection>>;
 
 /// What becomes of a delivery once the store has committed.
 #[derive(Debug)]
@@ -117,7 +122,7 @@ pub struct Settlement<AckHandle> {
     pub verdict: SettleAction,
 }
 
-/// Where enrollment events come from.
+/// Where messages come from.
 pub trait Feed: Send + 'static {
     /// One generation of the feed.
     type Session: Session;
@@ -167,9 +172,9 @@ pub struct Decided {
     pub at: Time,
 }
 
-/// Why a batch was not decided: nothing of it is done that a repetition would not find in the ledger.
+/// Why nothing of a batch is done, or nothing that a repetition would not find done.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum DecideError {
+pub enum BatchError {
     /// Nobody's fault: no message would fare better until somebody mends it, or it mends itself.
     #[error("{0}")]
     Unavailable(String),
@@ -193,7 +198,7 @@ pub enum RetryReason {
     Contended,
     /// A lock that was not released in time, or a statement that took too long.
     TimedOut,
-    /// The store does not support what it takes to decide it.
+    /// The store does not support what it takes to process it.
     Unsupported,
 }
 
@@ -211,24 +216,39 @@ impl RetryReason {
     }
 }
 
-/// Whoever decides enrollments and carries out what was decided.
-pub trait Decider: Clone + Send + Sync + 'static {
-    /// Decides a batch in one transaction, which also writes its dead letters: what was not read, and what contradicts
-    /// an earlier event. The answers are in its order. All of it is committed, or none. Never dropped before it
-    /// ends.
-    fn decide(&self, batch: &[Message<'_>])
-    -> impl Future<Output = Result<Vec<Decided>, DecideError>> + Send;
-
+/// The store of whatever messages bring.
+pub trait MessageStore: Clone + Send + Sync + 'static {
     /// Writes one dead letter in a transaction of its own, unless another delivery of the message was written already.
     /// Never dropped before it ends.
     fn set_aside(
         &self,
         arrived: Arrived<'_>,
         rejection: &Rejection,
-    ) -> impl Future<Output = Result<(), DecideError>> + Send;
+    ) -> impl Future<Output = Result<(), BatchError>> + Send;
 
     /// Is it there at all? Never dropped half-way.
     fn is_available(&self) -> impl Future<Output = bool> + Send;
+}
+
+/// Decides enrollments and carries out what was decided.
+pub trait Decider: MessageStore {
+    /// Decides a batch in one transaction, which also writes its dead letters: what was not read, and what contradicts
+    /// an earlier event. The answers are in its order. All of it is committed, or none. Never dropped before it
+    /// ends.
+    fn decide(
+        &self,
+        batch: &[Message<'_, NewEnrollment>],
+    ) -> impl Future<Output = Result<Answers<Decided>, BatchError>> + Send;
+}
+
+/// Writes records that messages bring.
+pub trait RecordWriter: MessageStore {
+    /// Writes the records of a batch in one transaction, each message whole or not at all; the dead letters of those that
+    /// cannot be written, or were not read, with them. The answers are in its order. Never dropped before it ends.
+    fn write(
+        &self,
+        batch: &[Message<'_, Vec<Record>>],
+    ) -> impl Future<Output = Result<Answers<()>, BatchError>> + Send;
 }
 
 /// How far a feed has come, and by what it is known again.

@@ -23,17 +23,28 @@ use crate::domain::progress::{AckTracker, Acks};
 use crate::domain::rejection::Rejection;
 use crate::ports::{Delivery, Feed, FeedError, Session, SettleAction, Settlement, Settler};
 
-/// Consumes the work queue.
+/// Consumes a queue of messages to process.
 #[derive(Debug)]
 pub struct RabbitFeed {
     options: Options,
+    queue: String,
+    /// Is there a place to wait for a message that is tried again?
+    has_retry_queues: bool,
 }
 
 impl RabbitFeed {
-    /// Connects to nothing yet.
+    /// The queue of enrollments. Connects to nothing yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options }
+        Self { queue: options.queue.clone(), options, has_retry_queues: true }
+    }
+
+    /// The queue of records, where there is one. A message is tried again in its place: in a retry queue a later one of the same
+    /// record would overtake it.
+    #[must_use]
+    pub fn of_records(options: Options) -> Option<Self> {
+        let queue = options.records.as_ref()?.queue.clone();
+        Some(Self { options, queue, has_retry_queues: false })
     }
 }
 
@@ -42,8 +53,10 @@ impl Feed for RabbitFeed {
 
     async fn open(&mut self) -> Result<RabbitSession, FeedError> {
         let options = &self.options;
-        let queue = short(&options.queue)?;
-        let retry_queues = Arc::new(RetryQueues::new(options)?);
+        let queue = short(&self.queue)?;
+        let retry_queues =
+            if self.has_retry_queues { RetryQueues::new(options)? } else { RetryQueues::default() };
+        let retry_queues = Arc::new(retry_queues);
         let connection = Arc::new(connect(options, Role::Consume).await?);
         topology::declare(&connection, options).await?;
         let publisher = Arc::new(Publisher::connect(options, Role::Publish, Alarm::Waits).await?);

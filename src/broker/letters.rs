@@ -16,7 +16,7 @@ use super::connection::{Role, connect, or_connection_lost, transient};
 use super::envelope::{self, Form, Incoming};
 use super::publisher::{Alarm, Outgoing, Publisher};
 use super::subscription::Subscription;
-use super::{Options, short, topology};
+use super::{Options, RecordsTopology, short, topology};
 use crate::domain::cloud_event::{self, Plain};
 use crate::domain::dead_letter::DeadLetter;
 use crate::domain::rejection::Rejection;
@@ -139,10 +139,11 @@ impl Settler for LetterSettler {
     }
 }
 
-/// Publishes dead letters to the work queue, as messages that were not tried yet.
+/// Publishes dead letters to the queues that they come from, as messages that were not tried yet.
 pub struct Requeue {
     publisher: Publisher,
     work_queue: ShortString,
+    records: Option<(RecordsTopology, ShortString)>,
 }
 
 impl Requeue {
@@ -152,9 +153,20 @@ impl Requeue {
     /// No connection, or a topology that contradicts the options.
     pub async fn connect(options: &Options) -> Result<Self, FeedError> {
         let work_queue = short(&options.queue)?;
+        let queue = |records: RecordsTopology| short(&records.queue).map(|queue| (records, queue));
+        let records = options.records.clone().map(queue).transpose()?;
         let publisher = Publisher::connect(options, Role::Publish, Alarm::Fails).await?;
         topology::declare(publisher.connection(), options).await?;
-        Ok(Self { publisher, work_queue })
+        Ok(Self { publisher, work_queue, records })
+    }
+
+    /// The queue that a letter comes from: that of records where it was published to their exchange, or straight to their queue.
+    fn queue_of(&self, letter: &DeadLetter) -> ShortString {
+        let records = self.records.as_ref().filter(|(records, _)| {
+            letter.exchange == records.exchange
+                || letter.exchange.is_empty() && letter.routing_key == records.queue
+        });
+        records.map_or(&self.work_queue, |(_, queue)| queue).clone()
     }
 
     /// Publishes them in their order. One answer a letter: in the queue, or why it may not be.
@@ -167,7 +179,7 @@ impl Requeue {
     ) -> Result<Vec<Result<(), String>>, FeedError> {
         let message = |(letter, body)| Outgoing {
             exchange: ShortString::default(),
-            routing_key: self.work_queue.clone(),
+            routing_key: self.queue_of(&letter),
             properties: envelope::replay(&letter),
             body,
         };

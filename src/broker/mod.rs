@@ -1,8 +1,8 @@
 //! RabbitMQ: the only room that names its client library.
 //!
 //! In reading order: `topology` declares what is missing and refuses what differs, `connection` opens a
-//! connection and turns its errors into sentences, `subscription` consumes a queue, `consumer` is the feed (one generation
-//! of connections per session), `envelope` builds what goes on and `retry_queues` says where it waits, `publisher` publishes with
+//! connection and turns its errors into sentences, `subscription` consumes a queue, `consumer` is the feed of enrollments or of
+//! records (one generation of connections per session), `envelope` builds what goes on and `retry_queues` says where it waits, `publisher` publishes with
 //! confirms, `events` publishes what happened, `letters` is the dead-letter queue as a feed and the way back
 //! from the dead letters, `queue_lag` says how many enrollments wait.
 //!
@@ -65,12 +65,25 @@ pub struct Options {
     pub dead_letter_retention: Duration,
     /// The topic exchange of what happened.
     pub events_exchange: String,
+    /// How records come in; `None`: not by a queue.
+    pub records: Option<RecordsTopology>,
     /// Deliveries in hand before the broker waits for acknowledgements.
     pub prefetch: u16,
     /// How often the two sides say they live, in whole seconds; twice that in silence ends a connection.
     pub heartbeat: Duration,
     /// For one connection attempt, name resolution and login included.
     pub connect_timeout: Duration,
+}
+
+/// The names of what records come in by.
+#[derive(Clone, Debug)]
+pub struct RecordsTopology {
+    /// The topic exchange that a CRM publishes records to.
+    pub exchange: String,
+    /// What binds the queue to it.
+    pub routing_key: String,
+    /// The quorum queue of records, with one active consumer.
+    pub queue: String,
 }
 
 impl fmt::Debug for Options {
@@ -108,6 +121,11 @@ fn test_options() -> Options {
         dead_letter_queue: "contact-reaper.dead-letters".to_owned(),
         dead_letter_retention: Duration::from_hours(30 * 24),
         events_exchange: "contact.events".to_owned(),
+        records: Some(RecordsTopology {
+            exchange: "crm.records".to_owned(),
+            routing_key: "record.#".to_owned(),
+            queue: "contact-reaper.records".to_owned(),
+        }),
         prefetch: 100,
         heartbeat: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(5),

@@ -72,19 +72,23 @@ impl QueueLag {
         }
         let Some((_, channel)) = open else { return Ok(0) };
         let look = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-        let mut counts = [0; 2];
-        for (count, (queue, name)) in counts.iter_mut().zip(self.queues()) {
+        let mut enrollments = 0;
+        for (queue, name) in self.queues() {
             let seen = channel.queue_declare(short(name)?, look, FieldTable::default()).await;
-            let seen = seen.map_err(|error| transient("looking at a queue", &error))?;
-            *count = seen.message_count();
-            gauge!(telemetry::QUEUE_MESSAGES, "queue" => queue).set(*count);
+            let messages = seen.map_err(|error| transient("looking at a queue", &error))?.message_count();
+            gauge!(telemetry::QUEUE_MESSAGES, "queue" => queue).set(messages);
+            if name == self.options.queue {
+                enrollments = messages;
+            }
         }
-        Ok(counts[0])
+        Ok(enrollments)
     }
 
     /// What is looked at, as the metrics call it and as it is named.
-    fn queues(&self) -> [(&'static str, &str); 2] {
-        [("enrollments", &self.options.queue), ("dead_letters", &self.options.dead_letter_queue)]
+    fn queues(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Options { queue, dead_letter_queue, records, .. } = &self.options;
+        let records = records.as_ref().map(|records| ("records", records.queue.as_str()));
+        [("enrollments", queue.as_str()), ("dead_letters", dead_letter_queue)].into_iter().chain(records)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Options, short};
 use crate::ports::FeedError;
 
 /// The rungs, in the order they are climbed.
+#[derive(Default)]
 pub(super) struct RetryQueues(Vec<RetryQueue>);
 
 /// One queue and its time to live.

@@ -10,7 +10,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ErrorKind, ExchangeKind};
 
 use super::connection::{Role, close, connect, or_connection_lost, transient};
-use super::{Options, retry_queues, short};
+use super::{Options, RecordsTopology, retry_queues, short};
 use crate::ports::FeedError;
 
 /// The broker's code for a declaration that contradicts what exists, or that it cannot honour.
@@ -42,27 +42,23 @@ pub async fn declare_topology(options: &Options) -> Result<(Vec<String>, Vec<Str
     declare(&connection, options).await?;
     close(&connection).await;
     let queues = queues(options).into_iter().map(|plan| plan.name).collect();
-    Ok((vec![options.exchange.clone(), options.events_exchange.clone()], queues))
+    Ok((exchanges(options).map(str::to_owned).collect(), queues))
 }
 
 async fn declare_all(connection: &Connection, options: &Options) -> Result<(), FeedError> {
     let channel = open_channel(connection).await?;
-    for exchange in [&options.exchange, &options.events_exchange] {
+    for exchange in exchanges(options) {
         declare_exchange(&channel, exchange).await?;
     }
     for plan in queues(options) {
         declare_queue(&channel, plan).await?;
     }
-    let bound = channel
-        .queue_bind(
-            short(&options.queue)?,
-            short(&options.exchange)?,
-            short(&options.routing_key)?,
-            QueueBindOptions::default(),
-            FieldTable::default(),
-        )
-        .await;
-    bound.map_err(|error| transient(&format!("binding the queue '{}'", options.queue), &error))?;
+    for Binding { queue, exchange, routing_key } in bindings(options) {
+        let (bind, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        let bound =
+            channel.queue_bind(short(queue)?, short(exchange)?, short(routing_key)?, bind, arguments).await;
+        bound.map_err(|error| transient(&format!("binding the queue '{queue}'"), &error))?;
+    }
     // Not vital: the channel ends with its connection at the latest.
     let _ = channel.close(200, "topology declared".into()).await;
     Ok(())
@@ -110,14 +106,32 @@ async fn declare_queue(channel: &Channel, plan: QueuePlan) -> Result<(), FeedErr
         .map_err(|error| refusal("queue", &plan.name, &error))
 }
 
+fn exchanges(options: &Options) -> impl Iterator<Item = &str> {
+    let records = options.records.as_ref().map(|records| records.exchange.as_str());
+    [options.exchange.as_str(), &options.events_exchange].into_iter().chain(records)
+}
+
+/// A queue that takes from an exchange what has a routing key.
+struct Binding<'a> {
+    queue: &'a str,
+    exchange: &'a str,
+    routing_key: &'a str,
+}
+
+fn bindings(options: &Options) -> impl Iterator<Item = Binding<'_>> {
+    let Options { queue, exchange, routing_key, .. } = options;
+    let records = options.records.as_ref();
+    let records = records.map(|RecordsTopology { queue, exchange, routing_key }| Binding {
+        queue,
+        exchange,
+        routing_key,
+    });
+    [Binding { queue, exchange, routing_key }].into_iter().chain(records)
+}
+
 /// Every queue. Retries and the broker's own dead-lettering go through the default exchange, by queue name.
 fn queues(options: &Options) -> Vec<QueuePlan> {
-    let mut work = vec![
-        ("x-queue-type", text("quorum")),
-        ("x-delivery-limit", AMQPValue::LongLongInt(options.delivery_limit.into())),
-    ];
-    work.extend(dead_lettering_to(&options.dead_letter_queue));
-    let mut plans = vec![QueuePlan { name: options.queue.clone(), arguments: work }];
+    let mut plans = vec![QueuePlan { name: options.queue.clone(), arguments: consumed_queue(options) }];
 
     for delay in &options.retry_delays {
         let mut retry = waiting_queue(*delay);
@@ -130,7 +144,24 @@ fn queues(options: &Options) -> Vec<QueuePlan> {
 
     let kept = waiting_queue(options.dead_letter_retention);
     plans.push(QueuePlan { name: options.dead_letter_queue.clone(), arguments: kept });
+
+    if let Some(records) = &options.records {
+        let mut arguments = consumed_queue(options);
+        // Of two consumers one would overtake the other with a later record of the same key.
+        arguments.push(("x-single-active-consumer", AMQPValue::Boolean(true)));
+        plans.push(QueuePlan { name: records.queue.clone(), arguments });
+    }
     plans
+}
+
+/// A queue from which the broker moves what used up its deliveries.
+fn consumed_queue(options: &Options) -> Vec<(&'static str, AMQPValue)> {
+    let mut arguments = vec![
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", AMQPValue::LongLongInt(options.delivery_limit.into())),
+    ];
+    arguments.extend(dead_lettering_to(&options.dead_letter_queue));
+    arguments
 }
 
 fn waiting_queue(ttl: Duration) -> Vec<(&'static str, AMQPValue)> {
@@ -233,6 +264,7 @@ mod tests {
                     .map(|(key, value)| match value {
                         AMQPValue::LongString(text) => (key.to_owned(), json!(text.to_string())),
                         AMQPValue::LongLongInt(number) => (key.to_owned(), json!(number)),
+                        AMQPValue::Boolean(flag) => (key.to_owned(), json!(flag)),
                         other => panic!("{other:?}"),
                     })
                     .collect();
@@ -240,10 +272,15 @@ mod tests {
             })
             .collect();
         assert_eq!(file["queues"], json!(queues));
-        let names: Vec<_> = [&file["exchanges"][0]["name"], &file["exchanges"][1]["name"]].to_vec();
-        assert_eq!(names, [&json!(options.exchange), &json!(options.events_exchange)]);
-        assert_eq!(file["bindings"][0]["source"], json!(options.exchange));
-        assert_eq!(file["bindings"][0]["destination"], json!(options.queue));
-        assert_eq!(file["bindings"][0]["routing_key"], json!(options.routing_key));
+        let exchange = |name| {
+            json!({"name": name, "vhost": "/", "type": "topic", "durable": true, "auto_delete": false,
+                "internal": false, "arguments": {}})
+        };
+        assert_eq!(file["exchanges"], json!(exchanges(&options).map(exchange).collect::<Vec<_>>()));
+        let binding = |Binding { queue, exchange, routing_key }| {
+            json!({"source": exchange, "vhost": "/", "destination": queue, "destination_type": "queue",
+                "routing_key": routing_key, "arguments": {}})
+        };
+        assert_eq!(file["bindings"], json!(bindings(&options).map(binding).collect::<Vec<_>>()));
     }
 }

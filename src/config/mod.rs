@@ -188,6 +188,12 @@ pub struct RabbitMq {
     pub dead_letter_retention: Duration,
     /// What happened is published here.
     pub events_exchange: String,
+    /// Exchange that records are published to.
+    pub records_exchange: String,
+    /// Binds the queue of records to it.
+    pub records_routing_key: String,
+    /// The queue of records; empty: there is none.
+    pub records_queue: String,
     /// Heartbeat, whole seconds.
     pub heartbeat: Duration,
     /// Bound on one attempt to connect.

@@ -115,6 +115,9 @@ fn rabbitmq(r: &mut Reader) -> RabbitMq {
         dead_letter_queue: r.name("feed.rabbitmq.dead_letter_queue", AMQP_NAME),
         dead_letter_retention: r.duration("feed.rabbitmq.dead_letter_retention", "1s", "90d"),
         events_exchange: r.name("feed.rabbitmq.events_exchange", AMQP_NAME),
+        records_exchange: r.name("feed.rabbitmq.records_exchange", AMQP_NAME),
+        records_routing_key: r.name("feed.rabbitmq.records_routing_key", AMQP_NAME),
+        records_queue: r.optional_name("feed.rabbitmq.records_queue", AMQP_NAME),
         heartbeat: r.duration("feed.rabbitmq.heartbeat", "1s", "10m"),
         connect_timeout: r.duration("feed.rabbitmq.connect_timeout", "100ms", "5m"),
         max_reconnect_delay: r.duration("feed.rabbitmq.max_reconnect_delay", "100ms", "5m"),
@@ -318,10 +321,18 @@ fn validate_combinations(r: &mut Reader, settings: &Settings) {
         let problem = "is the same queue as feed.rabbitmq.queue".to_owned();
         r.error("feed.rabbitmq.dead_letter_queue", problem, "give each queue a name of its own");
     }
+    if [&rabbitmq.queue, &rabbitmq.dead_letter_queue].contains(&&rabbitmq.records_queue) {
+        let problem = "is the same queue as another one of the service".to_owned();
+        r.error("feed.rabbitmq.records_queue", problem, "give each queue a name of its own");
+    }
     let is_rung = |name: &str| {
         name.strip_prefix(&rabbitmq.retry_queue_prefix).is_some_and(|delay| delay.starts_with('.'))
     };
-    let queues = [("queue", &rabbitmq.queue), ("dead_letter_queue", &rabbitmq.dead_letter_queue)];
+    let queues = [
+        ("queue", &rabbitmq.queue),
+        ("dead_letter_queue", &rabbitmq.dead_letter_queue),
+        ("records_queue", &rabbitmq.records_queue),
+    ];
     for (key, _) in queues.into_iter().filter(|(_, name)| is_rung(name)) {
         let problem = "begins with feed.rabbitmq.retry_queue_prefix, as the retry queues do".to_owned();
         r.error(&format!("feed.rabbitmq.{key}"), problem, "give each queue a name of its own");

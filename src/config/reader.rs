@@ -95,6 +95,12 @@ impl Reader {
         })
     }
 
+    /// As [`Self::name`], or empty.
+    pub(super) fn optional_name(&mut self, key: &str, longest: usize) -> String {
+        let accepted = format!("a text of at most {longest} bytes");
+        self.text_as(key, &accepted, String::new(), |text| (text.len() <= longest).then(|| text.to_owned()))
+    }
+
     /// One of a few words.
     pub(super) fn choice<T: Copy>(&mut self, key: &str, first: (&str, T), second: (&str, T)) -> T {
         let accepted = format!("{:?} or {:?}", first.0, second.0);

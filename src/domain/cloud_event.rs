@@ -4,12 +4,18 @@
 use std::borrow::Cow;
 use std::io::Read as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::body_texts::without_bom;
-use super::members::read_strictly;
+use super::members::{Members, read_strictly};
 use super::rejection::{DeadLetterReason, MAX_BODY_BYTES, Rejection, not_json, too_large};
+
+/// Where the data of an event stands, as a place.
+pub const DATA: &str = "$.data";
 
 /// The media type of one event in structured mode.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -88,6 +94,60 @@ pub fn events(batch: &[u8]) -> Result<Vec<Vec<u8>>, Rejection> {
     Ok(events.into_iter().map(|event| event.get().as_bytes().to_vec()).collect())
 }
 
+/// The type of an event in structured mode, which must be one of these, and its data.
+///
+/// # Errors
+///
+/// A [`Rejection`] with the reason code and the place in the body, as a JSON path from `$`.
+pub fn parse_envelope(body: &[u8], types: &[&'static str]) -> Result<(&'static str, Value), Rejection> {
+    if body.len() > MAX_BODY_BYTES {
+        return Err(too_large());
+    }
+    let mut body =
+        read_strictly(without_bom(body), "$").map_err(|unread| Rejection::unread("body", &unread))?;
+    let envelope = Members::of(&body, "$")?;
+    if envelope.text("specversion")? != "1.0" {
+        return Err(Rejection::malformed("$.specversion", "must be the string \"1.0\""));
+    }
+    envelope.text("id")?;
+    envelope.text("source")?;
+    let named = envelope.text("type")?;
+    let event_type = types.iter().find(|event_type| **event_type == named).ok_or_else(|| Rejection {
+        reason: DeadLetterReason::UnsupportedType,
+        detail: format!("$.type: only {} is understood", types.join(" or ")),
+    })?;
+    if !envelope.optional("datacontenttype").is_none_or(is_json) {
+        return Err(envelope.fault("datacontenttype", "must be application/json, as the data is").into());
+    }
+    Ok((event_type, data_of(&mut body)?))
+}
+
+/// Is it the media type of JSON, or of a format that is written in it?
+fn is_json(content_type: &Value) -> bool {
+    let text = content_type.as_str().unwrap_or_default();
+    let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type.ends_with("/json") || media_type.ends_with("+json")
+}
+
+/// Takes the data out of an event, which may be written as base64. Never both: one would be read, and the other meant.
+///
+/// # Errors
+///
+/// As [`parse_envelope`].
+pub fn data_of(event: &mut Value) -> Result<Value, Rejection> {
+    let envelope = Members::of(event, "$")?;
+    let Some(encoded) = envelope.optional("data_base64") else {
+        envelope.required("data")?;
+        return Ok(event["data"].take());
+    };
+    if envelope.optional("data").is_some() {
+        return Err(envelope.fault("data_base64", "stands beside data").into());
+    }
+    let decoded = encoded.as_str().and_then(|text| STANDARD.decode(text).ok());
+    let decoded = decoded.ok_or_else(|| envelope.fault("data_base64", "must be base64"))?;
+    read_strictly(without_bom(&decoded), DATA).map_err(|unread| Rejection::unread(DATA, &unread))
+}
+
 /// No more of it than a body may have, however much it claims to be.
 fn unpacked(body: &[u8]) -> Result<Vec<u8>, Rejection> {
     let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX);
@@ -101,7 +161,7 @@ fn unpacked(body: &[u8]) -> Result<Vec<u8>, Rejection> {
 fn structured(data: &[u8], attributes: &[(&'static str, Option<String>)]) -> Result<Vec<u8>, Rejection> {
     let data = without_bom(data);
     // Whatever is no JSON of its own might end the event before its end, and begin another member.
-    read_strictly(data, "$.data").map_err(|unread| Rejection::unread("$.data", &unread))?;
+    read_strictly(data, DATA).map_err(|unread| Rejection::unread(DATA, &unread))?;
     let mut event = b"{".to_vec();
     for (at, (name, value)) in attributes.iter().enumerate() {
         if attributes[..at].iter().any(|(before, _)| before == name) {

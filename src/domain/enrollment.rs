@@ -5,20 +5,17 @@
 //! type, and any that is there twice, sets the message aside with the place of the fault, never with the value that stood
 //! there.
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::body_texts::without_bom;
+use super::cloud_event::{DATA, data_of, parse_envelope};
 use super::criteria::subject::CustomEvent;
 use super::members::{FieldError, Members, Unread, read_strictly};
-use super::rejection::{DeadLetterReason, MAX_BODY_BYTES, Rejection, too_large};
+use super::rejection::Rejection;
 use super::time::{Time, format_time};
 use super::trace::TraceContext;
 
-/// The only `type` of CloudEvent that is understood.
+/// The `type` of its CloudEvent.
 pub const EVENT_TYPE: &str = "workflow.enrollment.created";
 
 /// The idempotency key: whoever repeats it repeats a decision already made. Never the message id.
@@ -128,26 +125,7 @@ pub struct Identity {
 ///
 /// A [`Rejection`] with the reason code and the place in the body, as a JSON path from `$`.
 pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
-    if body.len() > MAX_BODY_BYTES {
-        return Err(too_large());
-    }
-    let body = read_strictly(without_bom(body), "$").map_err(|unread| Rejection::unread("body", &unread))?;
-    let envelope = Members::of(&body, "$")?;
-    if envelope.text("specversion")? != "1.0" {
-        return Err(Rejection::malformed("$.specversion", "must be the string \"1.0\""));
-    }
-    envelope.text("id")?;
-    envelope.text("source")?;
-    if envelope.text("type")? != EVENT_TYPE {
-        return Err(Rejection {
-            reason: DeadLetterReason::UnsupportedType,
-            detail: format!("$.type: only {EVENT_TYPE} is understood"),
-        });
-    }
-    if !envelope.optional("datacontenttype").is_none_or(is_json) {
-        return Err(envelope.fault("datacontenttype", "must be application/json, as the data is").into());
-    }
-    let data = data_of(&envelope)?;
+    let (_, data) = parse_envelope(body, &[EVENT_TYPE])?;
     let data = Members::of(&data, DATA)?;
     let cause = Cause::parse(data.text("cause")?).ok_or_else(|| {
         Rejection::malformed("$.data.cause", "must be CRITERIA, EVENT, RE_ENROLLMENT or MANUAL")
@@ -169,31 +147,7 @@ pub fn parse_event(body: &[u8]) -> Result<NewEnrollment, Rejection> {
     })
 }
 
-/// Is it the media type of JSON, or of a format that is written in it?
-fn is_json(content_type: &Value) -> bool {
-    let text = content_type.as_str().unwrap_or_default();
-    let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media_type.ends_with("/json") || media_type.ends_with("+json")
-}
-
-/// Where the data stands, as a place.
-const DATA: &str = "$.data";
-
-/// The data of an event, which may be written as base64. Never both: one would be read, and the other meant.
-fn data_of<'a>(envelope: &Members<'a>) -> Result<Cow<'a, Value>, Rejection> {
-    let Some(encoded) = envelope.optional("data_base64") else {
-        return Ok(Cow::Borrowed(envelope.required("data")?));
-    };
-    if envelope.optional("data").is_some() {
-        return Err(envelope.fault("data_base64", "stands beside data").into());
-    }
-    let decoded = encoded.as_str().and_then(|text| STANDARD.decode(text).ok());
-    let decoded = decoded.ok_or_else(|| envelope.fault("data_base64", "must be base64"))?;
-    let data = read_strictly(without_bom(&decoded), DATA);
-    data.map(Cow::Owned).map_err(|unread| Rejection::unread(DATA, &unread))
-}
-
-/// The account that a body names, whatever else is wrong with it; none where it names two.
+/// The account that a body names, whatever else is wrong with it, and that all of its records name; none where it names two.
 pub fn account_of(body: &[u8]) -> Option<i64> {
     let body = without_bom(body);
     if let Err(Unread { twice: Some(place), .. }) = read_strictly(body, "$")
@@ -201,9 +155,12 @@ pub fn account_of(body: &[u8]) -> Option<i64> {
     {
         return None;
     }
-    let body: Value = serde_json::from_slice(body).ok()?;
-    let data = data_of(&Members::of(&body, "$").ok()?).ok()?;
-    account_id(&Members::of(&data, DATA).ok()?).ok()
+    let mut body: Value = serde_json::from_slice(body).ok()?;
+    let data = data_of(&mut body).ok()?;
+    let items = data.as_array().map_or(std::slice::from_ref(&data), Vec::as_slice);
+    let mut accounts = items.iter().map(|item| account_id(&Members::of(item, DATA).ok()?).ok());
+    let first = accounts.next()??;
+    accounts.all(|account_id| account_id == Some(first)).then_some(first)
 }
 
 /// The event that enrolled the contact.
@@ -233,7 +190,11 @@ fn account_id(data: &Members<'_>) -> Result<i64, FieldError> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
+    use crate::domain::rejection::{DeadLetterReason, MAX_BODY_BYTES};
 
     fn event() -> Value {
         json!({"specversion": "1.0", "id": "m-1", "source": "/engine", "type": EVENT_TYPE,

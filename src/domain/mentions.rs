@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::body_texts::{texts_of, without_bom};
+use super::members::parse_id;
 
 /// Whom a body that may be no event at all is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +31,38 @@ pub fn about(texts: &[String]) -> About {
         types.peek().is_none() || types.any(is_contact)
     };
     contacts.extend(texts.iter().filter(may_be_of_contact).flat_map(|text| ids_in(text, &["objectId"])));
+    contacts.extend(texts.iter().flat_map(|text| contacts_of_records(text)));
     About { accounts: ids(&["accountId", "portalId"]), contacts }
+}
+
+/// The contacts that records of an import are of: the record of a contact itself, and those with which another one is associated. Of a
+/// text that is no JSON and names the kind, any id might be a contact's.
+fn contacts_of_records(text: &str) -> BTreeSet<i64> {
+    let mut contacts = BTreeSet::new();
+    match serde_json::from_str(text) {
+        Ok(value) => add_contacts(&value, &mut contacts),
+        Err(_) if values_in(text, "kind").any(|kind| kind.starts_with("contact\"")) => {
+            contacts = ids_in(text, &["id"]);
+        }
+        Err(_) => {}
+    }
+    contacts
+}
+
+fn add_contacts(value: &Value, contacts: &mut BTreeSet<i64>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| add_contacts(item, contacts)),
+        Value::Object(members) => {
+            let mut types = ["kind", "type"].iter().filter_map(|name| members.get(*name)?.as_str());
+            if types.any(|name| ["contact", "0-1"].contains(&name)) {
+                contacts.extend(members.get("id").and_then(parse_id));
+            }
+            let listed = members.get("contactIds").and_then(Value::as_array);
+            contacts.extend(listed.into_iter().flatten().filter_map(parse_id));
+            members.values().for_each(|value| add_contacts(value, contacts));
+        }
+        _ => {}
+    }
 }
 
 /// A batch without the events about a contact. `None`: nothing is left, or it is no batch.
@@ -78,5 +111,20 @@ mod tests {
         }
         let both = r#"[{"objectTypeId":"0-2","objectId":"12"},{"objectTypeId":"0-1","objectId":"13"}]"#;
         assert_eq!(contacts(both), [12, 13].into(), "the events of a batch are not told apart");
+    }
+
+    #[test]
+    fn body_is_about_the_contacts_of_its_records() {
+        let contacts = |text: &str| about(&[text.to_owned()]).contacts;
+        let contact = r#"{"data":{"kind":"contact","accountId":"1","id":"12"}}"#;
+        assert_eq!(contacts(contact), [12].into());
+        assert_eq!(contacts(&contact[..contact.len() - 1]), [12].into(), "no JSON");
+        let company = r#"{"kind":"company","accountId":"1","id":"12"}"#;
+        assert_eq!(contacts(company), BTreeSet::new());
+        let list = format!(
+            r#"[{company},{{"kind":"activity","id":"5","associations":[{{"type":"contact","id":"13"}},{{"type":"deal","id":"14"}}]}}]"#
+        );
+        assert_eq!(contacts(&list), [13].into());
+        assert_eq!(contacts(r#"{"kind":"file","id":"5","contactIds":["15", 16]}"#), [15, 16].into());
     }
 }

@@ -34,6 +34,7 @@ pub mod permission;
 pub mod progress;
 pub mod properties;
 pub mod record;
+pub mod record_event;
 pub mod redaction;
 pub mod rejection;
 pub mod restore;

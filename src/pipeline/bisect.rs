@@ -3,13 +3,14 @@
 
 use std::ops::Range;
 
-use crate::ports::{DecideError, Decided, RetryReason};
+use crate::domain::rejection::Rejection;
+use crate::ports::{Answers, BatchError, RetryReason};
 
 /// What was found out about one message.
 #[derive(Clone, Debug)]
-pub enum EnrollmentResult {
-    /// Committed.
-    Decided(Decided),
+pub enum MessageResult<A> {
+    /// Committed: the answer, or its dead letter.
+    Processed(Result<A, Rejection>),
     /// The store cannot take it.
     Poison(String),
     /// Something was in its way, as often as it was tried.
@@ -26,8 +27,8 @@ pub enum NextAction {
 }
 
 /// A batch on its way to its answers.
-pub struct BatchBisector {
-    answers: Vec<Option<EnrollmentResult>>,
+pub struct BatchBisector<A> {
+    answers: Vec<Option<MessageResult<A>>>,
     /// Without an answer yet; the last one is next.
     open: Vec<Range<usize>>,
     /// How often a message that stands alone is tried again at its place.
@@ -35,44 +36,45 @@ pub struct BatchBisector {
     tries_left: u32,
 }
 
-impl BatchBisector {
+impl<A> BatchBisector<A> {
     pub fn new(count: usize, tries: u32) -> Self {
         let open = if count == 0 { Vec::new() } else { vec![0..count; 1] };
-        Self { answers: vec![None; count], open, tries, tries_left: tries }
+        let answers = std::iter::repeat_with(|| None).take(count).collect();
+        Self { answers, open, tries, tries_left: tries }
     }
 
-    /// What to have decided next: parts come in the order of arrival.
+    /// What to process next: parts come in the order of arrival.
     pub fn next(&self) -> Option<Range<usize>> {
         self.open.last().cloned()
     }
 
     /// The next part is committed, with these answers.
-    pub fn decided(&mut self, answers: Vec<Decided>) {
+    pub fn processed(&mut self, answers: Answers<A>) {
         let part = self.answered();
         for (slot, answer) in self.answers[part].iter_mut().zip(answers) {
-            *slot = Some(EnrollmentResult::Decided(answer));
+            *slot = Some(MessageResult::Processed(answer));
         }
     }
 
-    /// The next part was not decided.
-    pub fn failed(&mut self, error: DecideError) -> NextAction {
+    /// The next part was not processed.
+    pub fn failed(&mut self, error: BatchError) -> NextAction {
         let alone = self.next().is_some_and(|part| part.len() == 1);
         match error {
-            DecideError::Unavailable(_) => return NextAction::Backoff,
-            DecideError::Blocked { .. } if alone && self.tries_left > 0 => {
+            BatchError::Unavailable(_) => return NextAction::Backoff,
+            BatchError::Blocked { .. } if alone && self.tries_left > 0 => {
                 self.tries_left -= 1;
                 return NextAction::Backoff;
             }
-            DecideError::Blocked { reason, message } if alone => {
-                self.answer(EnrollmentResult::Blocked(reason, message));
+            BatchError::Blocked { reason, message } if alone => {
+                self.answer(MessageResult::Blocked(reason, message));
             }
-            DecideError::Poison(problem) if alone => self.answer(EnrollmentResult::Poison(problem)),
+            BatchError::Poison(problem) if alone => self.answer(MessageResult::Poison(problem)),
             // Each costs its own timeout, so that only those pay it that something is in the way of.
-            DecideError::Blocked { .. } => {
+            BatchError::Blocked { .. } => {
                 let part = self.answered();
                 self.open.extend(part.rev().map(|index| index..index + 1));
             }
-            DecideError::Poison(_) => {
+            BatchError::Poison(_) => {
                 let part = self.answered();
                 let middle = part.start + part.len() / 2;
                 self.open.extend([middle..part.end, part.start..middle]);
@@ -82,12 +84,12 @@ impl BatchBisector {
     }
 
     /// The answers in the order of arrival; none is missing once there is no next part.
-    pub fn into_answers(self) -> Vec<EnrollmentResult> {
-        let unanswered = || EnrollmentResult::Poison("the store gave no answer".to_owned());
+    pub fn into_answers(self) -> Vec<MessageResult<A>> {
+        let unanswered = || MessageResult::Poison("the store gave no answer".to_owned());
         self.answers.into_iter().map(|answer| answer.unwrap_or_else(unanswered)).collect()
     }
 
-    fn answer(&mut self, answer: EnrollmentResult) {
+    fn answer(&mut self, answer: MessageResult<A>) {
         let part = self.answered();
         if let Some(slot) = self.answers.get_mut(part.start) {
             *slot = Some(answer);
@@ -103,21 +105,14 @@ impl BatchBisector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::decision::Decision;
-    use crate::domain::time::parse_time;
 
-    fn decided(count: usize) -> Vec<Decided> {
-        let at = parse_time("2026-11-21T10:00:00Z").unwrap();
-        vec![Decided { decision: Decision::Delete, at }; count]
+    fn in_the_way() -> BatchError {
+        BatchError::Blocked { reason: RetryReason::TimedOut, message: "57014".to_owned() }
     }
 
-    fn in_the_way() -> DecideError {
-        DecideError::Blocked { reason: RetryReason::TimedOut, message: "57014".to_owned() }
-    }
-
-    /// Has `count` messages decided by somebody who fails like this on every part with message `bad` in it: the parts
+    /// Has `count` messages processed by something that fails like this on every part with message `bad` in it: the parts
     /// that were asked for, and the answers in short.
-    fn play(count: usize, bad: usize, error: &DecideError) -> (Vec<Range<usize>>, String) {
+    fn play(count: usize, bad: usize, error: &BatchError) -> (Vec<Range<usize>>, String) {
         let mut parts = BatchBisector::new(count, 0);
         let mut asked = Vec::new();
         while let Some(part) = parts.next() {
@@ -125,13 +120,13 @@ mod tests {
             if part.contains(&bad) {
                 assert_eq!(parts.failed(error.clone()), NextAction::Continue);
             } else {
-                parts.decided(decided(part.len()));
+                parts.processed(vec![Ok(()); part.len()]);
             }
         }
         let short = |answer| match answer {
-            EnrollmentResult::Decided(_) => 'd',
-            EnrollmentResult::Poison(_) => 'u',
-            EnrollmentResult::Blocked(..) => 'w',
+            MessageResult::Processed(_) => 'd',
+            MessageResult::Poison(_) => 'u',
+            MessageResult::Blocked(..) => 'w',
         };
         (asked, parts.into_answers().into_iter().map(short).collect())
     }
@@ -144,7 +139,7 @@ mod tests {
 
     #[test]
     fn poison_message_is_isolated_by_bisection() {
-        let (asked, answers) = play(8, 5, &DecideError::Poison(String::new()));
+        let (asked, answers) = play(8, 5, &BatchError::Poison(String::new()));
         assert_eq!(answers, "dddddudd");
         assert_eq!(asked, [0..8, 0..4, 4..8, 4..6, 4..5, 5..6, 6..8]);
     }
@@ -157,20 +152,20 @@ mod tests {
 
     #[test]
     fn while_the_store_is_away_nothing_moves() {
-        let mut parts = BatchBisector::new(3, 0);
+        let mut parts = BatchBisector::<()>::new(3, 0);
         for _ in 0..50 {
-            assert_eq!(parts.failed(DecideError::Unavailable(String::new())), NextAction::Backoff);
+            assert_eq!(parts.failed(BatchError::Unavailable(String::new())), NextAction::Backoff);
             assert_eq!(parts.next(), Some(0..3));
         }
     }
 
     #[test]
     fn without_retry_queues_a_message_is_retried_in_place() {
-        let mut parts = BatchBisector::new(1, 2);
+        let mut parts = BatchBisector::<()>::new(1, 2);
         assert_eq!(parts.failed(in_the_way()), NextAction::Backoff);
         assert_eq!(parts.failed(in_the_way()), NextAction::Backoff);
         assert_eq!(parts.failed(in_the_way()), NextAction::Continue);
         assert_eq!(parts.next(), None);
-        assert!(matches!(parts.into_answers()[..], [EnrollmentResult::Blocked(RetryReason::TimedOut, _)]));
+        assert!(matches!(parts.into_answers()[..], [MessageResult::Blocked(RetryReason::TimedOut, _)]));
     }
 }

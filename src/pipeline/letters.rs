@@ -12,22 +12,24 @@ use tracing::{info, warn};
 use super::open;
 use crate::backoff::Backoff;
 use crate::domain::rejection::Rejection;
-use crate::ports::{DecideError, Decider, Feed, FeedError, Session, SettleAction, Settlement, Settler, Stop};
+use crate::ports::{
+    BatchError, Feed, FeedError, MessageStore, Session, SettleAction, Settlement, Settler, Stop,
+};
 use crate::telemetry;
 
 /// Takes them in until asked to stop. A letter's handle says why it was set aside.
-pub async fn run<F, D>(mut feed: F, decider: D, max_reconnect_delay: Duration, mut stop: Stop)
+pub async fn run<F, M>(mut feed: F, store: M, max_reconnect_delay: Duration, mut stop: Stop)
 where
     F: Feed,
     <F::Session as Session>::AckHandle: AsRef<Rejection>,
-    D: Decider,
+    M: MessageStore,
 {
     let mut backoff = Backoff::new(max_reconnect_delay);
     while !stop.is_requested() {
-        let taken_in = match open(&mut feed, &decider).await {
+        let taken_in = match open(&mut feed, &store).await {
             Ok(session) => {
                 backoff.reset();
-                take_in(session, &decider, &mut stop).await
+                take_in(session, &store, &mut stop).await
             }
             Err(error) => Err(error),
         };
@@ -43,11 +45,11 @@ where
 }
 
 /// All of one session.
-async fn take_in<S, D>(mut session: S, decider: &D, stop: &mut Stop) -> Result<(), FeedError>
+async fn take_in<S, M>(mut session: S, store: &M, stop: &mut Stop) -> Result<(), FeedError>
 where
     S: Session,
     S::AckHandle: AsRef<Rejection>,
-    D: Decider,
+    M: MessageStore,
 {
     let settler = session.settler();
     let ended = loop {
@@ -62,10 +64,10 @@ where
             Err(error) => break Err(error),
         };
         let rejection = delivery.ack_handle.as_ref().clone();
-        match decider.set_aside(delivery.arrived(), &rejection).await {
+        match store.set_aside(delivery.arrived(), &rejection).await {
             Ok(()) => {}
             // Left in hand it does not hold up the others.
-            Err(DecideError::Poison(problem)) => {
+            Err(BatchError::Poison(problem)) => {
                 warn!(error = problem, "a dead letter stays with the broker");
                 continue;
             }

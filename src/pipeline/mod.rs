@@ -1,8 +1,9 @@
-//! From a delivery to its settlement: batch, have it decided, say what becomes of each message.
+//! From a delivery to its settlement: batch, process, say what becomes of each message.
 //!
-//! [`run`] drives a feed through its generations. A batch closes when it is full, or at once when nothing more
+//! [`run`] drives a feed through its generations, and a [`Handler`] knows what its messages are: [`enrollments`] or
+//! [`records`]. A batch closes when it is full, or at once when nothing more
 //! waits: no delay at low load, few transactions at high load. Several batches may be in flight (lanes). A
-//! message is settled only after the transaction that decided it, or wrote its dead letter, has committed. [`pending`] takes
+//! message is settled only after the transaction that processed it, or wrote its dead letter, has committed. [`pending`] takes
 //! up what was held or deferred, [`letters`] takes in what the broker moved to its dead letters.
 //!
 //! What decides about messages is pure: `batcher` (which go together), `bisect` (what is tried next where a batch fails),
@@ -11,9 +12,11 @@
 mod batcher;
 mod bisect;
 mod disposition;
+pub mod enrollments;
 mod lane;
 pub mod letters;
 pub mod pending;
+pub mod records;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,26 +26,64 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::domain::decision::{Decision, DeferReason, HoldReason, RefuseReason, SkipReason};
-use crate::domain::effects::Transition;
-use crate::domain::enrollment::NewEnrollment;
 use crate::domain::rejection::{DeadLetterReason, Rejection};
-use crate::ports::{Decider, Feed, FeedError, RetryReason, Session, Stop};
+use crate::domain::trace::TraceContext;
+use crate::ports::{Answers, BatchError, Feed, FeedError, Message, MessageStore, RetryReason, Session, Stop};
 use crate::telemetry;
 
 use batcher::Batcher;
 
-/// What one message came to.
-#[derive(Clone, Copy, Debug)]
-pub enum Outcome<'a> {
-    /// Decided, now or before.
-    Decided(&'a NewEnrollment, &'a Decision),
-    /// Set aside.
-    DeadLetter(&'a Rejection),
+/// What a pipeline does with its messages.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// What is read of a message.
+    type Event: Send + Sync;
+    /// What became of it.
+    type Answer: Send;
+    /// Where it is processed.
+    type Store: MessageStore;
+
+    /// What its work is called in the metrics.
+    const METRICS: Metrics;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// Reads a body.
+    ///
+    /// # Errors
+    ///
+    /// Why it becomes a dead letter.
+    fn parse(&self, body: &[u8], trace: Option<TraceContext>) -> Result<Self::Event, Rejection>;
+
+    /// Processes a batch in one transaction, its dead letters included. The answers are in its order.
+    fn handle(
+        &self,
+        batch: &[Message<'_, Self::Event>],
+    ) -> impl Future<Output = Result<Answers<Self::Answer>, BatchError>> + Send;
+
+    /// Counts and logs a message whose effects were committed.
+    fn report(&self, event: &Self::Event, answer: &Self::Answer);
+
+    /// As [`Self::report`], for a dead letter that was committed; the pipeline counts and logs it.
+    fn report_dead_letter(&self, _: &Rejection) {}
+
+    /// Logs a message that is tried again later, for this reason.
+    fn report_retry(&self, event: Option<&Self::Event>, reason: &'static str, problem: &str);
+
+    /// Shows each metric of its own from the start.
+    fn init_metrics();
 }
 
-/// Is told of every outcome, after its commit and before it is settled.
-pub type Observer = Arc<dyn Fn(Outcome<'_>) + Send + Sync>;
+/// Names of metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct Metrics {
+    pub batch_size: &'static str,
+    pub batch_seconds: &'static str,
+    /// The values of its label `phase`: processing, then settling.
+    pub phases: [&'static str; 2],
+    pub in_flight: &'static str,
+    pub connected: &'static str,
+}
 
 /// Is told when something begins, and when it is over.
 pub type StateCallback = Arc<dyn Fn(bool) + Send + Sync>;
@@ -60,8 +101,6 @@ pub struct Options {
     pub on_connected: StateCallback,
     /// Told when a lane waits for the store, and when no longer: once a lane.
     pub on_stalled: StateCallback,
-    /// Told of every outcome.
-    pub observer: Option<Observer>,
 }
 
 /// Why [`run`] came back.
@@ -78,26 +117,26 @@ pub enum End {
 /// # Errors
 ///
 /// What needs a person before the feed can go on.
-pub async fn run<F: Feed, D: Decider>(
+pub async fn run<F: Feed, H: Handler>(
     mut feed: F,
-    decider: D,
+    handler: H,
     options: Options,
     mut stop: Stop,
 ) -> Result<End, String> {
-    init_metrics();
+    init_metrics::<H>();
     let mut backoff = Backoff::new(options.max_reconnect_delay);
     let mut connected_before = false;
     while !stop.is_requested() {
-        let error = match open(&mut feed, &decider).await {
+        let error = match open(&mut feed, handler.store()).await {
             Ok(session) => {
                 backoff.reset();
                 info!("feed connected");
                 if std::mem::replace(&mut connected_before, true) {
                     counter!(telemetry::FEED_RECONNECTS_TOTAL).increment(1);
                 }
-                connected(&options, true);
-                let end = run_session(session, &decider, &options, &stop).await;
-                connected(&options, false);
+                connected::<H>(&options, true);
+                let end = run_session(session, &handler, &options, &stop).await;
+                connected::<H>(&options, false);
                 match end {
                     Ok(end) => return Ok(end),
                     Err(error) => error,
@@ -120,9 +159,9 @@ pub async fn run<F: Feed, D: Decider>(
     Ok(End::Stopped)
 }
 
-/// Takes no message that nobody could decide: each would be one delivery nearer to the broker's limit.
-async fn open<F: Feed, D: Decider>(feed: &mut F, decider: &D) -> Result<F::Session, FeedError> {
-    if !decider.is_available().await {
+/// Takes no message that cannot be processed: each would be one delivery nearer to the broker's limit.
+async fn open<F: Feed, M: MessageStore>(feed: &mut F, store: &M) -> Result<F::Session, FeedError> {
+    if !store.is_available().await {
         return Err(FeedError::Transient(
             "the store does not answer; nothing is consumed until it does".to_owned(),
         ));
@@ -131,46 +170,28 @@ async fn open<F: Feed, D: Decider>(feed: &mut F, decider: &D) -> Result<F::Sessi
 }
 
 /// Shows every outcome from the start, so that the first of its kind is a step.
-fn init_metrics() {
-    let born = |outcome: &'static str, reason: &'static str| {
-        counter!(telemetry::ENROLLMENTS_TOTAL, "outcome" => outcome, "reason" => reason).increment(0);
-    };
-    born("deleted", "");
-    born("duplicate", "");
-    for reason in SkipReason::ALL {
-        born("skipped", reason.as_str());
-    }
-    for reason in RefuseReason::ALL {
-        born("refused", reason.as_str());
-    }
-    for reason in HoldReason::ALL {
-        born("held", reason.as_str());
-    }
-    for reason in DeferReason::ALL {
-        born("deferred", reason.as_str());
-    }
+fn init_metrics<H: Handler>() {
     for reason in DeadLetterReason::ALL {
         counter!(telemetry::DEAD_LETTERS_TOTAL, "reason" => reason.as_str()).increment(0);
     }
     for reason in RetryReason::ALL {
         counter!(telemetry::RETRIES_TOTAL, "reason" => reason.as_str()).increment(0);
     }
-    for phase in ["decide", "settle"] {
-        drop(histogram!(telemetry::BATCH_SECONDS, "phase" => phase));
+    for phase in H::METRICS.phases {
+        drop(histogram!(H::METRICS.batch_seconds, "phase" => phase));
     }
-    let trash = Transition::Trash.as_str();
-    counter!(telemetry::TRANSITIONS_TOTAL, "transition" => trash, "origin" => "workflow").increment(0);
+    H::init_metrics();
 }
 
-fn connected(options: &Options, connected: bool) {
-    gauge!(telemetry::FEED_CONNECTED).set(if connected { 1.0 } else { 0.0 });
+fn connected<H: Handler>(options: &Options, connected: bool) {
+    gauge!(H::METRICS.connected).set(if connected { 1.0 } else { 0.0 });
     (options.on_connected)(connected);
 }
 
 /// One session of the feed, from its first delivery to its end.
-async fn run_session<S: Session, D: Decider>(
+async fn run_session<S: Session, H: Handler>(
     mut session: S,
-    decider: &D,
+    handler: &H,
     options: &Options,
     stop: &Stop,
 ) -> Result<End, FeedError> {
@@ -203,8 +224,8 @@ async fn run_session<S: Session, D: Decider>(
                 Err(error) => break Err(error),
             },
             () = std::future::ready(()), if !batcher.is_empty() && lanes.len() < options.lanes => {
-                let (decider, settler) = (decider.clone(), settler.clone());
-                lanes.spawn(lane::process_batch(batcher.take(), decider, settler, options.clone(), given_up.clone()));
+                let (handler, settler) = (handler.clone(), settler.clone());
+                lanes.spawn(lane::process_batch(batcher.take(), handler, settler, options.clone(), given_up.clone()));
             }
         }
     };

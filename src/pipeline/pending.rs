@@ -8,10 +8,9 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use super::Options;
-use super::disposition::Disposition;
-use super::lane::report;
 use crate::ports::Stop;
 use crate::store::{Rules, Store};
+use crate::telemetry;
 
 /// Between two looks.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
@@ -37,7 +36,7 @@ async fn redecide_ready(store: &Store, rules: &Rules, options: &Options, stop: &
         match store.redecide_ready(limit, rules).await {
             Ok(taken) => {
                 for (enrollment, decided) in taken.changed {
-                    report(&Disposition::Decided(enrollment, decided), options);
+                    telemetry::decided(&enrollment, &decided.decision);
                 }
                 if taken.keys.len() < limit {
                     return;

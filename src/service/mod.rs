@@ -22,6 +22,8 @@ use crate::jsonl::{self, JsonlFeed, Source};
 use crate::operations::{self, Operations, dead_letters};
 use crate::outbox::events;
 use crate::outbox::mail::{self, Mails};
+use crate::pipeline::enrollments::{Enrollments, Observer};
+use crate::pipeline::records::Records;
 use crate::pipeline::{self, End};
 use crate::ports::Stop;
 use crate::scheduler;
@@ -102,7 +104,7 @@ async fn run_until_stopped(
         let sends_mail = !settings.mail.smtp_url.is_empty();
         tokio::spawn(run_housekeeping(store.clone(), telemetry, sends_mail, listener.clone()))
     };
-    let options = options::pipeline(settings, Some(health.clone()), None);
+    let options = options::pipeline(settings, Some(health.clone()));
     let waiting = tokio::spawn(pipeline::pending::run(
         store.clone(),
         options::rules(settings),
@@ -110,6 +112,7 @@ async fn run_until_stopped(
         listener.clone(),
     ));
     let letters = spawn_letters(settings, store, &listener);
+    let records = spawn_records(settings, store, &listener);
     let mut pipeline = spawn_pipeline(settings, store.clone(), options, listener);
     let (stop_outbox, listener) = Stop::channel();
     let outbox = spawn_outbox(settings, store, mails, &listener);
@@ -131,6 +134,9 @@ async fn run_until_stopped(
         housekeeping.await.context("the housekeeping ended in a panic")?;
         if let Some(letters) = letters {
             letters.await.context("the taking in of dead letters ended in a panic")?;
+        }
+        if let Some(records) = records {
+            records.await.context("the pipeline of records ended in a panic")?;
         }
         end.context("the pipeline ended in a panic")
     };
@@ -170,14 +176,31 @@ fn spawn_pipeline(settings: &Settings, store: Store, options: pipeline::Options,
     match settings.feed.kind {
         FeedKind::RabbitMq => {
             let decider = store.deciding(options::rules(settings));
-            tokio::spawn(pipeline::run(RabbitFeed::new(options::broker(settings)), decider, options, stop))
+            let feed = RabbitFeed::new(options::broker(settings));
+            tokio::spawn(pipeline::run(feed, Enrollments::new(decider), options, stop))
         }
         FeedKind::JsonLines => {
             let path = &settings.feed.jsonl.path;
             let source = if path == Path::new("-") { Source::Stdin } else { Source::File(path.clone()) };
-            tokio::spawn(run_lines(source, store, options::rules(settings), options, stop))
+            tokio::spawn(run_lines(source, store, options::rules(settings), None, options, stop))
         }
     }
+}
+
+/// Writes the records of the records queue, where there is one.
+fn spawn_records(settings: &Settings, store: &Store, stop: &Stop) -> Option<JoinHandle<()>> {
+    if settings.feed.kind != FeedKind::RabbitMq {
+        return None;
+    }
+    let feed = RabbitFeed::of_records(options::broker(settings))?;
+    let handler = Records(store.receiving_records(settings.feed.rabbitmq.records_queue.clone()));
+    let run = pipeline::run(feed, handler, options::records_pipeline(settings), stop.clone());
+    Some(tokio::spawn(async move {
+        // The feed of enrollments, which declares the same, ends the service over it.
+        if let Err(problem) = run.await {
+            warn!(error = problem, "no records are taken in");
+        }
+    }))
 }
 
 /// Takes in what waits in the broker's queue of dead letters, where there is a broker.
@@ -230,23 +253,28 @@ fn mails(settings: &Settings, store: &Store) -> anyhow::Result<Option<Mails>> {
 }
 
 /// Runs the pipeline on the embedded feed.
+///
+/// # Errors
+///
+/// As [`pipeline::run`].
 pub async fn run_lines(
     source: Source,
     store: Store,
     rules: Rules,
+    observer: Option<Observer>,
     options: pipeline::Options,
     stop: Stop,
 ) -> Result<End, String> {
-    let decider = store.deciding(rules);
+    let handler = Enrollments { decider: store.deciding(rules), observer };
     let feed = JsonlFeed::new(jsonl::Options { source }, Arc::new(store));
-    pipeline::run(feed, decider, options, stop).await
+    pipeline::run(feed, handler, options, stop).await
 }
 
 /// What people and programs may ask of a store.
 pub fn operations(settings: &Settings, store: Store) -> Operations {
     let replay = match settings.feed.kind {
         FeedKind::RabbitMq => dead_letters::Replay::Publish(Box::new(options::broker(settings))),
-        FeedKind::JsonLines => dead_letters::Replay::Decide(options::pipeline(settings, None, None)),
+        FeedKind::JsonLines => dead_letters::Replay::Decide(options::pipeline(settings, None)),
     };
     let sends_mail = !settings.mail.smtp_url.is_empty();
     let options = operations::Options {

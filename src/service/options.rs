@@ -7,7 +7,7 @@ use crate::broker::{self, QueueLag};
 use crate::config::{self, FeedKind, RetentionJob, Settings};
 use crate::domain::guard::{AccountLimits, Limits, WorkflowLimits};
 use crate::http::Health;
-use crate::pipeline::{self, Observer};
+use crate::pipeline;
 use crate::ports::Backpressure;
 use crate::scheduler;
 use crate::scheduler::jobs::{
@@ -55,6 +55,11 @@ pub fn broker(settings: &Settings) -> broker::Options {
         retry_queue_prefix: rabbitmq.retry_queue_prefix.clone(),
         dead_letter_queue: rabbitmq.dead_letter_queue.clone(),
         events_exchange: rabbitmq.events_exchange.clone(),
+        records: (!rabbitmq.records_queue.is_empty()).then(|| broker::RecordsTopology {
+            exchange: rabbitmq.records_exchange.clone(),
+            routing_key: rabbitmq.records_routing_key.clone(),
+            queue: rabbitmq.records_queue.clone(),
+        }),
         delivery_limit: rabbitmq.delivery_limit,
         retry_delays: rabbitmq.retry_delays.clone(),
         dead_letter_retention: rabbitmq.dead_letter_retention,
@@ -64,20 +69,20 @@ pub fn broker(settings: &Settings) -> broker::Options {
     }
 }
 
-/// The pipeline's options.
-pub fn pipeline(
-    settings: &Settings,
-    health: Option<Health>,
-    observer: Option<Observer>,
-) -> pipeline::Options {
+/// The options of the pipeline of enrollments.
+pub fn pipeline(settings: &Settings, health: Option<Health>) -> pipeline::Options {
     pipeline::Options {
         batch_size: settings.pipeline.batch_size,
         lanes: settings.pipeline.lanes,
         max_reconnect_delay: settings.feed.rabbitmq.max_reconnect_delay,
         on_connected: told(health.clone(), Health::set_feed_connected),
         on_stalled: told(health, Health::set_lane_stalled),
-        observer,
     }
+}
+
+/// The options of the pipeline of records: one batch after the other, in their order. The service is ready without it.
+pub fn records_pipeline(settings: &Settings) -> pipeline::Options {
+    pipeline::Options { lanes: 1, ..pipeline(settings, None) }
 }
 
 /// What the settings say about decisions.

@@ -163,7 +163,7 @@ metrics! {
     BATCH_SECONDS Histogram "batch_seconds"
         "Time one batch spends in each phase, in seconds."
     QUEUE_MESSAGES Gauge "queue_messages"
-        "Messages ready in the broker's queues of enrollments and of dead letters, as the leader saw them last."
+        "Messages ready in the broker's queues of enrollments, of dead letters and of records, as the leader saw them last."
     IN_FLIGHT BareGauge "in_flight"
         "Messages consumed from the feed and not yet acknowledged."
     REDELIVERED_TOTAL BareCounter "redelivered_total"
@@ -176,6 +176,16 @@ metrics! {
         "1 while the feed is connected and registered, else 0."
     FEED_RECONNECTS_TOTAL BareCounter "feed_reconnects_total"
         "Times the feed was connected again after a loss."
+    RECORDS_TOTAL Counter "records_total"
+        "Records of the records queue, by outcome: written (removals too) or skipped."
+    RECORDS_BATCH_SIZE BareHistogram "records_batch_size"
+        "Messages of the records queue written in one transaction."
+    RECORDS_BATCH_SECONDS Histogram "records_batch_seconds"
+        "Time one batch of the records queue spends in each phase, in seconds."
+    RECORDS_IN_FLIGHT BareGauge "records_in_flight"
+        "Messages consumed from the records queue and not yet acknowledged."
+    RECORDS_CONNECTED BareGauge "records_connected"
+        "1 while the records queue is consumed or stands by for it, else 0."
     STORE_POOL Gauge "store_pool"
         "Connections to the store, by state."
     STORE_RETRIES_TOTAL Counter "store_retries_total"
@@ -234,10 +244,12 @@ const PHASE_BUCKETS: &[f64] =
 /// Up to the longest grace periods in use.
 const DRAIN_BUCKETS: &[f64] = &[0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-const BUCKETS: [(&str, &[f64]); 4] = [
+const BUCKETS: [(&str, &[f64]); 6] = [
     (ENROLLMENT_AGE_SECONDS, AGE_BUCKETS),
     (BATCH_SIZE, SIZE_BUCKETS),
     (BATCH_SECONDS, PHASE_BUCKETS),
+    (RECORDS_BATCH_SIZE, SIZE_BUCKETS),
+    (RECORDS_BATCH_SECONDS, PHASE_BUCKETS),
     (DRAIN_SECONDS, DRAIN_BUCKETS),
 ];
 

@@ -144,13 +144,14 @@ fn the_document_names_what_the_service_declares() {
     let definitions: Value =
         serde_json::from_str(include_str!("../../deploy/rabbitmq/definitions.json")).expect("JSON");
     let amqp = |channel: &str| document["channels"][channel]["bindings"]["amqp"].clone();
-    let exchanges = ["enrollments", "events"].map(|channel| amqp(channel)["exchange"].clone());
+    let exchanges = ["enrollments", "events", "records"].map(|channel| amqp(channel)["exchange"].clone());
     for (said, declared) in exchanges.iter().zip(definitions["exchanges"].as_array().expect("a list")) {
         for member in ["name", "type", "durable", "vhost"] {
             assert_eq!(said[member], declared[member]);
         }
     }
     assert_eq!(document["channels"]["enrollments"]["address"], definitions["bindings"][0]["routing_key"]);
+    assert_eq!(definitions["bindings"][1]["source"], amqp("records")["exchange"]["name"]);
     let queues = definitions["queues"].as_array().expect("a list");
     let letters = amqp("deadLetters")["queue"]["name"].clone();
     assert!(queues.iter().any(|queue| queue["name"] == letters), "{letters}");

@@ -75,8 +75,8 @@ async fn unheard(reaper: &Reaper, broker: &Broker) -> (Proxy, Worker) {
     proxy.open();
     let url = format!("amqp://guest:guest@{}/%2f", proxy.address());
     let worker = ready(&reaper.clone().setting("feed.rabbitmq.url", &url)).await;
-    wait_until("both queues are subscribed to", DEADLINE, async || {
-        worker.stderr().matches("subscribed").count() == 2
+    wait_until("all queues are subscribed to", DEADLINE, async || {
+        worker.stderr().matches("subscribed").count() == 3
     })
     .await;
     (proxy, worker)

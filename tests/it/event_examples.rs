@@ -1,6 +1,7 @@
 //! `docs/EVENT.md`, held against real messages: its enrollment is decided, and every event that leaves looks as it says,
 //! and as `docs/asyncapi.json` does.
 
+use contact_reaper::domain::record_event::parse_records;
 use serde_json::{Value, json};
 
 use crate::asyncapi::{document, schema};
@@ -46,7 +47,12 @@ fn message_of(event: &Value) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_message_looks_as_the_page_says() {
     let examples = examples();
-    let (enrollment, events) = examples.split_first().expect("an enrollment first");
+    let [enrollment, record, events @ ..] = examples.as_slice() else {
+        panic!("an enrollment and a record first")
+    };
+    let (body, payload) = (record.to_string(), schema("recordUpserted", "payload"));
+    assert_eq!(parse_records(body.as_bytes()).map(|records| records.len()), Ok(1));
+    assert_eq!(complaints(&document(), &[(payload, record.clone())]), [None]);
     let (database, broker) = (Database::postgres().await, Broker::new().await);
     let heard = broker.listen(&[]).await;
     let reaper =

@@ -256,9 +256,14 @@ async fn what_is_published_before_the_first_run_is_not_lost_where_the_topology_i
     let reaper = Reaper::new(&database).unguarded().fed_by(&broker);
     with_contacts(&reaper).await;
     let declared = reaper.json(&["topology"]).await;
-    assert_eq!(declared["exchanges"], json!([broker.exchange(), broker.events_exchange()]));
+    assert_eq!(
+        declared["exchanges"],
+        json!([broker.exchange(), broker.events_exchange(), broker.records_exchange()])
+    );
     let queues = declared["queues"].as_array().unwrap();
-    assert!(queues.contains(&json!(broker.queue())) && queues.contains(&json!(broker.dead_letter_queue())));
+    for queue in [broker.queue(), broker.dead_letter_queue(), broker.records_queue()] {
+        assert!(queues.contains(&json!(queue)), "{queue}");
+    }
     assert_eq!(reaper.json(&["topology"]).await, declared, "again it changes nothing");
     broker.publish(&[by_hand(1, 1).to_string()]).await;
     let mut worker = started(&reaper).await;

@@ -56,6 +56,7 @@ mod purge;
 mod record_selections;
 mod record_trash;
 mod record_types;
+mod records_in;
 mod repetition;
 mod restores;
 mod retention;

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use contact_reaper::domain::dead_letter::{Arrived, Origin};
 use contact_reaper::domain::enrollment::parse_event;
-use contact_reaper::ports::{DecideError, Decider as _, Message, RetryReason};
+use contact_reaper::ports::{BatchError, Decider as _, Message, RetryReason};
 use contact_reaper::store::Rules;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ async fn prepare(db: &Database) {
 }
 
 /// What the pipeline is told of an enrollment that the store does not decide.
-async fn not_decided(db: &Database) -> DecideError {
+async fn not_decided(db: &Database) -> BatchError {
     static NOWHERE: LazyLock<Origin> = LazyLock::new(|| Origin::place("test".into(), String::new()));
     let mut enrolled = event(1, 6, 1, 1);
     enrolled["data"]["cause"] = json!("MANUAL");
@@ -66,7 +66,7 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["57P01", "57P02", "53100", "53300", "08006", "58030", "XX000"] {
         fail_with(&db, &format!("'gone' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        assert!(matches!(error, DecideError::Unavailable(_)), "{code}: {error:?}");
+        assert!(matches!(error, BatchError::Unavailable(_)), "{code}: {error:?}");
         assert!(error.to_string().starts_with("the store cannot be used: gone"), "{error}");
         assert_eq!(error.to_string().contains("the disk may be full"), ["53100", "58030"].contains(&code));
     }
@@ -74,7 +74,7 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["42501", "42P01", "42703", "42883", "42P05", "3F000", "26000"] {
         fail_with(&db, &format!("'missing' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        assert!(matches!(error, DecideError::Unavailable(_)), "{code}: {error:?}");
+        assert!(matches!(error, BatchError::Unavailable(_)), "{code}: {error:?}");
         assert!(
             error.to_string().starts_with("the store is not set up for this program: missing"),
             "{error}"
@@ -84,7 +84,7 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["0A000", "P0001", "XX001", "38000"] {
         fail_with(&db, &format!("'Ada Quirke' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        let DecideError::Blocked { reason: RetryReason::Unsupported, message } = error else {
+        let BatchError::Blocked { reason: RetryReason::Unsupported, message } = error else {
             panic!("{code}: {error:?}")
         };
         assert!(message.contains(code), "{message}");
@@ -93,7 +93,7 @@ async fn only_an_outage_makes_everybody_wait_and_only_data_is_poison() {
     for code in ["22P05", "22021", "23514", "54000"] {
         fail_with(&db, &format!("'Ada Quirke' USING ERRCODE = '{code}'")).await;
         let error = not_decided(&db).await;
-        assert!(matches!(error, DecideError::Poison(_)), "{code}: {error:?}");
+        assert!(matches!(error, BatchError::Poison(_)), "{code}: {error:?}");
         assert!(error.to_string().contains(code) && !error.to_string().contains("Quirke"), "{error}");
     }
 }
@@ -112,7 +112,7 @@ async fn a_race_for_a_key_is_a_conflict_whatever_shard_or_partition_it_is_in() {
     ] {
         fail_with(&db, &format!("'twice' USING ERRCODE = '23505', CONSTRAINT = '{constraint}'")).await;
         let error = not_decided(&db).await;
-        let is_conflict = matches!(&error, DecideError::Blocked { reason: RetryReason::Contended, .. });
+        let is_conflict = matches!(&error, BatchError::Blocked { reason: RetryReason::Contended, .. });
         assert_eq!(is_conflict, is_race, "{constraint}: {error:?}");
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::rejection::Rejection;
 use crate::domain::time::format_time;
 use crate::http::Health;
 use crate::jsonl::Source;
-use crate::pipeline::Outcome;
+use crate::pipeline::enrollments::Outcome;
 use crate::ports::Stop;
 use crate::scheduler::jobs::RunContext;
 use crate::service;
@@ -157,12 +157,12 @@ async fn decide_events(context: &Context, store: &Store, health: Health) -> Resu
     let observer = move |outcome: Outcome<'_>| {
         collected.lock().unwrap_or_else(PoisonError::into_inner).push(line(outcome));
     };
-    let options = service::options::pipeline(&context.settings, Some(health), Some(Arc::new(observer)));
+    let options = service::options::pipeline(&context.settings, Some(health));
     let (_asker, stop) = Stop::channel();
     let source = Source::Lines(dated(EVENTS)?.into_bytes());
     // No contact is on its way.
     let rules = Rules { wait_for_contact: Duration::ZERO, ..service::options::rules(&context.settings) };
-    service::run_lines(source, store.clone(), rules, options, stop)
+    service::run_lines(source, store.clone(), rules, Some(Arc::new(observer)), options, stop)
         .await
         .map_err(|sentence| anyhow!(sentence))?;
     Ok(std::mem::take(&mut *lines.lock().unwrap_or_else(PoisonError::into_inner)))

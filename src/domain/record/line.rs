@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::domain::members::{FieldError, Members, Strict, parse_id_text, step};
+use crate::domain::members::{FieldError, Members, Strict, parse_id, parse_id_text, step};
 
 /// A line, read.
 pub(super) struct Line {
@@ -28,6 +28,17 @@ pub(super) enum Ids {
 }
 
 impl Ids {
+    /// Those of a record that was read whole.
+    pub fn of(record: &Value) -> Self {
+        let Some(members) = record.get("members") else { return Self::Missing };
+        let Some(items) = members.as_array() else { return Self::NoList };
+        let ids = items.iter().map(parse_id);
+        match ids.clone().position(|id| id.is_none()) {
+            Some(at) => Self::NoId(at),
+            None => Self::List(ids.flatten().collect()),
+        }
+    }
+
     /// The ids in order, each once.
     pub fn into_ids(self, members: &Members<'_>) -> Result<Vec<i64>, FieldError> {
         match self {

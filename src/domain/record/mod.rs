@@ -23,6 +23,9 @@ pub const MAX_RECORD_BYTES: usize = 4 << 20;
 /// The longest line of a segment: some three million members.
 pub const MAX_SEGMENT_BYTES: usize = 32 << 20;
 
+/// The place of a fault that is of a whole record, which a file has on a line.
+pub const THE_LINE: &str = "the line";
+
 /// The column that says of a row that it came from a partial record alone.
 pub const IS_PARTIAL: &str = "is_partial";
 
@@ -109,7 +112,7 @@ pub enum Action {
 }
 
 /// One line of an import, read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Record {
     pub kind: &'static Kind,
     pub action: Action,
@@ -180,14 +183,14 @@ pub fn parse_record(line: &str) -> Result<Record, FieldError> {
     read(&value, ids)
 }
 
-/// Reads a record that is no line of a file, nor a segment.
+/// Reads a record that is no line of a file.
 ///
 /// # Errors
 ///
 /// The member at fault and what it must be.
 pub fn record_of(value: &Value) -> Result<Record, FieldError> {
     refuse_nul(value)?;
-    read(value, line::Ids::default())
+    read(value, line::Ids::of(value))
 }
 
 fn refuse_nul(value: &Value) -> Result<(), FieldError> {
@@ -247,7 +250,7 @@ fn read(value: &Value, ids: line::Ids) -> Result<Record, FieldError> {
 }
 
 fn of_the_line(expected: &str) -> FieldError {
-    FieldError { place: "the line".to_owned(), expected: expected.to_owned() }
+    FieldError { place: THE_LINE.to_owned(), expected: expected.to_owned() }
 }
 
 fn not_json(error: &serde_json::Error) -> FieldError {

@@ -1,4 +1,4 @@
-//! Having dead letters decided anew: published to the work queue, or decided here where there is no broker.
+//! Having dead letters processed anew: published to the queues that they come from, or decided here where there is no broker.
 
 use std::sync::Arc;
 
@@ -7,10 +7,11 @@ use crate::broker::{self, Requeue};
 use crate::domain::dead_letter::DeadLetter;
 use crate::jsonl::ReplayFeed;
 use crate::pipeline;
+use crate::pipeline::enrollments::Enrollments;
 use crate::ports::{FeedError, ReplayStore, Stop};
 use crate::store::feed::dead_letters::Replaying;
 
-/// Publishes them to the work queue. Only what the broker has confirmed is removed; a kill in between publishes again, and
+/// Publishes them to the queues that they come from. Only what the broker has confirmed is removed; a kill in between publishes again, and
 /// the ledger answers.
 pub async fn publish(
     order: &Command<'_>,
@@ -37,8 +38,8 @@ async fn publish_all(
         replays.settle(confirmed.collect(), Vec::new()).await.map_err(Error::Failed)?;
         if let Some(Err(reason)) = answers.iter().find(|answer| answer.is_err()) {
             return Err(Error::Failed(format!(
-                "RabbitMQ: a dead letter on its way to the queue of enrollments was not confirmed ({reason}); it and those \
-                 behind it are still there."
+                "RabbitMQ: a dead letter on its way to its queue was not confirmed ({reason}); it and those behind it are \
+                 still there."
             )));
         }
         tempo.keep(replays.removed()).await;
@@ -61,7 +62,8 @@ pub async fn decide(
         let (_asker, stop) = Stop::channel();
         let decider = order.operations.store.deciding_again(order.operations.options.rules);
         let feed = ReplayFeed::new(bodies, Arc::clone(&replays));
-        pipeline::run(feed, decider, options.clone(), stop).await.map_err(Error::Failed)?;
+        let handler = Enrollments::new(decider);
+        pipeline::run(feed, handler, options.clone(), stop).await.map_err(Error::Failed)?;
         tempo.keep(seen).await;
     }
     let replayed = replays.removed();

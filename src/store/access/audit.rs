@@ -17,6 +17,8 @@ pub enum Actor {
     Job(String),
     /// A person at the command line, by the name the operating system knows.
     Operator(String),
+    /// A program that publishes to a queue, by the queue's name.
+    Queue(String),
 }
 
 impl Actor {
@@ -27,6 +29,7 @@ impl Actor {
             Self::User(id) => format!("user:{id}"),
             Self::Job(name) => format!("job:{name}"),
             Self::Operator(name) => format!("operator:{name}"),
+            Self::Queue(name) => format!("queue:{name}"),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The store as the pipeline knows it: somebody who decides.
 
 use crate::domain::dead_letter::Arrived;
+use crate::domain::decision::Decision;
+use crate::domain::enrollment::NewEnrollment;
 use crate::domain::rejection::Rejection;
-use crate::ports::{DecideError, Decided, Decider, Message, RetryReason};
-use crate::store::db::dialect::Dialect;
-use crate::store::{Rules, Store, StoreError};
+use crate::ports::{Answers, BatchError, Decided, Decider, Message, MessageStore};
+use crate::store::{Rules, Store};
 
 /// A store, with what the settings say about decisions.
 #[derive(Clone, Debug)]
@@ -28,41 +29,31 @@ impl Store {
 }
 
 impl Decider for StoreDecider {
-    async fn decide(&self, batch: &[Message<'_>]) -> Result<Vec<Decided>, DecideError> {
+    async fn decide(&self, batch: &[Message<'_, NewEnrollment>]) -> Result<Answers<Decided>, BatchError> {
         let decided = if self.again {
             self.store.decide_again(batch, &self.rules).await
         } else {
             self.store.decide(batch, &self.rules).await
         };
-        decided.map_err(|error| classify(error, self.store.db.dialect()))
+        let decided = decided.map_err(|error| self.store.batch_error(error))?;
+        let answer = |decided: Decided| match decided.decision {
+            Decision::DeadLetter(rejection) => Err(rejection),
+            decision => Ok(Decided { decision, ..decided }),
+        };
+        Ok(decided.into_iter().map(answer).collect())
     }
+}
 
-    async fn set_aside(&self, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), DecideError> {
+impl MessageStore for StoreDecider {
+    async fn set_aside(&self, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), BatchError> {
         if self.again {
             return Ok(());
         }
         let written = self.store.write_dead_letter(arrived, rejection).await;
-        written.map_err(|error| classify(error, self.store.db.dialect()))
+        written.map_err(|error| self.store.batch_error(error))
     }
 
     async fn is_available(&self) -> bool {
         self.store.answers().await
-    }
-}
-
-/// Is it the store, the message, or neither? SQLite has one writer: whoever keeps it is in everybody's way, and no message
-/// pays for that with its attempts. A store that is not set up fails all of them. What it does not support may be what only
-/// some of them take: others pass, and these wait in the retry queues.
-fn classify(error: StoreError, dialect: Dialect) -> DecideError {
-    let message = error.to_string();
-    match (error, dialect) {
-        (StoreError::Unavailable(_) | StoreError::NotSetUp(_), _)
-        | (StoreError::Contended(_), Dialect::Sqlite) => DecideError::Unavailable(message),
-        (StoreError::Contended(_), Dialect::Postgres) => {
-            DecideError::Blocked { reason: RetryReason::Contended, message }
-        }
-        (StoreError::TimedOut(_), _) => DecideError::Blocked { reason: RetryReason::TimedOut, message },
-        (StoreError::Unsupported(_), _) => DecideError::Blocked { reason: RetryReason::Unsupported, message },
-        _ => DecideError::Poison(message),
     }
 }

@@ -53,7 +53,11 @@ impl Store {
     /// # Errors
     ///
     /// Transient ones leave nothing done that a repetition would not find in the ledger or among the dead letters.
-    pub async fn decide(&self, batch: &[Message<'_>], rules: &Rules) -> Result<Vec<Decided>, StoreError> {
+    pub async fn decide(
+        &self,
+        batch: &[Message<'_, NewEnrollment>],
+        rules: &Rules,
+    ) -> Result<Vec<Decided>, StoreError> {
         let (decided, trips) = transaction!(self, tx => decide_and_set_aside(tx, self, batch, rules))?;
         pending::log(&trips);
         Ok(decided)
@@ -62,7 +66,7 @@ impl Store {
     /// As [`Store::decide`], for messages that are dead letters of the store already: none is written.
     pub(super) async fn decide_again(
         &self,
-        batch: &[Message<'_>],
+        batch: &[Message<'_, NewEnrollment>],
         rules: &Rules,
     ) -> Result<Vec<Decided>, StoreError> {
         let (decided, trips, _) = transaction!(self, tx => decide_batch(tx, self, batch, rules))?;
@@ -75,7 +79,7 @@ impl Store {
 async fn decide_and_set_aside(
     tx: &mut Tx,
     store: &Store,
-    batch: &[Message<'_>],
+    batch: &[Message<'_, NewEnrollment>],
     rules: &Rules,
 ) -> Result<(Vec<Decided>, Vec<Trip>), StoreError> {
     let (decided, trips, now) = decide_batch(tx, store, batch, rules).await?;
@@ -93,7 +97,7 @@ async fn decide_and_set_aside(
 async fn decide_batch(
     tx: &mut Tx,
     store: &Store,
-    batch: &[Message<'_>],
+    batch: &[Message<'_, NewEnrollment>],
     rules: &Rules,
 ) -> Result<(Vec<Decided>, Vec<Trip>, Time), StoreError> {
     let now = pauses::lock_pauses_shared(tx).await?;
@@ -104,7 +108,7 @@ async fn decide_batch(
         (decided, trips) = decide_enrollments(tx, store, &enrollments, rules, now).await?;
     }
     let mut decided = decided.into_iter();
-    let answer = |message: &Message<'_>| match &message.event {
+    let answer = |message: &Message<'_, NewEnrollment>| match &message.event {
         Ok(_) => decided.next(),
         Err(rejection) => Some(Decided { decision: Decision::DeadLetter(rejection.clone()), at: now }),
     };

@@ -34,13 +34,15 @@ pub(super) enum Origin {
     Import(Identity),
     /// A program that showed this token: its records are complete by themselves.
     Program { token_id: i64 },
+    /// The records queue: as an import, with records that are complete by themselves.
+    Queue,
 }
 
 impl Origin {
     pub fn import(self) -> Option<Identity> {
         match self {
             Self::Import(identity) => Some(identity),
-            Self::Program { .. } => None,
+            Self::Program { .. } | Self::Queue => None,
         }
     }
 }
@@ -229,7 +231,7 @@ fn read_record(source: &Source, entry: &Entry) -> Result<Record, StoreError> {
 }
 
 /// Remembers a key; `false` where its record must not be applied together with one before it.
-fn add_key(keys: &mut HashSet<String>, record: &Record) -> bool {
+pub(super) fn add_key(keys: &mut HashSet<String>, record: &Record) -> bool {
     let key = record.key();
     if record.is_membership() {
         let segment = record.key_of(2);

@@ -202,7 +202,7 @@ impl Chunk {
             let absent = owner(record).filter(|owner| !states.contains_key(owner));
             self.refused.extend(absent.map(|(_, contact_id)| Refusal {
                 line: entry.line,
-                problem: format!("contactId: names contact {contact_id}, which was not imported"),
+                problem: format!("contactId: names contact {contact_id}, which is not there"),
                 holder: None,
             }));
             absent.is_none()

@@ -57,7 +57,7 @@ impl Version {
     fn new(value: &str, timestamp: &str, origin: Origin) -> Self {
         let version = Self::seen(value, timestamp);
         match origin {
-            Origin::Import(_) => version,
+            Origin::Import(_) | Origin::Queue => version,
             Origin::Program { token_id } => Self {
                 source: Some(VersionSource::Integration),
                 source_id: Some(token_id.to_string()),

@@ -20,6 +20,8 @@ mod index;
 mod learn;
 mod marks;
 mod members;
+mod older;
+pub(super) mod receive;
 mod sorter;
 mod source;
 mod unfinished;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Origin};
 use super::filter::Stored;
 use super::sorter::Sorter;
 use super::source::temporary_failed;
@@ -41,6 +41,7 @@ impl Chunk {
             "contact" => Some(self.lock_contacts(records).await?),
             _ => None,
         };
+        self.leave_out_older(kind, records).await?;
         let archived = self.new_and_archived(kind, records).await?;
         if kind.may_be_partial() {
             self.compare(kind, records).await?;
@@ -213,9 +214,9 @@ impl Chunk {
         let (key, rest) = table.columns.split_at(table.key);
         let import_id = self.origin.import().map(|identity| identity.import_id);
         // Of a new row; below, of one that is there.
-        let (own, value) = match (table.name, import_id) {
-            ("contacts", Some(_)) => (", import_id", ", $2"),
-            ("contacts" | "objects" | "activities" | "segments" | "workflows", None) => {
+        let (own, value) = match (table.name, self.origin) {
+            ("contacts", Origin::Import(_)) => (", import_id", ", $2"),
+            ("contacts" | "objects" | "activities" | "segments" | "workflows", Origin::Program { .. }) => {
                 (", has_given_id", ", TRUE")
             }
             _ => ("", ""),
@@ -489,11 +490,11 @@ fn says_no_more() -> String {
 }
 
 /// Columns of one table are those of another.
-fn same(one: &str, other: &str, columns: &[Column]) -> String {
+pub(super) fn same(one: &str, other: &str, columns: &[Column]) -> String {
     let equal = columns.iter().map(|(name, _)| format!("{one}.{name} = {other}.{name}"));
     equal.collect::<Vec<_>>().join(" AND ")
 }
 
-fn prefixed(table: &str, columns: &[Column]) -> String {
+pub(super) fn prefixed(table: &str, columns: &[Column]) -> String {
     columns.iter().map(|(name, _)| format!("{table}.{name}")).collect::<Vec<_>>().join(", ")
 }

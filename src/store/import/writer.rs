@@ -1,9 +1,11 @@
-//! Records that a program writes: the steps of an import in one transaction, and nothing that waits for the rest of a file.
+//! Records that a program or the records queue writes: the steps of an import in one transaction, and nothing that waits for the rest
+//! of a file.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::chunk::{Chunk, Origin, has_erasures};
+use super::ids;
 use super::sorter::Sorter;
 use super::source::{Entry, temporary_failed};
 use super::{ImportReport, Refusal};
@@ -13,7 +15,7 @@ use crate::store::db::Tx;
 use crate::store::db::locks::lock_imports_and_removals;
 use crate::store::{Store, StoreError};
 
-/// An open transaction of a program.
+/// An open transaction.
 pub(in crate::store) struct Writer(Chunk);
 
 /// Does a program's work in a transaction of its own, again where another was in the way; a macro for the reason of
@@ -38,21 +40,25 @@ macro_rules! by_program {
 pub(in crate::store) use by_program;
 
 impl Writer {
-    /// Begins a transaction, for which imports and removals wait.
+    /// Begins the transaction of a program, for which imports and removals wait.
     pub async fn begin(store: &Store, token_id: i64) -> Result<Self, StoreError> {
+        Self::open(store, Origin::Program { token_id }).await
+    }
+
+    pub(super) async fn open(store: &Store, origin: Origin) -> Result<Self, StoreError> {
         let readdressed = Arc::new(Sorter::new().finish().map_err(temporary_failed)?);
         let mut tx = store.db.begin().await?;
-        let (now, has_erasures) = match begin(&mut tx).await {
+        let (now, has_erasures, has_ids) = match begin(&mut tx).await {
             Ok(begun) => begun,
             Err(error) => return tx.rollback(Err(error)).await,
         };
         Ok(Self(Chunk {
             tx,
             now,
-            origin: Origin::Program { token_id },
+            origin,
             hash_keys: store.hash_key_home().clone(),
             has_erasures,
-            has_ids: true,
+            has_ids: has_ids || matches!(origin, Origin::Program { .. }),
             readdressed,
             pieces: Vec::new(),
             report: ImportReport::default(),
@@ -114,6 +120,11 @@ impl Writer {
         self.0.add_members(account_id, segment_id, is_of_contacts, ids).await
     }
 
+    /// What was written and left out so far.
+    pub fn report(&self) -> &ImportReport {
+        &self.0.report
+    }
+
     /// Commits where the work succeeded, rolls back where it failed.
     pub async fn end<T>(self, work: Result<T, StoreError>) -> Result<T, StoreError> {
         self.0.tx.commit_or_rollback(work).await
@@ -125,6 +136,6 @@ impl Writer {
     }
 }
 
-async fn begin(tx: &mut Tx) -> Result<(Time, bool), StoreError> {
-    Ok((lock_imports_and_removals(tx).await?, has_erasures(tx).await?))
+async fn begin(tx: &mut Tx) -> Result<(Time, bool, bool), StoreError> {
+    Ok((lock_imports_and_removals(tx).await?, has_erasures(tx).await?, ids::are_given(tx).await?))
 }

@@ -36,12 +36,12 @@ use plan::Mix;
 use crate::support::Servers;
 
 /// Longer than anything here takes that comes to an end at all.
-const LONG: Duration = Duration::from_mins(2);
+pub const LONG: Duration = Duration::from_mins(2);
 
 /// What most runs publish.
 const MIX: Mix = Mix { duplicates: 20, bad: 4 };
 
-fn number(variable: &str, default: usize) -> usize {
+pub fn number(variable: &str, default: usize) -> usize {
     let Ok(text) = env::var(variable) else { return default };
     text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}"))
 }
@@ -51,7 +51,7 @@ fn whole(count: usize) -> i64 {
     i64::try_from(count).expect("few")
 }
 
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     number("FAULTS_SEED", 1) as u64
 }
 

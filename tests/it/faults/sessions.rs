@@ -71,6 +71,7 @@ fn options(broker: &Broker) -> Options {
         dead_letter_queue: broker.dead_letter_queue(),
         dead_letter_retention: LONG,
         events_exchange: broker.events_exchange(),
+        records: None,
         prefetch: 100,
         heartbeat: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(30),

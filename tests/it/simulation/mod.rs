@@ -9,6 +9,7 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
+use contact_reaper::pipeline::enrollments::Enrollments;
 use contact_reaper::pipeline::{self, End, Options};
 use contact_reaper::ports::Stop;
 use tokio::runtime::Builder;
@@ -77,14 +78,18 @@ fn options(world: &Shared) -> Options {
         max_reconnect_delay: Duration::ZERO,
         on_connected: Arc::new(|_| {}),
         on_stalled: Arc::new(|_| {}),
-        observer: None,
     }
 }
 
 /// A process that is killed after a while, wherever it stands, or asked to stop.
 async fn live(world: &Shared) {
     let (asker, stop) = Stop::channel();
-    let run = pipeline::run(ModelFeed(world.clone()), ModelDecider(world.clone()), options(world), stop);
+    let run = pipeline::run(
+        ModelFeed(world.clone()),
+        Enrollments::new(ModelDecider(world.clone())),
+        options(world),
+        stop,
+    );
     let mut task = tokio::spawn(run);
     let lifetime = world.lock().expect("ours").lifetime();
     sleep(lifetime).await;
@@ -110,7 +115,12 @@ async fn live(world: &Shared) {
 /// A process that nothing happens to, until all is done.
 async fn finish(world: &Shared) {
     let (asker, stop) = Stop::channel();
-    let run = pipeline::run(ModelFeed(world.clone()), ModelDecider(world.clone()), options(world), stop);
+    let run = pipeline::run(
+        ModelFeed(world.clone()),
+        Enrollments::new(ModelDecider(world.clone())),
+        options(world),
+        stop,
+    );
     let task = tokio::spawn(run);
     let done = timeout(PATIENCE, async {
         while !world.lock().expect("ours").is_done() {

@@ -4,11 +4,13 @@ use std::sync::MutexGuard;
 use std::time::Duration;
 
 use contact_reaper::domain::dead_letter::{Arrived, Origin};
+use contact_reaper::domain::decision::Decision;
+use contact_reaper::domain::enrollment::NewEnrollment;
 use contact_reaper::domain::rejection::Rejection;
 use contact_reaper::domain::time::parse_time;
 use contact_reaper::ports::{
-    self, DecideError, Decided, Decider, Delivery, Feed, FeedError, Session, SettleAction, Settlement,
-    Settler,
+    self, Answers, BatchError, Decided, Decider, Delivery, Feed, FeedError, MessageStore, Session,
+    SettleAction, Settlement, Settler,
 };
 use tokio::time::sleep;
 
@@ -34,15 +36,24 @@ fn lost() -> FeedError {
 pub struct ModelDecider(pub Shared);
 
 impl Decider for ModelDecider {
-    async fn decide(&self, batch: &[ports::Message<'_>]) -> Result<Vec<Decided>, DecideError> {
+    async fn decide(
+        &self,
+        batch: &[ports::Message<'_, NewEnrollment>],
+    ) -> Result<Answers<Decided>, BatchError> {
         wait_a_bit(&self.0).await;
         let decided = locked(&self.0).decide(batch);
         let decisions = self.answered(decided).await?;
         let at = parse_time("2026-11-21T10:00:00Z").expect("a time");
-        Ok(decisions.into_iter().map(|decision| Decided { decision, at }).collect())
+        let answer = |decision| match decision {
+            Decision::DeadLetter(rejection) => Err(rejection),
+            decision => Ok(Decided { decision, at }),
+        };
+        Ok(decisions.into_iter().map(answer).collect())
     }
+}
 
-    async fn set_aside(&self, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), DecideError> {
+impl MessageStore for ModelDecider {
+    async fn set_aside(&self, arrived: Arrived<'_>, rejection: &Rejection) -> Result<(), BatchError> {
         wait_a_bit(&self.0).await;
         let set_aside = locked(&self.0).set_aside_alone(arrived, rejection.reason);
         self.answered(set_aside).await
@@ -57,14 +68,14 @@ impl Decider for ModelDecider {
 
 impl ModelDecider {
     /// What the store answers, if the answer arrives.
-    async fn answered<T>(&self, answer: Result<T, DecideError>) -> Result<T, DecideError> {
-        if matches!(answer, Err(DecideError::Unavailable(_))) {
+    async fn answered<T>(&self, answer: Result<T, BatchError>) -> Result<T, BatchError> {
+        if matches!(answer, Err(BatchError::Unavailable(_))) {
             sleep(NO_ANSWER).await;
         }
         wait_a_bit(&self.0).await;
         let is_lost = locked(&self.0).strikes(30);
         if answer.is_ok() && is_lost {
-            return Err(DecideError::Unavailable("the answer was lost".to_owned()));
+            return Err(BatchError::Unavailable("the answer was lost".to_owned()));
         }
         answer
     }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use contact_reaper::domain::dead_letter::Arrived;
 use contact_reaper::domain::decision::Decision;
+use contact_reaper::domain::enrollment::NewEnrollment;
 use contact_reaper::domain::progress::{AckTracker, Acks};
 use contact_reaper::domain::rejection::DeadLetterReason;
-use contact_reaper::ports::{self, DecideError, RetryReason};
+use contact_reaper::ports::{self, BatchError, RetryReason};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -179,15 +180,18 @@ impl World {
     }
 
     /// Decides a batch, all of it or nothing.
-    pub fn decide(&mut self, batch: &[ports::Message<'_>]) -> Result<Vec<Decision>, DecideError> {
+    pub fn decide(
+        &mut self,
+        batch: &[ports::Message<'_, NewEnrollment>],
+    ) -> Result<Vec<Decision>, BatchError> {
         self.be_there()?;
         let events: Vec<usize> = batch.iter().map(|message| event_of(&message.arrived)).collect();
         self.complain_of_company(&events);
         if events.iter().any(|event| self.natures[*event] == Nature::Poison) {
-            return Err(DecideError::Poison("never".to_owned()));
+            return Err(BatchError::Poison("never".to_owned()));
         }
         if self.obstructed(&events) {
-            return Err(DecideError::Blocked { reason: RetryReason::TimedOut, message: "a lock".to_owned() });
+            return Err(BatchError::Blocked { reason: RetryReason::TimedOut, message: "a lock".to_owned() });
         }
         let mut decisions = Vec::new();
         for (event, message) in events.into_iter().zip(batch) {
@@ -208,7 +212,7 @@ impl World {
         &mut self,
         arrived: Arrived<'_>,
         reason: DeadLetterReason,
-    ) -> Result<(), DecideError> {
+    ) -> Result<(), BatchError> {
         self.be_there()?;
         self.set_aside(arrived, reason);
         Ok(())
@@ -231,12 +235,12 @@ impl World {
         }
     }
 
-    fn be_there(&mut self) -> Result<(), DecideError> {
+    fn be_there(&mut self) -> Result<(), BatchError> {
         if self.strikes(25) {
             let seconds = if self.dice.roll(10) == 0 { 3600 } else { self.dice.roll(20) };
             self.away_until = Instant::now() + Duration::from_secs(seconds as u64);
         }
-        if self.is_away() { Err(DecideError::Unavailable("away".to_owned())) } else { Ok(()) }
+        if self.is_away() { Err(BatchError::Unavailable("away".to_owned())) } else { Ok(()) }
     }
 
     /// Is something in the way of one of them? What is in the way for a time goes when its message stands alone.

@@ -52,7 +52,7 @@ impl Broker {
     }
 
     /// The settings, by their dotted keys, that make a process use this broker under these names.
-    pub fn settings(&self) -> [(&'static str, String); 7] {
+    pub fn settings(&self) -> [(&'static str, String); 9] {
         [
             ("feed.kind", "rabbitmq".to_owned()),
             ("feed.rabbitmq.url", self.url()),
@@ -61,6 +61,8 @@ impl Broker {
             ("feed.rabbitmq.retry_queue_prefix", format!("{}.retry", self.names)),
             ("feed.rabbitmq.dead_letter_queue", self.dead_letter_queue()),
             ("feed.rabbitmq.events_exchange", self.events_exchange()),
+            ("feed.rabbitmq.records_exchange", self.records_exchange()),
+            ("feed.rabbitmq.records_queue", self.records_queue()),
         ]
     }
 
@@ -76,13 +78,15 @@ impl Broker {
             "workflow.enrollments" => self.exchange(),
             "contact-reaper.enrollments" => self.queue(),
             "contact-reaper.dead-letters" => self.dead_letter_queue(),
-            "contact.events" => format!("{}.events", self.names),
+            "contact.events" => self.events_exchange(),
+            "crm.records" => self.records_exchange(),
+            "contact-reaper.records" => self.records_queue(),
             other => other.replace("contact-reaper.retry", &format!("{}.retry", self.names)),
         }
     }
 
     /// As [`Broker::settings`], with another URL for the same broker.
-    pub fn settings_by(&self, url: &str) -> [(&'static str, String); 7] {
+    pub fn settings_by(&self, url: &str) -> [(&'static str, String); 9] {
         let mut settings = self.settings();
         url.clone_into(&mut settings[1].1);
         settings
@@ -106,6 +110,29 @@ impl Broker {
     /// The queue of what could not be processed.
     pub fn dead_letter_queue(&self) -> String {
         format!("{}.dead-letters", self.names)
+    }
+
+    /// The exchange that records are published to.
+    pub fn records_exchange(&self) -> String {
+        format!("{}.records-in", self.names)
+    }
+
+    /// The queue of records.
+    pub fn records_queue(&self) -> String {
+        format!("{}.records", self.names)
+    }
+
+    /// Publishes events of the records queue as a CRM would, in their order, as [`Broker::publish`].
+    pub async fn publish_records<B: AsRef<[u8]>>(&self, bodies: &[B]) {
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let messages: Vec<_> = bodies.iter().map(|body| (body.as_ref(), properties.clone())).collect();
+        self.send(&self.records_exchange(), "record.upserted", messages).await;
+    }
+
+    /// Publishes as [`Broker::publish_records`], each body with properties of its own.
+    pub async fn publish_records_with(&self, messages: &[(Vec<u8>, BasicProperties)]) {
+        let messages = messages.iter().map(|(body, properties)| (body.as_slice(), properties.clone()));
+        self.send(&self.records_exchange(), "record.upserted", messages.collect()).await;
     }
 
     /// Publishes raw bodies as a workflow engine would, all of them on their way at once, and returns when
