@@ -50,7 +50,10 @@ fn shown(list: &StoredList) -> Value {
 
 fn with_size(list: &StoredList) -> Value {
     let mut shown = shown(list);
-    shown["size"] = json!(list.size.unwrap_or_default());
+    // Of a list in the trash no members are shown, and they are not gone.
+    if let Some(size) = list.size.filter(|_| list.deleted_at.is_none()) {
+        shown["size"] = json!(size);
+    }
     shown
 }
 

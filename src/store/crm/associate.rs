@@ -170,9 +170,10 @@ async fn labels<'a>(
     if is_activity(own) || is_activity(other) || ids.is_empty() {
         return Ok(Labels { between, known });
     }
-    // Of two records of one type another id has the label from the other end. An erasure may have made one of several labels.
+    // Of two records of one type another id has the label from the other end. An erasure may have made one of several labels. A type whose
+    // label another one has is known by its id.
     let sql = format!(
-        "SELECT b.id, min(a.label) AS label FROM {} {} associations a ON a.account_id = $1 AND a.association_type_id = b.id \
+        "SELECT b.id, coalesce(min(CASE WHEN a.label <> b.id THEN a.label END), b.id) AS label FROM {} {} associations a ON a.account_id = $1 AND a.association_type_id = b.id \
          AND a.label <> '' AND a.label NOT LIKE '%{REDACTED}%' \
          AND (a.from_type = $2 AND a.to_type = $3 OR a.from_type = $3 AND a.to_type = $2) GROUP BY b.id",
         tx.dialect().lists(4, &[("id", ColumnType::Text)]),
@@ -332,7 +333,11 @@ impl Facts {
                 continue;
             }
             let label = labels.of(asked).unwrap_or_default();
-            match facts.iter_mut().find(|fact| fact.label == label) {
+            // Between two records of one type a label has a direction.
+            let has_key = |fact: &Fact| {
+                fact.label == label && (own_type != other_type || label.is_empty() || fact.from == *own)
+            };
+            match facts.iter_mut().find(|fact| has_key(fact)) {
                 None => facts.push(new(&label, Some(&asked.id))),
                 // Nothing told its type.
                 Some(fact) if fact.type_id.is_none() => {

@@ -178,6 +178,25 @@ on_both!(what_an_import_brought_and_what_programs_write_is_one, async |db: Datab
     crm.finish();
 });
 
+on_both!(a_label_between_records_of_one_type_is_written_in_either_direction, async |db: Database| {
+    let mut tutor = association(("contact", 1), ("contact", 2));
+    (tutor["label"], tutor["associationTypeId"]) = (json!("Tutor"), json!("7002"));
+    let crm = Crm::new(db, &[tutor]).await;
+    let label = json!([{"associationCategory": "USER_DEFINED", "associationTypeId": 7002}]);
+    // The other way round, and then between others.
+    for (from, to) in [(2, 1), (3, 4), (4, 3)] {
+        let made = crm
+            .ask("PUT", &format!("/crm/v4/objects/contacts/{from}/associations/contacts/{to}"), Some(&label))
+            .await;
+        assert_eq!((made.status, &made.json()["labels"]), (201, &json!(["Tutor"])), "{from} {to}");
+    }
+    let rows =
+        crm.scene.db.rows("SELECT DISTINCT label FROM associations WHERE association_type_id = '7002'").await;
+    assert_eq!(rows, [["Tutor"]]);
+    assert_eq!(crm.scene.db.count("associations", "label = 'Tutor'").await, 4);
+    crm.finish();
+});
+
 on_both!(batches_of_associations_do_what_they_can, async |db: Database| {
     let deals = (30..33).map(|id| deal(id, &json!({"dealname": format!("Deal {id}")})));
     let mut records: Vec<Value> = deals.collect();
