@@ -175,6 +175,24 @@ impl TryFrom<String> for Cursor {
     }
 }
 
+/// From where on changes are asked for: the cursor of an answer, or a time.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Since(pub ListCursor);
+
+impl TryFrom<String> for Since {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Some(at) = parse_time(&text) {
+            return Ok(Self(ListCursor { at, id: 0, part: 0 }));
+        }
+        let place =
+            Cursor::try_from(text).map_err(|_| "since is the cursor of an answer, or an RFC 3339 time")?;
+        Ok(Self(place.0))
+    }
+}
+
 /// A row's place as a cursor.
 pub fn cursor(place: ListCursor) -> String {
     format!("{}-{}-{}", place.at.timestamp_micros(), place.id, place.part)

@@ -4,10 +4,12 @@ use axum::extract::{Extension, OriginalUri, State as Shared};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::Json;
 use super::input::{
-    Cursor, HeldCursor, Id, Limit, ObjectType, StrictPath, StrictQuery, Text, Timestamp, cursor, held_cursor,
+    Cursor, HeldCursor, Id, Limit, ObjectType, Since, StrictPath, StrictQuery, Text, Timestamp, cursor,
+    held_cursor,
 };
 use super::problem::Problem;
 use crate::domain::dead_letter::Selection;
@@ -19,6 +21,7 @@ use crate::http::auth::may_view;
 use crate::operations::{Error, Operations, dead_letters};
 use crate::store::access::tokens::Caller;
 use crate::store::db::query::Filter;
+use crate::store::views::changes::Changes;
 use crate::store::views::read::TrashRow;
 
 /// A list that goes on with a cursor.
@@ -28,6 +31,14 @@ pub struct AuditQuery {
     #[serde(default)]
     limit: Limit,
     cursor: Option<Cursor>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangesQuery {
+    #[serde(default)]
+    limit: Limit,
+    since: Option<Since>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -255,6 +266,18 @@ pub async fn audit(
 ) -> Result<Response, Problem> {
     let rows = operations.store.audit(&filter(&caller, asked.limit.and_one(), asked.cursor)).await?;
     Ok(page(&uri, asked.limit, rows, |row| cursor(row.place)))
+}
+
+/// The changes behind a place, and the place behind them.
+pub async fn changes(
+    Shared(operations): Shared<Operations>,
+    Extension(caller): Extension<Caller>,
+    StrictQuery(asked): StrictQuery<ChangesQuery>,
+) -> Result<Json<Value>, Problem> {
+    let since = asked.since.map(|since| since.0);
+    let Changes { changes, place } =
+        operations.store.changes(caller.account_id, since, asked.limit.0).await?;
+    Ok(Json(json!({"changes": changes, "cursor": cursor(place)})))
 }
 
 pub async fn erasures(

@@ -42,6 +42,7 @@ macro_rules! routes {
 
 routes! {
     get "/audit" [everything] => lists::audit,
+    get "/changes" [everything] => lists::changes,
     get "/contacts/{contactId}" [contacts] => resources::contact,
     get "/dead-letters" [everything] => lists::dead_letters,
     get "/dead-letters/{deadLetterId}" [everything] => resources::dead_letter,

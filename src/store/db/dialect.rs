@@ -124,6 +124,19 @@ impl Dialect {
         }
     }
 
+    /// When the oldest transaction began that is under way, as far as the role may see, and not within the last second: by then each
+    /// has told when it began, and a clock that was put back a little has caught up. SQLite has one writer, and its reader
+    /// sees all that was written.
+    pub fn begin_of_oldest_transaction(self) -> &'static str {
+        match self {
+            Self::Postgres => {
+                "SELECT least(min(xact_start), now() - INTERVAL '1 second') AS now \
+                 FROM pg_stat_activity WHERE datname = current_database()"
+            }
+            Self::Sqlite => "SELECT strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '+1 second') AS now",
+        }
+    }
+
     /// Takes samples of the tables, to plan with. SQLite plans without.
     pub fn analyze(self, tables: &[&str]) -> Option<String> {
         match self {

@@ -292,7 +292,7 @@ fn refuse_others(keys: &[RecordKey]) -> Result<(), StoreError> {
 
 /// What an event tells of a record.
 #[derive(Clone, Copy, Debug)]
-enum EventKind {
+pub(super) enum EventKind {
     Deletion,
     Restore,
     Purge,
@@ -300,7 +300,7 @@ enum EventKind {
 
 impl EventKind {
     /// The event's type: companies, deals and tickets have their own, all others are objects.
-    fn event(self, object_type: &str) -> &'static str {
+    pub(super) fn event(self, object_type: &str) -> &'static str {
         match (object_type, self) {
             ("company", Self::Deletion) => "company.deletion",
             ("company", Self::Restore) => "company.restore",

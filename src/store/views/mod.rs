@@ -1,5 +1,6 @@
 //! What commands, API and pages show. Reads only.
 
+pub mod changes;
 pub mod overview;
 pub mod pages;
 pub mod read;

@@ -1,6 +1,7 @@
 //! Over HTTP: who gets in, and that what is asked there is what the commands do.
 
 mod api;
+mod changes;
 mod chromium;
 mod conformance;
 mod crm;
