@@ -234,6 +234,8 @@ pub struct Ledger {
 pub struct Events {
     /// Enrollments that are refused.
     pub refusals: bool,
+    /// Contacts that are created or changed.
+    pub record_changes: bool,
 }
 
 /// What could not be processed.

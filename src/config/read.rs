@@ -42,7 +42,10 @@ pub(super) fn settings(mut reader: Reader) -> Result<Settings, ConfigErrors> {
             lanes: r.integer("pipeline.lanes", 1..=32_u16).into(),
             drain_timeout: r.duration("pipeline.drain_timeout", "100ms", "1h"),
         },
-        events: Events { refusals: r.boolean("events.refusals") },
+        events: Events {
+            refusals: r.boolean("events.refusals"),
+            record_changes: r.boolean("events.record_changes"),
+        },
         ledger: Ledger { retention: r.duration("ledger.retention", "91d", "3650d") },
         dead_letters: DeadLetters { retention: r.duration("dead_letters.retention", "1h", "90d") },
         guard: guard(r),

@@ -229,8 +229,12 @@ impl Strict<'_> {
 
 /// A name that is no plain word may be somebody's, such as an address: it is not told.
 pub fn step(name: &str) -> String {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if name.len() <= 40 && name.bytes().all(is_word) { format!(".{name}") } else { ".*".to_owned() }
+    if name.len() <= 40 && is_word(name) { format!(".{name}") } else { ".*".to_owned() }
+}
+
+/// Is a name a plain word?
+pub fn is_word(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {

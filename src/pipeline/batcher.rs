@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use crate::ports::Delivery;
 
+/// What the bodies of a batch may take: what is read of them takes several times as much.
+const MAX_BATCH_BYTES: usize = 512 * 1024;
+
 /// Deliveries in the order they came, until a lane is free for them.
 pub struct Batcher<R> {
     size: usize,
@@ -31,8 +34,13 @@ impl<R> Batcher<R> {
 
     /// The next batch, oldest first: as many as may go together, or one alone.
     pub fn take(&mut self) -> Vec<Delivery<R>> {
-        let together =
-            self.waiting.iter().take(self.size).take_while(|delivery| !must_run_alone(delivery)).count();
+        let mut bytes = 0;
+        let mut fits = |delivery: &Delivery<R>| {
+            bytes += delivery.body.len();
+            bytes <= MAX_BATCH_BYTES
+        };
+        let goes_along = |delivery: &&Delivery<R>| !must_run_alone(delivery) && fits(delivery);
+        let together = self.waiting.iter().take(self.size).take_while(goes_along).count();
         self.waiting.drain(..together.max(1).min(self.waiting.len())).collect()
     }
 }
@@ -47,13 +55,13 @@ mod tests {
     use super::*;
     use crate::domain::dead_letter::Origin;
 
-    /// Batches of at most three, of messages that are fresh (`f`), redelivered (`r`) or put off before (`p`).
+    /// Batches of at most three, of messages that are fresh (`f`), large (`l`), redelivered (`r`) or put off before (`p`).
     fn batches(messages: &str) -> Vec<String> {
         let mut batcher = Batcher::new(3);
         for kind in messages.chars() {
             let attempt = u32::from(kind == 'p');
             batcher.push(Delivery {
-                body: Vec::new(),
+                body: vec![b' '; if kind == 'l' { MAX_BATCH_BYTES / 2 } else { 0 }],
                 unread: None,
                 redelivered: kind == 'r',
                 attempt,
@@ -74,6 +82,11 @@ mod tests {
         assert_eq!(batches("fffff"), ["fff", "ff"]);
         assert_eq!(batches("f"), ["f"]);
         assert_eq!(batches(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_batch_of_large_messages_is_short() {
+        assert_eq!(batches("lllf"), ["ll", "lf"]);
     }
 
     #[test]

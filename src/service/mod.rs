@@ -192,7 +192,7 @@ fn spawn_records(settings: &Settings, store: &Store, stop: &Stop) -> Option<Join
     if settings.feed.kind != FeedKind::RabbitMq {
         return None;
     }
-    let feed = RabbitFeed::of_records(options::broker(settings))?;
+    let feed = RabbitFeed::of_records(options::records_broker(settings))?;
     let handler = Records(store.receiving_records(settings.feed.rabbitmq.records_queue.clone()));
     let run = pipeline::run(feed, handler, options::records_pipeline(settings), stop.clone());
     Some(tokio::spawn(async move {

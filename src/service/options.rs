@@ -23,9 +23,11 @@ pub fn store(settings: &Settings, create: bool) -> store::Options {
         (None, Some(store)) => HashKeySource::Beside(format!("{}.hash-key", store.display()).into()),
         (None, None) => HashKeySource::Database,
     };
+    let record_changes = settings.events.record_changes;
     let settings = &settings.store;
     store::Options {
         hash_keys,
+        record_changes,
         url: settings.url.expose().to_owned(),
         schema: settings.schema.clone(),
         max_connections: settings.max_connections,
@@ -83,6 +85,15 @@ pub fn pipeline(settings: &Settings, health: Option<Health>) -> pipeline::Option
 /// The options of the pipeline of records: one batch after the other, in their order. The service is ready without it.
 pub fn records_pipeline(settings: &Settings) -> pipeline::Options {
     pipeline::Options { lanes: 1, ..pipeline(settings, None) }
+}
+
+/// Messages of records in hand: each may be 256 KiB.
+const MAX_RECORDS_PREFETCH: u16 = 200;
+
+/// The broker's options, as the pipeline of records has them.
+pub fn records_broker(settings: &Settings) -> broker::Options {
+    let options = broker(settings);
+    broker::Options { prefetch: options.prefetch.min(MAX_RECORDS_PREFETCH), ..options }
 }
 
 /// What the settings say about decisions.

@@ -80,6 +80,7 @@ pub struct Store {
     db: Db,
     compiled: WorkflowCache,
     hash_keys: HashKeySource,
+    record_changes: bool,
 }
 
 /// Runs a transaction, again where another was in the way.
@@ -176,7 +177,8 @@ impl Store {
     pub fn open(options: &Options) -> Result<Self, StoreError> {
         init_metrics();
         let (db, hash_keys) = (Db::open(options)?, options.hash_keys.clone());
-        Ok(Self { db, compiled: WorkflowCache::default(), hash_keys })
+        let record_changes = options.record_changes;
+        Ok(Self { db, compiled: WorkflowCache::default(), hash_keys, record_changes })
     }
 
     /// The file that a URL names, if it names one.

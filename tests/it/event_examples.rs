@@ -107,9 +107,18 @@ async fn every_message_looks_as_the_page_says() {
     reaper.json(&[&["delete", "--confirm", "1"], &of_record[..]].concat()).await;
     reaper.json(&[&["restore"], &of_record[..]].concat()).await;
     reaper.json(&["retention", "run", "--job", "purge_trash"]).await;
+    let announcing = reaper.clone().setting("events.record_changes", "true");
+    let mut newcomer = contact(1, 520, json!({}));
+    for _ in 0..2 {
+        announcing.import(std::slice::from_ref(&newcomer)).await;
+    }
+    newcomer["properties"]["city"] = json!("Berlin");
+    newcomer["properties"]["lifecyclestage"] = json!("lead");
+    announcing.import(&[newcomer]).await;
 
-    // Deleted, restored, deleted by a user, erased; deleted, stopped; refused; purged. Of the others: deleted, restored, purged.
-    wait_until("all events have arrived", DEADLINE, async || broker.count(&heard).await == 11).await;
+    // Deleted, restored, deleted by a user, erased; deleted, stopped; refused; purged; created, changed. Of the others: deleted,
+    // restored, purged.
+    wait_until("all events have arrived", DEADLINE, async || broker.count(&heard).await == 13).await;
     let messages = broker.drain(&heard).await;
     let told: Vec<Value> =
         messages.iter().map(|message| serde_json::from_slice(&message.body).expect("JSON")).collect();
@@ -135,5 +144,5 @@ async fn every_message_looks_as_the_page_says() {
             told.iter().find(is_like).unwrap_or_else(|| panic!("none is {}: {told:?}", example["type"]));
         assert_eq!(shape(event), shape(example));
     }
-    assert_eq!(events.len(), 9);
+    assert_eq!(events.len(), 11);
 }

@@ -1,6 +1,7 @@
 //! Records that a CRM publishes to the records queue: as an import writes them, in their order, each message whole or not at all.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use lapin::BasicProperties;
 use serde_json::{Value, json};
@@ -9,8 +10,10 @@ use crate::faults::{LONG, number, seed};
 use crate::model::Dice;
 use crate::support::every_kind::every_kind;
 use crate::support::messages::{batch, binary, gzip};
-use crate::support::records::{activity, association, contact, entitled_account, segment};
-use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, wait_until};
+use crate::support::records::{
+    activity, association, contact, entitled_account, event as enrollment_event, manual_workflow, segment,
+};
+use crate::support::{Broker, DEADLINE, Database, Reaper, Worker, on_both, run_to_end, server, wait_until};
 
 fn event(event_type: &str, data: impl Into<Value>) -> Value {
     let data: Value = data.into();
@@ -384,3 +387,73 @@ on_both!(the_audit_and_the_metrics_tell_of_records_without_a_value, async |db: D
     assert!(!metrics.contains("ada@"));
     stop(worker).await;
 });
+
+on_both!(contacts_that_come_and_change_are_announced_where_that_is_asked_for, async |db: Database| {
+    let reaper = Reaper::new(&db);
+    let announcing = reaper.clone().setting("events.record_changes", "true");
+    let events = async || {
+        let rows = db.rows("SELECT type, data FROM outbox ORDER BY message_id").await.concat();
+        db.execute("DELETE FROM outbox").await;
+        rows
+    };
+    let mut archived = contact(1, 3, json!({}));
+    archived["archived"] = json!(true);
+    let company = json!({"kind": "company", "accountId": "1", "id": "10", "properties": {}});
+    let mut ada = contact(1, 1, json!({"city": "London", "phone": "1"}));
+    let records = [&entitled_account(1)[..], &[ada.clone(), archived.clone(), company]].concat();
+    announcing.import(&records).await;
+    assert_eq!(events().await, ["contact.creation", r#"{"accountId":"1","contactId":"1"}"#]);
+    // What is as it was is no change, nor is a time or another address beside it.
+    announcing.import(&records).await;
+    ada["updatedAt"] = json!("2026-11-01T00:00:00Z");
+    ada["additionalEmails"] = json!(["ada.second@example.org"]);
+    announcing.import(&[ada.clone()]).await;
+    assert_eq!(events().await, [] as [&str; 0]);
+    // Changed, cleared and new; a name that is no word may be somebody's address.
+    ada["properties"] = json!({"email": "ada@example.org", "city": "Paris", "a@b.example": "x"});
+    let held = contact(1, 2, json!({"email": "ada@example.org"}));
+    announcing.import(&[ada.clone()]).await;
+    let changed = r#"{"accountId":"1","contactId":"1","properties":["city","email","phone"]}"#;
+    assert_eq!(events().await, ["contact.propertyChange", changed]);
+    assert_eq!(announcing.run_with_input(&["import", "-"], &held.to_string()).await.code, 1);
+    ada["properties"]["city"] = json!("Rome");
+    reaper.import(&[ada, contact(1, 5, json!({}))]).await;
+    assert_eq!(events().await, [] as [&str; 0], "it is off by default");
+});
+
+/// The Python of `docs/EVENT.md`, on a broker of the test's own, with this event and the names that it takes.
+async fn publish_by_python(broker: &Broker, event: &Value, exchange: &str, routing_key: &str) {
+    let page = include_str!("../../docs/EVENT.md");
+    let (_, rest) = page.split_once("```python\n").expect("a block of Python");
+    let (snippet, _) = rest.split_once("```").expect("its end");
+    let mut program = format!("import json\nevent = json.loads({:?})\n{snippet}", event.to_string());
+    for (said, here) in [
+        ("amqp://guest:guest@localhost:5672/%2F", broker.url().as_str()),
+        ("\"workflow.enrollments\"", &format!("{exchange:?}")),
+        ("\"contact.delete\"", &format!("{routing_key:?}")),
+    ] {
+        assert!(program.contains(said), "{said} in {program}");
+        program = program.replace(said, here);
+    }
+    let mut command = Command::new(server("TEST_PYTHON"));
+    command.arg("-");
+    let output = tokio::task::spawn_blocking(move || run_to_end(&mut command, program)).await.unwrap();
+    assert_eq!(output.code, 0, "{}{}", output.stdout, output.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_of_the_page_publishes_enrollments_and_records() {
+    let (db, broker) = (Database::sqlite(), Broker::new().await);
+    let reaper = Reaper::new(&db).fed_by(&broker).unguarded();
+    let worker = started(&reaper).await;
+    reaper.import(&[manual_workflow(1, 6)]).await;
+    deliver(&broker, &worker, &[] as &[&str]).await;
+    let record = event("record.upserted", contact(1, 512, json!({})));
+    publish_by_python(&broker, &record, &broker.records_exchange(), "record.upserted").await;
+    wait_until("it is written", DEADLINE, async || db.count("contacts", "TRUE").await == 1).await;
+    let mut enrollment = enrollment_event(1, 6, 512, 9001);
+    enrollment["data"]["cause"] = json!("MANUAL");
+    publish_by_python(&broker, &enrollment, &broker.exchange(), "contact.delete").await;
+    wait_until("it is deleted", DEADLINE, async || reaper.state(1, 512).await == "in_trash").await;
+    stop(worker).await;
+}

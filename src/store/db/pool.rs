@@ -49,6 +49,8 @@ pub struct Options {
     pub create: bool,
     /// Where the key of the hashed addresses lives.
     pub hash_keys: HashKeySource,
+    /// Do contacts that are created or changed leave as events?
+    pub record_changes: bool,
 }
 
 /// What a connection at rest may take to show that somebody is there.

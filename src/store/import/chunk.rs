@@ -1,7 +1,7 @@
 //! One transaction of an import: as many pieces as fit into its time. Others wait for its locks no longer than that, and it
 //! waits for theirs only while it holds next to none.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,6 +57,8 @@ pub(super) struct Chunk {
     pub has_erasures: bool,
     /// Has a program ever got an id for a new record?
     pub has_ids: bool,
+    /// The properties of contacts that change, by account and contact; `None`: changes are not announced.
+    pub changed: Option<BTreeMap<(i64, i64), BTreeSet<String>>>,
     /// The contacts whose addresses the file replaces.
     pub readdressed: Arc<Sorted<2>>,
     pub pieces: Vec<Piece>,
@@ -104,6 +106,7 @@ impl Chunk {
             hash_keys: store.hash_key_home().clone(),
             has_erasures,
             has_ids,
+            changed: store.record_changes.then(BTreeMap::new),
             readdressed,
             pieces: Vec::new(),
             report: ImportReport::default(),

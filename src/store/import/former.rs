@@ -10,6 +10,7 @@ use super::Numbered;
 use super::chunk::{Chunk, Origin};
 use super::filter::Stored;
 use crate::domain::identifiers::{ADDITIONAL_ADDRESSES, additional_emails};
+use crate::domain::members::is_word;
 use crate::domain::record::{Action, IS_PARTIAL, Kind, Record, Row};
 use crate::domain::time::{Time, format_time};
 use crate::store::StoreError;
@@ -107,6 +108,7 @@ impl Chunk {
                     let dropped = names.filter(|name| told.is_none_or(|told| !told.contains_key(*name)));
                     self.report.dropped_properties += dropped.count() as u64;
                 }
+                self.note_changes(&record, stored);
                 if kind.table.columns.iter().any(|(name, _)| *name == HISTORY) {
                     record.keep_former(stored, changed_at.as_deref(), began, self.origin)?;
                 }
@@ -117,6 +119,19 @@ impl Chunk {
         }
         *records = kept;
         Ok(())
+    }
+
+    /// Notes which properties of a contact a record changes, where that is announced. A name that is no plain word may hold an
+    /// address.
+    fn note_changes(&mut self, record: &Record, stored: &Stored) {
+        let Some(changed) = self.changed.as_mut().filter(|_| record.kind.name == "contact") else { return };
+        let (before, after) = (values(&stored.row, &[]), values(&record.row, &[]));
+        let differs = |name: &&String| before.get(*name) != after.get(*name);
+        let names = before.keys().chain(after.keys()).filter(differs);
+        let names: BTreeSet<String> = names.filter(|name| is_word(name)).cloned().collect();
+        for contact_id in &record.contacts {
+            changed.insert((record.account_id, *contact_id), names.clone());
+        }
     }
 }
 

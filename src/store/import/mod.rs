@@ -8,6 +8,7 @@
 //! must not come in. [`former`] keeps what contacts were, and until the import has come to its [end](unfinished) no enrollment of
 //! a contact that it wrote is decided. It never changes the state of a contact that exists; a new one that is archived arrives in the trash.
 
+mod announce;
 mod apply;
 mod check;
 mod chunk;

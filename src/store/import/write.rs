@@ -64,6 +64,7 @@ impl Chunk {
         match kind.name {
             "contact" => {
                 self.bring_contacts(records, &known.unwrap_or_default()).await?;
+                self.announce_changes(records).await?;
                 let claiming = records.iter().flat_map(|(entry, record)| {
                     record.contacts.iter().map(|id| ((record.account_id, *id), entry.line))
                 });
@@ -158,6 +159,7 @@ impl Chunk {
                 }
             }
         }
+        self.announce_new(new.iter().filter(|contact| !arriving.contains_key(contact))).await?;
         counts::record_change(&mut self.tx, new.iter().map(|(account_id, _)| *account_id), 1).await?;
         let arriving: Vec<Deletion> = arriving.into_values().collect();
         trash::put_into_trash(&mut self.tx, &arriving).await?;

@@ -59,6 +59,7 @@ impl Writer {
             hash_keys: store.hash_key_home().clone(),
             has_erasures,
             has_ids: has_ids || matches!(origin, Origin::Program { .. }),
+            changed: store.record_changes.then(std::collections::BTreeMap::new),
             readdressed,
             pieces: Vec::new(),
             report: ImportReport::default(),

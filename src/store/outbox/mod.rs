@@ -22,12 +22,14 @@ use mail::CONFIRMATION;
 
 /// The messages that are events. A message of any other kind is nothing for those who listen for events: an e-mail
 /// is for one user alone.
-pub const EVENTS: [&str; 18] = [
+pub const EVENTS: [&str; 20] = [
     "company.deletion",
     "company.purge",
     "company.restore",
+    "contact.creation",
     "contact.deletion",
     "contact.privacyDeletion",
+    "contact.propertyChange",
     "contact.purge",
     "contact.restore",
     "deal.deletion",

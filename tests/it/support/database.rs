@@ -119,6 +119,7 @@ impl Database {
             statement_timeout: patience,
             prepared_statements: true,
             busy_timeout: patience,
+            record_changes: false,
             create: true,
             hash_keys: Store::file(&self.url).map_or(HashKeySource::Database, |file| {
                 HashKeySource::Beside(format!("{}.hash-key", file.display()).into())
