@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::body_texts::{texts_of, without_bom};
-use super::members::parse_id;
+use super::record::is_kind;
+use super::workflow::CONTACT_TYPE;
 
 /// Whom a body that may be no event at all is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,13 +36,14 @@ pub fn about(texts: &[String]) -> About {
     About { accounts: ids(&["accountId", "portalId"]), contacts }
 }
 
-/// The contacts that records of an import are of: the record of a contact itself, and those with which another one is associated. Of a
-/// text that is no JSON and names the kind, any id might be a contact's.
+/// The contacts that records of an import are of: the record of a contact itself, and those with which another one is associated. What
+/// is wrong with a record may be its kind or its id: one of no kind that is known may be a contact's, and so may any id of a text
+/// that is no JSON.
 fn contacts_of_records(text: &str) -> BTreeSet<i64> {
     let mut contacts = BTreeSet::new();
-    match serde_json::from_str(text) {
+    match serde_json::from_str::<Value>(text) {
         Ok(value) => add_contacts(&value, &mut contacts),
-        Err(_) if values_in(text, "kind").any(|kind| kind.starts_with("contact\"")) => {
+        Err(_) if text.contains("record.") || values_in(text, "kind").any(is_contact) => {
             contacts = ids_in(text, &["id"]);
         }
         Err(_) => {}
@@ -49,16 +51,48 @@ fn contacts_of_records(text: &str) -> BTreeSet<i64> {
     contacts
 }
 
+/// May a text be what someone calls the type of contacts?
+fn is_contact(text: &str) -> bool {
+    let text = text.trim_start().to_lowercase();
+    text.starts_with("contact") || text.trim_end() == CONTACT_TYPE
+}
+
+/// May a record be of a contact?
+fn may_be_contact(record: &Map<String, Value>) -> bool {
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    match text("kind") {
+        Some("object") => text("objectTypeId").is_none_or(is_contact),
+        Some(kind) => is_contact(kind) || !is_kind(kind),
+        None => true,
+    }
+}
+
+/// An id, in whatever way it is written wrongly.
+fn lenient_id(value: &Value) -> Option<i64> {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    ids_in(&format!("id:{text}"), &["id"]).into_iter().next()
+}
+
 fn add_contacts(value: &Value, contacts: &mut BTreeSet<i64>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| add_contacts(item, contacts)),
         Value::Object(members) => {
-            let mut types = ["kind", "type"].iter().filter_map(|name| members.get(*name)?.as_str());
-            if types.any(|name| ["contact", "0-1"].contains(&name)) {
-                contacts.extend(members.get("id").and_then(parse_id));
+            let text = |name: &str| members.get(name).and_then(Value::as_str);
+            if [text("kind"), text("type")].into_iter().flatten().any(is_contact) {
+                contacts.extend(members.get("id").and_then(lenient_id));
+            }
+            if text("type").is_some_and(|event_type| event_type.starts_with("record.")) {
+                let data = members.get("data");
+                let records = data.and_then(Value::as_array).map_or_else(|| data.as_slice(), |_| &[]);
+                let listed = data.and_then(Value::as_array).into_iter().flatten();
+                for record in records.iter().copied().chain(listed).filter_map(Value::as_object) {
+                    if may_be_contact(record) {
+                        contacts.extend(record.get("id").and_then(lenient_id));
+                    }
+                }
             }
             let listed = members.get("contactIds").and_then(Value::as_array);
-            contacts.extend(listed.into_iter().flatten().filter_map(parse_id));
+            contacts.extend(listed.into_iter().flatten().filter_map(lenient_id));
             members.values().for_each(|value| add_contacts(value, contacts));
         }
         _ => {}
@@ -126,5 +160,33 @@ mod tests {
         );
         assert_eq!(contacts(&list), [13].into());
         assert_eq!(contacts(r#"{"kind":"file","id":"5","contactIds":["15", 16]}"#), [15, 16].into());
+    }
+
+    #[test]
+    fn record_whose_kind_or_id_is_wrong_may_be_a_contact() {
+        let of = |record: &str| {
+            let body =
+                format!(r#"{{"id":"7","specversion":"1.0","type":"record.upserted","data":{record}}}"#);
+            about(&[body]).contacts
+        };
+        for record in [
+            r#"{"kind":"Contact","id":"12"}"#,
+            r#"{"kind":"contacts","id":"12"}"#,
+            r#"{"kind":"person","id":"12"}"#,
+            r#"{"id":"12"}"#,
+            r#"[{"kind":"contact","id":"012"}]"#,
+            r#"{"kind":"contact","id":12.0}"#,
+            r#"{"kind":"object","objectTypeId":"0-1","id":"12"}"#,
+        ] {
+            assert_eq!(of(record), [12].into(), "{record}");
+        }
+        for record in [
+            r#"{"kind":"company","id":"12"}"#,
+            r#"{"kind":"object","objectTypeId":"2-134","id":"12"}"#,
+            r#"{"kind":"workflow","flow":{"id":"12"}}"#,
+            r#"{"kind":"remove","of":"activity","id":"12"}"#,
+        ] {
+            assert_eq!(of(record), BTreeSet::new(), "{record}");
+        }
     }
 }

@@ -52,6 +52,7 @@ impl<D: Decider> Handler for Enrollments<D> {
         phases: ["decide", "settle"],
         in_flight: telemetry::IN_FLIGHT,
         connected: telemetry::FEED_CONNECTED,
+        reconnects: telemetry::FEED_RECONNECTS_TOTAL,
     };
 
     fn store(&self) -> &D {

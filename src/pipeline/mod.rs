@@ -83,6 +83,7 @@ pub struct Metrics {
     pub phases: [&'static str; 2],
     pub in_flight: &'static str,
     pub connected: &'static str,
+    pub reconnects: &'static str,
 }
 
 /// Is told when something begins, and when it is over.
@@ -132,7 +133,7 @@ pub async fn run<F: Feed, H: Handler>(
                 backoff.reset();
                 info!("feed connected");
                 if std::mem::replace(&mut connected_before, true) {
-                    counter!(telemetry::FEED_RECONNECTS_TOTAL).increment(1);
+                    counter!(H::METRICS.reconnects).increment(1);
                 }
                 connected::<H>(&options, true);
                 let end = run_session(session, &handler, &options, &stop).await;

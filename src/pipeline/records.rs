@@ -26,6 +26,7 @@ impl<W: RecordWriter> Handler for Records<W> {
         phases: ["write", "settle"],
         in_flight: telemetry::RECORDS_IN_FLIGHT,
         connected: telemetry::RECORDS_CONNECTED,
+        reconnects: telemetry::RECORDS_RECONNECTS_TOTAL,
     };
 
     fn store(&self) -> &W {

@@ -186,6 +186,8 @@ metrics! {
         "Messages consumed from the records queue and not yet acknowledged."
     RECORDS_CONNECTED BareGauge "records_connected"
         "1 while the records queue is consumed or stands by for it, else 0."
+    RECORDS_RECONNECTS_TOTAL BareCounter "records_reconnects_total"
+        "Times the records queue was connected again after a loss."
     STORE_POOL Gauge "store_pool"
         "Connections to the store, by state."
     STORE_RETRIES_TOTAL Counter "store_retries_total"

@@ -36,6 +36,7 @@ async fn the_topology_is_the_one_of_the_contract_and_of_the_definitions_file() {
         "contact-reaper.retry.2m",
         "contact-reaper.retry.10m",
         "contact-reaper.dead-letters",
+        "contact-reaper.records",
     ];
     assert_eq!(names, expected);
     for queue in list("queues") {
@@ -44,6 +45,7 @@ async fn the_topology_is_the_one_of_the_contract_and_of_the_definitions_file() {
             .iter()
             .map(|(key, value)| match value {
                 Value::String(name) => (key.as_str(), long(&broker.own_name(name))),
+                Value::Bool(flag) => (key.as_str(), AMQPValue::Boolean(*flag)),
                 number => (key.as_str(), AMQPValue::LongLongInt(number.as_i64().expect("a number"))),
             })
             .collect();
@@ -56,9 +58,13 @@ async fn the_topology_is_the_one_of_the_contract_and_of_the_definitions_file() {
         broker.declare_topic_exchange(&broker.own_name(&text(&exchange["name"]))).await.expect("an exchange");
     }
     let bindings = list("bindings");
-    let [binding] = &bindings[..] else { panic!("one binding: {bindings:?}") };
-    let bound = ["source", "destination", "routing_key"].map(|member| text(&binding[member]));
-    assert_eq!(bound, ["workflow.enrollments", "contact-reaper.enrollments", "contact.delete"]);
+    let bound =
+        |binding: &Value| ["source", "destination", "routing_key"].map(|member| text(&binding[member]));
+    let expected = [
+        ["workflow.enrollments", "contact-reaper.enrollments", "contact.delete"],
+        ["crm.records", "contact-reaper.records", "record.#"],
+    ];
+    assert_eq!(bindings.iter().map(bound).collect::<Vec<_>>(), expected);
     let letters = [
         ("x-queue-type", long("quorum")),
         ("x-delivery-limit", AMQPValue::LongLongInt(1_000_000_000)),

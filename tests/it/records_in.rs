@@ -275,6 +275,25 @@ on_both!(a_message_is_written_whole_or_becomes_a_dead_letter, async |db: Databas
     stop(worker).await;
 });
 
+on_both!(of_two_contacts_that_want_an_address_the_first_one_gets_it, async |db: Database| {
+    let broker = Broker::new().await;
+    let reaper = Reaper::new(&db).fed_by(&broker);
+    let worker = started(&reaper).await;
+    let with_email =
+        |(id, name): (i64, &str)| upserted(contact(1, id, json!({"email": format!("{name}@x.example")})));
+    // One takes what another one has given up; 391 and 382 want what is taken.
+    let wanted = [(390, "m"), (391, "m"), (380, "k"), (380, "k2"), (381, "k"), (382, "k"), (383, "k3")];
+    deliver(&broker, &worker, &wanted.map(with_email)).await;
+    let ids = db.rows("SELECT CAST(contact_id AS text) FROM contacts ORDER BY contact_id").await;
+    assert_eq!(ids.concat(), ["380", "381", "383", "390"]);
+    let mut found = set_aside(&db).await;
+    found.sort();
+    let [[_, of_381], [_, of_390]] = &found[..] else { panic!("two letters: {found:?}") };
+    assert!(of_381.contains("382") && of_381.contains("the live contact 381"), "{of_381}");
+    assert!(of_390.contains("391") && of_390.contains("the live contact 390"), "{of_390}");
+    stop(worker).await;
+});
+
 on_both!(what_is_gone_does_not_come_back_by_the_queue, async |db: Database| {
     let broker = Broker::new().await;
     let reaper = Reaper::new(&db).fed_by(&broker);

@@ -163,7 +163,7 @@ async fn a_store_that_is_away_costs_nobody_an_attempt_and_stopping_meanwhile_giv
     proxy.close().await;
     scene.broker.publish(&(1..=5).map(|id| by_hand(id).to_string()).collect::<Vec<_>>()).await;
     wait_until("it has tried a few times", DEADLINE, async || {
-        worker.stderr().matches("batch not decided").count() >= 4
+        worker.stderr().matches("batch not processed").count() >= 4
     })
     .await;
     assert_eq!(worker.get("/readyz").await, (503, "the store does not answer\n".to_owned()));

@@ -161,6 +161,11 @@ impl Record {
     }
 }
 
+/// Is it the name of a kind?
+pub fn is_kind(name: &str) -> bool {
+    name == "remove" || kinds::KINDS.iter().any(|kind| kind.name == name)
+}
+
 /// How many kinds of records there are.
 pub fn stages() -> usize {
     kinds::KINDS.len()

@@ -65,6 +65,10 @@ impl RecordWriter for RecordReceiver {
 
 impl RecordReceiver {
     /// Writes what can be written: where a record is refused, the whole transaction is repeated without its message.
+    ///
+    /// # Errors
+    ///
+    /// Failed where contacts are in each other's way: then the batch is to be written in parts.
     async fn write_once(&self, batch: &[Message<'_, Vec<Record>>]) -> Result<Answers<()>, StoreError> {
         let unread =
             |(at, message): (usize, &Message<'_, _>)| Some((at, message.event.as_ref().err()?.clone()));
@@ -84,6 +88,12 @@ impl RecordReceiver {
                 return Ok(answers);
             }
             writer.take_back(()).await?;
+            // Of two that want one address the later one is refused, which shows where each is written by itself.
+            if batch.len() > 1 && refused.iter().any(|refusal| refusal.holder.is_some()) {
+                return Err(StoreError::Failed(
+                    "a contact of the batch has an address of another one".to_owned(),
+                ));
+            }
             for Refusal { line, problem, .. } in refused {
                 let Line { message, item } = Line::of(line);
                 let is_list = batch[message].event.as_ref().is_ok_and(|records| records.len() > 1);

@@ -85,7 +85,7 @@ async fn a_full_disk_is_waited_out() {
     lines.reaper = lines.reaper.with_files_up_to(400_000);
     let mut worker = lines.reaper.spawn(&["run"]);
     worker.wait_listening().await;
-    wait_until("it says so", LONG, async || worker.stderr().contains("batch not decided")).await;
+    wait_until("it says so", LONG, async || worker.stderr().contains("batch not processed")).await;
     let decided = lines.decided().await;
     wait(1500).await;
     assert_eq!(lines.decided().await, decided, "the disk is not full");

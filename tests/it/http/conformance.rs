@@ -51,6 +51,9 @@ on_both!(the_vendors_api_answers_as_its_description_says, async |db: Database| {
 
 /// Has Schemathesis make up requests to a service and judge the answers.
 async fn judge(dir: &TempDir, document: &str, url: &str, token: &str, [checks, examples]: [&str; 2]) {
+    // Where an answer lacks what a next request takes, that is sent with `None` for an id, and refused rightly.
+    let config = "[phases.stateful.checks.positive_data_acceptance]\nenabled = false\n";
+    std::fs::write(dir.path().join("schemathesis.toml"), config).unwrap();
     let mut command = Command::new(server("TEST_SCHEMATHESIS"));
     command
         // It leaves notes where it stands.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::Output;
 
 /// Longer than any command that ends by itself may take.
-const RUN_DEADLINE: Duration = Duration::from_mins(2);
+const RUN_DEADLINE: Duration = Duration::from_mins(5);
 
 /// A running child; killed when dropped.
 pub struct Process {
