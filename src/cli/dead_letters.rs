@@ -118,7 +118,7 @@ impl Chosen {
         }
         output::line(&match done.dead_lettered_again {
             None => format!(
-                "{} {} in the queue of enrollments again",
+                "{} {} in the queues that they come from again",
                 counted(done.replayed as u64, "dead letter"),
                 verb(done.replayed as u64, "is", "are")
             ),

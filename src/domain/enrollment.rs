@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::body_texts::without_bom;
 use super::cloud_event::{DATA, data_of, parse_envelope};
 use super::criteria::subject::CustomEvent;
-use super::members::{FieldError, Members, Unread, read_strictly};
+use super::members::{FieldError, Members, Unread, one_or_list, read_strictly};
 use super::rejection::Rejection;
 use super::time::{Time, format_time};
 use super::trace::TraceContext;
@@ -157,8 +157,7 @@ pub fn account_of(body: &[u8]) -> Option<i64> {
     }
     let mut body: Value = serde_json::from_slice(body).ok()?;
     let data = data_of(&mut body).ok()?;
-    let items = data.as_array().map_or(std::slice::from_ref(&data), Vec::as_slice);
-    let mut accounts = items.iter().map(|item| account_id(&Members::of(item, DATA).ok()?).ok());
+    let mut accounts = one_or_list(&data).iter().map(|item| account_id(&Members::of(item, DATA).ok()?).ok());
     let first = accounts.next()??;
     accounts.all(|account_id| account_id == Some(first)).then_some(first)
 }

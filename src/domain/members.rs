@@ -124,6 +124,11 @@ impl<'a> Members<'a> {
     }
 }
 
+/// The items of a list, or the one value itself.
+pub fn one_or_list(value: &Value) -> &[Value] {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice)
+}
+
 /// A member that is there and not null.
 pub fn non_null<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     value.get(name).filter(|member| !member.is_null())

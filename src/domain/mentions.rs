@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::body_texts::{texts_of, without_bom};
+use super::members::one_or_list;
 use super::record::is_kind;
 use super::workflow::CONTACT_TYPE;
 
@@ -51,7 +52,7 @@ fn contacts_of_records(text: &str) -> BTreeSet<i64> {
     contacts
 }
 
-/// May a text be what someone calls the type of contacts?
+/// May a text name the type of contacts?
 fn is_contact(text: &str) -> bool {
     let text = text.trim_start().to_lowercase();
     text.starts_with("contact") || text.trim_end() == CONTACT_TYPE
@@ -82,14 +83,10 @@ fn add_contacts(value: &Value, contacts: &mut BTreeSet<i64>) {
                 contacts.extend(members.get("id").and_then(lenient_id));
             }
             if text("type").is_some_and(|event_type| event_type.starts_with("record.")) {
-                let data = members.get("data");
-                let records = data.and_then(Value::as_array).map_or_else(|| data.as_slice(), |_| &[]);
-                let listed = data.and_then(Value::as_array).into_iter().flatten();
-                for record in records.iter().copied().chain(listed).filter_map(Value::as_object) {
-                    if may_be_contact(record) {
-                        contacts.extend(record.get("id").and_then(lenient_id));
-                    }
-                }
+                let data = members.get("data").map_or(&[][..], one_or_list);
+                let records =
+                    data.iter().filter_map(Value::as_object).filter(|record| may_be_contact(record));
+                contacts.extend(records.filter_map(|record| record.get("id").and_then(lenient_id)));
             }
             let listed = members.get("contactIds").and_then(Value::as_array);
             contacts.extend(listed.into_iter().flatten().filter_map(lenient_id));

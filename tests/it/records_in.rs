@@ -230,7 +230,7 @@ on_both!(a_message_is_written_whole_or_becomes_a_dead_letter, async |db: Databas
             "contactId": contact.to_string(), "messages": []})
     };
     let mut of_another = contact(7, 5, json!({}));
-    of_another["properties"]["email"] = json!("nobody@example.org");
+    of_another["properties"]["email"] = json!("stranger@example.org");
     let bodies = [
         upserted(contact(1, 10, json!({}))),
         upserted(json!([contact(1, 11, json!({})), {"kind": "company", "accountId": "1", "id": "0"}])),
@@ -428,7 +428,7 @@ on_both!(contacts_that_come_and_change_are_announced_where_that_is_asked_for, as
     ada["additionalEmails"] = json!(["ada.second@example.org"]);
     announcing.import(&[ada.clone()]).await;
     assert_eq!(events().await, [] as [&str; 0]);
-    // Changed, cleared and new; a name that is no word may be somebody's address.
+    // Changed, cleared and new; a name that is no word may be an address.
     ada["properties"] = json!({"email": "ada@example.org", "city": "Paris", "a@b.example": "x"});
     let held = contact(1, 2, json!({"email": "ada@example.org"}));
     announcing.import(&[ada.clone()]).await;

@@ -27,9 +27,9 @@ pub enum Replay {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Replayed {
-    /// Published to the queue of enrollments again, or decided.
+    /// Published to the queues that they come from again, or decided.
     pub replayed: usize,
-    /// Decided, and set aside once more; null where the queue of enrollments will tell.
+    /// Decided, and set aside once more; null where the queues decide.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_lettered_again: Option<usize>,
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::chunk::{Chunk, Origin};
 use super::ids::IDS;
-use super::write::{json_row, key_text};
+use super::write::{json_row, key_text, prefixed, same};
 use super::{Numbered, Refusal};
 use crate::domain::record::{Action, Column, ColumnType, Kind, Record, Row};
 use crate::domain::time::{Time, parse_time};
@@ -53,14 +53,13 @@ impl Chunk {
             return Ok(0);
         }
         let key = &kind.table.columns[..kind.table.key];
-        let same =
-            key.iter().map(|(name, _)| format!("t.{name} = b.{name}")).collect::<Vec<_>>().join(" AND ");
         let columns: Vec<Column> = key.iter().copied().chain([since]).collect();
-        let names = columns.iter().map(|(name, _)| format!("t.{name}")).collect::<Vec<_>>().join(", ");
         let sql = format!(
-            "SELECT {names} FROM {} JOIN {} t ON {same} WHERE t.has_given_id",
+            "SELECT {} FROM {} JOIN {} t ON {} WHERE t.has_given_id",
+            prefixed("t", &columns),
             self.tx.dialect().batch(1, key),
-            kind.table.name
+            kind.table.name,
+            same("t", "b", key),
         );
         let batch = batch_text(records.iter().map(|(_, record)| &record.row));
         let mut given = BTreeMap::new();

@@ -48,7 +48,7 @@ impl Writer {
     pub(super) async fn open(store: &Store, origin: Origin) -> Result<Self, StoreError> {
         let readdressed = Arc::new(Sorter::new().finish().map_err(temporary_failed)?);
         let mut tx = store.db.begin().await?;
-        let (now, has_erasures, has_ids) = match begin(&mut tx).await {
+        let (now, has_erasures, has_ids) = match begin(&mut tx, origin).await {
             Ok(begun) => begun,
             Err(error) => return tx.rollback(Err(error)).await,
         };
@@ -58,7 +58,7 @@ impl Writer {
             origin,
             hash_keys: store.hash_key_home().clone(),
             has_erasures,
-            has_ids: has_ids || matches!(origin, Origin::Program { .. }),
+            has_ids,
             changed: store.record_changes.then(std::collections::BTreeMap::new),
             readdressed,
             pieces: Vec::new(),
@@ -137,6 +137,9 @@ impl Writer {
     }
 }
 
-async fn begin(tx: &mut Tx) -> Result<(Time, bool, bool), StoreError> {
-    Ok((lock_imports_and_removals(tx).await?, has_erasures(tx).await?, ids::are_given(tx).await?))
+async fn begin(tx: &mut Tx, origin: Origin) -> Result<(Time, bool, bool), StoreError> {
+    let (now, has_erasures) = (lock_imports_and_removals(tx).await?, has_erasures(tx).await?);
+    // A program gets ids itself.
+    let has_ids = matches!(origin, Origin::Program { .. }) || ids::are_given(tx).await?;
+    Ok((now, has_erasures, has_ids))
 }

@@ -20,7 +20,7 @@ const ROWS: i64 = 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
-    /// As the event that tells of it, such as `contact.deletion`.
+    /// As the event about it, such as `contact.deletion`.
     pub r#type: &'static str,
     pub object_type_id: String,
     pub object_id: String,

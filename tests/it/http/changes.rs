@@ -1,13 +1,13 @@
 //! `GET /api/v1/changes`: every deletion, restore, erasure and purge, in order, each once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::Scene;
 use crate::support::records::contact;
-use crate::support::{DEADLINE, Database, encoded, on_both};
+use crate::support::{DEADLINE, Database, encoded, on_both, wait_until};
 
 /// A poll: the changes as `type objectTypeId:objectId`, and the cursor.
 async fn poll(scene: &Scene, token: &str, query: &str) -> (Vec<String>, String) {
@@ -22,11 +22,11 @@ async fn poll(scene: &Scene, token: &str, query: &str) -> (Vec<String>, String) 
     (changes.collect(), document["cursor"].as_str().unwrap().to_owned())
 }
 
-/// Polls until so many changes are told.
+/// Polls until it has so many changes.
 async fn polled(scene: &Scene, token: &str, cursor: &mut String, wanted: usize) -> Vec<String> {
     let (mut told, began) = (Vec::new(), Instant::now());
     while told.len() < wanted {
-        assert!(began.elapsed() < DEADLINE, "told by now: {told:?}");
+        assert!(began.elapsed() < DEADLINE, "listed by now: {told:?}");
         let (changes, next) = poll(scene, token, &format!("?since={cursor}")).await;
         told.extend(changes);
         *cursor = next;
@@ -105,7 +105,7 @@ on_both!(every_transition_of_every_type_is_told_once, async |db: Database| {
         assert_eq!(paged.len(), 15, "{limit}");
         assert_eq!((&paged[..6], &paged[10..11]), (&told[..6], &told[10..11]), "{limit}");
     }
-    // Another account is told nothing of it, and a time will do for a cursor.
+    // Another account sees none of them, and a time serves as a cursor.
     let stranger = scene.token_of("2", "1").await;
     assert_eq!(poll(&scene, &stranger, "").await.0, [] as [&str; 0]);
     let time = |at: chrono::DateTime<Utc>| encoded(&at.to_rfc3339_opts(SecondsFormat::Micros, true));
@@ -137,7 +137,9 @@ async fn no_change_is_passed_over_that_commits_late() {
          VALUES (1, now(), 'user:1', 'trash', '[\"77\"]', 1)")
     .await;
     as_admin(&scene, &["delete", "--contact", "1", "--confirm", "1"]).await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let is_old =
+        async || scene.db.count("audit", "action = 'trash' AND at < now() - INTERVAL '1 second'").await == 1;
+    wait_until("the change is older than a second", DEADLINE, is_old).await;
     let (before, next) = poll(&scene, &token, &format!("?since={cursor}")).await;
     assert_eq!(before, [] as [&str; 0], "it waits for the one that began before it");
     cursor = next;
